@@ -1,0 +1,43 @@
+"""The datasets, by name. `load("fashion")` comes from `assets/`; larger ones are fetched on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from imu_core.data import fashion
+from imu_core.errors import DataError
+from imu_core.records import Dataset, Source
+
+DATASETS: dict[str, Source] = {
+    "fashion": Source("Fashion-MNIST, 15,000 images (ships with the project)", fashion.load_embedded),
+    "fashion-full": Source(
+        "Fashion-MNIST, all 70,000 images (about 30 MB to download)",
+        fashion.load_full,
+        fashion.full_is_here,
+        fashion.download_full,
+    ),
+}
+
+
+def source(name: str) -> Source:
+    """The registry entry of dataset `name`, or a DataError that lists the names there are."""
+    if name not in DATASETS:
+        raise DataError(f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}.")
+    return DATASETS[name]
+
+
+def is_here(name: str) -> bool:
+    """Whether `load(name)` can start without a download."""
+    return source(name).is_here()
+
+
+def download(name: str) -> Iterator[tuple[float, str]]:
+    """Fetch dataset `name`, yielding (fraction done, what is being fetched); a DataError says why it could not."""
+    yield from source(name).download()
+
+
+@lru_cache(maxsize=4)
+def load(name: str) -> Dataset:
+    """Dataset `name`, read once and shared by everybody; nothing may change its tensors."""
+    return source(name).load()

@@ -1,0 +1,34 @@
+"""Errors written for people: what was given, what is allowed, what to do.
+
+Everything the engine raises on purpose is an `ImuError`; pages and the command line print its text as it is.
+"""
+
+from __future__ import annotations
+
+
+class ImuError(Exception):
+    """Base of every error the engine raises on purpose; its text is a sentence for people."""
+
+
+class DataError(ImuError, ValueError):
+    """A dataset, a forget request or an array that cannot be used."""
+
+
+class ConfigError(ImuError, ValueError):
+    """A setting outside its range; the text names the setting, the value and what is allowed."""
+
+
+class CheckpointError(ImuError):
+    """A checkpoint that is missing, damaged or does not fit the model."""
+
+
+class AccessError(ImuError):
+    """A method asked for data it did not declare in `needs`."""
+
+
+class ConvergenceError(ImuError):
+    """An iterative solve that did not reach its tolerance; the text gives the true residual."""
+
+
+class Cancelled(ImuError):
+    """The visitor pressed Stop; what was computed before stays valid."""

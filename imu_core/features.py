@@ -1,0 +1,47 @@
+"""Penultimate features of an image set: computed in chunks, once, and kept on disk by the content they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from imu_core import runtime
+from imu_core.errors import CheckpointError
+from imu_core.models import checkpoints
+from imu_core.models.head import split_head
+from imu_core.records import Features, ImageSet
+from imu_core.training import to_input
+
+
+@torch.no_grad()
+def compute(model: nn.Module, images: Tensor, chunk: int = 500) -> tuple[Tensor, Tensor]:
+    """(Z, logits) of uint8 `images` (n, channels, h, w): features (n, d) and the head's logits (n, C), eval mode, float32."""
+    backbone, head = split_head(model)
+    backbone.eval()
+    Z = torch.cat([backbone(to_input(part)) for part in images.split(chunk)])
+    return Z, head(Z)
+
+
+def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
+    """Features of `images` under `model`, from the cache on disk when this model has seen this set (`data_key`) before."""
+    key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
+    path = runtime.home() / "features" / f"{key}.safetensors"
+    stored = _read(path)
+    if stored is None:
+        Z, logits = compute(model, images.images)
+        stored = {"Z": Z, "logits": logits}
+        runtime.write_whole(path, lambda part: save_file(stored, part))
+    return Features(stored["Z"], images.labels, stored["logits"])
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    if not path.exists():
+        return None
+    try:
+        return checkpoints.read_tensors(path)
+    except CheckpointError:
+        return None  # damaged: compute again and overwrite

@@ -1,0 +1,24 @@
+"""The architectures, by name. Each takes images in [0, 1], normalises them itself and ends in one linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from imu_core.errors import ConfigError
+from imu_core.models.lenet5 import LeNet5
+from imu_core.models.small_resnet import SmallResNet
+from imu_core.records import Dataset
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"small_resnet": SmallResNet, "lenet5": LeNet5}
+
+
+def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:
+    """A freshly initialised model `name` for `dataset`; the same seed gives the same bits."""
+    if name not in MODELS:
+        raise ConfigError(f"There is no model called {name!r}. Known models: {', '.join(MODELS)}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[name](len(dataset.class_names), dataset.train.images.shape[1:], dataset.mean, dataset.std)

@@ -1,0 +1,351 @@
+"""The nouns of the engine, frozen: what one room hands to the next. No record is changed after it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imu_core.errors import ConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images (N, channels, height, width) as uint8 and labels (N,) as int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test set with the names of the classes and the pixel statistics models normalise with."""
+
+    name: str
+    title: str
+    train: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @cached_property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 over all images and labels; ties models and features to their data."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            digest.update(part.images.numpy().tobytes())
+            digest.update(part.labels.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def _nothing() -> Iterator[tuple[float, str]]:
+    return iter(())
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of the dataset registry: how to load it, whether it is here, how to fetch it."""
+
+    title: str
+    load: Callable[[], Dataset]
+    is_here: Callable[[], bool] = lambda: True
+    download: Callable[[], Iterator[tuple[float, str]]] = _nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which training samples must go. `forget`, `retain`, `earlier`: ascending int64 indices, disjoint, together all.
+
+    `classes` are the classes that `forget` contains entirely (empty for random sets); `earlier` holds the samples that
+    a previous request already removed: they belong to neither set.
+    """
+
+    request: str
+    forget: Tensor
+    retain: Tensor
+    classes: tuple[int, ...] = ()
+    earlier: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    earlier_classes: tuple[int, ...] = ()
+
+    @property
+    def removed(self) -> Tensor:
+        """Every sample a retrained reference must not see: this request and the earlier ones, ascending."""
+        return torch.cat([self.forget, self.earlier]).sort().values
+
+    @property
+    def gone_classes(self) -> tuple[int, ...]:
+        """Classes that this request or an earlier one removes entirely, ascending."""
+        return tuple(sorted({*self.classes, *self.earlier_classes}))
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Penultimate features `Z` (N, d), `labels` (N,) and the original head's `logits` (N, C) of one image set."""
+
+    Z: Tensor
+    labels: Tensor
+    logits: Tensor
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """Cross-entropy of each sample under the original head, nats, (N,)."""
+        return nn.functional.cross_entropy(self.logits, self.labels, reduction="none")
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """Signed scores (n,) of the forget samples, with what the weights and the pages need beside them.
+
+    `scores` are in the paper's sign: s_i = (1/N) g_F^T (H + λI)^-1 g_i, positive = helpful. `total` is that N.
+    `residual` is the true relative residual of the solve, `iterations` its steps (both 0 for closed forms).
+    """
+
+    scores: Tensor
+    losses: Tensor
+    gradient_norms: Tensor
+    estimator: str
+    damping: float
+    total: int
+    residual: float = 0.0
+    iterations: int = 0
+    seconds: float = 0.0
+
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "bn": ("eval", "train"),
+    "optimizer": ("sgd", "normalised"),
+    "schedule": ("constant", "one_cycle"),
+    "weight_norm": ("batch", "dataset", "mean1"),
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (0, 500),
+    "learning_rate": (0.0, 10.0),
+    "batch_size": (1, 100_000),
+    "momentum": (0.0, 0.999),
+    "weight_decay": (0.0, 1.0),
+    "seed": (0, 2**31 - 1),
+    "damping": (0.0, 1e6),
+    "l1": (0.0, 10.0),
+    "beta": (1e-3, 100.0),
+}
+_WHOLE = ("epochs", "batch_size", "seed")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Every setting of one unlearning run; checked when made, and the same as JSON, as a link and as Python.
+
+    method        a name in `imu_core.methods.METHODS`
+    scope         head | last:K (head and the last K blocks) | all
+    bn            eval: batch-norm statistics stay; train: they drift with the batches, as in the authors' code
+    learning_rate step of SGD; with optimizer="normalised" the length of every step in parameter space
+    stop_at       forget accuracy (0-1) at which the run ends, or None
+    eval_every    steps between evaluations, or None for every step (thinned to about 400 in long runs)
+    estimator, damping, psi, top, clip_quantile, control, update_every, weight_norm, l1   see `weights` and `methods.ascent`
+    update_every  ν: 0 scores once, k every k epochs, "iteration" before every step (Algorithm 1 to the letter)
+    beta          NPO's inverse temperature
+    """
+
+    method: str = "imu"
+    scope: str = "head"
+    bn: str = "eval"
+    epochs: int = 5
+    learning_rate: float = 0.02
+    batch_size: int = 256
+    optimizer: str = "normalised"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    augment: bool = False
+    seed: int = 0
+    stop_at: float | None = None
+    eval_every: int | None = None
+    estimator: str = "diagonal"
+    damping: float = 1e-2
+    psi: str = "sqrt"
+    top: float = 1.0
+    clip_quantile: float | None = None
+    control: str | None = None
+    update_every: int | str = 0
+    weight_norm: str = "batch"
+    l1: float = 0.0
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(map(repr, allowed))}.")
+        for name, (low, high) in _RANGES.items():
+            self._check_range(name, low, high)
+        for name in ("stop_at", "clip_quantile"):
+            if getattr(self, name) is not None:
+                self._check_range(name, 0.0, 1.0)
+        if not _is_number(self.top) or not 0.0 < self.top <= 1.0:
+            raise ConfigError(f"top is {self.top!r}; it is the share of samples kept and must be above 0 and at most 1.")
+        if self.eval_every is not None and not (_is_whole(self.eval_every) and self.eval_every >= 1):
+            raise ConfigError(f"eval_every is {self.eval_every!r}; it must be a whole number of steps from 1, or None.")
+        if self.update_every != "iteration" and not (_is_whole(self.update_every) and self.update_every >= 0):
+            raise ConfigError(
+                f"update_every is {self.update_every!r}; allowed are 0 (scores once), a number of epochs, or 'iteration'."
+            )
+        scope_blocks(self.scope)
+
+    def _check_range(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        kind = _is_whole if name in _WHOLE else _is_number
+        if not kind(value) or not low <= value <= high:
+            what = "a whole number" if name in _WHOLE else "a number"
+            raise ConfigError(f"{name} is {value!r}; it must be {what} from {low:g} to {high:g}.")
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from the defaults, plus method and scope: enough to repeat the run."""
+        default = {f.name: f.default for f in dataclasses.fields(self)}
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name in ("method", "scope") or value != default[name]
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+        """A checked config from JSON-like `values`; unknown names get a ConfigError that lists the known ones."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(f"Unknown setting {', '.join(map(repr, unknown))}; known settings: {', '.join(known)}.")
+        return cls(**values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def scope_blocks(scope: str) -> int | None:
+    """Blocks below the head that `scope` opens: head 0, last:K K, all None; ConfigError for anything else."""
+    if scope in ("head", "all"):
+        return 0 if scope == "head" else None
+    count = scope.removeprefix("last:") if isinstance(scope, str) else ""
+    if not (count.isdecimal() and 1 <= int(count) <= 1000):
+        raise ConfigError(f"scope is {scope!r}; allowed are 'head', 'last:K' with K from 1, such as 'last:2', and 'all'.")
+    return int(count)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What must be forgotten, from which model: everything a run starts from. The model is shared: never change it."""
+
+    dataset: Dataset
+    model_name: str
+    model: nn.Module
+    train: Features
+    test: Features
+    split: Split
+    seed: int = 0
+    history: tuple[tuple[str, dict[str, Any]], ...] = ()  # (request, config) of every run that came before, oldest first
+
+    @property
+    def head(self) -> nn.Linear:
+        """The model's classifier head (shared; copy before training)."""
+        from imu_core.models.head import find_head
+
+        return find_head(self.model)
+
+    def describe(self) -> dict[str, Any]:
+        """The problem in words and numbers, for records, links and headings."""
+        return {
+            "dataset": self.dataset.name,
+            "model": self.model_name,
+            "forget": self.split.request,
+            "seed": self.seed,
+            "history": [{"forget": request, "config": config} for request, config in self.history],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One evaluated step. Accuracies are fractions; `forget_losses` (nats) and `forget_predictions` are (n evaluated,).
+
+    `head` holds (W, b) at head scope, so that any step can be replayed. `full` marks evaluations on whole sets.
+    """
+
+    step: int
+    epoch: float
+    seconds: float
+    loss: float | None
+    accuracies: dict[str, float]
+    weights: dict[str, float] | None = None
+    forget_losses: Tensor | None = None
+    forget_predictions: Tensor | None = None
+    head: tuple[Tensor, Tensor] | None = None
+    full: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: done, cancelled, diverged or failed, and why in a sentence."""
+
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """A run on record: config, problem, points, seconds by phase, outcome, final metrics, set sizes, environment."""
+
+    config: RunConfig
+    problem: dict[str, Any]
+    points: tuple[Point, ...]
+    phases: dict[str, float]
+    outcome: Outcome
+    sizes: dict[str, int]
+    saw: tuple[str, ...] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, without the per-sample arrays and the heads (`from_dict` reads it back)."""
+        scalars = ("step", "epoch", "seconds", "loss", "accuracies", "weights", "full")
+        return {
+            "config": dataclasses.asdict(self.config),
+            "problem": self.problem,
+            "points": [{name: getattr(point, name) for name in scalars} for point in self.points],
+            "phases": self.phases,
+            "outcome": dataclasses.asdict(self.outcome),
+            "sizes": self.sizes,
+            "saw": list(self.saw),
+            "metrics": self.metrics,
+            "environment": self.environment,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Trajectory:
+        """The record that `to_dict` wrote."""
+        try:
+            return cls(
+                RunConfig.from_dict(values["config"]),
+                values["problem"],
+                tuple(Point(**point) for point in values["points"]),
+                values["phases"],
+                Outcome(**values["outcome"]),
+                values["sizes"],
+                tuple(values["saw"]),
+                values["metrics"],
+                values["environment"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"This is not a run exported by imu_core: {error}.") from error

@@ -1,0 +1,90 @@
+"""The machine: threads, seeds, folders, whole-file writes, and the torchvision import guard."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import platformdirs
+import torch
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+_GUARD = threading.Lock()
+_LIBRARY: list[torch.library.Library] = []  # keeps the declared operators alive
+
+
+def limit_threads(maximum: int = 2) -> int:
+    """Cap torch's threads at `maximum` and return the number in use; more only fight each other on small machines."""
+    count = max(1, min(maximum, os.cpu_count() or 1))
+    torch.set_num_threads(count)
+    return count
+
+
+def home() -> Path:
+    """Folder for everything the program makes (features, trained models): IMU_HOME, else the user's cache folder."""
+    return _folder(os.environ.get("IMU_HOME") or platformdirs.user_cache_dir("imu"))
+
+
+def data_folder() -> Path:
+    """Folder where datasets are looked for and downloaded to: IMU_DATA, else `data` inside `home()`."""
+    return _folder(os.environ.get("IMU_DATA") or home() / "data")
+
+
+def _folder(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def generator(seed: int, *stream: int) -> torch.Generator:
+    """A CPU generator fixed by `seed` and any further whole numbers (epoch, purpose).
+
+    Streams with different numbers are unrelated; the global generator of torch is never touched.
+    """
+    value = seed
+    for number in stream:
+        value = (value * 1_000_003 + number + 0x9E3779B9) % (2**63)
+    return torch.Generator().manual_seed(value)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a temporary neighbour of `path`, then rename: a killed process leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def import_torchvision() -> ModuleType:
+    """torchvision, imported so that a wheel linked against another build of torch still loads.
+
+    The wheel on the package index registers its operators from a CUDA library; beside a CPU build of torch that library
+    does not load and the import stops at "operator torchvision::nms does not exist". Only then are the two schemas
+    declared here and the import repeated. Those operators are detection code that this project never calls.
+    """
+    with _GUARD:
+        try:
+            return importlib.import_module("torchvision")
+        except RuntimeError as error:
+            if "torchvision::" not in str(error):
+                raise
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARY.append(library)
+        return importlib.import_module("torchvision")
+
+
+limit_threads()

@@ -1,0 +1,49 @@
+"""What is stored beside an original model, because later methods may only see statistics of the training set."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from imu_core.models.head import split_head
+from imu_core.records import ImageSet
+
+IMPORTANCE_BATCH = 256
+
+
+@torch.no_grad()
+def class_statistics(model: nn.Module, images: ImageSet) -> dict[str, Tensor]:
+    """Per-class feature statistics: `count` (C,), `mean` (C, d), `covariance` (C, d, d), unbiased, float32 (for SCAR)."""
+    backbone, head = split_head(model)
+    backbone.eval()
+    Z = torch.cat([backbone(part.float() / 255) for part in images.images.split(500)])
+    groups = [Z[images.labels == c].double() for c in range(head.out_features)]
+    return {
+        "count": torch.tensor([len(group) for group in groups]),
+        "mean": torch.stack([group.mean(0) for group in groups]).float(),
+        "covariance": torch.stack([torch.cov(group.T) for group in groups]).float(),
+    }
+
+
+def importances(model: nn.Module, images: ImageSet, batch_size: int = IMPORTANCE_BATCH) -> dict[str, Tensor]:
+    """Parameter importances as SSD and LFSSD define them, by `fisher.NAME` and `absolute.NAME`; eval mode, no augmentation.
+
+    fisher    mean over batches of (gradient of the batch-mean cross-entropy)², arXiv 2308.07707: its scale depends on the
+              batch size, so the same size (`batch_size`, stored too) must be used for the forget set
+    absolute  mean over batches of |gradient of the batch-mean squared logit norm|, arXiv 2402.19308
+    """
+    model = copy.deepcopy(model).eval().requires_grad_(True)
+    named = dict(model.named_parameters())
+    totals = {f"{kind}.{name}": torch.zeros_like(p) for kind in ("fisher", "absolute") for name, p in named.items()}
+    batches = list(zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True))
+    for pixels, labels in batches:
+        logits = model(pixels.float() / 255)
+        cross = torch.autograd.grad(F.cross_entropy(logits, labels), named.values(), retain_graph=True)
+        norm = torch.autograd.grad(logits.square().sum(1).mean(), named.values())
+        for name, g, h in zip(named, cross, norm, strict=True):
+            totals[f"fisher.{name}"] += g.square() / len(batches)
+            totals[f"absolute.{name}"] += h.abs() / len(batches)
+    return {**totals, "batch_size": torch.tensor(batch_size)}

@@ -1,0 +1,246 @@
+"""Train a model, or the retrained reference that never saw the forget set; both are the same recipe on other samples.
+
+`Training` is iterated: each epoch yields a `Point`. It saves after every epoch and resumes where it was stopped; the
+resumed model equals the uninterrupted one bit for bit, because every epoch draws from its own generator.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from imu_core import models, runtime
+from imu_core.errors import CheckpointError, ConfigError
+from imu_core.models import checkpoints
+from imu_core.records import Dataset, ImageSet, Outcome, Point
+
+_SHUFFLE, _FLIP = 1, 2  # streams of the generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the models here are trained: SGD with Nesterov momentum, one-cycle learning rate, random horizontal flips."""
+
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.epochs <= 1000:
+            raise ConfigError(f"epochs is {self.epochs!r}; it must be a whole number from 1 to 1000.")
+        if not 0 < self.learning_rate <= 10:
+            raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be above 0 and at most 10.")
+        if not 2 <= self.batch_size <= 100_000:
+            raise ConfigError(f"batch_size is {self.batch_size!r}; it must be from 2 to 100,000.")
+
+
+RECIPES: dict[str, Recipe] = {"small_resnet": Recipe(), "lenet5": Recipe(learning_rate=0.05)}
+
+
+class Training:
+    """Train `model_name` on `dataset` without the samples in `removed`; iterate for Points, then call `save`.
+
+    Stop with `cancel()` from any thread: the run ends within one batch and the last finished epoch stays on disk.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        model_name: str,
+        removed: Tensor | None = None,
+        seed: int = 0,
+        recipe: Recipe | None = None,
+        request: str = "",
+    ) -> None:
+        self.dataset, self.model_name, self.seed, self.request = dataset, model_name, seed, request
+        self.removed = torch.empty(0, dtype=torch.int64) if removed is None else removed.sort().values
+        self.recipe = recipe or RECIPES.get(model_name, Recipe())
+        keep = torch.ones(len(dataset.train), dtype=torch.bool)
+        keep[self.removed] = False
+        self.kept = keep.nonzero()[:, 0]
+        if len(self.kept) < self.recipe.batch_size:
+            raise ConfigError(f"Only {len(self.kept)} training samples would be left; at least {self.recipe.batch_size} are needed.")
+        self.model = models.build(model_name, dataset, seed)
+        self.initial = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.epoch, self.seconds, self.outcome = 0, 0.0, Outcome("running")
+        self.accuracies: dict[str, float] = {}
+        self._cancel = threading.Event()
+        self._optimizer = torch.optim.SGD(
+            self.model.parameters(),
+            self.recipe.learning_rate,
+            self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            nesterov=True,
+        )
+        steps = len(self.kept) // self.recipe.batch_size * self.recipe.epochs
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, self.recipe.learning_rate, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False
+        )
+
+    def cancel(self) -> None:
+        """Ask the training to stop; safe from any thread."""
+        self._cancel.set()
+
+    def __iter__(self) -> Iterator[Point]:
+        runtime.limit_threads()
+        self._resume()
+        while self.epoch < self.recipe.epochs:
+            start = time.perf_counter()
+            loss = self._one_epoch()
+            if loss is None:
+                self.outcome = Outcome("cancelled", f"Stopped after epoch {self.epoch}; training resumes from there.")
+                return
+            self.epoch += 1
+            self.seconds += time.perf_counter() - start
+            self._remember()
+            last = self.epoch == self.recipe.epochs
+            self.accuracies = self._evaluate(None if last else 2000)
+            yield Point(self.epoch, float(self.epoch), self.seconds, loss, self.accuracies, full=last)
+        self.outcome = Outcome("done")
+
+    def _one_epoch(self) -> float | None:
+        self.model.train()
+        order = self.kept[torch.randperm(len(self.kept), generator=runtime.generator(self.seed, _SHUFFLE, self.epoch))]
+        flips = torch.rand(len(order), generator=runtime.generator(self.seed, _FLIP, self.epoch)) < 0.5
+        size, total = self.recipe.batch_size, 0.0
+        batches = len(order) // size
+        for number in range(batches):
+            if self._cancel.is_set():
+                return None
+            part = slice(number * size, (number + 1) * size)
+            total += self._one_step(order[part], flips[part])
+        return total / batches
+
+    def _one_step(self, index: Tensor, flip: Tensor) -> float:
+        images = to_input(self.dataset.train.images[index])
+        images = torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images).to(memory_format=torch.channels_last)
+        loss = F.cross_entropy(self.model(images), self.dataset.train.labels[index])
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self._schedule.step()
+        return float(loss.detach())
+
+    def _evaluate(self, limit: int | None) -> dict[str, float]:
+        """Accuracy on the samples trained on, on test, and (at the end) on what was removed."""
+        sets = {"train": _take(self.dataset.train, self.kept[:limit]), "test": _take(self.dataset.test, slice(limit))}
+        if len(self.removed) and limit is None:
+            sets["forget"] = _take(self.dataset.train, self.removed)
+        return {name: accuracy(predict(self.model, images), images.labels) for name, images in sets.items()}
+
+    @property
+    def _partial(self) -> Path:
+        recipe = "-".join(str(value) for value in asdict(self.recipe).values())
+        name = f"{self.dataset.hash}-{self.model_name}-{checkpoints.removed_hash(self.removed)}-{self.seed}-{recipe}.pt"
+        return runtime.home() / "training" / name
+
+    def _remember(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+        }
+        runtime.write_whole(self._partial, lambda path: torch.save(state, path))
+
+    def _resume(self) -> None:
+        if not self._partial.exists():
+            return
+        try:
+            state = torch.load(self._partial, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._schedule.load_state_dict(state["schedule"])
+            self.epoch, self.seconds = state["epoch"], state["seconds"]
+        except Exception:  # a damaged partial file only costs the time to train again
+            self._partial.unlink(missing_ok=True)
+
+    def save(self, folder: Path | None = None) -> checkpoints.Checkpoint:
+        """Store the finished model with its card (float16 where that costs at most 0.1 point); originals get companions."""
+        if self.outcome.state != "done":
+            raise CheckpointError("Only a finished training can be saved: iterate it to the end first.")
+        folder = folder or checkpoints.folders()[1]
+        role = "retrained" if len(self.removed) else "original"
+        name = f"retrained-{checkpoints.removed_hash(self.removed)}" if len(self.removed) else "original"
+        path = folder / self.dataset.name / self.model_name / f"{name if self.seed == 0 else f'{name}-seed{self.seed}'}.safetensors"
+        state, stored = self._storable()
+        if role == "original":
+            from imu_core.statistics import class_statistics, importances
+
+            companions = {
+                "initial": self.initial,
+                "statistics": class_statistics(self.model, self.dataset.train),
+                "importances": importances(self.model, self.dataset.train),
+            }
+            for kind, tensors in companions.items():
+                checkpoints.save(path.with_name(f"{path.stem}.{kind}.safetensors"), tensors)
+        card = self._card(role, stored)
+        checkpoints.save(path, state, card)
+        self._partial.unlink(missing_ok=True)
+        return checkpoints.Checkpoint(path, card)
+
+    def _storable(self) -> tuple[dict[str, Tensor], str]:
+        full = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        checkpoints.fill(self.model, checkpoints.halved(full))
+        after = self._evaluate(None)
+        if all(abs(after[name] - self.accuracies[name]) <= 0.001 for name in after):
+            self.accuracies = after
+            return checkpoints.halved(full), "float16"
+        checkpoints.fill(self.model, full)
+        return full, "float32"
+
+    def _card(self, role: str, stored: str) -> dict[str, Any]:
+        command = f"python -m imu_core train --problem {self.dataset.name} --model {self.model_name} --seed {self.seed}"
+        return {
+            "role": role,
+            "dataset": self.dataset.name,
+            "data_hash": self.dataset.hash,
+            "model": self.model_name,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "seed": self.seed,
+            "request": self.request,
+            "removed": len(self.removed),
+            "removed_hash": checkpoints.removed_hash(self.removed),
+            "command": command + (f" --forget '{self.request}'" if self.request else ""),
+            "recipe": asdict(self.recipe),
+            "accuracies": self.accuracies,
+            "seconds": round(self.seconds, 1),
+            "stored": stored,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        }
+
+
+def to_input(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1], the models' input."""
+    return images.float() / 255
+
+
+def _take(images: ImageSet, index: Tensor | slice) -> ImageSet:
+    return ImageSet(images.images[index], images.labels[index])
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: ImageSet, chunk: int = 500) -> Tensor:
+    """Logits (N, C) of `model` in eval mode, in float32, `chunk` images at a time."""
+    was_training = model.training
+    model.eval()
+    parts = [model(to_input(part)) for part in images.images.split(chunk)]
+    model.train(was_training)
+    return torch.cat(parts)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of samples whose largest logit is their label's, 0 to 1; nan for an empty set."""
+    return float((logits.argmax(1) == labels).double().mean())

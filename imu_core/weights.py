@@ -1,0 +1,88 @@
+"""Scores to weights: what the unlearning loop multiplies each forget sample's loss with, and the controls it is judged by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from imu_core import runtime
+from imu_core.errors import ConfigError, DataError
+from imu_core.records import Influence
+
+_DRAW = 11  # stream of the generator
+
+PSI: dict[str, Callable[[Tensor], Tensor]] = {
+    "sqrt": torch.sqrt,
+    "identity": lambda v: v,
+    "tanh": torch.tanh,
+    "softmax": lambda v: torch.exp(v - v.max()),
+}
+CONTROLS = ("uniform", "permuted", "random", "loss", "gradient_norm")
+
+
+def sample_weights(
+    influence: Influence,
+    *,
+    control: str | None = None,
+    psi: str = "sqrt",
+    top: float = 1.0,
+    clip_quantile: float | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """One non-negative weight a forget sample, summing to 1: ŵ_i = ψ(N s_i) / Σ ψ(N s_j) over the samples with s > 0.
+
+    In this order: keep positive scores; keep the `top` fraction of those (at least one); apply ψ to N·s (at the scale of s
+    itself tanh would be the identity and softmax uniform); clip at the `clip_quantile` of what is left; normalise.
+
+    `control` replaces the influence and leaves the rest as it is, so that a comparison changes one thing:
+    uniform: literal ones over the whole forget set; permuted: IMU's own weights, shuffled among all samples; random: draws
+    from (0, 1] in place of N·s; loss: the cross-entropy in place of N·s; gradient_norm: ‖g_i‖ in place of N·s.
+
+    Returns: (n,) float64. Raises ConfigError for settings, DataError when no sample has a positive score.
+    Source: IMU, arXiv 2508.01620, section 3 and Tables 3, 5 and 7; clipping at 0.93 is from the authors' code alone.
+    """
+    _check(control, psi, top, clip_quantile)
+    generator = runtime.generator(seed, _DRAW)
+    n = len(influence.scores)
+    if control == "uniform":
+        return torch.full((n,), 1.0 / n, dtype=torch.float64)
+    values = {
+        "random": lambda: 1.0 - torch.rand(n, generator=generator, dtype=torch.float64),
+        "loss": lambda: influence.losses,
+        "gradient_norm": lambda: influence.gradient_norms,
+    }.get(control or "", lambda: influence.total * influence.scores)()
+    weights = _weigh(values.to(torch.float64), PSI[psi], top, clip_quantile)
+    return weights[torch.randperm(n, generator=generator)] if control == "permuted" else weights
+
+
+def _weigh(values: Tensor, psi: Callable[[Tensor], Tensor], top: float, clip_quantile: float | None) -> Tensor:
+    kept = (values > 0).nonzero()[:, 0]
+    if not len(kept):
+        raise DataError("No forget sample has a positive score, so there is nothing to weight. Use control='uniform', or another estimator.")
+    order = values[kept].argsort(descending=True, stable=True)
+    kept = kept[order[: max(1, math.ceil(top * len(kept)))]]
+    chosen = psi(values[kept])
+    if clip_quantile is not None:
+        chosen = chosen.clamp(max=float(torch.quantile(chosen, clip_quantile)))
+    weights = torch.zeros_like(values)
+    weights[kept] = chosen
+    return weights / weights.sum()
+
+
+def _check(control: str | None, psi: str, top: float, clip_quantile: float | None) -> None:
+    if control is not None and control not in CONTROLS:
+        raise ConfigError(f"control is {control!r}; allowed are None, {', '.join(CONTROLS)}.")
+    if psi not in PSI:
+        raise ConfigError(f"psi is {psi!r}; allowed are {', '.join(PSI)}.")
+    if not 0.0 < top <= 1.0:
+        raise ConfigError(f"top is {top!r}; it is the share of positive scores kept and must be above 0 and at most 1.")
+    if clip_quantile is not None and not 0.0 <= clip_quantile <= 1.0:
+        raise ConfigError(f"clip_quantile is {clip_quantile!r}; it must be from 0 to 1, or None for no clipping.")
+
+
+def effective_share(weights: Tensor) -> float:
+    """(Σw)² / (n Σw²): 1 for equal weights, 1/n when a single sample carries everything."""
+    return float(weights.sum().square() / (len(weights) * weights.square().sum()))
