@@ -60,6 +60,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     os.close(handle)
     try:
         write(Path(name))
+        os.chmod(name, 0o644)  # mkstemp's files are private; what ships must be readable
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -107,6 +107,7 @@ class Training:
             last = self.epoch == self.recipe.epochs
             self.accuracies = self._evaluate(None if last else 2000)
             yield Point(self.epoch, float(self.epoch), self.seconds, loss, self.accuracies, full=last)
+        self.accuracies = self.accuracies or self._evaluate(None)  # resumed after the last epoch
         self.outcome = Outcome("done")
 
     def _one_epoch(self) -> float | None:

@@ -63,11 +63,23 @@ def folders() -> tuple[Path, Path]:
 def find(dataset: Dataset, model_name: str, removed: Tensor, seed: int = 0) -> Checkpoint | None:
     """The checkpoint of `model_name` trained on `dataset` without `removed` (none removed: the original), or None."""
     wanted = {"data_hash": dataset.hash, "model": model_name, "removed_hash": removed_hash(removed), "seed": seed}
-    for path in _cards(dataset.name, model_name):
-        card = _read_card(path, path.stat().st_mtime_ns)
-        if card and all(card.get(name) == value for name, value in wanted.items()):
-            return Checkpoint(path.with_suffix(".safetensors"), card)
-    return None
+    fits = (c for c in listing(dataset.name, model_name) if all(c.card.get(name) == value for name, value in wanted.items()))
+    return next(fits, None)
+
+
+def at(path: Path) -> Checkpoint:
+    """The checkpoint whose tensors are at `path`; CheckpointError when its card is missing or damaged."""
+    beside = path.with_suffix(".json")
+    card = _read_card(beside, beside.stat().st_mtime_ns) if beside.exists() else None
+    if card is None:
+        raise CheckpointError(f"The card {beside.name} beside {path.name} is missing or damaged. Restore it, or train the model again.")
+    return Checkpoint(path, card)
+
+
+def listing(dataset: str, model_name: str) -> list[Checkpoint]:
+    """Every checkpoint of `model_name` on `dataset`, what ships first."""
+    cards = ((path, _read_card(path, path.stat().st_mtime_ns)) for path in _cards(dataset, model_name))
+    return [Checkpoint(path.with_suffix(".safetensors"), card) for path, card in cards if card]
 
 
 def _cards(dataset: str, model_name: str) -> Iterator[Path]:

@@ -1,0 +1,117 @@
+"""The judge of a run: the loop asks it, methods never see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imu_core import runtime
+from imu_core.arena import Arena
+from imu_core.errors import Cancelled
+from imu_core.records import Problem
+
+SUBSET = 1000  # samples of each set that wide scopes are judged by between the first and the last step
+CHUNK = 500
+_DRAW = 31  # stream of the generator
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """Accuracies (fractions), and the forget samples' losses (nats) and predictions, (n evaluated,)."""
+
+    accuracies: dict[str, float]
+    forget_losses: Tensor
+    forget_predictions: Tensor
+
+
+def accuracies(train_hit: Tensor, test_hit: Tensor, problem: Problem) -> dict[str, float]:
+    """Accuracies of every set from two boolean vectors, (N train,) and (N test,): was the sample classified correctly?
+
+    forget, retain, test (all of it); where whole classes go, test_other and test_forgotten split the test set by them;
+    earlier is the set an earlier request removed.
+    """
+    split, labels = problem.split, problem.test.labels
+    sets = {"forget": train_hit[split.forget], "retain": train_hit[split.retain], "test": test_hit}
+    if split.gone_classes:
+        gone = torch.isin(labels, torch.tensor(split.gone_classes))
+        sets["test_other"], sets["test_forgotten"] = test_hit[~gone], test_hit[gone]
+    if len(split.earlier):
+        sets["earlier"] = train_hit[split.earlier]
+    return {name: float(hit.double().mean()) for name, hit in sets.items()}
+
+
+class Evaluation:
+    """Judges an arena's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
+
+    The subsets are drawn once, from the problem's seed, so that two runs on one problem are judged by the same samples.
+    """
+
+    def __init__(self, arena: Arena, is_cancelled: Callable[[], bool]) -> None:
+        self._arena, self._problem, self._is_cancelled = arena, arena.problem, is_cancelled
+        split, generator = self._problem.split, runtime.generator(self._problem.seed, _DRAW)
+        whole = {"forget": split.forget, "retain": split.retain, "earlier": split.earlier}
+        self._subsets = {name: _draw(index, generator) for name, index in whole.items() if len(index)}
+        self._test = _draw(torch.arange(len(self._problem.test.labels)), generator)
+        self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
+        self.between = dict(self.sizes) if arena.on_features else {n: min(SUBSET, size) for n, size in self.sizes.items()}
+
+    @torch.no_grad()
+    def judge(self, full: bool) -> Judgement:
+        """Evaluate now; raises Cancelled between two chunks once the run is cancelled."""
+        self._arena.set_mode(training=False)
+        try:
+            return self._whole() if full or self._arena.on_features else self._subset()
+        finally:
+            self._arena.set_mode(training=True)
+
+    def _whole(self) -> Judgement:
+        train, test = self._all_logits()
+        train_hit = train.argmax(1) == self._problem.train.labels
+        test_hit = test.argmax(1) == self._problem.test.labels
+        forget = self._problem.split.forget
+        return self._judgement(accuracies(train_hit, test_hit, self._problem), train[forget], forget)
+
+    def _all_logits(self) -> tuple[Tensor, Tensor]:
+        problem = self._problem
+        if self._arena.on_features:
+            return self._arena.module(problem.train.Z), self._arena.module(problem.test.Z)
+        train = self._logits(torch.arange(len(problem.train.labels)), self._arena.inputs)
+        return train, self._logits(torch.arange(len(problem.test.labels)), self._arena.test_inputs)
+
+    def _subset(self) -> Judgement:
+        problem = self._problem
+        found: dict[str, float] = {}
+        forget_logits = torch.empty(0)
+        for name, index in self._subsets.items():
+            logits = self._logits(index, self._arena.inputs)
+            found[name] = float((logits.argmax(1) == problem.train.labels[index]).double().mean())
+            if name == "forget":
+                forget_logits = logits
+        hit = self._logits(self._test, self._arena.test_inputs).argmax(1) == problem.test.labels[self._test]
+        found["test"] = float(hit.double().mean())
+        if problem.split.gone_classes:
+            gone = torch.isin(problem.test.labels[self._test], torch.tensor(problem.split.gone_classes))
+            found["test_other"], found["test_forgotten"] = float(hit[~gone].double().mean()), float(hit[gone].double().mean())
+        return self._judgement(found, forget_logits, self._subsets["forget"])
+
+    def _judgement(self, found: dict[str, float], logits: Tensor, index: Tensor) -> Judgement:
+        losses = F.cross_entropy(logits, self._problem.train.labels[index], reduction="none")
+        return Judgement(found, losses, logits.argmax(1))
+
+    def _logits(self, index: Tensor, inputs: Callable[[Tensor], Tensor]) -> Tensor:
+        parts = []
+        for part in index.split(CHUNK):
+            if self._is_cancelled():
+                raise Cancelled("Stopped while evaluating.")
+            parts.append(self._arena.module(inputs(part)))
+        return torch.cat(parts)
+
+
+def _draw(index: Tensor, generator: torch.Generator) -> Tensor:
+    if len(index) <= SUBSET:
+        return index
+    return index[torch.randperm(len(index), generator=generator)[:SUBSET]].sort().values

@@ -1,0 +1,141 @@
+"""Run an iterator in a worker thread: queue, progress, Stop, error. Knows nothing of Streamlit."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from imu_core.errors import ImuError
+
+STATES = ("queued", "running", "stopping", "done", "cancelled", "diverged", "failed")
+FINISHED = ("done", "cancelled", "diverged", "failed")
+_LOG = logging.getLogger(__name__)
+_numbers = itertools.count(1)
+
+
+class Job:
+    """An iterable to be run by a `JobQueue`. `make` builds it in the worker, so that building may be slow too.
+
+    What it yields is collected in `items`. If the iterable has `cancel()`, Stop calls it; if it has an `outcome`, that
+    decides between done, cancelled, diverged and failed, and `reason` says why.
+    """
+
+    def __init__(self, title: str, make: Callable[[], Iterable[Any]], *, kind: str = "run", owner: str = "", after: Callable[[Job], None] | None = None) -> None:
+        self.id = next(_numbers)
+        self.title, self.kind, self.owner = title, kind, owner
+        self.items: list[Any] = []
+        self.work: Any = None
+        self.reason = ""
+        self.created, self.started, self.ended = time.time(), 0.0, 0.0
+        self._make, self._after = make, after
+        self._state, self._lock = "queued", threading.Lock()
+        self._cancel = threading.Event()
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`."""
+        with self._lock:
+            stopping = self._state == "running" and self._cancel.is_set()
+            return "stopping" if stopping else self._state
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in FINISHED
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds it has run so far."""
+        return (self.ended or time.time()) - self.started if self.started else 0.0
+
+    def snapshot(self) -> list[Any]:
+        """What it has yielded so far; a copy that stays as it is."""
+        return list(self.items)
+
+    def cancel(self) -> None:
+        """Stop it: a queued job never starts, a running one ends at its next step. Safe to call twice, from any thread."""
+        self._cancel.set()
+        with self._lock:
+            if self._state == "queued":
+                self._state, self.ended = "cancelled", time.time()
+                self.reason = "Stopped by you before it began."
+                return
+        if hasattr(self.work, "cancel"):
+            self.work.cancel()
+
+    def wait(self, seconds: float = 60.0) -> bool:
+        """Wait until it has finished; False when `seconds` ran out first."""
+        end = time.time() + seconds
+        while not self.finished and time.time() < end:
+            time.sleep(0.01)
+        return self.finished
+
+    def run(self) -> None:
+        """Do the work in the calling thread; every exception ends as `failed` with a sentence."""
+        with self._lock:
+            if self._state != "queued":
+                return
+            self._state, self.started = "running", time.time()
+        try:
+            self._consume()
+            state, self.reason = self._ending()
+            if self._after is not None and state != "failed":
+                self._after(self)
+        except ImuError as error:
+            state, self.reason = "failed", str(error)
+        except Exception as error:  # a defect of ours must not stop the other visitors
+            _LOG.exception("job %s (%s) failed", self.id, self.title)
+            state, self.reason = "failed", f"Something went wrong inside the program ({type(error).__name__}: {error}). Please report it."
+        with self._lock:
+            self._state, self.ended = state, time.time()
+
+    def _consume(self) -> None:
+        self.work = self._make()
+        if self._cancel.is_set() and hasattr(self.work, "cancel"):
+            self.work.cancel()
+        for item in self.work:
+            self.items.append(item)
+            if self._cancel.is_set() and not hasattr(self.work, "cancel"):
+                return
+
+    def _ending(self) -> tuple[str, str]:
+        outcome = getattr(self.work, "outcome", None)
+        if outcome is not None and outcome.state in FINISHED:
+            return outcome.state, outcome.reason
+        return ("cancelled", "Stopped by you.") if self._cancel.is_set() else ("done", "")
+
+
+class JobQueue:
+    """A few worker threads and the jobs they work through, first come, first served."""
+
+    def __init__(self, workers: int = 2) -> None:
+        self._queue: queue.Queue[Job] = queue.Queue()
+        self._jobs: list[Job] = []
+        self._lock = threading.Lock()
+        for number in range(workers):
+            threading.Thread(target=self._work, name=f"imu-worker-{number}", daemon=True).start()
+
+    def submit(self, job: Job) -> Job:
+        """Put `job` in line and return it."""
+        with self._lock:
+            self._jobs = [j for j in self._jobs if not j.finished][-200:] + [job]
+        self._queue.put(job)
+        return job
+
+    def active(self, owner: str | None = None) -> list[Job]:
+        """Jobs of `owner` (of everybody: None) that have not finished, oldest first."""
+        with self._lock:
+            return [job for job in self._jobs if not job.finished and owner in (None, job.owner)]
+
+    def ahead_of(self, job: Job) -> int:
+        """How many unfinished jobs were submitted before `job`."""
+        return sum(other.id < job.id for other in self.active())
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get().run()

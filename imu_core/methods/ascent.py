@@ -1,0 +1,80 @@
+"""Gradient ascent on the forget set: uniform (GA), or each sample weighted by its influence (IMU)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from imu_core.methods.base import Batch, Objective
+from imu_core.methods.view import View
+from imu_core.records import RunConfig
+from imu_core.weights import sample_weights
+
+
+class WeightedAscent(Objective):
+    """minimise −Σ wᵢ CEᵢ / Σ wᵢ over a batch, plus l1 · ‖head‖₁; a batch whose weights sum to 0 is skipped.
+
+    weight_norm: batch divides by the batch's own sum, as the authors' code does, so that a learning rate means the same
+    as GA's; dataset uses the weights as they are (they sum to 1 over the forget set); mean1 scales them to mean 1.
+    """
+
+    def __init__(self, view: View, config: RunConfig, weights: Tensor) -> None:
+        self._view, self._config = view, config
+        self.weights = weights
+
+    def __call__(self, batch: Batch) -> Tensor | None:
+        """The batch's loss; gradient flows through the cross-entropy, not through the weights."""
+        assert self.weights is not None
+        w = self.weights[batch.position].to(batch.logits.dtype)
+        total = w.sum()
+        if float(total) == 0.0:
+            return None
+        weighted = (w * batch.losses()).sum()
+        if self._config.weight_norm == "batch":
+            loss = -weighted / total
+        else:
+            loss = -weighted * (len(self.weights) / len(w) if self._config.weight_norm == "mean1" else 1.0)
+        if self._config.l1:
+            loss = loss + self._config.l1 * sum(p.abs().sum() for p in self._view.head.parameters())
+        return loss
+
+
+class InfluenceAscent(WeightedAscent):
+    """Weighted ascent whose weights are recomputed from the current head as `update_every` says (ν in the paper)."""
+
+    def refresh(self, step: int, epoch: int) -> None:
+        """Scores again where they are due; the first ones were computed at the start."""
+        every = self._config.update_every
+        due = step > 0 if every == "iteration" else self._is_new_epoch(epoch) and every and epoch % int(every) == 0
+        self._epoch = epoch
+        if due:
+            self.weights = influence_weights(self._view, self._config)
+
+    _epoch = 0
+
+    def _is_new_epoch(self, epoch: int) -> bool:
+        return epoch != self._epoch
+
+
+def influence_weights(view: View, config: RunConfig) -> Tensor:
+    """Weights (n,) of the forget samples, by the config's estimator, ψ and control, at the current head."""
+    influence = view.influence(estimator=config.estimator, damping=config.damping)
+    return sample_weights(
+        influence,
+        control=config.control,
+        psi=config.psi,
+        top=config.top,
+        clip_quantile=config.clip_quantile,
+        seed=config.seed,
+    )
+
+
+def ga(view: View, config: RunConfig) -> Objective:
+    """Gradient ascent: minimise −mean CE over the forget set (NegGrad; Golatkar et al. 2020; OPTML's GA, without BN drift)."""
+    n = len(view.forget.labels)
+    return WeightedAscent(view, config, torch.full((n,), 1.0 / n, dtype=torch.float64))
+
+
+def imu(view: View, config: RunConfig) -> Objective:
+    """IMU: ascent with each sample weighted by ψ of its head influence on the forget loss (arXiv 2508.01620, Algorithm 1)."""
+    return InfluenceAscent(view, config, influence_weights(view, config))

@@ -1,0 +1,43 @@
+"""Settings that work, by name and scope, and the settings of the paper's code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imu_core.errors import ConfigError
+from imu_core.records import RunConfig
+
+_GENTLE: dict[str, dict[str, Any]] = {
+    "head": {"optimizer": "normalised", "learning_rate": 0.02, "epochs": 200, "stop_at": 0.01},
+    "last": {"optimizer": "normalised", "learning_rate": 0.02, "epochs": 50, "stop_at": 0.01},
+    "all": {"optimizer": "normalised", "learning_rate": 0.02, "epochs": 50, "stop_at": 0.01},
+}
+_TRAIN = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 128}
+_REFERENCES: dict[str, dict[str, Any]] = {
+    "finetune": {**_TRAIN, "learning_rate": 0.01, "epochs": 5},
+    "retrain": {**_TRAIN, "learning_rate": 0.2, "epochs": 30, "schedule": "one_cycle"},
+}
+
+PRESETS: dict[str, str] = {
+    "gentle": "Small steps of equal length until at most 1 % of the forget set is still recognised, then stop.",
+    "five epochs": "Five passes over the forget set at a fixed step length, however far that gets.",
+    "authors": "What the code of the IMU paper does: momentum SGD, training mode, weights clipped at their 93 % quantile, L1.",
+}
+
+
+def preset(name: str, method: str = "imu", scope: str = "head", seed: int = 0) -> RunConfig:
+    """The RunConfig that preset `name` means for `method` at `scope`."""
+    if name not in PRESETS:
+        raise ConfigError(f"There is no preset called {name!r}. Known presets: {', '.join(PRESETS)}.")
+    common: dict[str, Any] = {"method": method, "scope": scope, "seed": seed}
+    if method in _REFERENCES:
+        wide = {"bn": "train", "augment": True} if scope != "head" else {}
+        return RunConfig(**common, **_REFERENCES[method], **wide)
+    if name == "gentle":
+        return RunConfig(**common, **_GENTLE[scope.partition(":")[0]])
+    if name == "five epochs":
+        return RunConfig(**common, epochs=5)
+    own = {"clip_quantile": 0.93, "l1": 2e-4} if method == "imu" else {}
+    return RunConfig(
+        **common, bn="train", optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=5e-4, augment=True, epochs=5, **own
+    )

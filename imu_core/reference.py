@@ -1,0 +1,53 @@
+"""The retrained reference: the same recipe on everything but the forget set. Methods never see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from imu_core import data
+from imu_core.evaluation import accuracies
+from imu_core.features import features
+from imu_core.models import checkpoints
+from imu_core.records import Features, Problem
+from imu_core.training import Training
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A retrained model on record: its card, its features and logits on both sets, and its accuracies for the problem."""
+
+    card: dict
+    train: Features
+    test: Features
+    accuracies: dict[str, float]
+
+
+def retrained(problem: Problem) -> Reference | None:
+    """The stored retrained reference for what `problem` removes (this request and the earlier ones), or None.
+
+    It is found by the removed samples, not by the words of the request. Where it is None, `retrain(problem)` trains it.
+    """
+    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    if found is None:
+        return None
+    train, test = _logits(found.path, found.path.stat().st_mtime_ns, problem.dataset.name)
+    train_hit, test_hit = (part.logits.argmax(1) == part.labels for part in (train, test))
+    return Reference(found.card, train, test, accuracies(train_hit, test_hit, problem))
+
+
+@lru_cache(maxsize=16)
+def _logits(path: Path, modified: int, dataset_name: str) -> tuple[Features, Features]:
+    dataset = data.load(dataset_name)
+    network = checkpoints.load_model(checkpoints.at(path), dataset)
+    return (
+        features(network, dataset.train, f"{dataset.hash}-train"),
+        features(network, dataset.test, f"{dataset.hash}-test"),
+    )
+
+
+def retrain(problem: Problem) -> Training:
+    """The training that makes the missing reference; iterate it, then call its `save()`, and `retrained` finds it."""
+    request = "; then ".join([*(request for request, _ in problem.history), problem.split.request])
+    return Training(problem.dataset, problem.model_name, problem.split.removed, request=request)
