@@ -75,7 +75,9 @@ class Arena:
         """Tensors stored beside the original model; names are those of the module (the head's lose their prefix)."""
         found = checkpoints.find(self.problem.dataset, self.problem.model_name, torch.empty(0, dtype=torch.int64))
         if found is None:
-            raise CheckpointError(f"No {kind} are stored for {self.problem.model_name} on {self.problem.dataset.name}: train it first.")
+            raise CheckpointError(
+                f"No {kind} are stored for {self.problem.model_name} on {self.problem.dataset.name}: train it first."
+            )
         tensors = found.companion(kind)
         if not (self.on_features and kind == "initial"):
             return tensors

@@ -21,9 +21,7 @@ _DRAW = 7  # stream of the generator for random requests
 MAX_TEXT = 60_000
 
 
-def split(
-    request: str, dataset: Dataset, train: Features, seed: int = 0, earlier: Split | None = None
-) -> Split:
+def split(request: str, dataset: Dataset, train: Features, seed: int = 0, earlier: Split | None = None) -> Split:
     """The forget and retain indices that `request` asks for; samples removed by `earlier` belong to neither.
 
     `seed` is used only by a random request that names none. Raises DataError, as a sentence for people, for requests that
@@ -45,7 +43,9 @@ def _parse(request: str) -> tuple[str, str]:
     if not text:
         raise DataError(f"The forget request is empty. Write {GRAMMAR}.")
     if len(text) > MAX_TEXT:
-        raise DataError(f"The forget request has {len(text):,} characters; at most {MAX_TEXT:,} are read. Use ranges such as ids:0-999.")
+        raise DataError(
+            f"The forget request has {len(text):,} characters; at most {MAX_TEXT:,} are read. Use ranges such as ids:0-999."
+        )
     kind, colon, body = text.partition(":")
     kind = kind.strip().lower()
     if not colon or kind not in _KINDS:
@@ -83,7 +83,9 @@ def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
     for name in body.split("+"):
         key = name.strip().lower()
         if key not in names:
-            raise DataError(f"There is no class {_short(name.strip())} in {dataset.title}. Its classes: {', '.join(dataset.class_names)}.")
+            raise DataError(
+                f"There is no class {_short(name.strip())} in {dataset.title}. Its classes: {', '.join(dataset.class_names)}."
+            )
         wanted.append(names[key])
     chosen = sorted(set(wanted))
     canonical = "class:" + "+".join(dataset.class_names[c] for c in chosen)
@@ -93,7 +95,9 @@ def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
 def _random(body: str, dataset: Dataset, train: Features, free: Tensor, seed: int) -> tuple[Tensor, str]:
     match = re.fullmatch(r"([^,]+?)(?:\s*,\s*seed\s*=\s*(\d{1,9}))?", body)
     if not match:
-        raise DataError(f"'random:{body[:40]}' is not understood. Write random:10% or random:500, and if you like ,seed=3 behind it.")
+        raise DataError(
+            f"'random:{body[:40]}' is not understood. Write random:10% or random:500, and if you like ,seed=3 behind it."
+        )
     drawn = int(match[2]) if match[2] is not None else seed
     pool = free.nonzero()[:, 0]
     count, text = _count("random", match[1], len(pool))
@@ -106,7 +110,9 @@ def _count(kind: str, text: str, available: int) -> tuple[int, str]:
     text = text.strip()
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*%|(\d{1,9})", text)
     if not match:
-        raise DataError(f"'{kind}:{text[:40]}' is not understood: behind {kind}: comes a number of samples (500) or a share (10%).")
+        raise DataError(
+            f"'{kind}:{text[:40]}' is not understood: behind {kind}: comes a number of samples (500) or a share (10%)."
+        )
     count = round(float(match[1]) / 100 * available) if match[1] else int(match[2])
     if not 1 <= count < available:
         raise DataError(f"'{kind}:{text}' asks for {count:,} samples; allowed are 1 to {available - 1:,}, or a share below 100%.")
@@ -120,7 +126,9 @@ def _ids(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
         match = re.fullmatch(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?", piece)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if not match or last < first or last >= total:
-            raise DataError(f"'ids:' cannot read {_short(piece)}: ids are whole numbers or ranges such as 4,8,15-23, from 0 to {total - 1:,}.")
+            raise DataError(
+                f"'ids:' cannot read {_short(piece)}: ids are whole numbers or ranges such as 4,8,15-23, from 0 to {total - 1:,}."
+            )
         chosen.update(range(first, last + 1))
     if not chosen:
         raise DataError(f"'ids:' names no sample. Write ids such as ids:4,8,15-23, from 0 to {total - 1:,}.")

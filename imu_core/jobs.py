@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -25,7 +24,15 @@ class Job:
     decides between done, cancelled, diverged and failed, and `reason` says why.
     """
 
-    def __init__(self, title: str, make: Callable[[], Iterable[Any]], *, kind: str = "run", owner: str = "", after: Callable[[Job], None] | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        make: Callable[[], Iterable[Any]],
+        *,
+        kind: str = "run",
+        owner: str = "",
+        after: Callable[[Job], None] | None = None,
+    ) -> None:
         self.id = next(_numbers)
         self.title, self.kind, self.owner = title, kind, owner
         self.items: list[Any] = []
@@ -90,7 +97,10 @@ class Job:
             state, self.reason = "failed", str(error)
         except Exception as error:  # a defect of ours must not stop the other visitors
             _LOG.exception("job %s (%s) failed", self.id, self.title)
-            state, self.reason = "failed", f"Something went wrong inside the program ({type(error).__name__}: {error}). Please report it."
+            state, self.reason = (
+                "failed",
+                f"Something went wrong inside the program ({type(error).__name__}: {error}). Please report it.",
+            )
         with self._lock:
             self._state, self.ended = state, time.time()
 
@@ -111,31 +121,43 @@ class Job:
 
 
 class JobQueue:
-    """A few worker threads and the jobs they work through, first come, first served."""
+    """A few worker threads. Jobs of one owner run one after another, so that nobody's click keeps the others waiting."""
 
     def __init__(self, workers: int = 2) -> None:
-        self._queue: queue.Queue[Job] = queue.Queue()
         self._jobs: list[Job] = []
-        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+        self._changed = threading.Condition()
         for number in range(workers):
             threading.Thread(target=self._work, name=f"imu-worker-{number}", daemon=True).start()
 
     def submit(self, job: Job) -> Job:
         """Put `job` in line and return it."""
-        with self._lock:
-            self._jobs = [j for j in self._jobs if not j.finished][-200:] + [job]
-        self._queue.put(job)
+        with self._changed:
+            self._jobs = [other for other in self._jobs if not other.finished] + [job]
+            self._changed.notify()
         return job
 
     def active(self, owner: str | None = None) -> list[Job]:
         """Jobs of `owner` (of everybody: None) that have not finished, oldest first."""
-        with self._lock:
+        with self._changed:
             return [job for job in self._jobs if not job.finished and owner in (None, job.owner)]
 
     def ahead_of(self, job: Job) -> int:
         """How many unfinished jobs were submitted before `job`."""
         return sum(other.id < job.id for other in self.active())
 
+    def _next(self) -> Job | None:
+        return next((job for job in self._jobs if job.state == "queued" and job.owner not in self._busy), None)
+
     def _work(self) -> None:
         while True:
-            self._queue.get().run()
+            with self._changed:
+                while (job := self._next()) is None:
+                    self._changed.wait()
+                self._busy.add(job.owner)
+            try:
+                job.run()
+            finally:
+                with self._changed:
+                    self._busy.discard(job.owner)
+                    self._changed.notify_all()

@@ -59,7 +59,9 @@ class Measurement:
             self.result["accuracies"][name] = model_accuracies(self.problem, logits)
         for number, (name, logits) in enumerate(models.items()):
             yield (number + 1) / (len(models) + 2), f"membership attack on the {name} model"
-            attack = self._timed("membership", lambda pair=logits: self._abandonable(lambda: attack_membership(self.problem, pair)))
+            attack = self._timed(
+                "membership", lambda pair=logits: self._abandonable(lambda: attack_membership(self.problem, pair))
+            )
             self.result["membership"][name] = attack
         if "retrained" in models:
             yield (len(models) + 1) / (len(models) + 2), "distance from the retrained model"

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from imu_core import data, forget as requests
+from imu_core import data
+from imu_core import forget as requests
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.features import compute, features
 from imu_core.models import MODELS, checkpoints
 from imu_core.models.head import find_head
-from imu_core.records import Dataset, Features, ImageSet, Problem
+from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig
 from imu_core.unlearning import Run
 
 NOTHING = torch.empty(0, dtype=torch.int64)
 
 
-def problem(dataset: str = "fashion", *, model: str = "small_resnet", forget: str = "class:Sandal", seed: int = 0) -> Problem:
+def problem(
+    dataset: str = "fashion",
+    *,
+    model: str = "small_resnet",
+    forget: str = "class:Sandal",
+    seed: int = 0,
+    history: Sequence[tuple[str, dict[str, Any]]] = (),
+) -> Problem:
     """The problem of making the original `model`, trained on `dataset`, forget what the request `forget` names.
+
+    `history` holds the requests that came before, each with the settings of the run that unlearned it, oldest first: they
+    are repeated (once; the result is kept) and the problem starts from what they left behind.
 
     `seed` draws whatever a problem leaves open: a random request that names no seed, and the samples that wide scopes are
     judged by between steps. A run has a seed of its own. Models and features are shared by all callers; never change them.
@@ -30,6 +45,8 @@ def problem(dataset: str = "fashion", *, model: str = "small_resnet", forget: st
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise ConfigError(f"seed is {seed!r}; it must be a whole number from 0 to {2**31 - 1}.")
+    if history:
+        return after(_repeated(dataset, model, seed, _as_text(history)), forget)
     loaded = data.load(dataset)
     checkpoint = original(loaded, model)
     network, train, test = _original(checkpoint.path, checkpoint.path.stat().st_mtime_ns, dataset)
@@ -47,6 +64,40 @@ def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
             f"python -m imu_core train --problem {dataset.name} --model {model}"
         )
     return found
+
+
+_REPEATED: OrderedDict[tuple[str, str, int, str], Run] = OrderedDict()
+_MOST_REPEATED = 16
+
+
+def _as_text(history: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    try:
+        return json.dumps([[request, dict(settings)] for request, settings in history], sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise ConfigError("The history must be a list of pairs [request, settings], oldest first.") from error
+
+
+def _repeated(dataset: str, model: str, seed: int, history: str) -> Run:
+    """The finished last run of `history`, from memory or repeated now."""
+    key = (dataset, model, seed, history)
+    if key not in _REPEATED:
+        *earlier, (request, settings) = json.loads(history)
+        run = Run(problem(dataset, model=model, forget=request, seed=seed, history=earlier), RunConfig.from_dict(settings))
+        for _ in run:
+            pass
+        if run.outcome.state == "failed":
+            raise ConfigError(f"The earlier request {request!r} could not be repeated: {run.outcome.reason}")
+        remember(run)
+    return _REPEATED[key]
+
+
+def remember(run: Run) -> None:
+    """Keep a finished `run` in memory, so that a problem which has it in its history need not repeat it."""
+    old = run.problem
+    history = _as_text([*old.history, (old.split.request, run.config.changed())])
+    _REPEATED[(old.dataset.name, old.model_name, old.seed, history)] = run
+    while len(_REPEATED) > _MOST_REPEATED:
+        _REPEATED.popitem(last=False)
 
 
 @lru_cache(maxsize=6)

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 import platformdirs
-import torch
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threads that wait must not spin on two cores
+import torch  # noqa: E402
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _GUARD = threading.Lock()

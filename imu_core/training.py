@@ -70,7 +70,9 @@ class Training:
         keep[self.removed] = False
         self.kept = keep.nonzero()[:, 0]
         if len(self.kept) < self.recipe.batch_size:
-            raise ConfigError(f"Only {len(self.kept)} training samples would be left; at least {self.recipe.batch_size} are needed.")
+            raise ConfigError(
+                f"Only {len(self.kept)} training samples would be left; at least {self.recipe.batch_size} are needed."
+            )
         self.model = models.build(model_name, dataset, seed)
         self.initial = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.epoch, self.seconds, self.outcome = 0, 0.0, Outcome("running")
@@ -91,6 +93,11 @@ class Training:
     def cancel(self) -> None:
         """Ask the training to stop; safe from any thread."""
         self._cancel.set()
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until the last epoch at the pace so far; 0 before the first epoch has ended."""
+        return self.seconds / self.epoch * (self.recipe.epochs - self.epoch) if self.epoch else 0.0
 
     def __iter__(self) -> Iterator[Point]:
         runtime.limit_threads()
@@ -175,7 +182,9 @@ class Training:
         folder = folder or checkpoints.folders()[1]
         role = "retrained" if len(self.removed) else "original"
         name = f"retrained-{checkpoints.removed_hash(self.removed)}" if len(self.removed) else "original"
-        path = folder / self.dataset.name / self.model_name / f"{name if self.seed == 0 else f'{name}-seed{self.seed}'}.safetensors"
+        path = (
+            folder / self.dataset.name / self.model_name / f"{name if self.seed == 0 else f'{name}-seed{self.seed}'}.safetensors"
+        )
         state, stored = self._storable()
         if role == "original":
             from imu_core.statistics import class_statistics, importances

@@ -188,7 +188,9 @@ class Run:
 
     def _has_ended(self, point: Point) -> bool:
         if self.config.stop_at is not None and point.accuracies["forget"] <= self.config.stop_at:
-            self.outcome = Outcome("done", f"Reached the target: {point.accuracies['forget']:.1%} of the forget set is recognised.")
+            self.outcome = Outcome(
+                "done", f"Reached the target: {point.accuracies['forget']:.1%} of the forget set is recognised."
+            )
             return True
         recent = [p.accuracies["test"] for p in self.points[-2:]]
         if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._chance():

@@ -61,7 +61,9 @@ def sample_weights(
 def _weigh(values: Tensor, psi: Callable[[Tensor], Tensor], top: float, clip_quantile: float | None) -> Tensor:
     kept = (values > 0).nonzero()[:, 0]
     if not len(kept):
-        raise DataError("No forget sample has a positive score, so there is nothing to weight. Use control='uniform', or another estimator.")
+        raise DataError(
+            "No forget sample has a positive score, so there is nothing to weight. Use control='uniform', or another estimator."
+        )
     order = values[kept].argsort(descending=True, stable=True)
     kept = kept[order[: max(1, math.ceil(top * len(kept)))]]
     chosen = psi(values[kept])

@@ -121,4 +121,3 @@ def _read_sheet(path: Path, per_class: int) -> ImageSet:
 
 def _dataset(name: str, title: str, train: ImageSet, test: ImageSet) -> Dataset:
     return Dataset(name, title, train, test, CLASS_NAMES, MEAN, STD)
-

@@ -30,7 +30,13 @@ def rank(distances: Any, query_ids: Any, gallery_ids: Any, query_cams: Any, gall
     """
     D = np.asarray(distances, dtype=np.float64)
     q_ids, g_ids, q_cams, g_cams = (np.asarray(v) for v in (query_ids, gallery_ids, query_cams, gallery_cams))
-    if D.ndim != 2 or q_ids.shape != D.shape[:1] or q_cams.shape != D.shape[:1] or g_ids.shape != D.shape[1:] or g_cams.shape != D.shape[1:]:
+    if (
+        D.ndim != 2
+        or q_ids.shape != D.shape[:1]
+        or q_cams.shape != D.shape[:1]
+        or g_ids.shape != D.shape[1:]
+        or g_cams.shape != D.shape[1:]
+    ):
         raise DataError(
             f"Shapes do not fit: distances {D.shape}, query ids {q_ids.shape} and cameras {q_cams.shape}, "
             f"gallery ids {g_ids.shape} and cameras {g_cams.shape}; expected (Q, G), (Q,), (Q,), (G,), (G,)."

@@ -72,7 +72,9 @@ def at(path: Path) -> Checkpoint:
     beside = path.with_suffix(".json")
     card = _read_card(beside, beside.stat().st_mtime_ns) if beside.exists() else None
     if card is None:
-        raise CheckpointError(f"The card {beside.name} beside {path.name} is missing or damaged. Restore it, or train the model again.")
+        raise CheckpointError(
+            f"The card {beside.name} beside {path.name} is missing or damaged. Restore it, or train the model again."
+        )
     return Checkpoint(path, card)
 
 

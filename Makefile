@@ -1,0 +1,54 @@
+# A bare machine with Python 3.11, make and git is enough: every target builds .venv from requirements.lock first if needed.
+
+PYTHON  ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
+ADDRESS ?= 127.0.0.1
+PORT    ?= 8501
+ARGS    ?=
+VENV    := .venv
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check
+READY   := $(VENV)/.installed
+
+.PHONY: help app test bench check lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make app    start the app on http://$(ADDRESS):$(PORT)  (another port: make app PORT=8502)"
+	@echo "make test   run every test  (some of them: make test ARGS='-k influence')"
+	@echo "make bench  measure speed side by side and print a table  (as JSON too: make bench ARGS='--json bench.json')"
+	@echo "make check  ruff"
+	@echo "make lock   resolve the dependencies in pyproject.toml afresh and rewrite requirements.lock"
+
+app: $(READY)
+	@echo "Open http://$(ADDRESS):$(PORT) in a browser; Ctrl-C here stops the app."
+	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
+
+# Tests write into build/, never into the user's cache, and never find what an earlier run left there.
+test: $(READY)
+	@rm -rf build/test-home
+	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY)
+	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+check: $(READY)
+	@$(BIN)/ruff check
+
+# The lock pins setuptools, so that the project itself installs without a network and without build isolation.
+$(READY): requirements.lock pyproject.toml
+	@echo "Building $(VENV) with $$($(PYTHON) --version): a few minutes the first time, nothing later."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The CPU build of torch is asked for by its exact version first; a looser request may pull in gigabytes of CUDA.
+lock:
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/pip install --quiet "torch==2.13.0" "setuptools>=70"
+	@build/lock/bin/pip install --quiet --no-build-isolation ".[dev]" "torch==2.13.0"
+	@{ sed -n '/^#/p' requirements.lock; build/lock/bin/pip freeze --all \
+	  | grep -viE '^(pip|imu-core|nvidia-[a-z0-9-]*|cuda-[a-z-]*|triton)( |=)' | sed 's/+cpu$$//'; } > build/requirements.lock
+	@mv build/requirements.lock requirements.lock && rm -rf build/lock
+	@echo "requirements.lock holds $$(grep -c == requirements.lock) packages"

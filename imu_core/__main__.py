@@ -1,0 +1,5 @@
+"""`python -m imu_core`: the command line."""
+
+from imu_core.cli import app
+
+app(prog_name="python -m imu_core")

@@ -1,0 +1,128 @@
+"""A run on its way out: CSV, JSON, a Python snippet that repeats it, safetensors, a sentence that says what happened."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from imu_core.records import Influence, Problem, Trajectory
+
+
+def to_json(trajectory: Trajectory) -> str:
+    """The whole record as indented JSON; `Trajectory.from_dict(json.loads(text))` reads it back."""
+    return json.dumps(trajectory.to_dict(), indent=1)
+
+
+def to_csv(trajectory: Trajectory) -> str:
+    """One line a point: step, epoch, seconds, loss, every accuracy (fractions) and the weights' summary."""
+    rows = [
+        {"step": p.step, "epoch": p.epoch, "seconds": p.seconds, "loss": p.loss, **p.accuracies, **_prefixed(p.weights)}
+        for p in trajectory.points
+    ]
+    return pd.DataFrame(rows).to_csv(index=False)
+
+
+def _prefixed(weights: dict[str, float] | None) -> dict[str, float]:
+    return {f"weights_{name}": value for name, value in (weights or {}).items()}
+
+
+def to_snippet(trajectory: Trajectory) -> str:
+    """Python that repeats the run exactly: the same problem, the same earlier requests, the same settings."""
+    about = trajectory.problem
+    history = [(step["forget"], step["config"]) for step in about["history"]]
+    before = f",\n    history={history!r}" if history else ""
+    settings = ", ".join(f"{name}={value!r}" for name, value in trajectory.config.changed().items())
+    return (
+        "import imu_core\n\n"
+        f"problem = imu_core.problem(\n    {about['dataset']!r}, model={about['model']!r}, forget={about['forget']!r}, "
+        f"seed={about['seed']}{before},\n)\n"
+        f"run = imu_core.unlearn(problem, imu_core.RunConfig({settings}))\n"
+        "for point in run:\n"
+        "    print(point.step, point.accuracies)\n"
+        "print(run.outcome)\n"
+    )
+
+
+def to_safetensors(model: nn.Module, trajectory: Trajectory) -> bytes:
+    """The unlearned model's parameters and buffers, with problem and config in the file's metadata."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"problem": json.dumps(trajectory.problem), "config": json.dumps(trajectory.config.changed())}
+    return save_tensors(state, metadata)
+
+
+def scores_csv(problem: Problem, influence: Influence, weights: Any) -> str:
+    """One line a forget sample: id, class, score, weight, loss (nats), gradient norm; ids index the training set."""
+    names = problem.dataset.class_names
+    forget = problem.split.forget
+    table = pd.DataFrame(
+        {
+            "id": forget.numpy(),
+            "class": [names[label] for label in problem.train.labels[forget].tolist()],
+            "score": influence.scores.numpy(),
+            "weight": weights.numpy(),
+            "loss": influence.losses.numpy(),
+            "gradient_norm": influence.gradient_norms.numpy(),
+        }
+    )
+    buffer = io.StringIO()
+    table.sort_values("score", ascending=False, kind="stable").to_csv(buffer, index=False)
+    return buffer.getvalue()
+
+
+def verdict(trajectory: Trajectory, problem: Problem, reference: dict[str, float] | None, title: str) -> str:
+    """What happened, in a sentence or two with numbers.
+
+    Whole classes: what was forgotten and what it cost the other classes, beside the retrained model. Any other forget set:
+    the retrained model still recognises most of it, so being near that is the aim and "forgot" would be the wrong word.
+    """
+    if not trajectory.points:
+        return f"{title}: {trajectory.outcome.reason or 'nothing was computed.'}"
+    first, last = trajectory.points[0].accuracies, trajectory.points[-1].accuracies
+    class_wise = bool(problem.split.classes)
+    text = _class_verdict(title, problem, first, last, reference) if class_wise else _set_verdict(title, first, last, reference)
+    if trajectory.outcome.state in ("cancelled", "diverged", "failed"):
+        text += f" It ended early ({trajectory.outcome.state}): {trajectory.outcome.reason}"
+    return text
+
+
+def _class_verdict(
+    title: str, problem: Problem, first: dict[str, float], last: dict[str, float], reference: dict[str, float] | None
+) -> str:
+    names = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
+    text = f"{title} forgot {percent(1 - last['forget'])} of {names} and {_change(last['test_other'] - first['test_other'])} on the other classes"
+    if reference is None:
+        return text + "; no retrained model is stored to compare with."
+    return text + f"; the retrained model {_change(reference['test_other'] - first['test_other'])}."
+
+
+def _set_verdict(title: str, first: dict[str, float], last: dict[str, float], reference: dict[str, float] | None) -> str:
+    text = (
+        f"{title} recognises {percent(last['forget'])} of these samples (before: {percent(first['forget'])}) and "
+        f"{_change(last['test'] - first['test'])} on the test set"
+    )
+    if reference is None:
+        return text + "; no retrained model is stored, so nobody can say which figure would be right."
+    gap = 100 * (last["forget"] - reference["forget"])
+    side = "above" if gap >= 0 else "below"
+    return text + (
+        f". The retrained model, which never saw them, recognises {percent(reference['forget'])}: "
+        f"{title} ends {abs(gap):.1f} points {side} it."
+    )
+
+
+def percent(fraction: float) -> str:
+    """0.9981 → '99.8 %'."""
+    return f"{100 * fraction:.1f} %"
+
+
+def _change(fraction: float) -> str:
+    """'lost 0.2 points', 'gained 1.4 points', or 'kept its accuracy' when a tenth of a point would not show."""
+    points = round(100 * fraction, 1)
+    if points == 0:
+        return "kept its accuracy"
+    return f"{'lost' if points < 0 else 'gained'} {abs(points):.1f} points"

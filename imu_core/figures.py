@@ -1,0 +1,321 @@
+"""Records to Plotly figures. Knows nothing of Streamlit; colour, dash and marker say who, everywhere the same."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from imu_core.records import Trajectory
+
+FORGET, RETAIN, GREY = "#D55E00", "#0072B2", "#8a8a8a"
+SEQUENTIAL = "#CC6677"
+INK = {"light": "#1b1b1b", "dark": "#ecebe6"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How somebody is drawn: colour, dash of the line, marker."""
+
+    colour: str
+    dash: str
+    marker: str
+
+
+STYLES: dict[str, Style] = {
+    "imu": Style("#0072B2", "solid", "circle"),
+    "ga": Style("#D55E00", "solid", "triangle-up"),
+    "npo": Style("#009E73", "solid", "square"),
+    "control": Style("#CC79A7", "dot", "x"),
+    "finetune": Style("#8a8a8a", "dashdot", "diamond"),
+    "retrain": Style("#8a8a8a", "dash", "star"),
+}
+
+
+def style_of(method: str, control: str | None = None) -> Style:
+    """The style of a run: controls share one, methods that nobody styled look like the dampening family."""
+    return STYLES["control"] if control else STYLES.get(method, Style("#7A5195", "solid", "hexagon"))
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A run as the figures need it: its name, its record, its style."""
+
+    name: str
+    trajectory: Trajectory
+    style: Style
+
+
+def utility(shown: Sequence[Shown], reference: dict[str, float] | None = None) -> str:
+    """The accuracy that must be kept: on the other classes where whole classes go, else on the whole test set."""
+    keys = reference or next((s.trajectory.points[0].accuracies for s in shown if s.trajectory.points), {})
+    return "test_other" if "test_other" in keys else "test"
+
+
+def utility_title(key: str) -> str:
+    """The title of that accuracy."""
+    return "Test accuracy, other classes" if key == "test_other" else "Test accuracy"
+
+
+def _until(trajectory: Trajectory, cursor: int | None) -> list[Any]:
+    return [p for p in trajectory.points if cursor is None or p.step <= cursor]
+
+
+def _base(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.03, "x": 0},
+        hovermode="closest",
+        uirevision="keep",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure
+
+
+def plane(
+    shown: Sequence[Shown],
+    cursor: int | None = None,
+    reference: dict[str, float] | None = None,
+    theme: str = "light",
+    height: int = 380,
+) -> go.Figure:
+    """Test accuracy (up) against forget accuracy (left = no longer recognised), percent; each run draws a path.
+
+    The original model is an open grey circle, the retrained reference a star: the point to reach.
+    """
+    key, figure = utility(shown, reference), go.Figure()
+    for item in shown:
+        points = _until(item.trajectory, cursor)
+        figure.add_trace(_path(item, points, key))
+        if points:
+            figure.add_trace(_tip(item, points[-1].accuracies, key))
+    start = next((s.trajectory.points[0].accuracies for s in shown if s.trajectory.points), None)
+    if start:
+        figure.add_trace(_mark("Original", start, key, "circle-open", GREY))
+    if reference:
+        figure.add_trace(_mark("Retrained", reference, key, "star", INK[theme]))
+    figure.update_xaxes(title="Forget accuracy, %", range=[-4, 106], zeroline=False)
+    figure.update_yaxes(title=f"{utility_title(key)}, %", range=_range(shown, key, reference), zeroline=False)
+    return _base(figure, height)
+
+
+def _path(item: Shown, points: list[Any], key: str) -> go.Scatter:
+    return go.Scatter(
+        x=[100 * p.accuracies["forget"] for p in points],
+        y=[100 * p.accuracies[key] for p in points],
+        name=item.name,
+        mode="lines+markers" if len(points) < 40 else "lines",
+        line={"color": item.style.colour, "dash": item.style.dash, "width": 2},
+        marker={"symbol": item.style.marker, "size": 5},
+        customdata=[[p.step] for p in points],
+        hovertemplate="step %{customdata[0]}: forget %{x:.1f} %, test %{y:.1f} %<extra>" + item.name + "</extra>",
+        showlegend=False,
+    )
+
+
+def _tip(item: Shown, last: dict[str, float], key: str) -> go.Scatter:
+    return go.Scatter(
+        x=[100 * last["forget"]],
+        y=[100 * last[key]],
+        name=item.name,
+        mode="markers",
+        marker={"symbol": item.style.marker, "size": 12, "color": item.style.colour},
+        hovertemplate="%{x:.1f} %, %{y:.1f} %<extra>" + item.name + "</extra>",
+    )
+
+
+def _mark(name: str, accuracies: dict[str, float], key: str, symbol: str, colour: str) -> go.Scatter:
+    return go.Scatter(
+        x=[100 * accuracies["forget"]],
+        y=[100 * accuracies[key]],
+        name=name,
+        mode="markers",
+        marker={"symbol": symbol, "size": 15, "color": colour, "line": {"width": 2, "color": colour}},
+        hovertemplate=name + ": forget %{x:.1f} %, test %{y:.1f} %<extra></extra>",
+    )
+
+
+def _range(shown: Sequence[Shown], key: str, reference: dict[str, float] | None) -> list[float]:
+    """Fixed over the whole replay, so that nothing but the points moves."""
+    values = [100 * p.accuracies[key] for s in shown for p in s.trajectory.points]
+    values += [100 * reference[key]] if reference else []
+    if not values:
+        return [0, 100]
+    low, high = min(values), max(values)
+    pad = max(1.0, 0.12 * (high - low))
+    return [max(-1.0, low - pad), min(101.0, high + pad)]
+
+
+def by_step(
+    shown: Sequence[Shown],
+    cursor: int | None = None,
+    reference: dict[str, float] | None = None,
+    theme: str = "light",
+    height: int = 380,
+) -> go.Figure:
+    """Two charts over the step: forget accuracy above, the accuracy that must be kept below; dashes: the retrained model."""
+    key = utility(shown, reference)
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    for item in shown:
+        points = _until(item.trajectory, cursor)
+        for row, name in ((1, "forget"), (2, key)):
+            figure.add_trace(_curve(item, points, name, row == 1), row=row, col=1)
+    if reference:
+        for row, name in ((1, "forget"), (2, key)):
+            figure.add_hline(100 * reference[name], line={"dash": "dash", "color": INK[theme], "width": 1.5}, row=row, col=1)
+    last = max((s.trajectory.points[-1].step for s in shown if s.trajectory.points), default=1)
+    figure.update_xaxes(range=[-0.02 * last, max(1, last) * 1.02], zeroline=False)
+    figure.update_xaxes(title="Step", row=2, col=1)
+    figure.update_yaxes(title="Forget, %", range=[-4, 106], zeroline=False, row=1, col=1)
+    short = "Test, other, %" if key == "test_other" else "Test, %"
+    figure.update_yaxes(title=short, range=_range(shown, key, reference), zeroline=False, row=2, col=1)
+    return _base(figure, height)
+
+
+def _curve(item: Shown, points: list[Any], name: str, legend: bool) -> go.Scatter:
+    few = len(points) < 40
+    return go.Scatter(
+        x=[p.step for p in points],
+        y=[100 * p.accuracies[name] for p in points],
+        name=item.name,
+        legendgroup=item.name,
+        showlegend=legend,
+        mode="lines+markers" if few else "lines",
+        line={"color": item.style.colour, "dash": item.style.dash, "width": 2},
+        marker={"symbol": item.style.marker, "size": 6},
+        hovertemplate="step %{x}: %{y:.1f} %<extra>" + item.name + "</extra>",
+    )
+
+
+def histogram(scores: np.ndarray, ids: np.ndarray, selected: Sequence[int] = ()) -> go.Figure:
+    """How many forget samples have which score; drag to select. Bars are drawn by Plotly, so a selection names samples."""
+    figure = go.Figure(
+        go.Histogram(
+            x=scores,
+            customdata=ids,
+            nbinsx=60,
+            marker={"color": FORGET, "line": {"width": 0}},
+            hovertemplate="score %{x}: %{y} samples<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="Score (positive = helpful)", zeroline=True, exponentformat="power")
+    figure.update_yaxes(title="Samples (log scale)", type="log", dtick=1)
+    figure.update_layout(dragmode="select", selectdirection="h", bargap=0.06)
+    return _base(figure, 300)
+
+
+def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, logarithmic: bool) -> go.Figure:
+    """Score against another number of each forget sample; drag a box or a lasso to select."""
+    figure = go.Figure(
+        go.Scattergl(
+            x=x,
+            y=scores,
+            customdata=ids,
+            mode="markers",
+            marker={"color": FORGET, "size": 6, "opacity": 0.55},
+            hovertemplate="sample %{customdata}: %{x:.3g}, score %{y:.3g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=title, type="log" if logarithmic else "linear", zeroline=False, exponentformat="power")
+    figure.update_yaxes(title="Score", zeroline=True, exponentformat="power")
+    figure.update_layout(dragmode="lasso")
+    return _base(figure, 300)
+
+
+def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[float, float]]) -> go.Figure:
+    """Share of the total positive score held by the top share of samples; the diagonal would be equal influence."""
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scatter(x=[0, 100], y=[0, 100], mode="lines", line={"dash": "dot", "color": GREY}, hoverinfo="skip", showlegend=False)
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=100 * curve[0],
+            y=100 * curve[1],
+            mode="lines",
+            line={"color": FORGET, "width": 2.5},
+            showlegend=False,
+            hovertemplate="top %{x:.1f} % hold %{y:.1f} %<extra></extra>",
+        )
+    )
+    for share, held in marks:
+        figure.add_annotation(
+            x=100 * share, y=100 * held, text=f"top {100 * share:g} %: {100 * held:.0f} %", ax=48, ay=18, showarrow=True
+        )
+    figure.update_xaxes(title="Top share of samples, %", range=[0, 100])
+    figure.update_yaxes(title="Share of the total score, %", range=[0, 103])
+    return _base(figure, 300)
+
+
+def ranks(exact: np.ndarray, chosen: np.ndarray, ids: np.ndarray, estimator: str) -> go.Figure:
+    """Rank by the chosen estimator against rank by `exact`; 1 is the most influential, the diagonal is agreement."""
+    n = len(exact)
+    figure = go.Figure(
+        go.Scatter(x=[1, n], y=[1, n], mode="lines", line={"dash": "dot", "color": GREY}, hoverinfo="skip", showlegend=False)
+    )
+    figure.add_trace(
+        go.Scattergl(
+            x=exact,
+            y=chosen,
+            customdata=ids,
+            mode="markers",
+            marker={"color": FORGET, "size": 5, "opacity": 0.5},
+            hovertemplate="sample %{customdata}: rank %{x} by exact, %{y}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.update_xaxes(title="Rank by exact", autorange="reversed", zeroline=False)
+    figure.update_yaxes(title=f"Rank by {estimator}", autorange="reversed", zeroline=False)
+    return _base(figure, 300)
+
+
+def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: int, theme: str = "light") -> go.Figure:
+    """Class probabilities of one sample under several models, side by side; the true class is set in bold."""
+    colours = {"Original": GREY, "Retrained": INK[theme]}
+    figure = go.Figure()
+    for name, values in models.items():
+        figure.add_trace(
+            go.Bar(y=list(names), x=100 * values, name=name, orientation="h", marker={"color": colours.get(name, FORGET)})
+        )
+    labels = [f"<b>{name}</b>" if index == truth else name for index, name in enumerate(names)]
+    figure.update_yaxes(autorange="reversed", tickvals=list(names), ticktext=labels)
+    figure.update_xaxes(title="Probability, %", range=[0, 102])
+    return _base(figure, 320)
+
+
+def png(shown: Sequence[Shown], reference: dict[str, float] | None) -> bytes:
+    """Both charts on one picture for a slide or a paper, as PNG bytes, 150 dots an inch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    dashes = {"solid": "-", "dot": ":", "dash": "--", "dashdot": "-."}
+    markers = {"circle": "o", "triangle-up": "^", "square": "s", "x": "x", "diamond": "D", "star": "*", "hexagon": "h"}
+    key, figure = utility(shown, reference), Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for item in shown:
+        points = item.trajectory.points
+        forget, kept = ([100 * p.accuracies[name] for p in points] for name in ("forget", key))
+        look = {
+            "color": item.style.colour,
+            "linestyle": dashes[item.style.dash],
+            "marker": markers[item.style.marker],
+            "markevery": 0.1,
+        }
+        left.plot([p.step for p in points], forget, label=item.name, **look)
+        right.plot(forget, kept, label=item.name, **look)
+    if reference:
+        left.axhline(100 * reference["forget"], color="black", linestyle="--", linewidth=1)
+        right.plot([100 * reference["forget"]], [100 * reference[key]], "k*", markersize=13, label="Retrained")
+    left.set(xlabel="Step", ylabel="Forget accuracy, %")
+    right.set(xlabel="Forget accuracy, %", ylabel=f"{utility_title(key)}, %")
+    right.legend(frameon=False, fontsize=8)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,25 @@
+"""Every word the pages use, explained once: a sentence for tooltips, a paragraph for the glossary page. Pure data."""
+
+from __future__ import annotations
+
+from imu_core.glossary import controls, endings, influence, methods, metrics, problem
+from imu_core.glossary.term import Term
+
+__all__ = ["GROUPS", "TERMS", "Term", "help_text"]
+
+_ALL = (
+    *problem.TERMS,
+    *methods.TERMS,
+    *influence.TERMS,
+    *controls.TERMS,
+    *metrics.TERMS,
+    *endings.TERMS,
+)
+
+TERMS: dict[str, Term] = {term.key: term for term in _ALL}
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(term.group for term in _ALL))
+
+
+def help_text(key: str) -> str:
+    """The tooltip of term `key`, Markdown: its one sentence and a link to the paragraph. KeyError for unknown keys."""
+    return f"{TERMS[key].short} [more](/glossary?term={key})"

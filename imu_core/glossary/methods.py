@@ -1,0 +1,352 @@
+"""Words for the methods, their presets and the settings of a run."""
+
+from __future__ import annotations
+
+from imu_core.glossary.term import Term
+
+GROUP = "Methods"
+
+TERMS: tuple[Term, ...] = (
+    Term(
+        key="method",
+        title="Method",
+        group=GROUP,
+        short="What the run minimises: IMU, GA, NPO, fine-tuning or retraining.",
+        text=(
+            "A method turns a batch into a loss; everything else (scope, steps, stopping, evaluation) is the same loop for all "
+            "of them. That is what makes runs comparable: change the method, leave the rest, and read both at the same depth. "
+            "Each method declares which data it uses and gets no more. The trap: the same learning rate does not mean the same "
+            "strength, because losses differ in scale. Normalised steps and a common target take that away."
+        ),
+        see=("imu", "ga", "npo", "finetune", "retrain", "sees"),
+    ),
+    Term(
+        key="imu",
+        title="IMU",
+        group=GROUP,
+        short="Gradient ascent on the forget set, with each sample weighted by its influence on the forget loss.",
+        text=(
+            r"IMU minimises $-\sum_i w_i\,\mathrm{CE}_i / \sum_i w_i$ over each batch: the loss of every forget sample is "
+            "pushed up, and of samples with a high influence score more than of others. By default it changes the head alone "
+            "and computes the scores once. The paper compares this with rivals that move the whole network. With all of them "
+            "on the head and at the same depth, GA, IMU, IMU with permuted weights and NPO kept the same accuracy on CIFAR-10, "
+            "within the spread between classes; whether influence helps when all layers move is open. The Unlearn page lets "
+            "you repeat the comparison on your problem."
+        ),
+        see=("influence", "weight", "ga", "permuted", "authors"),
+    ),
+    Term(
+        key="ga",
+        title="GA (gradient ascent)",
+        group=GROUP,
+        short="Pushes up the loss of every forget sample equally; sees the forget set only.",
+        text=(
+            r"GA minimises $-\frac{1}{n}\sum_i \mathrm{CE}_i$ over each batch of the forget set: training turned round. It is "
+            "what IMU becomes when all weights are equal, so it is IMU's first control. Cross-entropy has no upper bound, so "
+            "GA never arrives: it goes on until you stop it, and beyond some depth it pulls the other classes down with it. "
+            "The trap: GA in the paper's tables moves the whole network, with batch norm drifting. That is a different run "
+            "from GA on the head."
+        ),
+        see=("imu", "uniform", "stop_at", "bn"),
+    ),
+    Term(
+        key="npo",
+        title="NPO (negative preference optimisation)",
+        group=GROUP,
+        short="Gradient ascent with a brake: a sample already forgotten is pushed less and less.",
+        text=(
+            r"NPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta(\ell-\ell_0))$, with $\ell$ a sample's "
+            r"cross-entropy now and $\ell_0$ the original model's. It starts out as GA; a sample's share in the gradient, "
+            r"$2\sigma(-\beta(\ell-\ell_0))$, falls from 1 towards 0 as its loss rises. It sees the forget set only. The trap: "
+            "with normalised steps the brake decides only how samples share a step; the step itself keeps its length. A second "
+            "one: the NPO in the IMU authors' code has the opposite sign, and this app runs the published formula."
+        ),
+        see=("beta", "ga", "normalised"),
+    ),
+    Term(
+        key="finetune",
+        title="Fine-tune",
+        group=GROUP,
+        short="Keeps training on the retain set and relies on the rest fading by itself.",
+        text=(
+            "Fine-tuning minimises the mean cross-entropy of the retain set, starting from the original model. Nothing pushes "
+            "the forget set away; it fades only as far as the new steps overwrite it. It needs the retain set, which GA, IMU "
+            "and NPO do without, so it is a comparison and not an equal. On the head alone it usually changes little, because "
+            "the original head already fits the retain set."
+        ),
+        see=("retrain", "retain_set", "sees"),
+    ),
+    Term(
+        key="retrain",
+        title="Retrain",
+        group=GROUP,
+        short="Puts the parameters in scope back to their start and trains them on the retain set alone.",
+        text=(
+            "At scope `all` nothing learned from the forget set is left, and the cost is that of a training. At a narrower "
+            "scope only the parameters in scope start afresh: the frozen part still carries what it learned from the forget "
+            "set. It needs the retain set and the initial weights. The trap: this run is not the stored retrained reference. "
+            "That one is trained by the original's own recipe, which differs in details, and the metrics compare with it."
+        ),
+        see=("retrained", "finetune", "scope"),
+    ),
+    Term(
+        key="sees",
+        title="What a method sees",
+        group=GROUP,
+        short="The data a method declared it needs; asking for more ends the run.",
+        text=(
+            "Each method declares a part of: forget set, retain set, stored statistics, initial weights, surrogate images, "
+            "training log. It gets that part, the original model and its own copy. GA, IMU and NPO declare the forget set; "
+            "fine-tuning the retain set; retraining the retain set and the initial weights. The retrained reference is shown "
+            "to none. The trap: a method that sees the retain set can repair what it breaks, so compare it with its own kind "
+            "first."
+        ),
+        see=("method", "retain_set", "retrained"),
+    ),
+    Term(
+        key="preset",
+        title="Preset",
+        group=GROUP,
+        short="A named set of settings that is known to do something sensible at each scope.",
+        text=(
+            "A preset fills in the settings of a run; you can change each of them afterwards. There are three: `gentle`, `five "
+            "epochs` and `authors`. Fine-tuning and retraining have settings of their own and are the same under each name. "
+            "The trap: two presets differ in many settings at once. If you want to know what one setting does, change that one."
+        ),
+        see=("gentle", "five_epochs", "authors"),
+    ),
+    Term(
+        key="gentle",
+        title="Preset: gentle",
+        group=GROUP,
+        short="Small normalised steps until almost none of the forget set is recognised, then stop.",
+        text=(
+            "The run takes small normalised steps and ends at the first evaluation at or below its target, or when its epochs "
+            "are used up. Methods then end at about the same depth, and what differs is what they cost. It also picks ψ for "
+            "IMU, which need not be the paper's square root; the settings show which. The trap: a target near 0 is right for "
+            "whole classes and wrong for random samples, where a retrained model recognises most of the set. Set the target to "
+            "the retrained model's accuracy there."
+        ),
+        see=("stop_at", "normalised", "depth", "random_sets"),
+    ),
+    Term(
+        key="five_epochs",
+        title="Preset: five epochs",
+        group=GROUP,
+        short="Five passes over the forget set at a fixed step length, however far that gets.",
+        text=(
+            "Most papers run a fixed number of epochs; this preset does so with normalised steps and no target. How far it "
+            "gets depends on the size of the forget set, because a larger one gives more steps per epoch. The trap: methods "
+            "end at different depths, so one that kept more may merely have forgotten less."
+        ),
+        see=("epochs", "depth", "gentle"),
+    ),
+    Term(
+        key="authors",
+        title="Preset: authors",
+        group=GROUP,
+        short="Settings of the IMU authors' code: momentum SGD, training mode, weights clipped at their 93 % quantile, L1.",
+        text=(
+            "Paper and code differ, and this preset follows the code: SGD with momentum 0.9 and weight decay, augmentation, "
+            "batch norm in training mode, and for IMU clipped weights and L1 on the head. It does not copy everything: their "
+            "script scores randomly cropped and flipped images and keeps the top tenth of samples unless told otherwise; here "
+            "scores come from plain images, augmentation is flips, and `top` stays at 1. The trap: with `bn=train` the "
+            "backbone's statistics drift even when only the head is trained."
+        ),
+        see=("bn", "clip_quantile", "l1", "top", "momentum"),
+    ),
+    Term(
+        key="stop_at",
+        title="Target (stop_at)",
+        group=GROUP,
+        short="The forget accuracy at which the run ends; without one, all steps are taken.",
+        text=(
+            "At each evaluation the run compares forget accuracy with this target and ends when it is at or below it. The same "
+            "target for all methods means the same depth, which is what makes costs comparable. The trap: between two "
+            "evaluations nobody looks, so a run can overshoot; evaluate more often or take smaller steps. In runs over images "
+            "the check uses a fixed subset, and the final number, on the whole set, can lie a little off the target."
+        ),
+        see=("depth", "eval_every", "forget", "gentle"),
+    ),
+    Term(
+        key="depth",
+        title="Depth of forgetting",
+        group=GROUP,
+        short="How far a run has gone, read as forget accuracy; compare methods at the same depth.",
+        text=(
+            "Every method that pushes the forget set away pays with accuracy elsewhere, and pays more the further it goes. A "
+            "table of two runs at different depths therefore compares how far they went and not how well. Give both the same "
+            "target, or read both paths in the plane at the same forget accuracy. The trap: once forget accuracy is 0 the "
+            "depth is hidden, and the loss of the forget set goes on rising."
+        ),
+        see=("stop_at", "plane", "cross_entropy"),
+    ),
+    Term(
+        key="step",
+        title="Step",
+        group=GROUP,
+        short="One batch, one gradient, one update of the parameters in scope.",
+        text=(
+            "A run is a row of steps; the point before the first one is the original model. At head scope every evaluated step "
+            "keeps its head, so you can go back to it. The trap: the number of steps compares two runs only when their steps "
+            "are equally long. With plain SGD one step can be many times as long as another."
+        ),
+        see=("normalised", "epochs", "batch_size"),
+    ),
+    Term(
+        key="learning_rate",
+        title="Learning rate",
+        group=GROUP,
+        short="Size of a step; with normalised steps and no momentum, its exact length in parameter space.",
+        text=(
+            r"Plain SGD moves the parameters by $\eta$ times the gradient, so a step is as long as the gradient happens to be. "
+            r"With normalised steps the gradient is first scaled to length 1, and without momentum $\eta$ is the length of the "
+            "step. With plain SGD this setting decides nearly everything: a little too small does nothing, a little too large "
+            "wrecks the model. That is why trajectories and matched depth are shown here, and not single numbers. The trap: a "
+            "learning rate found for one method, scope or optimiser does not carry over to another."
+        ),
+        see=("optimizer", "normalised", "depth", "diverged"),
+    ),
+    Term(
+        key="optimizer",
+        title="Optimiser",
+        group=GROUP,
+        short="sgd: steps as long as the gradient says; normalised: every gradient scaled to the same length first.",
+        text=(
+            "`sgd` is plain stochastic gradient descent, with momentum and weight decay if you set them. `normalised` scales "
+            "the gradient of all parameters in scope together to length 1 before the same update. Normalised steps make "
+            "methods with losses of different scale comparable and keep gradient ascent from running away faster and faster. "
+            "Published results nearly always use the plain form, so choose `sgd` to repeat them."
+        ),
+        see=("normalised", "learning_rate", "momentum"),
+    ),
+    Term(
+        key="normalised",
+        title="Normalised steps",
+        group=GROUP,
+        short="The gradient is scaled to length 1 first, so a step is as long as the learning rate says.",
+        text=(
+            r"The update is $\theta \leftarrow \theta - \eta\, g/\lVert g\rVert$, the norm taken over all parameters in scope "
+            "together. Then two runs of equally many steps have walked equally far, whatever the scale of their losses. This "
+            "is exact with momentum 0, weight decay 0 and a constant schedule; with momentum, steps add up to longer ones or "
+            "cancel. The trap: the length of a step no longer shrinks where the gradient does, so a method whose gradient dies "
+            "away (NPO) keeps moving."
+        ),
+        see=("learning_rate", "optimizer", "npo"),
+    ),
+    Term(
+        key="epochs",
+        title="Epochs",
+        group=GROUP,
+        short="How many times the run passes over its set: the forget set, or the retain set for fine-tune and retrain.",
+        text=(
+            "One epoch visits each sample of the driving set once, in an order drawn afresh. For GA, IMU and NPO that is the "
+            "forget set, for fine-tuning and retraining the retain set. The trap: five epochs over a small forget set are few "
+            "steps and five over a large one are many, so equal epochs are not equal effort. With a target the number of "
+            "epochs is only an upper limit."
+        ),
+        see=("step", "batch_size", "stop_at"),
+    ),
+    Term(
+        key="batch_size",
+        title="Batch size",
+        group=GROUP,
+        short="Samples per step; smaller batches mean more steps per epoch.",
+        text=(
+            "Each step uses one batch; the last batch of an epoch holds what is left over. A batch as large as the set makes "
+            "every step use all of it. For IMU with `weight_norm=batch` the weights are normalised inside each batch, so small "
+            "batches blur the difference between strong and weak samples: alone in its batch, every sample with a weight "
+            "counts fully."
+        ),
+        see=("step", "epochs", "weight_norm"),
+    ),
+    Term(
+        key="momentum",
+        title="Momentum",
+        group=GROUP,
+        short="Share of the previous update that is carried into the next one.",
+        text=(
+            r"The update is $v \leftarrow \mu v + g$, then $\theta \leftarrow \theta - \eta v$. While the gradient keeps its "
+            r"direction, steps grow up to $1/(1-\mu)$ times as long: ten times at 0.9. The trap: on the head of a confident "
+            "model this is enough to turn a harmless learning rate into a collapse, and the run goes on moving after the "
+            "gradient has turned."
+        ),
+        see=("learning_rate", "optimizer", "authors"),
+    ),
+    Term(
+        key="weight_decay",
+        title="Weight decay",
+        group=GROUP,
+        short="Pulls every parameter in scope towards 0 at each step, in proportion to its size.",
+        text=(
+            r"It adds $\lambda_{wd}\,\theta$ to the gradient of every parameter in scope, and, with normalised steps, after the "
+            "scaling. It belongs to the settings of the authors' code and is off by default here. The trap: it also shrinks "
+            "what serves the other classes, so it costs a little accuracy in ways that have nothing to do with forgetting."
+        ),
+        see=("l1", "optimizer", "authors"),
+    ),
+    Term(
+        key="schedule",
+        title="Learning-rate schedule",
+        group=GROUP,
+        short="constant: one learning rate throughout; one_cycle: up to it over the first fifth, then down.",
+        text=(
+            "`constant` keeps the learning rate you set. `one_cycle` starts low, reaches the learning rate after a fifth of "
+            "the steps and then falls almost to 0; it suits retraining. The trap: the cycle is laid out over all planned "
+            "steps. A run that stops early at its target has seen only the first, steeper part of it."
+        ),
+        see=("learning_rate", "retrain"),
+    ),
+    Term(
+        key="augment",
+        title="Augmentation",
+        group=GROUP,
+        short="Flips each image left to right with probability one half during the run.",
+        text=(
+            "Augmentation changes the images that steps are computed from; influence scores and evaluations always use plain "
+            "images. It is off by default, because features cannot be kept when the image changes every time: with it even a "
+            "run on the head passes images through the whole model and takes far longer. The trap: the IMU authors' code "
+            "leaves training augmentation on while forgetting, so switch it on to repeat such runs."
+        ),
+        see=("features", "authors"),
+    ),
+    Term(
+        key="eval_every",
+        title="Evaluate every",
+        group=GROUP,
+        short="Steps between two evaluations; left empty, every step, thinned out in long runs.",
+        text=(
+            "Each evaluation gives one point of the chart, and only there can the run notice that it reached its target or "
+            "that it diverged. Left empty, a run is evaluated about 400 times at most over features and 60 times over images. "
+            "The time this takes is recorded apart and is no part of a method's cost. The trap: with rare evaluations a target "
+            "is overshot, and the method looks more damaging than it is."
+        ),
+        see=("stop_at", "full_evaluation", "seconds"),
+    ),
+    Term(
+        key="l1",
+        title="L1 on the head",
+        group=GROUP,
+        short="Adds this much times the sum of the head's absolute values to the loss: pulls them towards 0.",
+        text=(
+            r"The loss gets $\alpha\lVert\theta_c\rVert_1$, the sum over all weights and biases of the head. It pulls small "
+            "entries to 0 and acts on the rows of all classes, those to be kept included. The IMU authors' code uses it; the "
+            "paper gives a range and not its point of reference, and here it pulls towards 0 and not towards the original "
+            "head. It applies to GA and IMU. The trap: a gain or a loss under L1 is no merit of influence weights unless GA "
+            "had the same L1."
+        ),
+        see=("authors", "weight_decay", "head"),
+    ),
+    Term(
+        key="beta",
+        title="β of NPO",
+        group=GROUP,
+        short="How soon NPO's brake takes hold: small values behave like GA, large ones stop earlier.",
+        text=(
+            r"A sample's share in the gradient is $2\sigma(-\beta(\ell-\ell_0))$. With a large $\beta$ it dies after a small "
+            r"rise in loss; as $\beta\to 0$ it stays at 1 and NPO becomes GA. The trap: with normalised steps the run keeps its "
+            "pace even so, and only the sharing among samples changes."
+        ),
+        see=("npo", "ga", "normalised"),
+    ),
+)

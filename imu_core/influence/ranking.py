@@ -1,0 +1,43 @@
+"""What a set of scores looks like from above: how concentrated it is, and whether two rankings agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def _array(scores: Any) -> np.ndarray:
+    return np.asarray(torch.as_tensor(scores).detach(), dtype=np.float64)
+
+
+def concentration(scores: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(share of samples, share of the total positive score they hold), both (n + 1,) from 0 to 1, largest scores first.
+
+    Negative scores count as 0, as they do in IMU's weights. All zero: the diagonal.
+    """
+    ordered = np.sort(np.clip(_array(scores), 0, None))[::-1]
+    share = np.linspace(0.0, 1.0, len(ordered) + 1)
+    total = ordered.sum()
+    return share, np.concatenate([[0.0], np.cumsum(ordered) / total]) if total > 0 else share.copy()
+
+
+def held_by_top(scores: Any, share: float) -> float:
+    """Share of the total positive score that the top `share` (0-1) of samples hold; partial samples count in part."""
+    return float(np.interp(share, *concentration(scores)))
+
+
+def ranks(scores: Any) -> np.ndarray:
+    """Rank of each sample, 1 = largest score; ties get their mean rank. (n,) float64."""
+    from scipy.stats import rankdata
+
+    return rankdata(-_array(scores))
+
+
+def spearman(one: Any, other: Any) -> float:
+    """Spearman's rank correlation of two sets of scores over the same samples, −1 to 1; nan where one is constant."""
+    a, b = ranks(one), ranks(other)
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,197 @@
+"""Widgets that every page shares: the problem in the sidebar, running jobs with their Stop, pictures, numbers."""
+
+from __future__ import annotations
+
+import html
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import streamlit as st
+
+import imu_core
+from imu_core import data, thumbnails
+from imu_core.errors import CheckpointError, DataError, ImuError
+from imu_core.glossary import help_text
+from imu_core.jobs import Job, JobQueue
+from imu_core.models import MODELS
+from imu_core.records import Problem
+from imu_core.training import Training
+
+MARKS = {
+    "queued": ":gray-badge[:material/schedule: queued]",
+    "running": ":blue-badge[:material/play_arrow: running]",
+    "stopping": ":orange-badge[:material/front_hand: stopping]",
+    "done": ":green-badge[:material/check: done]",
+    "cancelled": ":gray-badge[:material/block: cancelled]",
+    "diverged": ":red-badge[:material/trending_down: diverged]",
+    "failed": ":red-badge[:material/error: failed]",
+}
+
+
+@st.cache_resource
+def queue() -> JobQueue:
+    """The worker threads of this server, shared by all visitors; each visitor's jobs run one after another."""
+    return JobQueue(workers=2)
+
+
+def owner() -> str:
+    """A name for this browser session, so that visitors see and stop only their own jobs."""
+    return st.session_state.setdefault("owner", uuid.uuid4().hex)
+
+
+def theme() -> str:
+    """light or dark, as the visitor sees the page."""
+    return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"
+
+
+def sidebar() -> None:
+    """The problem (dataset, model, forget request, seed) and whatever is running; the same on every page and in the URL."""
+    st.html("<style>[data-testid='stMainBlockContainer']{padding-top:3.2rem}</style>")
+    with st.sidebar:
+        names = list(data.DATASETS)
+        dataset = st.selectbox("Dataset", names, key="dataset", bind="query-params", help=help_text("test_set"))
+        st.selectbox("Model", list(MODELS), key="model", bind="query-params", help=help_text("original"))
+        st.selectbox(
+            "Forget",
+            suggestions(dataset),
+            key="forget",
+            bind="query-params",
+            accept_new_options=True,
+            help=help_text("request"),
+        )
+        if st.session_state.get("after") or st.query_params.get("after"):
+            st.text_input("Already unlearned", key="after", bind="query-params", help=help_text("second_request"))
+            st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""), icon=":material/undo:")
+        st.number_input("Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help=help_text("problem_seed"))
+    running_jobs()
+
+
+def suggestions(dataset: str) -> list[str]:
+    """Requests to start from; any other can be typed."""
+    names = data.load(dataset if data.is_here(dataset) else "fashion").class_names
+    more = ["random:10%,seed=0", "outliers:100", "hardest:100", "easiest:100", f"class:{names[6]}+{names[0]}"]
+    return [f"class:{name}" for name in (names[5], *(n for n in names if n != names[5]))] + more
+
+
+def running_jobs() -> None:
+    """In the sidebar of every page: each unfinished job of this visitor, how far it is, and its Stop."""
+    active = queue().active(owner())
+
+    @st.fragment(run_every=0.5 if active else None)
+    def show() -> None:
+        now = queue().active(owner())
+        for job in now:
+            st.markdown(f"{MARKS[job.state]} {job.title}")
+            fraction, text = progress_of(job)
+            st.progress(fraction, text=f"{text} · {job.seconds:.0f} s" if job.started else text)
+            stop_button(job, f"side-stop-{job.id}")
+        if active and not now:
+            st.rerun()
+
+    with st.sidebar:
+        show()
+
+
+def stop_button(job: Job, key: str) -> None:
+    """A Stop that acts at once; while the job is ending it reads "stopping"."""
+    stopping = job.state == "stopping"
+    st.button(
+        "Stopping…" if stopping else "Stop",
+        key=key,
+        on_click=job.cancel,
+        disabled=stopping or job.finished,
+        icon=":material/stop_circle:",
+    )
+
+
+def progress_of(job: Job) -> tuple[float, str]:
+    """(fraction, words) of a job, from what it has yielded so far."""
+    if job.state == "queued":
+        return 0.0, f"waiting, {queue().ahead_of(job)} ahead"
+    items, work = job.snapshot(), job.work
+    if work is None or not items:
+        return 0.0, "preparing"
+    last = items[-1]
+    if isinstance(work, Training):
+        return last.epoch / work.recipe.epochs, f"epoch {last.step} of {work.recipe.epochs}, {work.time_left:.0f} s left"
+    if isinstance(last, tuple):
+        return min(1.0, last[0]), str(last[1])
+    return (last.step / work.steps if work.steps else 1.0), f"step {last.step} of at most {work.steps}"
+
+
+def current() -> Problem:
+    """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
+    state = st.session_state
+    try:
+        history = json.loads(state.get("after") or "[]")
+        with st.spinner("Preparing the model and its features", show_time=True):
+            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=history)
+    except json.JSONDecodeError:
+        st.warning("The list of earlier requests in the link is damaged. Press “Back to the original model” in the sidebar.")
+    except CheckpointError as error:
+        st.warning(str(error))
+        if data.is_here(state.dataset):
+            _offer_training(state.dataset, state.model)
+    except DataError as error:
+        st.warning(str(error), icon=":material/help:")
+        if not data.is_here(state.dataset):
+            _offer_download(state.dataset)
+    except ImuError as error:
+        st.warning(str(error))
+    st.stop()
+
+
+def _offer_training(dataset: str, model: str) -> None:
+    if st.button(f"Train {model} on {dataset}", icon=":material/model_training:", type="primary"):
+        start_training(f"Train {model} on {dataset}", lambda: Training(data.load(dataset), model))
+
+
+def start_training(title: str, make: Any) -> None:
+    """Queue a training; its model is stored when it ends, and the sidebar shows how far it is."""
+
+    def store(job: Job) -> None:
+        if job.work.outcome.state == "done":
+            job.work.save()
+
+    queue().submit(Job(title, make, kind="training", owner=owner(), after=store))
+    st.rerun()
+
+
+def _offer_download(dataset: str) -> None:
+    if not st.button(f"Download {dataset}", icon=":material/download:", type="primary"):
+        return
+    bar = st.progress(0.0, text="Connecting")
+    try:
+        for fraction, name in data.download(dataset):
+            bar.progress(fraction, text=f"{name}: {fraction:.0%} of all files")
+    except DataError as error:
+        st.error(str(error))
+        return
+    st.rerun()
+
+
+def strip(
+    problem: Problem, ids: Iterable[int], captions: Sequence[str], frame: str = "forget", part: str = "train", label: str = ""
+) -> None:
+    """A row of pictures that wraps, with a caption under each; for looking at, not for clicking."""
+    cells = []
+    names, labels = problem.dataset.class_names, getattr(problem, part).labels
+    for index, caption in zip(ids, captions, strict=True):
+        url = thumbnails.data_url(problem.dataset.name, part, int(index), frame)
+        alt = html.escape(f"{names[int(labels[index])]}, {part} sample {int(index)}: {caption}")
+        text = html.escape(caption).replace("\n", "<br>")
+        cells.append(f'<figure><img src="{url}" alt="{alt}" title="{alt}"><figcaption>{text}</figcaption></figure>')
+    style = (
+        "<style>.strip{display:flex;flex-wrap:wrap;gap:9px}.strip figure{margin:0;width:84px;overflow-wrap:anywhere}"
+        ".strip img{width:84px;image-rendering:pixelated;border-radius:3px;display:block}"
+        ".strip figcaption{font-size:.78rem;line-height:1.25;opacity:.8;font-variant-numeric:tabular-nums}</style>"
+    )
+    st.html(f'{style}<div class="strip" role="list" aria-label="{html.escape(label)}">{"".join(cells)}</div>')
+
+
+def signed(points: float) -> str:
+    """Percentage points with a real sign: −0.2, +1.4, ±0.0."""
+    rounded = round(points, 1)
+    return "±0.0" if rounded == 0 else f"{'−' if rounded < 0 else '+'}{abs(rounded):.1f}"

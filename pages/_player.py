@@ -1,0 +1,79 @@
+"""Plays the stored steps of runs at a pace the visitor sets: play, pause, step, speed, to the end."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imu_core.glossary import help_text
+
+TICK = 0.25  # seconds between two pictures while playing
+SPEEDS = {"slow": 1, "normal": 3, "fast": 10}
+
+
+class Player:
+    """A cursor over steps 0 … last, kept in the session under `name`; `last` may grow while a run is going on."""
+
+    def __init__(self, name: str, last: int) -> None:
+        self.name, self.last = name, last
+        self._key = f"{name}_step"
+        st.session_state.setdefault(self._key, last)
+        st.session_state[self._key] = min(st.session_state[self._key], last)
+
+    @property
+    def step(self) -> int:
+        """The step shown now."""
+        return st.session_state[self._key]
+
+    @property
+    def playing(self) -> bool:
+        """Whether the cursor moves by itself."""
+        return bool(st.session_state.get(f"{self.name}_playing"))
+
+    @property
+    def run_every(self) -> float | None:
+        """What to give to `st.fragment(run_every=…)`."""
+        return TICK if self.playing else None
+
+    def start(self) -> None:
+        """Play from the first step."""
+        self._set(0, playing=True)
+
+    def _set(self, step: int, playing: bool) -> None:
+        st.session_state[self._key] = max(0, min(self.last, step))
+        st.session_state[f"{self.name}_playing"] = playing
+
+    def _toggle(self) -> None:
+        at_end = self.step >= self.last
+        self._set(0 if at_end and not self.playing else self.step, not self.playing)
+
+    def advance(self) -> None:
+        """One tick: move on while playing, and stop at the end. Call first thing in the fragment."""
+        if not self.playing:
+            return
+        pace = SPEEDS.get(st.session_state.get(f"{self.name}_speed") or "normal", 3)
+        self._set(self.step + max(1, round(pace * self.last / 100)), playing=True)
+        if self.step >= self.last:
+            self._set(self.last, playing=False)
+            st.rerun()
+
+    def controls(self) -> None:
+        """The row of buttons and the slider."""
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            button = self._button
+            button("Back one step", ":material/skip_previous:", lambda: self._set(self.step - 1, False), self.step <= 0)
+            if self.playing:
+                changed = button("Pause", ":material/pause:", self._toggle)
+            else:
+                changed = button("Play", ":material/play_arrow:", self._toggle, self.last == 0)
+            button("Forward one step", ":material/skip_next:", lambda: self._set(self.step + 1, False), self.step >= self.last)
+            button("To the end", ":material/last_page:", lambda: self._set(self.last, False), self.step >= self.last)
+            st.segmented_control(
+                "Speed", list(SPEEDS), default="normal", key=f"{self.name}_speed", label_visibility="collapsed", required=True
+            )
+        if self.last > 0:
+            st.slider(f"Step (of {self.last})", 0, self.last, key=self._key, help=help_text("step"))
+        if changed:
+            st.rerun()  # the clock of the fragment is set when the whole page runs
+
+    def _button(self, label: str, icon: str, act: object, disabled: bool = False) -> bool:
+        return st.button(label, icon=icon, key=f"{self.name}_{label}", on_click=act, disabled=disabled)

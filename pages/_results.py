@@ -1,0 +1,202 @@
+"""After a run: the verdict, the table beside original and retrained, the pictures, and what can be taken away."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from imu_core import exports, figures, retrained
+from imu_core.glossary import help_text
+from imu_core.measurement import model_accuracies
+from imu_core.metrics import METRICS
+from imu_core.reference import retrain
+from imu_core.records import Problem, Trajectory
+from pages import _form, _parts, _runs
+
+SHOWN = 12  # pictures in a row
+COLUMNS = {
+    "forget": "Forget",
+    "test_other": "Test, other classes",
+    "test": "Test, all",
+    "retain": "Retain",
+    "earlier": "Earlier forget set",
+    "membership": "Judged never seen",
+    "kl": "KL to retrained",
+}
+
+
+def verdicts(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+    """One sentence a run, and how long it really took."""
+    for item in items:
+        record = item.trajectory
+        if record is None or not item.job.finished:
+            continue
+        seconds = sum(record.phases.values())
+        steps = record.points[-1].step if record.points else 0
+        text = exports.verdict(record, problem, reference, item.name)
+        st.markdown(f"{_parts.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f} s.*")
+
+
+def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+    """Every run beside the original and the retrained model; fractions as percent, with direction and set sizes."""
+    rows = [
+        _row("Original", "", model_accuracies(problem, (problem.train.logits, problem.test.logits)), _measured(items, "original"))
+    ]
+    if reference:
+        rows.append(_row("Retrained", "", reference, _measured(items, "retrained")))
+    for item in items:
+        record = item.trajectory
+        if record is None or not record.points:
+            rows.append({"Run": item.name, "State": item.job.state})
+            continue
+        rows.append(_row(item.name, item.job.state, record.points[-1].accuracies, _of_model(item.measured, "run"), record))
+    columns: dict[str, Any] = {}
+    for key, title in COLUMNS.items():
+        if any(row.get(key) is not None for row in rows):
+            columns[key] = _column(problem, key, title)
+    columns["seconds"] = st.column_config.NumberColumn("Seconds", format="%.2f", help="Preparing, steps and evaluation together.")
+    st.dataframe(
+        [{k: v for k, v in row.items() if k in columns or k[0].isupper()} for row in rows],
+        column_config=columns,
+        hide_index=True,
+        alt="All runs beside the original and the retrained model",
+    )
+    st.caption(
+        f"Accuracies in percent; {len(problem.split.forget):,} forget, {len(problem.split.retain):,} retain and "
+        f"{len(problem.test.labels):,} test images. ↑ higher is better, ↓ lower, ≈ nearest the retrained model."
+    )
+
+
+def _column(problem: Problem, key: str, title: str) -> Any:
+    metric = METRICS[key]
+    good = metric.direction(bool(problem.split.classes))
+    arrow = {"higher": "↑", "lower": "↓"}.get(good, "≈")
+    size = f" {_size(problem, key):,} images." if _size(problem, key) else ""
+    form = "%.1f" if metric.unit == "%" else "%.3f"
+    return st.column_config.NumberColumn(
+        f"{title} {arrow}", format=form, help=f"{metric.title} ({metric.unit}). Good: {good}.{size}"
+    )
+
+
+def _size(problem: Problem, key: str) -> int:
+    split, test = problem.split, len(problem.test.labels)
+    return {"forget": len(split.forget), "retain": len(split.retain), "test": test, "earlier": len(split.earlier)}.get(key, 0)
+
+
+def _measured(items: list[_runs.Kept], model: str) -> dict[str, Any]:
+    return next((found for item in items if (found := _of_model(item.measured, model))), {})
+
+
+def _of_model(result: dict[str, Any], model: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if model in result.get("membership", {}):
+        found["membership"] = result["membership"][model]
+    if model in result.get("divergence", {}):
+        found["kl"] = result["divergence"][model]["test"]["kl"]
+    return found
+
+
+def _row(
+    name: str, state: str, accuracies: dict[str, float], extra: dict[str, Any], record: Trajectory | None = None
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"Run": name, "State": state, **{key: 100 * value for key, value in accuracies.items()}, **extra}
+    if record:
+        row |= {"Steps": record.points[-1].step, "seconds": sum(record.phases.values()), "Saw": " + ".join(record.saw)}
+    return row
+
+
+def pictures(problem: Problem, item: _runs.Kept) -> None:
+    """Which samples are no longer recognised, which still are, and which others were damaged."""
+    names, split = problem.dataset.class_names, problem.split
+    train, test = (part.argmax(1) for part in _runs.logits(item))
+    labels, before = problem.train.labels, problem.train.logits.argmax(1)
+    hit = train[split.forget] == labels[split.forget]
+    gone, still = split.forget[~hit & (before[split.forget] == labels[split.forget])], split.forget[hit]
+    was_right = (problem.test.logits.argmax(1) == problem.test.labels) & (test != problem.test.labels)
+    for c in split.gone_classes:
+        was_right &= problem.test.labels != c
+    hurt = was_right.nonzero()[:, 0]
+    rows = (
+        (f"No longer recognised: {len(gone):,} of {len(split.forget):,}", gone, train, "train", "forget"),
+        (f"Still recognised: {len(still):,}", still, train, "train", "forget"),
+        (f"Damaged elsewhere: {len(hurt):,} test images that were right before", hurt, test, "test", "retain"),
+    )
+    for title, ids, said, part, frame in rows:
+        st.markdown(f"**{title}**" + ("" if len(ids) <= SHOWN else f", {SHOWN} of them:"))
+        chosen = ids[:: max(1, len(ids) // SHOWN)][:SHOWN].tolist()
+        truth = getattr(problem, part).labels
+        captions = [
+            names[int(truth[i])] if said[i] == truth[i] else f"{names[int(truth[i])]} → {names[int(said[i])]}" for i in chosen
+        ]
+        if chosen:
+            _parts.strip(problem, chosen, captions, frame, part, title)
+        else:
+            st.caption("None.")
+
+
+def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+    """Rename, remove, link and every export of one run."""
+    record = dataclasses.replace(item.trajectory, metrics=item.measured)
+    stem = "".join(c if c.isalnum() else "-" for c in item.name).strip("-").lower() or "run"
+    one, two, three = st.columns([3, 3, 2], vertical_alignment="bottom")
+    with one:
+        if not item.is_example:
+            item.name = st.text_input("Name of the run", item.name, key=f"name_{item.job.id}", max_chars=60) or item.name
+    with two, st.container(horizontal=True):
+        _file("JSON", lambda: exports.to_json(record), f"{stem}.json", "application/json", item)
+        _file("CSV", lambda: exports.to_csv(record), f"{stem}.csv", "text/csv", item)
+        shown = [other.shown for other in items if other.shown]
+        _file("PNG of the charts", lambda: figures.png(shown, reference), "runs.png", "image/png", item)
+        model = lambda: exports.to_safetensors(item.run.model(), record)  # noqa: E731
+        _file("Model (safetensors)", model, f"{stem}.safetensors", "application/octet-stream", item)
+    with three:
+        if not item.is_example:
+            st.button(
+                "Remove this run", on_click=_runs.remove, args=(item,), icon=":material/delete:", key=f"remove_{item.job.id}"
+            )
+    left, right = st.columns(2)
+    with left:
+        st.caption("Python that repeats it exactly")
+        st.code(exports.to_snippet(record), language="python")
+    with right:
+        st.caption("Link that opens this page with the same problem and settings")
+        st.code(_form.link(record), language=None, wrap_lines=True)
+        if item.job.state == "done":
+            st.button("Forget something else from this model", on_click=_continue, args=(record,), icon=":material/alt_route:")
+            st.caption(help_text("second_request"))
+
+
+def _file(label: str, make: Any, name: str, mime: str, item: _runs.Kept) -> DeltaGenerator | bool:
+    return st.download_button(
+        label, make, name, mime, key=f"{label}_{item.job.id}_{item.name}", on_click="ignore", icon=":material/download:"
+    )
+
+
+def _continue(record: Trajectory) -> None:
+    """Start the next problem from this run: its request and settings join the history, and another class is proposed."""
+    about = record.problem
+    history = [[step["forget"], step["config"]] for step in about["history"]]
+    st.session_state.after = json.dumps([*history, [about["forget"], record.config.changed()]])
+    names = _parts.suggestions(about["dataset"])
+    st.session_state.forget = next(name for name in names if name != about["forget"])
+
+
+def reference_offer(problem: Problem) -> None:
+    """Where no retrained model is stored: say so, and offer to train it."""
+    if retrained(problem):
+        return
+    title = f"Retrain without {problem.split.request[:30]}"
+    if any(job.title == title for job in _parts.queue().active(_parts.owner())):
+        st.info(
+            "The retrained model is being trained; its progress and Stop are in the sidebar.", icon=":material/model_training:"
+        )
+        return
+    text = f"No retrained model is stored for **{problem.split.request[:60]}**, so there is no star to compare with."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(text)
+        if st.button("Train it (about two minutes)", icon=":material/model_training:"):
+            _parts.start_training(title, lambda: retrain(problem))

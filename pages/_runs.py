@@ -1,0 +1,150 @@
+"""The runs of one visitor: put in line, kept, named, removed, exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from imu_core import figures, preset, retrained, unlearn
+from imu_core.jobs import Job
+from imu_core.measurement import Measurement, run_logits
+from imu_core.methods import METHODS
+from imu_core.problem import remember
+from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.unlearning import Run
+from pages import _parts
+
+EXAMPLES = ("imu", "ga", "npo")
+
+
+@dataclass(eq=False)
+class Kept:
+    """A run on this visitor's list: its name, its job, and the job that measures it afterwards."""
+
+    name: str
+    job: Job
+    problem: Problem
+    config: RunConfig
+    measuring: Job | None = None
+    is_example: bool = False
+    cache: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run | None:
+        """The run itself, once its worker has built it."""
+        return self.job.work if isinstance(self.job.work, Run) else None
+
+    @property
+    def trajectory(self) -> Trajectory | None:
+        """Its record so far; None while it is queued."""
+        return self.run.trajectory if self.run else None
+
+    @property
+    def shown(self) -> figures.Shown | None:
+        """What the charts draw; None while there is nothing to draw."""
+        record = self.trajectory
+        if record is None or not record.points:
+            return None
+        return figures.Shown(self.name, record, figures.style_of(self.config.method, self.config.control))
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Membership and divergence, as far as they are measured."""
+        work = self.measuring.work if self.measuring else None
+        return work.result if isinstance(work, Measurement) else {}
+
+
+def kept() -> list[Kept]:
+    """Every run of this visitor, oldest first."""
+    return st.session_state.setdefault("runs", [])
+
+
+def of(problem: Problem) -> list[Kept]:
+    """The visitor's runs on `problem`; where there are none, the finished examples."""
+    mine = [item for item in kept() if item.problem.describe() == problem.describe()]
+    return mine or examples(problem)
+
+
+def examples(problem: Problem) -> list[Kept]:
+    """IMU, GA and NPO with the gentle preset on the head, so that the page never opens empty."""
+    return list(
+        _examples(problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), problem)
+    )
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def _examples(dataset: str, model: str, forget: str, seed: int, history: str, _problem: Problem) -> list[Kept]:
+    found = []
+    for name in EXAMPLES:
+        config = preset("gentle", name)
+        job = Job(METHODS[name].title, lambda c=config: unlearn(_problem, c))
+        job.run()
+        found.append(Kept(METHODS[name].title, job, _problem, config, is_example=True))
+    return found
+
+
+def title_of(config: RunConfig) -> str:
+    """What a run is called before anybody names it: IMU, GA on all layers, IMU (permuted)."""
+    text = METHODS[config.method].title + (f" ({config.control})" if config.control else "")
+    return text if config.scope == "head" else f"{text}, {config.scope}"
+
+
+def _free_name(title: str) -> str:
+    taken = {item.name for item in kept()}
+    return title if title not in taken else next(f"{title} {n}" for n in range(2, 10_000) if f"{title} {n}" not in taken)
+
+
+def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> None:
+    """Put one run a config in line, to run one after another, and their measurements behind them."""
+    added = []
+    for config in configs:
+        name = _free_name(title_of(config))
+        job = Job(
+            f"{name} · {problem.split.request[:30]}", lambda c=config: unlearn(problem, c), owner=_parts.owner(), after=_remember
+        )
+        item = Kept(name, job, problem, config)
+        kept().append(item)
+        added.append(item)
+        _parts.queue().submit(job)
+    for item in added if measure else []:
+        measure_later(item)
+
+
+def _remember(job: Job) -> None:
+    if job.work.outcome.state == "done":
+        remember(job.work)
+
+
+def measure_later(item: Kept) -> None:
+    """Queue the membership attack and the distances for `item`; nothing is measured where the run failed."""
+
+    def make() -> Any:
+        run = item.run
+        return Measurement(run) if run and run.points and run.outcome.state != "failed" else ()
+
+    item.measuring = Job(f"Measuring {item.name}", make, kind="measure", owner=_parts.owner())
+    _parts.queue().submit(item.measuring)
+
+
+def remove(item: Kept) -> None:
+    """Stop `item` if it runs, and forget it."""
+    item.job.cancel()
+    if item.measuring:
+        item.measuring.cancel()
+    st.session_state.runs = [other for other in kept() if other is not item]
+
+
+def logits(item: Kept) -> Any:
+    """Logits of the unlearned model on both sets, computed once."""
+    if "logits" not in item.cache:
+        with st.spinner("Asking the unlearned model about every image", show_time=True):
+            item.cache["logits"] = run_logits(item.run)
+    return item.cache["logits"]
+
+
+def reference_of(problem: Problem) -> dict[str, float] | None:
+    """Accuracies of the stored retrained reference, or None."""
+    found = retrained(problem)
+    return found.accuracies if found else None

@@ -1,0 +1,88 @@
+"""The glossary: every word the pages use. Searchable; `?term=KEY` in the URL puts that term first."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import streamlit as st
+
+from imu_core.glossary import GROUPS, TERMS, Term
+
+WIDTH = 760  # pixels: lines of about a hundred letters, whatever the window
+
+
+def matches(term: Term, search: str) -> bool:
+    """Whether every word of `search` occurs in the term."""
+    everything = f"{term.key} {term.key.replace('_', ' ')} {term.title} {term.short} {term.text}".lower()
+    return all(word in everything for word in search.lower().split())
+
+
+def rank(term: Term, search: str) -> int:
+    """0 when `search` names the term, 1 when it is part of its name, 2 when it stands in its text."""
+    wanted, names = search.lower().strip(), (term.key, term.key.replace("_", " "), term.title.lower())
+    return 0 if wanted in names else 1 if any(wanted in name for name in names) else 2
+
+
+def links(keys: tuple[str, ...], here: set[str]) -> str:
+    """The terms `keys` as Markdown links: a jump where the term is on this page, a page of its own where it is not."""
+    return " · ".join(f"[{TERMS[key].title}]({'#' if key in here else '/glossary?term='}{key})" for key in keys)
+
+
+def show(term: Term, here: set[str]) -> None:
+    """One entry: its name with an anchor, the sentence, the paragraph, related terms."""
+    name = f"  :small[:gray[{term.key}]]" if not term.title.lower().endswith(term.key) else ""
+    st.subheader(f"{term.title}{name}", anchor=term.key)
+    body = term.text.replace("The trap:", "**The trap:**").replace("The traps:", "**The traps:**")
+    st.markdown(f"{term.short}\n\n{body}\n\n:small[See also: {links(term.see, here)}]")
+
+
+def unknown(asked: str) -> None:
+    """Say that the link names no term, and which ones it may have meant."""
+    readable = re.sub(r"[^\w :+-]", "", asked)[:40]
+    near = difflib.get_close_matches(asked.lower()[:40], TERMS, n=3, cutoff=0.5)
+    meant = f" Did you mean {links(tuple(near), set(TERMS))}?" if near else ""
+    st.info(f"There is no term called “{readable}” here.{meant}")
+
+
+st.title("Glossary")
+st.markdown("Every word this app uses, which way each number is good, and how it is misread.")
+
+with st.container(width=WIDTH):
+    search = st.text_input(
+        "Search",
+        key="term_search",
+        bind="query-params",
+        placeholder="a word, a setting or a symbol, such as damping",
+        help="Finds every entry that holds all of your words, in its name or in its text.",
+        max_chars=80,
+    )
+    group = st.pills(
+        "Show",
+        GROUPS,
+        key="term_group",
+        bind="query-params",
+        help="Show one group only; click it again for all.",
+    )
+    asked = st.query_params.get("term", "")
+    found = [term for term in TERMS.values() if group in (None, term.group) and matches(term, search or "")]
+    here = {term.key for term in found} | ({asked} & TERMS.keys())
+    if asked in TERMS:
+        with st.container(border=True):
+            show(TERMS[asked], here)
+    elif asked:
+        unknown(asked)
+    if search or group:
+        st.caption(f"{len(found)} of {len(TERMS)} terms")
+    if not found:
+        st.markdown("No entry holds all of these words in this group. Try fewer words, or all groups.")
+    rest = [term for term in found if term.key != asked]
+    if search:
+        for term in sorted(rest, key=lambda term: rank(term, search)):
+            show(term, here)
+    else:
+        for name in dict.fromkeys(term.group for term in rest):
+            st.header(name, anchor=False, divider="gray")
+            for term in rest:
+                if term.group == name:
+                    show(term, here)

@@ -1,0 +1,188 @@
+"""Influence: which forget samples carry the most, by which estimator, and what they look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from imu_core import figures
+from imu_core.errors import ImuError
+from imu_core.glossary import help_text
+from imu_core.influence import ESTIMATORS, ranking
+from imu_core.records import Influence, Problem
+from imu_core.weights import PSI, effective_share, sample_weights
+from pages import _gallery, _parts
+
+DAMPINGS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
+PLAIN = {"displayModeBar": False}
+
+
+def controls() -> tuple[str, float, str]:
+    """Estimator, damping and ψ; each moves the ranks or the weights at once, and each is in the link."""
+    common = {"bind": "query-params", "required": True, "wrap": True}
+    one, two, three = st.columns([5, 3, 4], gap="large")
+    with one:
+        estimator = st.segmented_control(
+            "Estimator", list(ESTIMATORS), default="diagonal", key="estimator", help=help_text("estimator"), **common
+        )
+    with two:
+        damping = st.select_slider(
+            "Damping λ",
+            DAMPINGS,
+            value=1e-2,
+            key="damping",
+            bind="query-params",
+            format_func="{:g}".format,
+            help=help_text("damping"),
+        )
+    with three:
+        psi = st.segmented_control("ψ, score to weight", list(PSI), default="sqrt", key="psi", help=help_text("psi"), **common)
+    return estimator, damping, psi
+
+
+def picked(event: dict) -> list[int]:
+    """Positions within the forget set that a chart selection names: Plotly gives raw sample indices for both charts."""
+    selection = (event or {}).get("selection") or {}
+    indices = selection.get("point_indices") or [p["point_index"] for p in selection.get("points", []) if "point_index" in p]
+    return sorted({int(i) for i in indices})
+
+
+def _select(chart: str) -> None:
+    st.session_state.chosen = picked(st.session_state[chart])
+    st.session_state.pop("gallery_page", None)
+
+
+def charts(problem: Problem, scored: Influence) -> None:
+    """Histogram and scatter: drag in either, and the gallery shows those samples."""
+    values, ids = scored.scores.numpy(), problem.split.forget.numpy()
+    st.plotly_chart(
+        figures.histogram(values, ids),
+        key="histogram",
+        on_select=lambda: _select("histogram"),
+        selection_mode=("box",),
+        config=PLAIN,
+        alt=f"Histogram of the scores of {len(values)} forget samples",
+    )
+    against = st.segmented_control(
+        "Score against", ["loss", "confidence"], default="loss", key="against", bind="query-params", required=True
+    )
+    loss = scored.losses.numpy()
+    x, title = (loss, "Loss, nats") if against == "loss" else (100 * np.exp(-loss), "Probability of the true class, %")
+    st.plotly_chart(
+        figures.scatter(x, values, ids, title, against == "loss"),
+        key="scatter",
+        on_select=lambda: _select("scatter"),
+        selection_mode=("box", "lasso"),
+        config=PLAIN,
+        alt=f"Score against {against}",
+    )
+
+
+def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
+    """Positions to show, in order, and a sentence that says why these."""
+    order = scored.scores.argsort(descending=True, stable=True).tolist()
+    chosen = set(st.session_state.get("chosen", [])) & set(order)
+    if chosen:
+        return [p for p in order if p in chosen], f"**{len(chosen):,} selected** in the chart, highest score first."
+    ids = problem.split.forget.tolist()
+    by_hand = [ids.index(i) for i in _gallery.picked_by_hand() if i in set(ids)]
+    view = st.session_state.get("gallery_order") or "most influential"
+    if view == "picked by hand":
+        return sorted(by_hand, key=order.index), f"**{len(by_hand):,} picked** by hand."
+    return (order if view == "most influential" else order[::-1]), f"All {len(order):,}, {view} first. Drag in a chart to select."
+
+
+def right_side(problem: Problem, scored: Influence, weights: object) -> None:
+    """The gallery with its order, and what can be done with the selection."""
+    st.segmented_control(
+        "Show",
+        ["most influential", "least influential", "picked by hand"],
+        default="most influential",
+        key="gallery_order",
+        required=True,
+    )
+    positions, sentence = selection(problem, scored)
+    ids = problem.split.forget.tolist()
+    by_hand = [ids.index(i) for i in _gallery.picked_by_hand() if i in set(ids)]
+    chosen = bool(st.session_state.get("chosen"))
+    take = positions if chosen else by_hand or positions[:50]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(sentence)
+        st.space("stretch")
+        if chosen:
+            st.button("Clear", on_click=lambda: st.session_state.update(chosen=[]), icon=":material/close:")
+        if take:
+            _gallery.unlearn_these(problem, take)
+    if positions:
+        _gallery.gallery(problem, scored, weights.numpy(), positions)
+    else:
+        st.info("Nothing picked yet: tick the box under an image.")
+
+
+def facts(problem: Problem, scored: Influence, exact: Influence, weights: object) -> None:
+    """The numbers that sum the ranking up, and the file of all scores."""
+    columns = st.columns([2, 2, 2, 2, 3], vertical_alignment="bottom")
+    size = f"{len(scored.scores):,} samples"
+    top = ranking.held_by_top(scored.scores, 0.05)
+    columns[0].metric("Top 5 % hold", f"{100 * top:.0f} %", help=help_text("concentration"), delta_description=f"of the score, {size}")
+    rho = ranking.spearman(scored.scores, exact.scores)
+    columns[1].metric("Ranks like exact", f"{rho:.3f}", help=help_text("spearman"), delta_description="Spearman, 1 = same order")
+    rho = ranking.spearman(scored.scores, scored.losses)
+    columns[2].metric("Ranks like the loss", f"{rho:.3f}", help=help_text("loss"), delta_description="Spearman, 1 = same order")
+    share = effective_share(weights)
+    columns[3].metric(
+        "Weights spread over", f"{100 * share:.0f} %", help=help_text("effective_share"), delta_description="of the forget set"
+    )
+    with columns[4]:
+        _gallery.download(problem, scored, weights)
+        solved = f", {scored.iterations} iterations to a residual of {scored.residual:.0e}" if scored.iterations else ""
+        st.caption(f"Computed in {1000 * scored.seconds:.1f} ms{solved}.")
+
+
+def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
+    """Concentration, and the ranking beside the exact one."""
+    left, right = st.columns(2)
+    with left:
+        mark = (0.05, ranking.held_by_top(scored.scores, 0.05))
+        chart = figures.concentration(ranking.concentration(scored.scores), [mark])
+        st.plotly_chart(chart, key="concentration", config=PLAIN, alt=f"The top 5 % hold {mark[1]:.0%} of the total score")
+    with right:
+        chart = figures.ranks(
+            ranking.ranks(exact.scores), ranking.ranks(scored.scores), problem.split.forget.numpy(), scored.estimator
+        )
+        st.plotly_chart(chart, key="ranks", config=PLAIN, alt="Rank by the chosen estimator against rank by exact")
+
+
+st.title("Who matters most?")
+st.markdown(
+    "Every image in the forget set has an [influence score](/glossary?term=score): how much the model's loss on the forget set rises "
+    "when that image goes. IMU pushes hardest on the highest."
+)
+problem = _parts.current()
+estimator, damping, psi = controls()
+about = (problem.dataset.name, problem.model_name, problem.split.request, problem.history)
+if st.session_state.get("chosen_for") != about:
+    st.session_state.update(chosen=[], chosen_for=about)
+    st.session_state.pop("gallery_page", None)
+try:
+    scored = _gallery.scores(problem, estimator, damping)
+    exact = _gallery.scores(problem, "exact", damping)
+    weights = sample_weights(scored, psi=psi)
+except ImuError as error:
+    st.warning(f"{error} Another estimator or a larger damping will do.")
+    st.stop()
+
+
+@st.fragment
+def linked() -> None:
+    """Charts and gallery in one fragment, so that a selection does not run the whole page."""
+    left, right = st.columns([6, 6], gap="large")
+    with left:
+        charts(problem, scored)
+        agreement(problem, scored, exact)
+    with right:
+        right_side(problem, scored, weights)
+
+
+facts(problem, scored, exact, weights)
+linked()

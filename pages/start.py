@@ -1,0 +1,118 @@
+"""Start: a finished example that can be replayed at once, three doors, what this is, what it cannot promise."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import imu_core
+from imu_core import figures
+from imu_core.exports import percent, verdict
+from imu_core.glossary import help_text
+from imu_core.records import Point, Problem
+from imu_core.unlearning import Run
+from pages import _parts, _runs
+from pages._player import Player
+
+
+def at_step(run: Run, step: int) -> Point:
+    """The last point at or before `step`."""
+    return [point for point in run.points if point.step <= step][-1]
+
+
+def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] | None) -> None:
+    """Forgotten, kept and what retraining would have cost, for IMU at this step."""
+    first, now = run.points[0].accuracies, at_step(run, step).accuracies
+    kept = figures.utility([], now)
+    sizes = f"{len(problem.split.forget):,} images"
+    if problem.split.classes:
+        st.metric("Forgotten (IMU)", percent(1 - now["forget"]), help=help_text("forget"), delta_description=sizes)
+    else:
+        st.metric("Still recognised (IMU)", percent(now["forget"]), help=help_text("random_sets"), delta_description=sizes)
+    st.metric(
+        "Change on the other classes" if kept == "test_other" else "Change on the test set",
+        f"{_parts.signed(100 * (now[kept] - first[kept]))} points",
+        help=help_text(kept),
+    )
+    if reference:
+        st.metric(
+            "Change if retrained", f"{_parts.signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained")
+        )
+
+
+def replay(problem: Problem, runs: list[Run]) -> None:
+    """The plane, the step and the pictures, all at one step."""
+    found = imu_core.retrained(problem)
+    reference = found.accuracies if found else None
+    player = Player("start", max(run.points[-1].step for run in runs))
+
+    @st.fragment(run_every=player.run_every)
+    def show() -> None:
+        player.advance()
+        left, right = st.columns([3, 1], gap="large")
+        shown = [figures.Shown(run.method.title, run.trajectory, figures.style_of(run.config.method)) for run in runs]
+        with left:
+            chart = figures.plane(shown, player.step, reference, _parts.theme(), 360)
+            alt = "Test accuracy against forget accuracy; three paths run from the original model towards the retrained one."
+            st.plotly_chart(chart, key="start_plane", config={"displayModeBar": False}, alt=alt)
+        with right:
+            numbers(problem, runs[0], player.step, reference)
+        player.controls()
+        pictures(problem, runs[0], player.step)
+
+    show()
+
+
+def pictures(problem: Problem, run: Run, step: int) -> None:
+    """Ten forget samples with what the model now says they are."""
+    said = at_step(run, step).forget_predictions
+    names, split = problem.dataset.class_names, problem.split
+    ids = split.forget[:: max(1, len(split.forget) // 10)][:10].tolist()
+    positions = [split.forget.tolist().index(i) for i in ids]
+    st.caption(f"Ten of the {len(split.forget):,} images to forget, and what IMU's model says they are at this step:")
+    _parts.strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
+
+
+DOORS = (
+    ("pages/unlearn.py", "See a model forget", "Pick methods, press Run, watch every step.", ":material/ink_eraser:", None),
+    ("pages/influence.py", "Who matters most?", "The images that decide, by seven estimators.", ":material/scatter_plot:", None),
+    ("pages/unlearn.py", "Did it really forget?", "Attack the result, beside the retrained model.", ":material/policy:", {"measure": "true"}),
+)
+
+
+def doors() -> None:
+    """Where to go from here."""
+    for column, (page, label, text, icon, query) in zip(st.columns(3), DOORS, strict=True):
+        with column, st.container(border=True, gap="xsmall"):
+            st.page_link(page, label=f"**{label}**", icon=icon, query_params=query)
+            st.caption(text)
+
+
+st.title("What a model must forget")
+st.markdown("A trained classifier unlearns a part of its training set in front of you, and you see what that costs.")
+problem = _parts.current()
+runs = [item.run for item in _runs.examples(problem)]
+replay(problem, runs)
+found = imu_core.retrained(problem)
+st.markdown(
+    " ".join(verdict(run.trajectory, problem, found.accuracies if found else None, run.method.title) for run in runs[:1])
+    + f" The three runs took {sum(sum(run.phases.values()) for run in runs):.2f} s on this machine."
+)
+doors()
+st.markdown(
+    "[Machine unlearning](/glossary?term=unlearning) means making a trained model behave as if it had never seen some of its "
+    "training samples, without training it again from nothing. "
+    "[IMU](/glossary?term=imu) does it by gradient ascent on those samples alone, pushing hardest where a sample's "
+    "[influence](/glossary?term=influence) is largest. "
+    "Here you can watch it beside its rivals on equal terms, look at the images that carry the influence, and swap the influence "
+    "for [random weights](/glossary?term=random) to see what it is worth. "
+    "The measure of everything is the [retrained model](/glossary?term=retrained), drawn as a star: it never saw the forgotten data."
+)
+with st.expander("What this cannot promise", icon=":material/info:"):
+    st.markdown(
+        "- A low accuracy on the forget set is not proof that the data is gone: with the head alone changed, the features below it "
+        "still hold everything they learned.\n"
+        "- An attack that fails here says only that this attack failed.\n"
+        "- For [random forget sets](/glossary?term=random_sets) the right answer is not a low accuracy but the retrained model's.\n"
+        "- These are small models on 28 x 28 images. What holds here may not hold for yours: the same commands run on yours.\n"
+        "- Nothing here is a legal certificate of deletion."
+    )

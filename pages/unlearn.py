@@ -1,0 +1,114 @@
+"""Unlearn: pick methods, run them, watch them forget, compare them with the retrained model."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imu_core import figures
+from imu_core.errors import ImuError
+from imu_core.glossary import help_text
+from imu_core.records import Problem
+from pages import _form, _parts, _results, _runs
+from pages._player import Player
+
+PLAIN = {"displayModeBar": False}
+
+
+def run_row(problem: Problem) -> None:
+    """The form, Run and Stop."""
+    try:
+        configs = _form.settings()
+    except ImuError as error:
+        st.warning(str(error))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run = st.button(
+            "Run", type="primary", icon=":material/play_arrow:", disabled=not configs, key="run", shortcut="Ctrl+Enter"
+        )
+        active = _parts.queue().active(_parts.owner())
+        if st.button("Stop all", icon=":material/stop_circle:", disabled=not active, key="stop_all"):
+            for job in active:
+                job.cancel()
+        measure = st.toggle(
+            "Attack the result afterwards", True, key="measure", bind="query-params", help=help_text("membership")
+        )
+        if not configs:
+            st.caption("Pick at least one method.")
+    if run:
+        _runs.submit(problem, configs, measure)
+        st.session_state.replay = True
+        st.rerun()
+
+
+def states(items: list[_runs.Kept]) -> None:
+    """Each run of this problem with its state, progress and Stop."""
+    for item in items:
+        jobs = [job for job in (item.job, item.measuring) if job and not job.finished]
+        for job in jobs:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                fraction, text = _parts.progress_of(job)
+                st.markdown(f"{_parts.MARKS[job.state]} {job.title}")
+                st.progress(fraction, text=text, width=260)
+                _parts.stop_button(job, f"stop-{job.id}")
+
+
+def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+    """The charts: growing while runs are going on, replayed at the visitor's pace afterwards."""
+    running = any(not item.job.finished for item in items)
+    measuring = any(item.measuring and not item.measuring.finished for item in items)
+    last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
+    player = Player("unlearn", last)
+    if st.session_state.get("replay") and not running:
+        st.session_state.replay = False
+        if all(item.config.scope == "head" for item in items):
+            player.start()
+
+    @st.fragment(run_every=0.3 if running else player.run_every or (1.0 if measuring else None))
+    def show() -> None:
+        player.advance()
+        states(items)
+        shown = [item.shown for item in items if item.shown]
+        cursor = None if running else player.step
+        left, right = st.columns(2, gap="large")
+        with left:
+            chart = figures.by_step(shown, cursor, reference, _parts.theme())
+            st.plotly_chart(chart, key="by_step", config=PLAIN, alt="Forget accuracy and test accuracy by step, one line a run")
+        with right:
+            chart = figures.plane(shown, cursor, reference, _parts.theme())
+            st.plotly_chart(chart, key="plane", config=PLAIN, alt="Test accuracy against forget accuracy, one path a run")
+        if not running and last:
+            player.controls()
+        done_now = running and all(item.job.finished for item in items)
+        measured_now = measuring and all(item.measuring is None or item.measuring.finished for item in items)
+        if done_now or measured_now:
+            st.rerun()
+
+    show()
+
+
+st.title("Watch it forget")
+st.markdown("Pick methods, press Run: each makes its own copy of the model forget, step by step, beside the retrained model.")
+problem = _parts.current()
+run_row(problem)
+_results.reference_offer(problem)
+items = _runs.of(problem)
+reference = _runs.reference_of(problem)
+if items[0].is_example:
+    st.caption("Until you press Run: a finished example, the gentle preset on the head.")
+live(problem, items, reference)
+finished = [item for item in items if item.job.finished and item.shown]
+for item in (item for item in items if item.job.finished and not item.shown):
+    st.error(f"{item.name}: {item.job.state}. {item.job.reason}")
+if finished:
+    st.subheader("What happened")
+    _results.verdicts(problem, finished, reference)
+    _results.table(problem, items, reference)
+    names = [item.name for item in finished]
+    chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)
+    item = next((item for item in finished if item.name == chosen), finished[0])
+    _results.pictures(problem, item)
+    with st.expander("Name, link and export", icon=":material/ios_share:"):
+        _results.take_away(item, items, reference)
+elsewhere = len([item for item in _runs.kept() if item.problem.describe() != problem.describe()])
+if elsewhere:
+    st.caption(f"{elsewhere} of your runs belong to other problems; choose that problem in the sidebar to see them.")

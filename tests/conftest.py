@@ -1,0 +1,104 @@
+"""Small shared fixtures: 400 images of Fashion-MNIST under the models that ship, so that no test has to train or wait."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: beside another job, threads that spin cost a hundredfold
+if "IMU_HOME" not in os.environ:  # never write into the cache folder of whoever runs the tests
+    os.environ["IMU_HOME"] = tempfile.mkdtemp(prefix="imu-tests-")
+    atexit.register(shutil.rmtree, os.environ["IMU_HOME"], ignore_errors=True)
+
+import torch
+
+import imu_core
+from imu_core import data, runtime
+from imu_core.models import checkpoints
+from imu_core.problem import NOTHING
+from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, Source
+
+settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("house")
+
+TINY = {"train": 400, "test": 200}
+COMPANIONS = ("initial", "statistics", "importances")
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Dataset:
+    """The data set that ships."""
+    return data.load("fashion")
+
+
+@pytest.fixture(scope="session")
+def tiny(shipped: Dataset) -> Iterator[Dataset]:
+    """Its first 400 and 200 images (balanced) as a data set of its own, called "tiny", with both original models on disk."""
+    parts = [
+        ImageSet(whole.images[:size].clone(), whole.labels[:size].clone())
+        for whole, size in ((shipped.train, TINY["train"]), (shipped.test, TINY["test"]))
+    ]
+    dataset = Dataset("tiny", "Tiny-MNIST", *parts, shipped.class_names, shipped.mean, shipped.std)
+    for model in ("lenet5", "small_resnet"):
+        original = checkpoints.find(shipped, model, NOTHING)
+        assert original is not None, f"assets/models/fashion/{model} is missing"
+        path = runtime.home() / "models" / "tiny" / model / "original.safetensors"
+        for kind in COMPANIONS:
+            checkpoints.save(path.with_name(f"original.{kind}.safetensors"), original.companion(kind))
+        card = {**original.card, "dataset": "tiny", "data_hash": dataset.hash}
+        checkpoints.save(path, checkpoints.read_tensors(original.path), card)
+    data.DATASETS["tiny"] = Source("Tiny", lambda: dataset)
+    yield dataset
+    del data.DATASETS["tiny"]
+
+
+@pytest.fixture(scope="session")
+def lenet(tiny: Dataset) -> Problem:
+    """Forget the 40 sandals of the tiny set; no batch norm in this model."""
+    return imu_core.problem("tiny", model="lenet5", forget="class:Sandal")
+
+
+@pytest.fixture(scope="session")
+def resnet(tiny: Dataset) -> Problem:
+    """Forget the 40 sandals of the tiny set; this model has batch norm."""
+    return imu_core.problem("tiny", model="small_resnet", forget="class:Sandal")
+
+
+@pytest.fixture(scope="session")
+def cheap() -> Callable[..., RunConfig]:
+    """A RunConfig of three batches an epoch on the tiny problem; plain SGD unless told otherwise."""
+
+    def config(**changes: object) -> RunConfig:
+        return RunConfig(**{"epochs": 2, "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.05, **changes})
+
+    return config
+
+
+@pytest.fixture
+def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty IMU_HOME for this test alone."""
+    monkeypatch.setenv("IMU_HOME", str(tmp_path))
+    monkeypatch.delenv("IMU_DATA", raising=False)
+    return tmp_path
+
+
+def same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether two state dictionaries hold the same names and the same bytes (0.0 and -0.0 differ, nan equals itself)."""
+    return one.keys() == other.keys() and all(
+        one[name].numpy().tobytes() == tensor.numpy().tobytes() and one[name].dtype == tensor.dtype
+        for name, tensor in other.items()
+    )
+
+
+def made_features(n: int, d: int, classes: int, seed: int = 0) -> Features:
+    """Features with labels that repeat 0 … classes-1, and random logits; for requests that only read losses or features."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % classes
+    return Features(torch.randn(n, d, generator=generator), labels, torch.randn(n, classes, generator=generator))
