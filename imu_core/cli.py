@@ -6,11 +6,11 @@ failed, 2 an argument cannot be used, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 import json
 import math
+import os
 import platform
 import shlex
 import signal
@@ -23,12 +23,13 @@ from typing import Annotated, Any, Protocol
 
 import torch
 import typer
-from safetensors.torch import save_file
+from torch import Tensor
 
 from imu_core import data, methods, runtime, weights
 from imu_core import influence as head_influence
 from imu_core.errors import ConfigError, ImuError
 from imu_core.forget import GRAMMAR
+from imu_core.influence import ranking
 from imu_core.measurement import Measurement, model_accuracies
 from imu_core.models import MODELS, checkpoints
 from imu_core.problem import NOTHING, original
@@ -53,6 +54,7 @@ Start with:
 
 _MOST_SEED = 2**31 - 1
 _LARGEST_SHARE = 0.05  # "the top 5 %"
+_RETRAINED = "retrained"  # what --stop-at may say instead of a number
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit", "plotly")
 
 ProblemName = Annotated[str, typer.Option("--problem", help=f"Dataset: {', '.join(data.DATASETS)}.")]
@@ -88,9 +90,12 @@ def _speaking(command: Callable[..., None]) -> Callable[..., None]:
     def spoken(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (ImuError, OSError) as error:
-            _say(f"{error}")
+        except ImuError as error:
+            _say(str(error))
             raise typer.Exit(2) from None
+        except OSError as error:
+            _say(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             _say("Stopped by you.")
             raise typer.Exit(130) from None
@@ -132,6 +137,17 @@ def _write_json(path: Path | None, content: Mapping[str, Any]) -> None:
         text = json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         runtime.write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
         typer.echo(f"Written: {path}")
+
+
+def _check_writable(*paths: Path | None) -> None:
+    """Find out before the work, not after it, that a result has nowhere to go."""
+    for path in filter(None, paths):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: its folder cannot be made ({error.strerror}).") from error
+        if not os.access(path.parent, os.W_OK):
+            raise ConfigError(f"{path} cannot be written: nothing may be written into its folder. Name another.")
 
 
 def _choice(option: str, value: str | None, allowed: Sequence[str]) -> None:
@@ -182,7 +198,9 @@ def run_command(
     schedule: Annotated[str | None, typer.Option(help="Of the learning rate: constant, one_cycle.")] = None,
     augment: Annotated[bool | None, typer.Option(help="Flip images at random (then even the head runs on images).")] = None,
     bn: Annotated[str | None, typer.Option(help="Batch-norm statistics: eval (stay), train (drift).")] = None,
-    stop_at: Annotated[str | None, typer.Option(metavar="FRACTION", help="Stop at this forget accuracy, or none.")] = None,
+    stop_at: Annotated[
+        str | None, typer.Option(metavar="FRACTION", help="Forget accuracy to stop at, or retrained, or none.")
+    ] = None,
     eval_every: Annotated[int | None, typer.Option(help="Steps between evaluations.")] = None,
     estimator: Estimator = None,
     damping: Damping = None,
@@ -204,15 +222,17 @@ def run_command(
     """
     if save is not None and save.suffix != ".safetensors":
         raise ConfigError(f"--save is {str(save)!r}; the name of the file must end in .safetensors.")
+    _check_writable(save, json_file)
     config = _config(context.params)
-    work = unlearn(_load(context.params), config)
+    asked = _load(context.params)
+    work = unlearn(asked, _with_target(config, asked, stop_at))
     _follow(work)
-    measured = _measure(work) if metrics and work.outcome.state in ("done", "diverged") else {}
+    measured, ended = _measure(work) if metrics and work.outcome.state in ("done", "diverged") else ({}, work.outcome.state)
     _summarise(work, measured)
     if save is not None and work.outcome.state != "failed":
         _save_model(work, save)
     _write_json(json_file, dataclasses.replace(work.trajectory, metrics=measured).to_dict())
-    raise typer.Exit({"failed": 1, "cancelled": 130}.get(work.outcome.state, 0))
+    raise typer.Exit({"failed": 1, "cancelled": 130}.get(ended, 0))
 
 
 def _config(values: Mapping[str, Any]) -> RunConfig:
@@ -234,12 +254,28 @@ def _config(values: Mapping[str, Any]) -> RunConfig:
 
 
 def _fraction_or_none(name: str, text: str) -> float | None:
-    if text.lower() == "none":
+    if text == "none" or (name, text) == ("stop_at", _RETRAINED):
         return None
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"--{name.replace('_', '-')} is {text!r}; it must be a number from 0 to 1, or none.") from None
+        words = f", {_RETRAINED} or none" if name == "stop_at" else ", or none"
+        raise ConfigError(f"--{name.replace('_', '-')} is {text!r}; it must be a number from 0 to 1{words}.") from None
+
+
+def _with_target(config: RunConfig, problem: Problem, stop_at: str | None) -> RunConfig:
+    """`config` with the accuracy at which to stop, where that is read from the retrained reference."""
+    if stop_at == _RETRAINED:
+        reference = retrained(problem)
+        if reference is None:
+            raise ConfigError(f"No retrained reference is stored to stop at. Train it with: {_train_command(problem)}")
+        return dataclasses.replace(config, stop_at=reference.accuracies["forget"])
+    if stop_at is None and config.stop_at is not None and not problem.split.gone_classes:
+        _say(
+            f"Note: the preset stops at {_percent(config.stop_at)}, which suits whole classes. These samples are no class, and a "
+            "retrained model recognises most of them: stop where it is with --stop-at retrained."
+        )
+    return config
 
 
 def _warn_of_idle(method: methods.Method, given: Mapping[str, Any]) -> None:
@@ -265,8 +301,8 @@ def _progress_line(point: Point, steps: int) -> str:
     return f"step {point.step}/{steps}  {found}" + ("" if point.full else "  (subsets)")
 
 
-def _measure(work: Run) -> dict[str, Any]:
-    """Final metrics of a finished run; what was measured before a Ctrl-C or an error stays."""
+def _measure(work: Run) -> tuple[dict[str, Any], str]:
+    """(final metrics of a finished run, how the measuring ended); what was measured before a Ctrl-C or an error stays."""
     measurement = Measurement(work)
     try:
         with _stoppable(measurement):
@@ -274,12 +310,14 @@ def _measure(work: Run) -> dict[str, Any]:
                 _say(f"measuring {fraction:.0%}: {what}")
     except ImuError as error:
         _say(f"Not everything could be measured: {error}")
-    return measurement.result
+    return measurement.result, measurement.outcome.state
 
 
 def _save_model(work: Run, path: Path) -> None:
-    state = {name: tensor.contiguous() for name, tensor in work.model().state_dict().items()}
-    runtime.write_whole(path, lambda part: save_file(state, part))
+    from imu_core.exports import to_safetensors  # it brings pandas along, which takes a moment
+
+    content = to_safetensors(work.model(), work.trajectory)
+    runtime.write_whole(path, lambda part: part.write_bytes(content))
     typer.echo(f"Written: {path}")
 
 
@@ -367,6 +405,7 @@ def train_command(
     json_file: JsonFile = None,
 ) -> None:
     """Train the original model, or with --forget the retrained reference that never saw those samples."""
+    _check_writable(json_file, out and out / "model")
     training = _training(context.params)
     stored = checkpoints.find(training.dataset, model, training.removed, seed)
     if stored is not None and not again:
@@ -392,28 +431,29 @@ def _training(values: Mapping[str, Any]) -> Training:
 def _train(training: Training, out: Path | None) -> checkpoints.Checkpoint:
     """Train to the end and store it; Ctrl-C ends the program with what is finished on disk."""
     _say(f"Training {_what(training)} on {len(training.kept):,} samples for {training.recipe.epochs} epochs.")
-    start, first = time.monotonic(), None
     with _stoppable(training):
-        for point in training:
-            first = point.step - 1 if first is None else first
-            each = (time.monotonic() - start) / (point.step - first)
-            _say(_epoch_line(point, training.recipe.epochs, each, first))
+        for number, point in enumerate(training):
+            resumed = number == 0 and point.step > 1
+            _say(_epoch_line(point, training) + (f"  (resumed after epoch {point.step - 1})" if resumed else ""))
     if training.outcome.state != "done":
         _say(training.outcome.reason)
         raise typer.Exit(130)
     _say("Saving.")
     stored = training.save(out)
     typer.echo(f"Trained {_what(training)}: {_card_line(stored.card)}.")
-    if training.seed:
-        typer.echo("Runs and pages use seed 0; this one is stored beside it.")
+    found = checkpoints.find(training.dataset, training.model_name, training.removed)
+    if found is None or found.path != stored.path:
+        folders = " and ".join(map(str, checkpoints.folders()))
+        instead = f"use {found.path}" if found else f"look in {folders} for a model of seed 0"
+        _say(f"Note: this file is not what runs and pages use: they {instead}.")
     return stored
 
 
-def _epoch_line(point: Point, epochs: int, each: float, first: int) -> str:
-    resumed = f"  (resumed after epoch {first})" if first and point.step == first + 1 else ""
+def _epoch_line(point: Point, training: Training) -> str:
     found = "  ".join(f"{name} {_percent(value)}" for name, value in point.accuracies.items())
-    left = each * (epochs - point.step)
-    return f"epoch {point.step}/{epochs}  loss {point.loss:.3f}  {found}  {each:.1f} s each, {left:.0f} s left{resumed}"
+    each = training.seconds / training.epoch
+    pace = f"{each:.1f} s each, {training.time_left:.0f} s left"
+    return f"epoch {point.step}/{training.recipe.epochs}  loss {point.loss:.3f}  {found}  {pace}"
 
 
 def _what(training: Training) -> str:
@@ -455,15 +495,19 @@ def influence_command(
     json_file: JsonFile = None,
 ) -> None:
     """Show which samples of the forget set carry the most influence on the model's head, and how uneven that is."""
+    _check_writable(csv_file, json_file)
     _choice("estimator", estimator, list(head_influence.ESTIMATORS))
     _choice("psi", psi, list(weights.PSI))
     asked = _load(context.params)
     found = _scores(asked, estimator, damping)
-    rows = _influence_rows(asked, found, psi)
-    facts = _influence_facts(asked, found, psi, rows)
+    held = weights.sample_weights(found, psi=psi)
+    rows = _influence_rows(asked, found, held)
+    facts = _influence_facts(asked, found, psi, held)
     _show_influence(rows, facts, top)
     if csv_file is not None:
-        runtime.write_whole(csv_file, lambda part: _write_csv(part, rows))
+        from imu_core.exports import scores_csv
+
+        runtime.write_whole(csv_file, lambda part: part.write_text(scores_csv(asked, found, held), encoding="utf-8"))
         typer.echo(f"Written: {csv_file}")
     _write_json(json_file, {**facts, "samples": rows})
 
@@ -476,9 +520,8 @@ def _scores(problem: Problem, estimator: str, damping: float) -> Influence:
     )
 
 
-def _influence_rows(problem: Problem, found: Influence, psi: str) -> list[dict[str, Any]]:
+def _influence_rows(problem: Problem, found: Influence, held: Tensor) -> list[dict[str, Any]]:
     """One row a forget sample, the largest score first."""
-    held = weights.sample_weights(found, psi=psi)
     names, index = problem.dataset.class_names, problem.split.forget
     order = found.scores.argsort(descending=True, stable=True).tolist()
     return [
@@ -488,53 +531,46 @@ def _influence_rows(problem: Problem, found: Influence, psi: str) -> list[dict[s
             "class": names[int(problem.train.labels[index[i]])],
             "score": float(found.scores[i]),
             "weight": float(held[i]),
-            "loss_nats": float(found.losses[i]),
+            "loss": float(found.losses[i]),
             "gradient_norm": float(found.gradient_norms[i]),
         }
         for rank, i in enumerate(order)
     ]
 
 
-def _influence_facts(problem: Problem, found: Influence, psi: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    held = sorted((row["weight"] for row in rows), reverse=True)
+def _influence_facts(problem: Problem, found: Influence, psi: str, held: Tensor) -> dict[str, Any]:
     return {
         "problem": problem.describe(),
         "estimator": found.estimator,
         "damping": found.damping,
         "psi": psi,
-        "forget": len(rows),
+        "forget": len(held),
         "total": found.total,
         "seconds": found.seconds,
         "residual": found.residual,
         "iterations": found.iterations,
-        "positive_share": sum(row["score"] > 0 for row in rows) / len(rows),
-        "top_share": sum(held[: math.ceil(_LARGEST_SHARE * len(rows))]),
+        "positive_share": float((found.scores > 0).double().mean()),
+        "top_share_of_scores": ranking.held_by_top(found.scores, _LARGEST_SHARE),
+        "top_share_of_weights": ranking.held_by_top(held, _LARGEST_SHARE),
         "spearman_to_exact": _spearman_to_exact(problem, found),
     }
 
 
 def _spearman_to_exact(problem: Problem, found: Influence) -> float | None:
     """Rank correlation of the scores with those of the exact head Hessian; None where there is nothing to rank."""
-    if found.estimator == "exact":
-        return 1.0
-    if len(found.scores) < 2:
-        return None
-    from scipy.stats import spearmanr
-
     try:
-        exact = _scores(problem, "exact", found.damping)
+        exact = found if found.estimator == "exact" else _scores(problem, "exact", found.damping)
     except ImuError as error:
         _say(f"No comparison with exact: {error}")
         return None
-    value = float(spearmanr(found.scores.numpy(), exact.scores.numpy()).statistic)
+    value = ranking.spearman(found.scores, exact.scores)
     return value if math.isfinite(value) else None
 
 
 def _show_influence(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], top: int) -> None:
-    typer.echo(
-        f"{facts['problem']['forget']}: {len(rows):,} samples; {facts['estimator']}, damping {facts['damping']:g}, "
-        f"psi {facts['psi']}, {facts['seconds']:.3f} s"
-    )
+    samples = f"{facts['problem']['forget']}, {len(rows):,} of {facts['total']:,} samples"
+    how = f"{facts['estimator']}, damping {facts['damping']:g}, psi {facts['psi']}, {facts['seconds']:.3f} s"
+    typer.echo(f"{samples}: {how}")
     typer.echo(f"{'rank':>6} {'id':>7}  {'class':<12} {'score':>11} {'weight':>9} {'loss/nats':>10}")
     cut = len(rows) > 2 * top
     for row in rows[:top] if cut else rows:
@@ -545,22 +581,17 @@ def _show_influence(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any],
             typer.echo(_influence_line(row))
     rank = facts["spearman_to_exact"]
     typer.echo(f"Positive scores: {_percent(facts['positive_share'])} of the samples.")
-    typer.echo(f"Held by the {_LARGEST_SHARE:.0%} with the largest weights: {_percent(facts['top_share'])} of all weight.")
+    typer.echo(
+        f"The {_LARGEST_SHARE * 100:g} % with the largest scores hold {_percent(facts['top_share_of_scores'])} "
+        f"of all positive score and {_percent(facts['top_share_of_weights'])} of all weight."
+    )
     typer.echo(f"Spearman correlation with exact: {'not defined' if rank is None else f'{rank:.3f}'}.")
 
 
 def _influence_line(row: Mapping[str, Any]) -> str:
     return (
-        f"{row['rank']:>6} {row['id']:>7}  {row['class']:<12} {row['score']:>+11.3e} {row['weight']:>9.3%} "
-        f"{row['loss_nats']:>10.4f}"
+        f"{row['rank']:>6} {row['id']:>7}  {row['class']:<12} {row['score']:>+11.3e} {row['weight']:>9.3%} {row['loss']:>10.4f}"
     )
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # --------------------------------------------------------------------------------------------------------------- info

@@ -94,7 +94,8 @@ def _class_verdict(
     title: str, problem: Problem, first: dict[str, float], last: dict[str, float], reference: dict[str, float] | None
 ) -> str:
     names = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
-    text = f"{title} forgot {percent(1 - last['forget'])} of {names} and {_change(last['test_other'] - first['test_other'])} on the other classes"
+    change = _change(last["test_other"] - first["test_other"])
+    text = f"{title} forgot {percent(1 - last['forget'])} of {names} and {change} on the other classes"
     if reference is None:
         return text + "; no retrained model is stored to compare with."
     return text + f"; the retrained model {_change(reference['test_other'] - first['test_other'])}."

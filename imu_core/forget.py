@@ -69,8 +69,8 @@ def _checked(
     present = torch.bincount(labels[retain_index], minlength=len(dataset.class_names)) > 0
     if int(present.sum()) < 2:
         raise DataError(
-            f"{_short(canonical)} asks to forget {len(forget_index):,} of {int((forget | retain).sum()):,} samples: samples of at "
-            "least two classes must remain, or there is no model left to keep. Ask for fewer."
+            f"{_short(canonical)} asks to forget {len(forget_index):,} of {int((forget | retain).sum()):,} samples: samples "
+            "of at least two classes must remain, or there is no model left to keep. Ask for fewer."
         )
     classes = tuple(c for c in labels[forget_index].unique().tolist() if not present[c] and c not in gone_classes)
     whole = torch.isin(labels[forget_index], torch.tensor(classes)).all() if classes else False

@@ -14,7 +14,7 @@ from types import ModuleType
 import platformdirs
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threads that wait must not spin on two cores
-import torch  # noqa: E402
+import torch
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _GUARD = threading.Lock()

@@ -17,7 +17,7 @@ _SIDE = 84  # smallest side on screen, pixels
 
 @lru_cache(maxsize=20_000)
 def png(dataset: str, part: str, index: int, frame: str = "none") -> bytes:
-    """PNG of sample `index` of `part` (train | test), nearest-neighbour, at least 84 pixels wide, framed by whose set it is in."""
+    """PNG of sample `index` of `part` (train | test), nearest-neighbour, at least 84 pixels wide, framed by its set."""
     images = getattr(data.load(dataset), part).images
     pixels = np.moveaxis(images[index].numpy(), 0, -1)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")

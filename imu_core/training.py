@@ -7,6 +7,7 @@ resumed model equals the uninterrupted one bit for bit, because every epoch draw
 from __future__ import annotations
 
 import platform
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -181,7 +182,8 @@ class Training:
             raise CheckpointError("Only a finished training can be saved: iterate it to the end first.")
         folder = folder or checkpoints.folders()[1]
         role = "retrained" if len(self.removed) else "original"
-        name = f"retrained-{checkpoints.removed_hash(self.removed)}" if len(self.removed) else "original"
+        slug = re.sub("[^A-Za-z0-9]+", "-", self.request)[:40].strip("-")
+        name = f"retrained-{slug}-{checkpoints.removed_hash(self.removed)[:6]}" if len(self.removed) else "original"
         path = (
             folder / self.dataset.name / self.model_name / f"{name if self.seed == 0 else f'{name}-seed{self.seed}'}.safetensors"
         )

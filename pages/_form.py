@@ -14,7 +14,7 @@ from imu_core.methods import METHODS, PRESETS, preset
 from imu_core.records import RunConfig, Trajectory
 from imu_core.weights import CONTROLS, PSI
 
-OWN = "own settings"
+OWN = "own"
 SCOPES = ("head", "last:1", "last:2", "all")
 CONTROL_RUNS = {"imu-permuted": "permuted", "imu-random": "random", "imu-uniform": "uniform"}
 START = preset("gentle", "imu")  # what the form of one's own settings begins with
@@ -106,10 +106,7 @@ def settings() -> list[RunConfig]:
 def _config(name: str, kind: str, scope: str, target: float | None, seed: int, own: dict[str, Any]) -> RunConfig:
     control = CONTROL_RUNS.get(name)
     method = "imu" if control else name
-    if kind == OWN:
-        config = RunConfig(method=method, scope=scope, seed=seed, **own)
-    else:
-        config = preset(kind, method, scope, seed)
+    config = RunConfig(method=method, scope=scope, seed=seed, **own) if kind == OWN else preset(kind, method, scope, seed)
     if control:
         config = dataclasses.replace(config, control=control)
     return dataclasses.replace(config, stop_at=target / 100) if target is not None else config

@@ -53,7 +53,7 @@ def _cell(problem: Problem, scored: Influence, weights: np.ndarray, position: in
             key = f"pick_{index}"
             st.session_state[key] = index in st.session_state.get("picked", set())
             st.checkbox(f"{index}", key=key, on_change=_pick, args=(index,))
-            if st.button("", icon=":material/zoom_in:", key=f"open_{index}", type="tertiary", help=f"Open sample {index}"):
+            if st.button("open", key=f"open_{index}", type="tertiary", help=f"Open sample {index}"):
                 card(problem, scored, weights, position)
 
 
@@ -135,9 +135,7 @@ def carry_over(ids: list[int]) -> None:
 def unlearn_these(problem: Problem, positions: list[int]) -> None:
     """The button that takes the selection to the Unlearn page, and the file of all scores beside it."""
     ids = [int(problem.split.forget[p]) for p in positions]
-    if st.button(
-        f"Unlearn these {len(ids):,}", type="primary", icon=":material/arrow_forward:", on_click=carry_over, args=(ids,)
-    ):
+    if st.button(f"Unlearn these {len(ids):,}", type="primary", on_click=carry_over, args=(ids,)):
         st.switch_page("pages/unlearn.py")
 
 
@@ -149,5 +147,4 @@ def download(problem: Problem, scored: Influence, weights: object) -> None:
         file_name=f"influence-{scored.estimator}.csv",
         mime="text/csv",
         on_click="ignore",
-        icon=":material/download:",
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 import imu_core
 from imu_core import data, thumbnails
@@ -19,6 +20,7 @@ from imu_core.models import MODELS
 from imu_core.records import Problem
 from imu_core.training import Training
 
+MOST_JOBS = 2  # in the sidebar
 MARKS = {
     "queued": ":gray-badge[:material/schedule: queued]",
     "running": ":blue-badge[:material/play_arrow: running]",
@@ -28,6 +30,18 @@ MARKS = {
     "diverged": ":red-badge[:material/trending_down: diverged]",
     "failed": ":red-badge[:material/error: failed]",
 }
+
+
+def navigation() -> Page:
+    """All pages, by what a visitor wants to do; returns the one asked for."""
+    return st.navigation(
+        {
+            "": [st.Page("pages/start.py", title="Start", icon=":material/play_circle:", default=True)],
+            "Look": [st.Page("pages/influence.py", title="Influence", icon=":material/scatter_plot:", url_path="influence")],
+            "Run": [st.Page("pages/unlearn.py", title="Unlearn", icon=":material/ink_eraser:", url_path="unlearn")],
+            "Read": [st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary")],
+        }
+    )
 
 
 @st.cache_resource
@@ -51,7 +65,7 @@ def sidebar() -> None:
     st.html("<style>[data-testid='stMainBlockContainer']{padding-top:3.2rem}</style>")
     with st.sidebar:
         names = list(data.DATASETS)
-        dataset = st.selectbox("Dataset", names, key="dataset", bind="query-params", help=help_text("test_set"))
+        dataset = st.selectbox("Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"))
         st.selectbox("Model", list(MODELS), key="model", bind="query-params", help=help_text("original"))
         st.selectbox(
             "Forget",
@@ -63,7 +77,7 @@ def sidebar() -> None:
         )
         if st.session_state.get("after") or st.query_params.get("after"):
             st.text_input("Already unlearned", key="after", bind="query-params", help=help_text("second_request"))
-            st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""), icon=":material/undo:")
+            st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
         st.number_input("Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help=help_text("problem_seed"))
     running_jobs()
 
@@ -82,11 +96,13 @@ def running_jobs() -> None:
     @st.fragment(run_every=0.5 if active else None)
     def show() -> None:
         now = queue().active(owner())
-        for job in now:
+        for job in now[:MOST_JOBS]:
             st.markdown(f"{MARKS[job.state]} {job.title}")
             fraction, text = progress_of(job)
             st.progress(fraction, text=f"{text} · {job.seconds:.0f} s" if job.started else text)
             stop_button(job, f"side-stop-{job.id}")
+        if len(now) > MOST_JOBS:
+            st.caption(f"and {len(now) - MOST_JOBS} more in line")
         if active and not now:
             st.rerun()
 
@@ -102,7 +118,6 @@ def stop_button(job: Job, key: str) -> None:
         key=key,
         on_click=job.cancel,
         disabled=stopping or job.finished,
-        icon=":material/stop_circle:",
     )
 
 
@@ -121,8 +136,20 @@ def progress_of(job: Job) -> tuple[float, str]:
     return (last.step / work.steps if work.steps else 1.0), f"step {last.step} of at most {work.steps}"
 
 
+def hand_over() -> None:
+    """Leave a page that Streamlit runs on its own, without app.py: it does so when a server's very first visit is a deep link.
+
+    Until `st.navigation` has been called once, a folder called `pages` is served the old way. Calling it here ends that for
+    good, and the rerun goes through app.py.
+    """
+    if "dataset" not in st.session_state:
+        navigation()
+        st.rerun()
+
+
 def current() -> Problem:
     """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
+    hand_over()
     state = st.session_state
     try:
         history = json.loads(state.get("after") or "[]")
@@ -144,7 +171,7 @@ def current() -> Problem:
 
 
 def _offer_training(dataset: str, model: str) -> None:
-    if st.button(f"Train {model} on {dataset}", icon=":material/model_training:", type="primary"):
+    if st.button(f"Train {model} on {dataset}", type="primary"):
         start_training(f"Train {model} on {dataset}", lambda: Training(data.load(dataset), model))
 
 
@@ -160,7 +187,7 @@ def start_training(title: str, make: Any) -> None:
 
 
 def _offer_download(dataset: str) -> None:
-    if not st.button(f"Download {dataset}", icon=":material/download:", type="primary"):
+    if not st.button(f"Download {dataset}", type="primary"):
         return
     bar = st.progress(0.0, text="Connecting")
     try:

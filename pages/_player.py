@@ -60,13 +60,10 @@ class Player:
         """The row of buttons and the slider."""
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             button = self._button
-            button("Back one step", ":material/skip_previous:", lambda: self._set(self.step - 1, False), self.step <= 0)
-            if self.playing:
-                changed = button("Pause", ":material/pause:", self._toggle)
-            else:
-                changed = button("Play", ":material/play_arrow:", self._toggle, self.last == 0)
-            button("Forward one step", ":material/skip_next:", lambda: self._set(self.step + 1, False), self.step >= self.last)
-            button("To the end", ":material/last_page:", lambda: self._set(self.last, False), self.step >= self.last)
+            button("Back one step", lambda: self._set(self.step - 1, False), self.step <= 0)
+            changed = button("Pause", self._toggle) if self.playing else button("Play", self._toggle, self.last == 0)
+            button("Forward one step", lambda: self._set(self.step + 1, False), self.step >= self.last)
+            button("To the end", lambda: self._set(self.last, False), self.step >= self.last)
             st.segmented_control(
                 "Speed", list(SPEEDS), default="normal", key=f"{self.name}_speed", label_visibility="collapsed", required=True
             )
@@ -75,5 +72,5 @@ class Player:
         if changed:
             st.rerun()  # the clock of the fragment is set when the whole page runs
 
-    def _button(self, label: str, icon: str, act: object, disabled: bool = False) -> bool:
-        return st.button(label, icon=icon, key=f"{self.name}_{label}", on_click=act, disabled=disabled)
+    def _button(self, label: str, act: object, disabled: bool = False) -> bool:
+        return st.button(label, key=f"{self.name}_{label}", on_click=act, disabled=disabled)

@@ -13,11 +13,11 @@ from imu_core import exports, figures, retrained
 from imu_core.glossary import help_text
 from imu_core.measurement import model_accuracies
 from imu_core.metrics import METRICS
-from imu_core.reference import retrain
 from imu_core.records import Problem, Trajectory
+from imu_core.reference import retrain
 from pages import _form, _parts, _runs
 
-SHOWN = 12  # pictures in a row
+SHOWN = 10  # pictures in a row
 COLUMNS = {
     "forget": "Forget",
     "test_other": "Test, other classes",
@@ -58,7 +58,6 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
     for key, title in COLUMNS.items():
         if any(row.get(key) is not None for row in rows):
             columns[key] = _column(problem, key, title)
-    columns["seconds"] = st.column_config.NumberColumn("Seconds", format="%.2f", help="Preparing, steps and evaluation together.")
     st.dataframe(
         [{k: v for k, v in row.items() if k in columns or k[0].isupper()} for row in rows],
         column_config=columns,
@@ -105,8 +104,12 @@ def _row(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"Run": name, "State": state, **{key: 100 * value for key, value in accuracies.items()}, **extra}
     if record:
-        row |= {"Steps": record.points[-1].step, "seconds": sum(record.phases.values()), "Saw": " + ".join(record.saw)}
-    return row
+        row |= {
+            "Steps": f"{record.points[-1].step}",
+            "Seconds": f"{sum(record.phases.values()):.2f}",
+            "Saw": " + ".join(record.saw),
+        }
+    return {"Steps": "", "Seconds": "", "Saw": "", **row}
 
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:
@@ -155,9 +158,7 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         _file("Model (safetensors)", model, f"{stem}.safetensors", "application/octet-stream", item)
     with three:
         if not item.is_example:
-            st.button(
-                "Remove this run", on_click=_runs.remove, args=(item,), icon=":material/delete:", key=f"remove_{item.job.id}"
-            )
+            st.button("Remove this run", on_click=_runs.remove, args=(item,), key=f"remove_{item.job.id}")
     left, right = st.columns(2)
     with left:
         st.caption("Python that repeats it exactly")
@@ -166,14 +167,12 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         st.caption("Link that opens this page with the same problem and settings")
         st.code(_form.link(record), language=None, wrap_lines=True)
         if item.job.state == "done":
-            st.button("Forget something else from this model", on_click=_continue, args=(record,), icon=":material/alt_route:")
+            st.button("Forget something else from this model", on_click=_continue, args=(record,))
             st.caption(help_text("second_request"))
 
 
 def _file(label: str, make: Any, name: str, mime: str, item: _runs.Kept) -> DeltaGenerator | bool:
-    return st.download_button(
-        label, make, name, mime, key=f"{label}_{item.job.id}_{item.name}", on_click="ignore", icon=":material/download:"
-    )
+    return st.download_button(label, make, name, mime, key=f"{label}_{item.job.id}_{item.name}", on_click="ignore")
 
 
 def _continue(record: Trajectory) -> None:
@@ -198,5 +197,5 @@ def reference_offer(problem: Problem) -> None:
     text = f"No retrained model is stored for **{problem.split.request[:60]}**, so there is no star to compare with."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(text)
-        if st.button("Train it (about two minutes)", icon=":material/model_training:"):
+        if st.button("Train it (about two minutes)"):
             _parts.start_training(title, lambda: retrain(problem))

@@ -8,6 +8,7 @@ import re
 import streamlit as st
 
 from imu_core.glossary import GROUPS, TERMS, Term
+from pages import _parts
 
 WIDTH = 760  # pixels: lines of about a hundred letters, whatever the window
 
@@ -37,14 +38,15 @@ def show(term: Term, here: set[str]) -> None:
     st.markdown(f"{term.short}\n\n{body}\n\n:small[See also: {links(term.see, here)}]")
 
 
-def unknown(asked: str) -> None:
+def unknown(asked: str, here: set[str]) -> None:
     """Say that the link names no term, and which ones it may have meant."""
     readable = re.sub(r"[^\w :+-]", "", asked)[:40]
-    near = difflib.get_close_matches(asked.lower()[:40], TERMS, n=3, cutoff=0.5)
-    meant = f" Did you mean {links(tuple(near), set(TERMS))}?" if near else ""
+    near = difflib.get_close_matches(asked.lower()[:40], TERMS, n=3, cutoff=0.6)
+    meant = f" Did you mean {links(tuple(near), here)}?" if near else ""
     st.info(f"There is no term called “{readable}” here.{meant}")
 
 
+_parts.hand_over()
 st.title("Glossary")
 st.markdown("Every word this app uses, which way each number is good, and how it is misread.")
 
@@ -71,11 +73,11 @@ with st.container(width=WIDTH):
         with st.container(border=True):
             show(TERMS[asked], here)
     elif asked:
-        unknown(asked)
+        unknown(asked, here)
     if search or group:
         st.caption(f"{len(found)} of {len(TERMS)} terms")
     if not found:
-        st.markdown("No entry holds all of these words in this group. Try fewer words, or all groups.")
+        st.markdown(f"No entry {'in this group ' if group else ''}holds all of these words. Try fewer, or a shorter one.")
     rest = [term for term in found if term.key != asked]
     if search:
         for term in sorted(rest, key=lambda term: rank(term, search)):

@@ -110,7 +110,7 @@ def right_side(problem: Problem, scored: Influence, weights: object) -> None:
         st.markdown(sentence)
         st.space("stretch")
         if chosen:
-            st.button("Clear", on_click=lambda: st.session_state.update(chosen=[]), icon=":material/close:")
+            st.button("Clear", on_click=lambda: st.session_state.update(chosen=[]))
         if take:
             _gallery.unlearn_these(problem, take)
     if positions:
@@ -124,7 +124,9 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
     columns = st.columns([2, 2, 2, 2, 3], vertical_alignment="bottom")
     size = f"{len(scored.scores):,} samples"
     top = ranking.held_by_top(scored.scores, 0.05)
-    columns[0].metric("Top 5 % hold", f"{100 * top:.0f} %", help=help_text("concentration"), delta_description=f"of the score, {size}")
+    columns[0].metric(
+        "Top 5 % hold", f"{100 * top:.0f} %", help=help_text("concentration"), delta_description=f"of the score, {size}"
+    )
     rho = ranking.spearman(scored.scores, exact.scores)
     columns[1].metric("Ranks like exact", f"{rho:.3f}", help=help_text("spearman"), delta_description="Spearman, 1 = same order")
     rho = ranking.spearman(scored.scores, scored.losses)
@@ -155,8 +157,8 @@ def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
 
 st.title("Who matters most?")
 st.markdown(
-    "Every image in the forget set has an [influence score](/glossary?term=score): how much the model's loss on the forget set rises "
-    "when that image goes. IMU pushes hardest on the highest."
+    "Every image in the forget set has an [influence score](/glossary?term=score): how much the model's loss on the forget set "
+    "rises when that image goes. IMU pushes hardest on the highest."
 )
 problem = _parts.current()
 estimator, damping, psi = controls()

@@ -75,7 +75,13 @@ def pictures(problem: Problem, run: Run, step: int) -> None:
 DOORS = (
     ("pages/unlearn.py", "See a model forget", "Pick methods, press Run, watch every step.", ":material/ink_eraser:", None),
     ("pages/influence.py", "Who matters most?", "The images that decide, by seven estimators.", ":material/scatter_plot:", None),
-    ("pages/unlearn.py", "Did it really forget?", "Attack the result, beside the retrained model.", ":material/policy:", {"measure": "true"}),
+    (
+        "pages/unlearn.py",
+        "Did it really forget?",
+        "Attack the result, beside the retrained model.",
+        ":material/policy:",
+        {"measure": "true"},
+    ),
 )
 
 
@@ -105,14 +111,14 @@ st.markdown(
     "[influence](/glossary?term=influence) is largest. "
     "Here you can watch it beside its rivals on equal terms, look at the images that carry the influence, and swap the influence "
     "for [random weights](/glossary?term=random) to see what it is worth. "
-    "The measure of everything is the [retrained model](/glossary?term=retrained), drawn as a star: it never saw the forgotten data."
+    "The measure of everything is the [retrained model](/glossary?term=retrained), drawn as a star: it never saw that data."
 )
 with st.expander("What this cannot promise", icon=":material/info:"):
     st.markdown(
-        "- A low accuracy on the forget set is not proof that the data is gone: with the head alone changed, the features below it "
-        "still hold everything they learned.\n"
+        "- A low accuracy on the forget set is not proof that the data is gone: with the head alone changed, the features below "
+        "it still hold everything they learned.\n"
         "- An attack that fails here says only that this attack failed.\n"
-        "- For [random forget sets](/glossary?term=random_sets) the right answer is not a low accuracy but the retrained model's.\n"
+        "- For [random forget sets](/glossary?term=random_sets) the aim is not a low accuracy but the retrained model's.\n"
         "- These are small models on 28 x 28 images. What holds here may not hold for yours: the same commands run on yours.\n"
         "- Nothing here is a legal certificate of deletion."
     )

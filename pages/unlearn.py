@@ -22,11 +22,9 @@ def run_row(problem: Problem) -> None:
         st.warning(str(error))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        run = st.button(
-            "Run", type="primary", icon=":material/play_arrow:", disabled=not configs, key="run", shortcut="Ctrl+Enter"
-        )
+        run = st.button("Run", type="primary", disabled=not configs, key="run")
         active = _parts.queue().active(_parts.owner())
-        if st.button("Stop all", icon=":material/stop_circle:", disabled=not active, key="stop_all"):
+        if st.button("Stop all", disabled=not active, key="stop_all"):
             for job in active:
                 job.cancel()
         measure = st.toggle(
@@ -41,15 +39,18 @@ def run_row(problem: Problem) -> None:
 
 
 def states(items: list[_runs.Kept]) -> None:
-    """Each run of this problem with its state, progress and Stop."""
-    for item in items:
-        jobs = [job for job in (item.job, item.measuring) if job and not job.finished]
-        for job in jobs:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                fraction, text = _parts.progress_of(job)
-                st.markdown(f"{_parts.MARKS[job.state]} {job.title}")
-                st.progress(fraction, text=text, width=260)
-                _parts.stop_button(job, f"stop-{job.id}")
+    """The runs of this problem that have not finished, each with its state, progress and Stop; measurements in one line."""
+    with st.container(horizontal=True, gap="medium"):
+        for item in items:
+            if not item.job.finished:
+                with st.container(width=250, gap="xsmall"):
+                    fraction, text = _parts.progress_of(item.job)
+                    st.markdown(f"{_parts.MARKS[item.job.state]} {item.name}")
+                    st.progress(fraction, text=text)
+                    _parts.stop_button(item.job, f"stop-{item.job.id}")
+    left = [item.measuring for item in items if item.measuring and not item.measuring.finished]
+    if left and all(item.job.finished for item in items):
+        st.caption(f"Attacking the results: {left[0].title.lower()}, {len(left)} to go. The figures join the table below.")
 
 
 def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:

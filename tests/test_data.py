@@ -95,7 +95,7 @@ def test_shipped_images_that_are_missing_or_damaged_give_a_sentence(
         for part in ("train", "test"):
             (tmp_path / "fashion" / f"{part}.webp").write_bytes(content)
     monkeypatch.setattr(runtime, "ASSETS", tmp_path)
-    with pytest.raises(DataError, match="train.webp"):
+    with pytest.raises(DataError, match=r"train\.webp"):
         fashion.load_embedded()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -242,14 +243,15 @@ def test_a_request_that_cannot_be_met_says_what_is_allowed(text: object, words: 
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["class:" + "x" * 59_000, "random:" + "9" * 59_000, "ids:" + "1," * 29_000, "ids:" + "9" * 59_000]
-)
-def test_long_text_is_read_or_refused_in_a_short_sentence(text: str) -> None:
-    try:
-        check_split(ask(text))
-    except DataError as error:
-        assert len(str(error)) < 600
+@pytest.mark.parametrize("text", ["class:" + "x" * 59_000, "random:" + "9" * 59_000, "ids:" + "9" * 59_000, "y" * 59_000])
+def test_long_text_is_refused_in_a_short_sentence(text: str) -> None:
+    with pytest.raises(DataError) as caught:
+        ask(text)
+    assert len(str(caught.value)) < 600
+
+
+def test_long_text_is_read_where_it_makes_sense() -> None:
+    assert ask("ids:" + "1," * 29_000).request == "ids:1"
 
 
 def test_text_beyond_the_limit_is_refused_before_it_is_parsed() -> None:
@@ -264,10 +266,7 @@ BODIES = st.text() | st.text("0123456789%,.-+= sedRGabc", max_size=12)
 @settings(max_examples=500)
 @given(KINDS, BODIES)
 def test_any_text_gives_a_split_or_a_sentence(kind: str, body: str) -> None:
-    try:
+    with contextlib.suppress(DataError):  # nothing else may come out
         found = ask(kind + body)
-    except DataError as error:
-        assert str(error).rstrip().endswith(".")
-    else:
         check_split(found)
         assert ask(found.request).request == found.request

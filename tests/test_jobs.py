@@ -222,3 +222,33 @@ def test_a_run_that_is_stopped_keeps_a_valid_prefix(lenet: Problem, workers: Job
     assert job.wait()
     assert job.state == "cancelled"
     assert job.work.trajectory.points == tuple(job.snapshot())
+
+
+def test_jobs_of_one_owner_wait_for_each_other_and_for_nobody_else() -> None:
+    """One visitor's clicks must not take every worker."""
+    queue = JobQueue(workers=3)
+    works = [Steps(1) for _ in range(3)]
+    owners = ("me", "me", "other")
+    mine, later, others = (queue.submit(Job("x", lambda w=w: w, owner=o)) for w, o in zip(works, owners, strict=True))
+    wait_until(lambda: mine.state == others.state == "running")
+    assert later.state == "queued"
+    works[2].go.release()
+    assert others.wait()
+    assert later.state == "queued"
+    works[0].go.release()
+    assert mine.wait()
+    works[1].go.release()
+    assert later.wait()
+    assert later.snapshot() == [0]
+
+
+def test_a_stopped_job_in_the_queue_does_not_hold_its_owner_up() -> None:
+    queue, first = JobQueue(workers=1), Steps(1)
+    running = queue.submit(Job("first", lambda: first, owner="me"))
+    stopped = queue.submit(Job("second", lambda: iter([1]), owner="me"))
+    third = queue.submit(Job("third", lambda: iter([3]), owner="me"))
+    stopped.cancel()
+    first.go.release()
+    assert running.wait()
+    assert third.wait()
+    assert (stopped.snapshot(), third.snapshot()) == ([], [3])

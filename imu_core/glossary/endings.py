@@ -59,9 +59,9 @@ TERMS: tuple[Term, ...] = (
         group=GROUP,
         short="You stopped it; everything up to that step is valid and kept.",
         text=(
-            "You pressed Stop and the run obeyed. The points are a valid beginning of the run: with the same seed, running it "
-            "again passes through the same ones. The trap: in a run over images its last point may come from a subset of the "
-            "samples, so do not put it beside the final numbers of a finished run."
+            "You pressed Stop, and the run ended at its next step. The points are a valid beginning of the run: with the same "
+            "seed, running it again passes through the same ones. The trap: in a run over images its last point may come from "
+            "a subset of the samples, so do not put it beside the final numbers of a finished run."
         ),
         see=("stopping", "full_evaluation", "seed"),
     ),

@@ -28,10 +28,11 @@ TERMS: tuple[Term, ...] = (
         short="Signed influence of one sample; positive means helpful: without it the loss of the forget set would rise.",
         text=(
             r"The score is $s_i = \frac{1}{N}\, g_F^\top (H+\lambda I)^{-1} g_i$, with $N$ the number of all training samples. "
-            "Positive means that training on the sample lowered the forget set's loss, so pushing it back up undoes more; "
-            "negative samples get weight 0. It is signed and not normalised; what a run uses is the weight made from it. The "
-            "traps: the sign convention differs between papers and libraries (the IMU authors' code counts helpful as "
-            "negative), and scores under different estimators or dampings have different scales, so compare their order."
+            "Positive means that training on the sample lowered the forget set's loss, so raising its loss again undoes more; "
+            "samples with a negative score get weight 0. It is signed and not normalised; what a run uses is the weight made "
+            "from it. The traps: the sign convention differs between papers and libraries (the IMU authors' code counts "
+            "helpful as negative), and scores under different estimators or dampings have different scales, so compare their "
+            "order."
         ),
         see=("influence", "weight", "positive_share", "spearman"),
     ),
@@ -69,10 +70,10 @@ TERMS: tuple[Term, ...] = (
         short="How the inverse curvature in the influence score is computed or approximated.",
         text=(
             "There are seven: `diagonal`, `diagonal_ggn`, `exact`, `kfac`, `ekfac`, `gradient` and `dual`. They differ in what "
-            "they take for the curvature and in what they leave out of it; all run in double precision on cached features. The "
-            "paper uses `diagonal`. `exact` approximates nothing, so use it to judge the others. The trap: at a damping far "
-            "above the curvature all of them order the samples nearly like `gradient`, and agreement then shows that the "
-            "curvature plays no part."
+            "they take for the curvature and in what they leave out of it; all run in double precision. The paper's code uses "
+            "`diagonal`. `exact` approximates nothing, so use it to judge the others. The trap: at a damping far above the "
+            "curvature all of them order the samples nearly like `gradient`, and agreement then shows that the curvature plays "
+            "no part."
         ),
         see=("diagonal", "exact", "gradient", "damping", "spearman"),
     ),
@@ -80,7 +81,7 @@ TERMS: tuple[Term, ...] = (
         key="diagonal",
         title="Estimator: diagonal",
         group=GROUP,
-        short="Keeps the diagonal of the empirical Fisher, the mean squared gradient: the paper's and the default.",
+        short="Keeps the diagonal of the empirical Fisher, the mean squared gradient: as in the paper's code; the default.",
         text=(
             r"$H$ is replaced by its rough stand-in $D_{ck} = \frac{1}{n}\sum_i (p_{ic}-y_{ic})^2 a_{ik}^2$, one number for "
             r"each entry of the head; each entry of the gradient is then divided by $D_{ck}+\lambda$. It needs one pass and no "
@@ -168,7 +169,7 @@ TERMS: tuple[Term, ...] = (
             r"$n\times n$, in place of a matrix as large as the head. It is exact for the empirical Fisher, which is not the "
             "Hessian. It shows something: while the samples' gradients are linearly independent, all scores become equal as "
             "the damping goes to 0, and IMU with these weights is GA. There the damping alone makes the ranking. Its cost "
-            "grows with the cube of $n$."
+            "grows with the cube of the number of samples."
         ),
         see=("damping", "exact", "uniform", "hessian"),
     ),

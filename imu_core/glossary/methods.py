@@ -16,7 +16,7 @@ TERMS: tuple[Term, ...] = (
             "A method turns a batch into a loss; everything else (scope, steps, stopping, evaluation) is the same loop for all "
             "of them. That is what makes runs comparable: change the method, leave the rest, and read both at the same depth. "
             "Each method declares which data it uses and gets no more. The trap: the same learning rate does not mean the same "
-            "strength, because losses differ in scale. Normalised steps and a common target take that away."
+            "strength, because losses differ in scale. Normalised steps and a common target remove that difference."
         ),
         see=("imu", "ga", "npo", "finetune", "retrain", "sees"),
     ),
@@ -26,10 +26,10 @@ TERMS: tuple[Term, ...] = (
         group=GROUP,
         short="Gradient ascent on the forget set, with each sample weighted by its influence on the forget loss.",
         text=(
-            r"IMU minimises $-\sum_i w_i\,\mathrm{CE}_i / \sum_i w_i$ over each batch: the loss of every forget sample is "
-            "pushed up, and of samples with a high influence score more than of others. By default it changes the head alone "
-            "and computes the scores once. The paper compares this with rivals that move the whole network. With all of them "
-            "on the head and at the same depth, GA, IMU, IMU with permuted weights and NPO kept the same accuracy on CIFAR-10, "
+            r"IMU minimises $-\sum_i w_i\,\mathrm{CE}_i / \sum_i w_i$ over each batch: the losses of the forget set are pushed "
+            "up, those of samples with a high influence score more than others. By default it changes the head alone and "
+            "computes the scores once. The paper compares this with rivals that move the whole network. With all of them on "
+            "the head and at the same depth, GA, IMU, IMU with permuted weights and NPO kept the same accuracy on CIFAR-10, "
             "within the spread between classes; whether influence helps when all layers move is open. The Unlearn page lets "
             "you repeat the comparison on your problem."
         ),
@@ -107,7 +107,7 @@ TERMS: tuple[Term, ...] = (
         key="preset",
         title="Preset",
         group=GROUP,
-        short="A named set of settings that is known to do something sensible at each scope.",
+        short="A named set of settings to start from, for each method and scope.",
         text=(
             "A preset fills in the settings of a run; you can change each of them afterwards. There are three: `gentle`, `five "
             "epochs` and `authors`. Fine-tuning and retraining have settings of their own and are the same under each name. "
@@ -187,9 +187,9 @@ TERMS: tuple[Term, ...] = (
         group=GROUP,
         short="One batch, one gradient, one update of the parameters in scope.",
         text=(
-            "A run is a row of steps; the point before the first one is the original model. At head scope every evaluated step "
-            "keeps its head, so you can go back to it. The trap: the number of steps compares two runs only when their steps "
-            "are equally long. With plain SGD one step can be many times as long as another."
+            "A run is a row of steps; the point before the first one is the original model. In a run over cached features "
+            "every evaluated step keeps its head, so you can go back to it. The trap: the number of steps compares two runs "
+            "only when their steps are equally long. With plain SGD one step can be many times as long as another."
         ),
         see=("normalised", "epochs", "batch_size"),
     ),

@@ -38,8 +38,8 @@ def conjugate_gradients(
             break
     if not residual <= rtol:
         raise ConvergenceError(
-            f"The solve stopped at a relative residual of {residual:.1e} after {iterations} iterations; {rtol:.0e} was asked for. "
-            "Raise the damping, or ask for a larger rtol."
+            f"The solve stopped at a relative residual of {residual:.1e} after {iterations} iterations; {rtol:.0e} was asked "
+            "for. Raise the damping, or ask for a larger rtol."
         )
     return x, residual, iterations
 

@@ -19,10 +19,8 @@ class PreferenceLoss(Objective):
 
     def __call__(self, batch: Batch) -> Tensor:
         """The batch's loss; at the start its gradient is GA's, and it falls to 0 as a sample is forgotten."""
-        if self._config.augment:
-            before = self._view.original_losses(batch.inputs, batch.labels)
-        else:
-            before = self._before[batch.position]
+        flipped = self._config.augment  # then the original model must be asked about the very same images
+        before = self._view.original_losses(batch.inputs, batch.labels) if flipped else self._before[batch.position]
         beta = self._config.beta
         return 2.0 / beta * F.softplus(-beta * (batch.losses() - before)).mean()
 

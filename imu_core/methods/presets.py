@@ -19,7 +19,7 @@ _REFERENCES: dict[str, dict[str, Any]] = {
 }
 
 PRESETS: dict[str, str] = {
-    "gentle": "Small steps of equal length until at most 2 % of the forget set is still recognised, then stop.",
+    "gentle": "Small steps, with momentum, until at most 2 % of the forget set is still recognised, then stop.",
     "five epochs": "Five passes over the forget set at a fixed step length, however far that gets.",
     "authors": "What the code of the IMU paper does: momentum SGD, training mode, weights clipped at their 93 % quantile, L1.",
 }

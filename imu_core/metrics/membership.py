@@ -13,7 +13,7 @@ ORIENTATION = "fraction of the forget set judged NON-member: 1 = the attack take
 
 
 def svc_confidence(member: Any, nonmember: Any, forget: Any) -> float:
-    """The fraction of `forget` that the attack judges NON-member (higher = looks more forgotten; the target is the retrained model's).
+    """The fraction of `forget` that the attack judges NON-member: higher looks more forgotten, the aim is the retrained model's.
 
     An SVC learns to tell members from non-members by the probability of the true class, and is then asked about the forget
     samples. Members come from the retain set, non-members from the test set, in equal numbers if the figure is to be read

@@ -1,0 +1,321 @@
+"""How fast the engine and the pages are, side by side in one run: make bench, or python tests/benchmarks/bench.py --help.
+
+Everything is a median over repetitions; what is compared is interleaved, so that a busy machine slows both sides alike.
+Nothing is asserted: the table says what was measured, what it is compared with, and what the goal was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: beside another job, threads that spin cost a hundredfold
+
+import torch
+
+import imu_core
+from imu_core.influence import ESTIMATORS, head_scores
+from imu_core.records import Problem, RunConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = {"start": "", "influence": "influence", "unlearn": "unlearn", "glossary": "glossary"}
+FIVE_EPOCHS = {"scope": "head", "epochs": 5, "batch_size": 256, "schedule": "constant"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: median `seconds` of `repeats`, and `ratio` to `against` where it is compared with something."""
+
+    part: str
+    what: str
+    seconds: float | None
+    repeats: int
+    ratio: float | None = None
+    against: str = ""
+    note: str = ""
+
+
+def interleaved(works: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """Median of what each of `works` returns (seconds), all of them once a round; the first round only warms up."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(repeats + 1):
+        for name, work in works.items():
+            seconds = work()
+            if number:
+                found[name].append(seconds)
+    return {name: median(seconds) for name, seconds in found.items()}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Wall seconds of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+# --------------------------------------------------------------------------------------------------------------- engine
+
+
+def whole_run(problem: Problem, config: RunConfig) -> imu_core.Run:
+    """A run taken to its end."""
+    run = imu_core.unlearn(problem, config)
+    for _ in run:
+        pass
+    return run
+
+
+def own_seconds(problem: Problem, config: RunConfig) -> float:
+    """Seconds a method itself takes, influence included: the run without the judging, which is the same for every method."""
+    phases = whole_run(problem, config).phases
+    return phases["prepare"] + phases["steps"]
+
+
+def bench_methods(problem: Problem, repeats: int) -> Iterator[Row]:
+    """IMU against GA with identical settings: whole runs judged at every step, and what the methods take themselves."""
+    configs = {name: RunConfig(method=name, **FIVE_EPOCHS) for name in ("ga", "imu", "npo")}
+    sides = {
+        "whole run, judged every step": lambda config: timed(lambda: whole_run(problem, config)),
+        "method alone, without judging": lambda config: own_seconds(problem, config),
+    }
+    for title, measure in sides.items():
+        found = interleaved({name: lambda c=c, m=measure: m(c) for name, c in configs.items()}, repeats)
+        for name, seconds in found.items():
+            goal = "goal at most 1.25; the paper reports 2" if name == "imu" else ""
+            yield Row("5 epochs, head", f"{name}: {title}", seconds, repeats, seconds / found["ga"], "ga", goal)
+
+
+def bench_influence(problem: Problem, repeats: int) -> Iterator[Row]:
+    """The influence pass alone, each estimator on the same forget set."""
+    index, head = problem.split.forget, problem.head
+    Z, labels, total = problem.train.Z[index], problem.train.labels[index], len(problem.dataset.train)
+
+    def work(name: str) -> float:
+        return timed(lambda: head_scores(Z, labels, head.weight, head.bias, total=total, estimator=name))
+
+    found = interleaved({name: lambda n=name: work(n) for name in ESTIMATORS}, repeats)
+    size = f"{len(index):,} samples, {Z.shape[1]} features"
+    for name, seconds in found.items():
+        yield Row("influence", name, seconds, repeats, seconds / found["diagonal"], "diagonal", size)
+
+
+def bench_accuracies(problem: Problem, repeats: int) -> Iterator[Row]:
+    """Five epochs on the head, with the accuracies on all of forget, retain and test at every epoch."""
+    batches = -(-len(problem.split.forget) // FIVE_EPOCHS["batch_size"])
+    configs = {name: RunConfig(method=name, eval_every=batches, **FIVE_EPOCHS) for name in ("ga", "imu")}
+    found = interleaved({name: lambda c=c: timed(lambda: whole_run(problem, c)) for name, c in configs.items()}, repeats)
+    points = whole_run(problem, configs["imu"]).points
+    note = f"{len(points)} points, each on {', '.join(f'{n} {s:,}' for n, s in sizes(problem).items())}; goal below 1 s"
+    for name, seconds in found.items():
+        yield Row("5 epochs, judged each", name, seconds, repeats, seconds / found["ga"], "ga", note if name == "imu" else "")
+
+
+def sizes(problem: Problem) -> dict[str, int]:
+    """Samples behind each accuracy."""
+    return {"forget": len(problem.split.forget), "retain": len(problem.split.retain), "test": len(problem.test.labels)}
+
+
+# ---------------------------------------------------------------------------------------------------------------- pages
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The app on a free port of this machine, for as long as the block lasts; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1", "--server.port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_healthy(address, process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once the server answers; RuntimeError when it ends or stays silent for a minute."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError("the app did not start")
+
+
+HEADING = '[data-testid="stMain"] h1, [data-testid="stMain"] h2'
+QUIET = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+# What a visitor sees move: the step counter, or a line of at least two points in any chart of the page.
+MOVING = """() => {
+  const counter = document.querySelector('.st-key-progress-step')?.innerText;
+  const lines = [...document.querySelectorAll('.js-plotly-plot')].flatMap(chart => chart.data ?? [])
+    .filter(line => (line.x?.length ?? 0) > 1)
+    .map(line => [line.x.length, ...(line.y ?? [])].join());
+  return counter ? [counter, ...lines] : lines;
+}"""
+CHANGED = f"before => ({MOVING})().some(seen => !before.includes(seen))"
+
+
+def bench_pages(repeats: int) -> Iterator[Row]:
+    """First paint of each page in a warm server, and the time from the click on Run to the first point that moves."""
+    reason = missing_browser()
+    if reason:
+        yield Row("pages", "not measured", None, 0, note=reason)
+        return
+    from playwright.sync_api import Error, sync_playwright
+
+    try:
+        with server() as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGUMENTS)
+            page = browser.new_page(viewport={"width": 1400, "height": 900})
+            for name, path in PAGES.items():
+                yield from attempt(lambda n=name, p=path: paint(page, n, f"{address}/{p}", repeats), f"{name} page", Error)
+            yield from attempt(lambda: click_to_move(page, f"{address}/unlearn", repeats), "Run to first moving point", Error)
+            browser.close()
+    except (RuntimeError, Error) as error:
+        yield Row("pages", "not measured", None, 0, note=first_line(error))
+
+
+def missing_browser() -> str:
+    """Why the pages cannot be measured here, or nothing."""
+    if not (ROOT / "app.py").exists():
+        return "there is no app.py"
+    if not CHROMIUM.exists():
+        return f"{CHROMIUM} is missing"
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed"
+    return ""
+
+
+def attempt(measure: Callable[[], list[Row]], what: str, error_type: type[Exception]) -> list[Row]:
+    """The rows of `measure`, or one that says why there are none."""
+    try:
+        return measure()
+    except error_type as error:
+        return [Row("pages", what, None, 0, note=first_line(error))]
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in a line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def paint(page: Any, name: str, address: str, repeats: int) -> list[Row]:
+    """Seconds from navigation to the page's heading, and to the end of its script; the first visit only warms up."""
+    heading, quiet = [], []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        page.goto(address, wait_until="commit")
+        page.wait_for_selector(HEADING, timeout=60_000)
+        heading.append(time.perf_counter() - start)
+        page.wait_for_selector(QUIET, timeout=60_000)
+        quiet.append(time.perf_counter() - start)
+    return [
+        Row("pages", f"{name}: first paint, warm", median(heading[1:]), repeats, note=f"cold {heading[0]:.2f} s"),
+        Row("pages", f"{name}: complete, warm", median(quiet[1:]), repeats, note=f"cold {quiet[0]:.2f} s"),
+    ]
+
+
+def click_to_move(page: Any, address: str, repeats: int) -> list[Row]:
+    """Seconds from the click on Run to the first change that a visitor sees; the first click only warms up."""
+    found = []
+    for number in range(repeats + 1):
+        page.goto(f"{address}?run_seed={number + 1}")  # a seed of its own, or the end would look like the example
+        page.wait_for_selector(HEADING, timeout=60_000)
+        page.wait_for_selector(QUIET, timeout=60_000)
+        page.wait_for_timeout(1500)  # charts draw themselves after the script has ended
+        before = page.evaluate(MOVING)
+        start = time.perf_counter()
+        page.get_by_role("button", name="Run", exact=True).click(timeout=10_000)
+        page.wait_for_function(CHANGED, arg=before, timeout=30_000, polling="raf")
+        found.append(time.perf_counter() - start)
+    return [Row("pages", "unlearn: Run to first moving point", median(found[1:]), repeats, note="goal below 1 s")]
+
+
+# ---------------------------------------------------------------------------------------------------------------- table
+
+
+def show(row: Row) -> None:
+    """Print one line of the table."""
+    seconds = "-" if row.seconds is None else f"{row.seconds * 1000:.1f} ms" if row.seconds < 1 else f"{row.seconds:.2f} s"
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f} x {row.against}"
+    print(f"{row.part:<22} {row.what:<42} {seconds:>10} {row.repeats or '':>4}  {ratio:<18} {row.note}".rstrip(), flush=True)
+
+
+def environment() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line of the benchmark."""
+    parser = argparse.ArgumentParser(description="Measure the engine and the pages, side by side; print a table.")
+    parser.add_argument("--repeats", type=int, default=15, help="repetitions of each engine measurement (default 15)")
+    parser.add_argument("--visits", type=int, default=5, help="warm visits of each page (default 5)")
+    parser.add_argument("--forget", default="class:Sandal", help="forget request (default class:Sandal)")
+    parser.add_argument("--no-pages", action="store_true", help="leave the browser out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON too")
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """Every row, as it is measured."""
+    problem = imu_core.problem("fashion", model="small_resnet", forget=options.forget)
+    yield from bench_methods(problem, options.repeats)
+    yield from bench_influence(problem, options.repeats)
+    yield from bench_accuracies(problem, options.repeats)
+    if not options.no_pages:
+        yield from bench_pages(options.visits)
+
+
+def main() -> None:
+    """Measure, print, and write the JSON if it was asked for."""
+    options = parse()
+    about = environment()
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    print(f"{'part':<22} {'what':<42} {'median':>10} {'n':>4}  {'ratio':<18} note")
+    rows = []
+    for row in measure(options):
+        rows.append(asdict(row))
+        show(row)
+    if options.json:
+        text = json.dumps({"environment": about, "forget": options.forget, "rows": rows}, indent=1) + "\n"
+        imu_core.runtime.write_whole(options.json, lambda part: part.write_text(text))
+
+
+if __name__ == "__main__":
+    main()
