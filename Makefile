@@ -9,13 +9,14 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 READY   := $(VENV)/.installed
 
-.PHONY: help app test bench check lock
+.PHONY: help app test bench compare check lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make app    start the app on http://$(ADDRESS):$(PORT)  (another port: make app PORT=8502)"
 	@echo "make test   run every test  (some of them: make test ARGS='-k influence')"
 	@echo "make bench  measure speed side by side and print a table  (as JSON too: make bench ARGS='--json bench.json')"
+	@echo "make compare  every method on equal terms, all ten classes: the table in README"
 	@echo "make check  ruff"
 	@echo "make lock   resolve the dependencies in pyproject.toml afresh and rewrite requirements.lock"
 
@@ -30,6 +31,9 @@ test: $(READY)
 
 bench: $(READY)
 	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+compare: $(READY)
+	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/equal_terms.py
 
 check: $(READY)
 	@$(BIN)/ruff check

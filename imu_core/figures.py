@@ -111,13 +111,20 @@ def _path(item: Shown, points: list[Any], key: str) -> go.Scatter:
         x=[100 * p.accuracies["forget"] for p in points],
         y=[100 * p.accuracies[key] for p in points],
         name=item.name,
-        mode="lines+markers" if len(points) < 40 else "lines",
+        mode="lines+markers",
         line={"color": item.style.colour, "dash": item.style.dash, "width": 2},
-        marker={"symbol": item.style.marker, "size": 5},
+        marker={"symbol": item.style.marker, "size": _sizes(points)},
         customdata=[[p.step] for p in points],
         hovertemplate="step %{customdata[0]}: forget %{x:.1f} %, test %{y:.1f} %<extra>" + item.name + "</extra>",
         showlegend=False,
     )
+
+
+def _sizes(points: list[Any]) -> list[int]:
+    """Marker sizes: every point of a short run, about a dozen along a long one, so that grey print still tells who is who."""
+    steps = max((p.step for p in points), default=0)
+    gap = 1 if steps < 30 else 10 ** (len(str(steps)) - 1)
+    return [6 if p.step % gap == 0 else 0 for p in points]
 
 
 def _tip(item: Shown, last: dict[str, float], key: str) -> go.Scatter:
@@ -180,16 +187,15 @@ def by_step(
 
 
 def _curve(item: Shown, points: list[Any], name: str, legend: bool) -> go.Scatter:
-    few = len(points) < 40
     return go.Scatter(
         x=[p.step for p in points],
         y=[100 * p.accuracies[name] for p in points],
         name=item.name,
         legendgroup=item.name,
         showlegend=legend,
-        mode="lines+markers" if few else "lines",
+        mode="lines+markers",
         line={"color": item.style.colour, "dash": item.style.dash, "width": 2},
-        marker={"symbol": item.style.marker, "size": 6},
+        marker={"symbol": item.style.marker, "size": _sizes(points)},
         hovertemplate="step %{x}: %{y:.1f} %<extra>" + item.name + "</extra>",
     )
 

@@ -151,7 +151,7 @@ class RunConfig:
     bn            eval: batch-norm statistics stay; train: they drift with the batches, as in the authors' code
     learning_rate step of SGD; with optimizer="normalised" the length of every step in parameter space
     stop_at       forget accuracy (0-1) at which the run ends, or None
-    eval_every    steps between evaluations, or None for every step (thinned to about 400 in long runs)
+    eval_every    steps between evaluations, or None for every step (thinned in long runs)
     estimator, damping, psi, top, clip_quantile, control, update_every, weight_norm, l1   see `weights` and `methods.ascent`
     update_every  ν: 0 scores once, k every k epochs, "iteration" before every step (Algorithm 1 to the letter)
     beta          NPO's inverse temperature

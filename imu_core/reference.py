@@ -51,3 +51,19 @@ def retrain(problem: Problem) -> Training:
     """The training that makes the missing reference; iterate it, then call its `save()`, and `retrained` finds it."""
     request = "; then ".join([*(request for request, _ in problem.history), problem.split.request])
     return Training(problem.dataset, problem.model_name, problem.split.removed, request=request)
+
+
+def target(problem: Problem) -> tuple[float, str] | None:
+    """The forget accuracy that runs should stop at where whole classes are *not* what goes, and why, in words; else None.
+
+    A model that never saw a random sample still recognises it as often as any new image. So the aim is the retrained
+    model's accuracy on the forget set; where none is stored, the original's test accuracy stands in for it, which is fair
+    for random samples and too high for hard ones.
+    """
+    if problem.split.classes:
+        return None
+    found = retrained(problem)
+    if found:
+        return found.accuracies["forget"], "the retrained model's accuracy on them"
+    hits = problem.test.logits.argmax(1) == problem.test.labels
+    return float(hits.double().mean()), "the original model's test accuracy, as no retrained model is stored"

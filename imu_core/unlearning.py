@@ -21,7 +21,7 @@ from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.weights import effective_share
 
 _SHUFFLE = 41  # stream of the generator
-_MOST_POINTS = {True: 400, False: 60}  # evaluations in one run, over features and over images, unless eval_every says more
+_MOST_POINTS = {True: 1000, False: 60}  # evaluations in one run, over features and over images, unless eval_every says more
 _DECIMALS_OF_CHANCE = 2.0  # standard errors above 1/C that still count as chance
 
 

@@ -54,8 +54,11 @@ def choices() -> dict[str, str]:
     return {**named, **{key: f"IMU, {control} weights" for key, control in CONTROL_RUNS.items()}}
 
 
-def settings() -> list[RunConfig]:
-    """Draw the form and return one config a chosen method; [] while none is chosen. Raises ConfigError for bad values."""
+def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
+    """Draw the form and return one config a chosen method; [] while none is chosen. Raises ConfigError for bad values.
+
+    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`).
+    """
     named = choices()
     picked = st.pills(
         "Methods",
@@ -98,8 +101,13 @@ def settings() -> list[RunConfig]:
     with four:
         seed = st.number_input("Run seed", 0, 2**31 - 1, 0, key="run_seed", bind="query-params", help=help_text("seed"))
     own = _own_settings() if kind == OWN else {}
-    if kind != OWN:
+    if kind == OWN:
+        aim = None
+    else:
         st.caption(PRESETS[kind])
+    if aim and kind == "gentle" and target is None:
+        st.caption(f"These samples are no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
+        target = 100 * aim[0]
     return [_config(name, kind, scope, target, seed, own) for name in picked]
 
 
@@ -109,7 +117,8 @@ def _config(name: str, kind: str, scope: str, target: float | None, seed: int, o
     config = RunConfig(method=method, scope=scope, seed=seed, **own) if kind == OWN else preset(kind, method, scope, seed)
     if control:
         config = dataclasses.replace(config, control=control)
-    return dataclasses.replace(config, stop_at=target / 100) if target is not None else config
+    stoppable = target is not None and METHODS[method].stream == "forget"
+    return dataclasses.replace(config, stop_at=target / 100) if stoppable else config
 
 
 def _own_settings() -> dict[str, Any]:

@@ -20,6 +20,17 @@ from imu_core.models import MODELS
 from imu_core.records import Problem
 from imu_core.training import Training
 
+# Streamlit stacks columns on phones only; on a narrow window charts and pictures need the whole width too.
+LAYOUT = """<style>
+[data-testid="stMainBlockContainer"] { padding-top: 3.2rem; }
+@media (max-width: 1000px) {
+  [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  [data-testid="stColumn"] { min-width: min(100%, 11rem); flex: 1 1 11rem; }
+  [data-testid="stColumn"]:has([data-testid="stPlotlyChart"], [data-testid="stImage"], [data-testid="stButtonGroup"]) {
+    min-width: 100%;
+  }
+}
+</style>"""
 MOST_JOBS = 2  # in the sidebar
 MARKS = {
     "queued": ":gray-badge[:material/schedule: queued]",
@@ -62,7 +73,7 @@ def theme() -> str:
 
 def sidebar() -> None:
     """The problem (dataset, model, forget request, seed) and whatever is running; the same on every page and in the URL."""
-    st.html("<style>[data-testid='stMainBlockContainer']{padding-top:3.2rem}</style>")
+    st.html(LAYOUT)
     with st.sidebar:
         names = list(data.DATASETS)
         dataset = st.selectbox("Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"))

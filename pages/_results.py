@@ -109,7 +109,7 @@ def _row(
             "Seconds": f"{sum(record.phases.values()):.2f}",
             "Saw": " + ".join(record.saw),
         }
-    return {"Steps": "", "Seconds": "", "Saw": "", **row}
+    return row | {name: row.get(name, "") for name in ("Steps", "Seconds", "Saw")}
 
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:

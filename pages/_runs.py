@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from imu_core.measurement import Measurement, run_logits
 from imu_core.methods import METHODS
 from imu_core.problem import remember
 from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.reference import target
 from imu_core.unlearning import Run
 from pages import _parts
 
@@ -77,8 +79,10 @@ def examples(problem: Problem) -> list[Kept]:
 @st.cache_resource(max_entries=30, show_spinner=False)
 def _examples(dataset: str, model: str, forget: str, seed: int, history: str, _problem: Problem) -> list[Kept]:
     found = []
+    aim = target(_problem)
     for name in EXAMPLES:
         config = preset("gentle", name)
+        config = dataclasses.replace(config, stop_at=aim[0]) if aim else config
         job = Job(METHODS[name].title, lambda c=config: unlearn(_problem, c))
         job.run()
         found.append(Kept(METHODS[name].title, job, _problem, config, is_example=True))

@@ -8,6 +8,7 @@ from imu_core import figures
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.records import Problem
+from imu_core.reference import target
 from pages import _form, _parts, _results, _runs
 from pages._player import Player
 
@@ -17,7 +18,7 @@ PLAIN = {"displayModeBar": False}
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop."""
     try:
-        configs = _form.settings()
+        configs = _form.settings(target(problem))
     except ImuError as error:
         st.warning(str(error))
         return

@@ -549,7 +549,7 @@ def test_cancel_from_within_ends_after_the_current_step(lenet: Problem, cheap: C
 
 @pytest.mark.parametrize("scope", ["head", "all"])
 def test_cancel_from_another_thread_leaves_a_valid_prefix(scope: str, lenet: Problem, cheap: Cheap) -> None:
-    run = unlearn(lenet, cheap(scope=scope, epochs=500, learning_rate=1e-6, eval_every=1))
+    run = unlearn(lenet, cheap(scope=scope, epochs=500, batch_size=1, learning_rate=1e-6, eval_every=1))
     started = threading.Event()
 
     def work() -> None:
@@ -563,7 +563,7 @@ def test_cancel_from_another_thread_leaves_a_valid_prefix(scope: str, lenet: Pro
     worker.join(30)
     assert not worker.is_alive()
     assert run.outcome.state == "cancelled"
-    assert 0 < len(run.points) < 1500
+    assert 0 < len(run.points) < 20_000
     assert [p.step for p in run.points] == list(range(len(run.points)))
     assert Trajectory.from_dict(run.trajectory.to_dict()).outcome.state == "cancelled"
 
