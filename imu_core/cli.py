@@ -34,7 +34,7 @@ from imu_core.measurement import Measurement, model_accuracies
 from imu_core.models import MODELS, checkpoints
 from imu_core.problem import NOTHING, original
 from imu_core.problem import problem as make_problem
-from imu_core.records import Influence, Point, Problem, RunConfig, scope_blocks
+from imu_core.records import Influence, Point, Problem, RunConfig, finite, scope_blocks
 from imu_core.reference import retrained
 from imu_core.training import RECIPES, Recipe, Training
 from imu_core.unlearning import Run, unlearn
@@ -123,18 +123,9 @@ def _percent(fraction: float) -> str:
     return f"{fraction * 100:.1f} %"
 
 
-def _finite(value: Any) -> Any:
-    """`value` with every number that JSON has no word for (nan, inf) as None."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     if path is not None:
-        text = json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        text = json.dumps(finite(dict(content)), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         runtime.write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
         typer.echo(f"Written: {path}")
 

@@ -88,7 +88,10 @@ class Measurement:
 
     def _models(self) -> dict[str, Logits]:
         problem, run = self.problem, self.run
-        found: dict[str, Logits] = {"original": (problem.train.logits, problem.test.logits), "run": run_logits(run)}
+        found: dict[str, Logits] = {
+            "original": (problem.train.logits, problem.test.logits),
+            "run": self._abandonable(lambda: run_logits(run)),
+        }
         reference = retrained(problem)
         if reference is not None:
             found["retrained"] = (reference.train.logits, reference.test.logits)
@@ -103,7 +106,7 @@ class Measurement:
         finally:
             self.result["seconds"][name] = self.result["seconds"].get(name, 0.0) + time.perf_counter() - start
 
-    def _abandonable(self, work: Callable[[], float]) -> float:
+    def _abandonable(self, work: Callable[[], Any]) -> Any:
         """Run `work`, which cannot be interrupted, in a thread of its own: Stop leaves it behind to end by itself."""
         box: dict[str, Any] = {}
 

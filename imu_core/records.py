@@ -303,6 +303,15 @@ class Outcome:
     reason: str = ""
 
 
+def finite(value: Any) -> Any:
+    """`value` with every nan and infinity inside it replaced by None: JSON knows neither."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """A run on record: config, problem, points, seconds by phase, outcome, final metrics, set sizes, environment."""
@@ -323,12 +332,12 @@ class Trajectory:
         return {
             "config": dataclasses.asdict(self.config),
             "problem": self.problem,
-            "points": [{name: getattr(point, name) for name in scalars} for point in self.points],
+            "points": [finite({name: getattr(point, name) for name in scalars}) for point in self.points],
             "phases": self.phases,
             "outcome": dataclasses.asdict(self.outcome),
             "sizes": self.sizes,
             "saw": list(self.saw),
-            "metrics": self.metrics,
+            "metrics": finite(self.metrics),
             "environment": self.environment,
         }
 

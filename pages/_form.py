@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 from urllib.parse import urlencode
 
@@ -155,14 +156,12 @@ def _read(name: str, value: Any) -> Any:
 
 
 def link(trajectory: Trajectory) -> str:
-    """The address of this page with the run's problem and every setting of the run."""
-    import json
-
+    """The address of this page with the run's problem and every setting of the run; options go by the words on the page."""
     about, config = trajectory.problem, trajectory.config
     history = [[step["forget"], step["config"]] for step in about["history"]]
     query: dict[str, Any] = {name: about[name] for name in ("dataset", "model", "forget", "seed")}
     query |= {"after": json.dumps(history)} if history else {}
-    query |= {"methods": config.method, "preset": OWN, "scope": config.scope, "run_seed": config.seed}
+    query |= {"methods": choices()[config.method], "preset": OWN, "scope": config.scope, "run_seed": config.seed}
     query |= {"target": round(100 * config.stop_at, 4)} if config.stop_at is not None else {}
     for name, (_, kind, _) in FIELDS.items():
         value = getattr(config, name)

@@ -14,6 +14,7 @@ from imu_core.records import Influence, Problem
 from pages import _parts, _runs
 
 PAGE_SIZE = 24
+SLOW_DUAL = 3000  # samples above which the n x n estimator would keep the card waiting
 
 
 def picked_by_hand() -> list[int]:
@@ -118,6 +119,8 @@ def _scores(
 def _by_estimator(problem: Problem, scored: Influence, position: int) -> list[dict[str, object]]:
     rows = []
     for name in ESTIMATORS:
+        if name == "dual" and len(scored.scores) > SLOW_DUAL:
+            continue
         try:
             values = scores(problem, name, scored.damping).scores
         except ImuError:

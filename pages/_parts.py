@@ -62,8 +62,21 @@ def queue() -> JobQueue:
 
 
 def owner() -> str:
-    """A name for this browser session, so that visitors see and stop only their own jobs."""
-    return st.session_state.setdefault("owner", uuid.uuid4().hex)
+    """A name for this browser session, so that visitors see and stop only their own jobs; they end when it ends."""
+    name = st.session_state.setdefault("owner", uuid.uuid4().hex)
+    _session(name)
+    return name
+
+
+def _stop_all(name: str) -> None:
+    for job in queue().active(name):
+        job.cancel()
+
+
+@st.cache_resource(scope="session", on_release=_stop_all, show_spinner=False)
+def _session(name: str) -> str:
+    """Nothing but a thing that Streamlit releases when the visitor has gone: nobody could stop those jobs any more."""
+    return name
 
 
 def theme() -> str:

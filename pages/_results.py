@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from imu_core import exports, figures, retrained
 from imu_core.glossary import help_text
 from imu_core.measurement import model_accuracies
-from imu_core.metrics import METRICS
+from imu_core.metrics import METRICS, membership
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import retrain
 from pages import _form, _parts, _runs
@@ -67,6 +67,7 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
     st.caption(
         f"Accuracies in percent; {len(problem.split.forget):,} forget, {len(problem.split.retain):,} retain and "
         f"{len(problem.test.labels):,} test images. ↑ higher is better, ↓ lower, ≈ nearest the retrained model."
+        + (f" Judged never seen: {membership.ORIENTATION}." if "membership" in columns else "")
     )
 
 
@@ -110,6 +111,28 @@ def _row(
             "Saw": " + ".join(record.saw),
         }
     return row | {name: row.get(name, "") for name in ("Steps", "Seconds", "Saw")}
+
+
+def distances(problem: Problem, item: _runs.Kept) -> None:
+    """Seconds by phase, and how far the outputs are from the retrained model's, before and after."""
+    phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in item.trajectory.phases.items())
+    st.caption(f"{item.name}: {phases}. Its method saw: {', '.join(item.trajectory.saw)}.")
+    found = item.measured.get("divergence", {})
+    if "run" not in found:
+        return
+    rows = [
+        {
+            "Set": part,
+            "Measure": f"{METRICS[key].title} ({METRICS[key].unit}) ↓",
+            "Original": found["original"][part][key],
+            item.name: value,
+        }
+        for part, values in found["run"].items()
+        for key, value in values.items()
+    ]
+    columns = {name: st.column_config.NumberColumn(name, format="%.4f") for name in ("Original", item.name)}
+    with st.expander("Distance from the retrained model, set by set"):
+        st.dataframe(rows, column_config=columns, hide_index=True, alt="Divergence from the retrained model")
 
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:

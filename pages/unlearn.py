@@ -108,6 +108,7 @@ if finished:
     names = [item.name for item in finished]
     chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)
     item = next((item for item in finished if item.name == chosen), finished[0])
+    _results.distances(problem, item)
     _results.pictures(problem, item)
     with st.expander("Name, link and export", icon=":material/ios_share:"):
         _results.take_away(item, items, reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,8 @@ from imu_core.models.lenet5 import LeNet5
 from imu_core.models.small_resnet import SmallResNet
 from imu_core.records import Dataset
 
+_ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator
+
 MODELS: dict[str, Callable[..., nn.Module]] = {"small_resnet": SmallResNet, "lenet5": LeNet5}
 
 
@@ -19,6 +22,6 @@ def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:
     """A freshly initialised model `name` for `dataset`; the same seed gives the same bits."""
     if name not in MODELS:
         raise ConfigError(f"There is no model called {name!r}. Known models: {', '.join(MODELS)}.")
-    with torch.random.fork_rng(devices=[]):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MODELS[name](len(dataset.class_names), dataset.train.images.shape[1:], dataset.mean, dataset.std)
