@@ -7,10 +7,12 @@ from typing import Any
 from imu_core.errors import ConfigError
 from imu_core.records import RunConfig
 
+# On the head every class of the embedded set loses at most 3 points elsewhere (a test proves it); through more layers the same
+# depth costs more, whatever the method.
 _GENTLE: dict[str, dict[str, Any]] = {
     "head": {"learning_rate": 0.003, "momentum": 0.9, "epochs": 200, "stop_at": 0.02},
-    "last": {"learning_rate": 0.003, "momentum": 0.9, "epochs": 50, "stop_at": 0.02},
-    "all": {"learning_rate": 0.003, "momentum": 0.9, "epochs": 50, "stop_at": 0.02},
+    "last": {"learning_rate": 0.003, "momentum": 0.9, "epochs": 50, "stop_at": 0.02, "eval_every": 1},
+    "all": {"learning_rate": 0.003, "momentum": 0.9, "epochs": 50, "stop_at": 0.02, "eval_every": 1},
 }
 _TRAIN = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 128}
 _REFERENCES: dict[str, dict[str, Any]] = {

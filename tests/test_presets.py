@@ -1,0 +1,41 @@
+"""The presets keep their promise: every class of the embedded set, every method, on the head."""
+
+from __future__ import annotations
+
+import pytest
+
+import imu_core
+from imu_core.data import fashion
+
+
+@pytest.mark.parametrize("name", fashion.CLASS_NAMES)
+@pytest.mark.parametrize("method", ["imu", "ga", "npo"])
+def test_gentle_forgets_the_class_and_spares_the_others(name: str, method: str) -> None:
+    run = imu_core.unlearn(imu_core.problem("fashion", forget=f"class:{name}"), imu_core.preset("gentle", method))
+    points = list(run)
+    first, last = points[0].accuracies, points[-1].accuracies
+    assert run.outcome.state == "done"
+    assert last["forget"] <= 0.02
+    assert first["test_other"] - last["test_other"] <= 0.03
+
+
+@pytest.mark.parametrize("name", fashion.CLASS_NAMES)
+def test_every_class_has_its_retrained_reference(name: str) -> None:
+    found = imu_core.retrained(imu_core.problem("fashion", forget=f"class:{name}"))
+    assert found is not None
+    assert found.accuracies["forget"] == 0.0
+    assert found.accuracies["retain"] > 0.99
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_random_sets_have_theirs_and_it_still_recognises_most(seed: int) -> None:
+    found = imu_core.retrained(imu_core.problem("fashion", forget=f"random:10%,seed={seed}"))
+    assert found is not None
+    assert 0.8 < found.accuracies["forget"] < 0.95
+
+
+def test_originals_are_as_good_as_promised() -> None:
+    problem = imu_core.problem("fashion")
+    hits = [float((part.logits.argmax(1) == part.labels).double().mean()) for part in (problem.train, problem.test)]
+    assert hits[0] >= 0.99
+    assert hits[1] >= 0.89
