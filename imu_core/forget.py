@@ -116,7 +116,7 @@ def _count(kind: str, text: str, available: int) -> tuple[int, str]:
     count = round(float(match[1]) / 100 * available) if match[1] else int(match[2])
     if not 1 <= count < available:
         raise DataError(f"'{kind}:{text}' asks for {count:,} samples; allowed are 1 to {available - 1:,}, or a share below 100%.")
-    return count, f"{float(match[1]):g}%" if match[1] else str(count)
+    return count, f"{float(match[1]):.10g}%" if match[1] else str(count)
 
 
 def _ids(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:

@@ -261,9 +261,7 @@ class Problem:
     @property
     def head(self) -> nn.Linear:
         """The model's classifier head (shared; copy before training)."""
-        from imu_core.models.head import find_head
-
-        return find_head(self.model)
+        return [module for module in self.model.modules() if isinstance(module, nn.Linear)][-1]
 
     def describe(self) -> dict[str, Any]:
         """The problem in words and numbers, for records, links and headings."""

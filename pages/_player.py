@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
 from imu_core.glossary import help_text
 
 TICK = 0.25  # seconds between two pictures while playing
-SPEEDS = {"slow": 1, "normal": 3, "fast": 10}
+SPEEDS = {"slow": 20.0, "normal": 7.0, "fast": 2.0}  # seconds for the whole replay
 
 
 class Player:
@@ -40,6 +42,8 @@ class Player:
 
     def _set(self, step: int, playing: bool) -> None:
         st.session_state[self._key] = max(0, min(self.last, step))
+        if playing and not self.playing:
+            st.session_state[f"{self.name}_clock"] = time.monotonic()
         st.session_state[f"{self.name}_playing"] = playing
 
     def _toggle(self) -> None:
@@ -50,8 +54,11 @@ class Player:
         """One tick: move on while playing, and stop at the end. Call first thing in the fragment."""
         if not self.playing:
             return
-        pace = SPEEDS.get(st.session_state.get(f"{self.name}_speed") or "normal", 3)
-        self._set(self.step + max(1, round(pace * self.last / 100)), playing=True)
+        whole = SPEEDS.get(st.session_state.get(f"{self.name}_speed") or "normal", SPEEDS["normal"])
+        clock, now = f"{self.name}_clock", time.monotonic()
+        passed = min(1.0, now - st.session_state.get(clock, now))  # by the clock, so that a slow browser only skips pictures
+        st.session_state[clock] = now
+        self._set(self.step + max(1, round(passed / whole * self.last)), playing=True)
         if self.step >= self.last:
             self._set(self.last, playing=False)
             st.rerun()

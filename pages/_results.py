@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from imu_core import exports, figures, retrained
-from imu_core.glossary import help_text
+from imu_core import exports, retrained
 from imu_core.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import retrain
-from pages import _form, _parts, _runs
+from pages import _parts, _runs
 
 SHOWN = 10  # pictures in a row
 COLUMNS = {
@@ -162,49 +158,6 @@ def pictures(problem: Problem, item: _runs.Kept) -> None:
             _parts.strip(problem, chosen, captions, frame, part, title)
         else:
             st.caption("None.")
-
-
-def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
-    """Rename, remove, link and every export of one run."""
-    record = dataclasses.replace(item.trajectory, metrics=item.measured)
-    stem = "".join(c if c.isalnum() else "-" for c in item.name).strip("-").lower() or "run"
-    one, two, three = st.columns([3, 3, 2], vertical_alignment="bottom")
-    with one:
-        if not item.is_example:
-            item.name = st.text_input("Name of the run", item.name, key=f"name_{item.job.id}", max_chars=60) or item.name
-    with two, st.container(horizontal=True):
-        _file("JSON", lambda: exports.to_json(record), f"{stem}.json", "application/json", item)
-        _file("CSV", lambda: exports.to_csv(record), f"{stem}.csv", "text/csv", item)
-        shown = [other.shown for other in items if other.shown]
-        _file("PNG of the charts", lambda: figures.png(shown, reference), "runs.png", "image/png", item)
-        model = lambda: exports.to_safetensors(item.run.model(), record)  # noqa: E731
-        _file("Model (safetensors)", model, f"{stem}.safetensors", "application/octet-stream", item)
-    with three:
-        if not item.is_example:
-            st.button("Remove this run", on_click=_runs.remove, args=(item,), key=f"remove_{item.job.id}")
-    left, right = st.columns(2)
-    with left:
-        st.caption("Python that repeats it exactly")
-        st.code(exports.to_snippet(record), language="python")
-    with right:
-        st.caption("Link that opens this page with the same problem and settings")
-        st.code(_form.link(record), language=None, wrap_lines=True)
-        if item.job.state == "done":
-            st.button("Forget something else from this model", on_click=_continue, args=(record,))
-            st.caption(help_text("second_request"))
-
-
-def _file(label: str, make: Any, name: str, mime: str, item: _runs.Kept) -> DeltaGenerator | bool:
-    return st.download_button(label, make, name, mime, key=f"{label}_{item.job.id}_{item.name}", on_click="ignore")
-
-
-def _continue(record: Trajectory) -> None:
-    """Start the next problem from this run: its request and settings join the history, and another class is proposed."""
-    about = record.problem
-    history = [[step["forget"], step["config"]] for step in about["history"]]
-    st.session_state.after = json.dumps([*history, [about["forget"], record.config.changed()]])
-    names = _parts.suggestions(about["dataset"])
-    st.session_state.forget = next(name for name in names if name != about["forget"])
 
 
 def reference_offer(problem: Problem) -> None:

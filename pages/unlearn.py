@@ -9,7 +9,7 @@ from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _form, _parts, _results, _runs
+from pages import _form, _parts, _results, _runs, _share
 from pages._player import Player
 
 PLAIN = {"displayModeBar": False}
@@ -111,7 +111,7 @@ if finished:
     _results.distances(problem, item)
     _results.pictures(problem, item)
     with st.expander("Name, link and export", icon=":material/ios_share:"):
-        _results.take_away(item, items, reference)
+        _share.take_away(item, items, reference)
 elsewhere = len([item for item in _runs.kept() if item.problem.describe() != problem.describe()])
 if elsewhere:
     st.caption(f"{elsewhere} of your runs belong to other problems; choose that problem in the sidebar to see them.")

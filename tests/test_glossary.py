@@ -96,10 +96,11 @@ def test_pages_ask_for_terms_that_exist() -> None:
 
 def page(**query: str) -> AppTest:
     """The glossary page, run once with the URL parameters `query`."""
-    app = AppTest.from_file(str(PAGE), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
     for name, value in query.items():
         app.query_params[name] = value
-    app.run()
+    app.switch_page("pages/glossary.py").run()
     assert not app.exception
     return app
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import urllib.error
+import http.client
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def _fetch(url: str, md5: str, target: Path) -> Iterator[float]:
             while block := answer.read(1 << 18):
                 content += block
                 yield min(1.0, len(content) / size)
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"{target.name} could not be downloaded ({getattr(error, 'reason', error)}). Check the connection and try "
             f"again, put the file into {target.parent} by hand, or use the dataset 'fashion', which needs no download."
@@ -102,7 +103,7 @@ def read_idx(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
         path = folder / f"{_PREFIX[part]}-{kind}-ubyte.gz"
         try:
             return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=offset)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise DataError(f"{path} is damaged ({error}). Delete it and download it again.") from error
 
     images, labels = raw("images-idx3", 16), raw("labels-idx1", 8)
@@ -112,8 +113,14 @@ def read_idx(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _read_sheet(path: Path, per_class: int) -> ImageSet:
-    with Image.open(path) as sheet:
-        pixels = np.asarray(sheet.convert("L"))
+    try:
+        with Image.open(path) as sheet:
+            pixels = np.asarray(sheet.convert("L"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path.name} of the images that ship is missing or damaged. Restore assets/fashion from the repository, or make it "
+            "again with: python -m imu_core.data.embed"
+        ) from error
     tiles = pixels.reshape(-1, SIDE, COLUMNS, SIDE).swapaxes(1, 2).reshape(len(CLASS_NAMES), per_class, SIDE, SIDE)
     images = tiles.swapaxes(0, 1).reshape(-1, 1, SIDE, SIDE)  # class blocks compress better; samples are interleaved
     return ImageSet(torch.from_numpy(images.copy()), torch.arange(len(images)) % len(CLASS_NAMES))
