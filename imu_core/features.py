@@ -30,7 +30,7 @@ def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
     """Features of `images` under `model`, from the cache on disk when this model has seen this set (`data_key`) before."""
     key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
     path = runtime.home() / "features" / f"{key}.safetensors"
-    stored = _read(path)
+    stored = _read(path, len(images))
     if stored is None:
         Z, logits = compute(model, images.images)
         stored = {"Z": Z, "logits": logits}
@@ -38,10 +38,11 @@ def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
     return Features(stored["Z"], images.labels, stored["logits"])
 
 
-def _read(path: Path) -> dict[str, Tensor] | None:
-    if not path.exists():
-        return None
+def _read(path: Path, rows: int) -> dict[str, Tensor] | None:
+    """What is stored at `path`; None where that is nothing, damaged or something else: it is computed again then."""
     try:
-        return checkpoints.read_tensors(path)
+        stored = checkpoints.read_tensors(path) if path.exists() else {}
     except CheckpointError:
-        return None  # damaged: compute again and overwrite
+        return None
+    fits = set(stored) == {"Z", "logits"} and all(t.ndim == 2 and len(t) == rows for t in stored.values())
+    return stored if fits else None

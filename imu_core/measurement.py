@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imu_core.errors import Cancelled
+from imu_core.errors import Cancelled, ImuError
 from imu_core.evaluation import accuracies
 from imu_core.features import compute
 from imu_core.metrics import divergence, membership
@@ -54,6 +54,8 @@ class Measurement:
             self.outcome = Outcome("done")
         except Cancelled:
             self.outcome = Outcome("cancelled", "Stopped by you; what was measured before stays.")
+        except ImuError as error:
+            self.outcome = Outcome("failed", str(error))
 
     def _measure(self) -> Iterator[tuple[float, str]]:
         yield 0.0, "outputs of all models"

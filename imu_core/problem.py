@@ -87,6 +87,7 @@ def _repeated(dataset: str, model: str, seed: int, history: str) -> Run:
             pass
         if run.outcome.state == "failed":
             raise ConfigError(f"The earlier request {request!r} could not be repeated: {run.outcome.reason}")
+        _keep(key, run)
         remember(run)
     return _REPEATED[key]
 
@@ -95,7 +96,11 @@ def remember(run: Run) -> None:
     """Keep a finished `run` in memory, so that a problem which has it in its history need not repeat it."""
     old = run.problem
     history = _as_text([*old.history, (old.split.request, run.config.changed())])
-    _REPEATED[(old.dataset.name, old.model_name, old.seed, history)] = run
+    _keep((old.dataset.name, old.model_name, old.seed, history), run)
+
+
+def _keep(key: tuple[str, str, int, str], run: Run) -> None:
+    _REPEATED[key] = run
     while len(_REPEATED) > _MOST_REPEATED:
         _REPEATED.popitem(last=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -122,7 +123,14 @@ class Influence:
     seconds: float = 0.0
 
 
+ESTIMATORS = ("diagonal", "diagonal_ggn", "exact", "kfac", "ekfac", "gradient", "dual")
+PSIS = ("sqrt", "identity", "tanh", "softmax")
+CONTROLS = ("uniform", "permuted", "random", "loss", "gradient_norm")
 _CHOICES: dict[str, tuple[Any, ...]] = {
+    "estimator": ESTIMATORS,
+    "psi": PSIS,
+    "control": (None, *CONTROLS),
+    "augment": (False, True),
     "bn": ("eval", "train"),
     "optimizer": ("sgd", "normalised"),
     "schedule": ("constant", "one_cycle"),
@@ -184,7 +192,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if not any(getattr(self, name) is choice or getattr(self, name) == choice for choice in allowed):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(map(repr, allowed))}.")
         for name, (low, high) in _RANGES.items():
             self._check_range(name, low, high)
@@ -228,7 +236,7 @@ class RunConfig:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _is_whole(value: Any) -> bool:
@@ -239,10 +247,10 @@ def scope_blocks(scope: str) -> int | None:
     """Blocks below the head that `scope` opens: head 0, last:K K, all None; ConfigError for anything else."""
     if scope in ("head", "all"):
         return 0 if scope == "head" else None
-    count = scope.removeprefix("last:") if isinstance(scope, str) else ""
-    if not (count.isdecimal() and 1 <= int(count) <= 1000):
-        raise ConfigError(f"scope is {scope!r}; allowed are 'head', 'last:K' with K from 1, such as 'last:2', and 'all'.")
-    return int(count)
+    match = re.fullmatch(r"last:(\d{1,4})", scope) if isinstance(scope, str) else None
+    if not match or int(match[1]) < 1:
+        raise ConfigError(f"scope is {str(scope)[:40]!r}; allowed are 'head', 'last:K' such as 'last:2', and 'all'.")
+    return int(match[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,12 +38,12 @@ class Recipe:
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        if not 1 <= self.epochs <= 1000:
+        if not isinstance(self.epochs, int) or not 1 <= self.epochs <= 1000:
             raise ConfigError(f"epochs is {self.epochs!r}; it must be a whole number from 1 to 1000.")
         if not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be above 0 and at most 10.")
-        if not 2 <= self.batch_size <= 100_000:
-            raise ConfigError(f"batch_size is {self.batch_size!r}; it must be from 2 to 100,000.")
+        if not isinstance(self.batch_size, int) or not 2 <= self.batch_size <= 100_000:
+            raise ConfigError(f"batch_size is {self.batch_size!r}; it must be a whole number from 2 to 100,000.")
 
 
 RECIPES: dict[str, Recipe] = {"small_resnet": Recipe(), "lenet5": Recipe(learning_rate=0.05)}
@@ -74,22 +74,20 @@ class Training:
             raise ConfigError(
                 f"Only {len(self.kept)} training samples would be left; at least {self.recipe.batch_size} are needed."
             )
-        self.model = models.build(model_name, dataset, seed)
-        self.initial = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.epoch, self.seconds, self.outcome = 0, 0.0, Outcome("running")
+        self.outcome = Outcome("running")
         self.accuracies: dict[str, float] = {}
         self._cancel = threading.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Everything that training changes, as it is before the first step."""
+        self.model = models.build(self.model_name, self.dataset, self.seed)
+        self.initial = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.epoch, self.seconds, recipe = 0, 0.0, self.recipe
         self._optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            self.recipe.learning_rate,
-            self.recipe.momentum,
-            weight_decay=self.recipe.weight_decay,
-            nesterov=True,
+            self.model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
         )
-        steps = len(self.kept) // self.recipe.batch_size * self.recipe.epochs
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, self.recipe.learning_rate, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False
-        )
+        self._schedule = one_cycle(self._optimizer, len(self.kept) // recipe.batch_size * recipe.epochs)
 
     def cancel(self) -> None:
         """Ask the training to stop; safe from any thread."""
@@ -172,9 +170,10 @@ class Training:
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._schedule.load_state_dict(state["schedule"])
-            self.epoch, self.seconds = state["epoch"], state["seconds"]
-        except Exception:  # a damaged partial file only costs the time to train again
+            self.epoch, self.seconds = int(state["epoch"]), float(state["seconds"])
+        except Exception:  # a damaged partial file only costs the time to train again, from the very beginning
             self._partial.unlink(missing_ok=True)
+            self._begin()
 
     def save(self, folder: Path | None = None) -> checkpoints.Checkpoint:
         """Store the finished model with its card (float16 where that costs at most 0.1 point); originals get companions."""
@@ -232,6 +231,17 @@ class Training:
             "stored": stored,
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
         }
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """Learning rate up to the optimizer's own over a fifth of `steps`, then down to nearly 0 (Smith 2018).
+
+    Constant where there are fewer than 10 steps: there is no cycle to speak of.
+    """
+    if steps < 10:
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    peak = optimizer.param_groups[0]["lr"]
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False)
 
 
 def to_input(images: Tensor) -> Tensor:

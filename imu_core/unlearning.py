@@ -18,6 +18,7 @@ from imu_core.errors import Cancelled, ConfigError, ImuError
 from imu_core.evaluation import Evaluation
 from imu_core.methods.base import Batch
 from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.training import one_cycle
 from imu_core.weights import effective_share
 
 _SHUFFLE = 41  # stream of the generator
@@ -83,6 +84,9 @@ class Run:
             self.outcome = Outcome("cancelled", f"Stopped by you after step {self._step_done}.")
         except ImuError as error:
             self.outcome = Outcome("failed", str(error))
+        except GeneratorExit:
+            self.outcome = Outcome("cancelled", f"Nobody asked for more after step {self._step_done}.")
+            raise
 
     _step_done = 0
 
@@ -95,7 +99,11 @@ class Run:
         objective = self._timed("prepare", lambda: self.method.start(view, self.config))
         optimizer, schedule = self._optimizer(arena.parameters)
         every = self.config.eval_every or max(1, math.ceil(self.steps / _MOST_POINTS[arena.on_features]))
-        yield self._point(None, objective.weights, full=self.steps == 0)
+        first = self._point(None, objective.weights, full=self.steps == 0)
+        if self._has_ended(first):
+            yield first if first.full else self._replace_full(first, objective.weights)
+            return
+        yield first
         for epoch in range(self.config.epochs):
             for batch_index in self._order(epoch):
                 self._raise_if_cancelled()
@@ -127,10 +135,7 @@ class Run:
         optimizer = torch.optim.SGD(parameters, c.learning_rate, c.momentum, weight_decay=c.weight_decay)
         if c.schedule == "constant" or c.learning_rate == 0.0:
             return optimizer, None
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, c.learning_rate, total_steps=self.steps + 1, pct_start=0.2, cycle_momentum=False
-        )
-        return optimizer, schedule
+        return optimizer, one_cycle(optimizer, self.steps)
 
     def _step(
         self, objective: methods.Objective, optimizer: torch.optim.Optimizer, schedule: Any, position: Tensor, epoch: int

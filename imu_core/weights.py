@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
-from imu_core.records import Influence
+from imu_core.records import CONTROLS, Influence
 
 _DRAW = 11  # stream of the generator
 
@@ -20,7 +20,6 @@ PSI: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "softmax": lambda v: torch.exp(v - v.max()),
 }
-CONTROLS = ("uniform", "permuted", "random", "loss", "gradient_norm")
 
 
 def sample_weights(
@@ -65,7 +64,7 @@ def _weigh(values: Tensor, psi: Callable[[Tensor], Tensor], top: float, clip_qua
             "No forget sample has a positive score, so there is nothing to weight. Use control='uniform', or another estimator."
         )
     order = values[kept].argsort(descending=True, stable=True)
-    kept = kept[order[: max(1, math.ceil(top * len(kept)))]]
+    kept = kept[order[: max(1, math.ceil(round(top * len(kept), 9)))]]
     chosen = psi(values[kept])
     if clip_quantile is not None:
         chosen = chosen.clamp(max=float(torch.quantile(chosen, clip_quantile)))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 import imu_core
+from imu_core import records
 from imu_core.data import fashion
+from imu_core.influence import ESTIMATORS
+from imu_core.weights import PSI
 
 
 @pytest.mark.parametrize("name", fashion.CLASS_NAMES)
@@ -39,3 +42,8 @@ def test_originals_are_as_good_as_promised() -> None:
     hits = [float((part.logits.argmax(1) == part.labels).double().mean()) for part in (problem.train, problem.test)]
     assert hits[0] >= 0.99
     assert hits[1] >= 0.89
+
+
+def test_the_words_of_a_config_are_those_of_the_registries() -> None:
+    assert tuple(ESTIMATORS) == records.ESTIMATORS
+    assert tuple(PSI) == records.PSIS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imu_core.errors import ConfigError
-from imu_core.records import RunConfig
+from imu_core.records import RunConfig, scope_blocks
 
 # On the head every class of the embedded set loses at most 3 points elsewhere (a test proves it); through more layers the same
 # depth costs more, whatever the method.
@@ -31,6 +31,7 @@ def preset(name: str, method: str = "imu", scope: str = "head", seed: int = 0) -
     """The RunConfig that preset `name` means for `method` at `scope`."""
     if name not in PRESETS:
         raise ConfigError(f"There is no preset called {name!r}. Known presets: {', '.join(PRESETS)}.")
+    scope_blocks(scope)
     common: dict[str, Any] = {"method": method, "scope": scope, "seed": seed}
     if method in _REFERENCES:
         wide = {"bn": "train", "augment": True} if scope != "head" else {}

@@ -20,14 +20,19 @@ def _log_probabilities(reference: Any, model: Any) -> tuple[Tensor, Tensor]:
 def kl(reference: Any, model: Any) -> float:
     """Mean over samples of KL(p_reference ‖ p_model) in nats, from logits (n, C); 0 when equal, unbounded; float64."""
     p, q = _log_probabilities(reference, model)
-    return float((p.exp() * (p - q)).sum(1).mean())
+    return float(_expected(p, p - q).sum(1).mean())
+
+
+def _expected(log_p: Tensor, values: Tensor) -> Tensor:
+    """p · values, with 0 · anything = 0: a class that cannot happen counts nothing."""
+    return torch.where(log_p == -torch.inf, 0.0, log_p.exp() * values)
 
 
 def js(reference: Any, model: Any) -> float:
     """Mean over samples of the Jensen-Shannon divergence in nats, from logits (n, C); symmetric, from 0 to ln 2."""
     p, q = _log_probabilities(reference, model)
     m = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, dtype=torch.float64))
-    return float((0.5 * (p.exp() * (p - m) + q.exp() * (q - m))).sum(1).mean())
+    return float(0.5 * (_expected(p, p - m) + _expected(q, q - m)).sum(1).mean())
 
 
 def w1(reference: Any, model: Any) -> float:

@@ -81,7 +81,8 @@ def at(path: Path) -> Checkpoint:
 def listing(dataset: str, model_name: str) -> list[Checkpoint]:
     """Every checkpoint of `model_name` on `dataset`, what ships first."""
     cards = ((path, _read_card(path, path.stat().st_mtime_ns)) for path in _cards(dataset, model_name))
-    return [Checkpoint(path.with_suffix(".safetensors"), card) for path, card in cards if card]
+    found = [Checkpoint(path.with_suffix(".safetensors"), card) for path, card in cards if card]
+    return [checkpoint for checkpoint in found if checkpoint.path.exists()]
 
 
 def _cards(dataset: str, model_name: str) -> Iterator[Path]:
@@ -96,7 +97,7 @@ def _read_card(path: Path, modified: int) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None  # a damaged card makes its model invisible, never the page unusable
     known = isinstance(card, dict) and card.get("format") == CARD_FORMAT
-    return card if known and path.with_suffix(".safetensors").exists() else None
+    return card if known else None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
