@@ -191,6 +191,8 @@ class RunConfig:
     beta: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.method, str):
+            raise ConfigError(f"method is {self.method!r}; it must be the name of a method, such as 'imu'.")
         for name, allowed in _CHOICES.items():
             if not any(getattr(self, name) is choice or getattr(self, name) == choice for choice in allowed):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(map(repr, allowed))}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,6 +32,7 @@ FIELDS: dict[str, tuple[str, str, Any]] = {
     "bn": ("Batch norm", "choice", ("eval", "train")),
     "schedule": ("Schedule", "choice", ("constant", "one_cycle")),
     "augment": ("Random flips", "switch", None),
+    "eval_every": ("Evaluate every … steps", "optional_whole", (1, 100_000)),
     "estimator": ("Estimator", "choice", tuple(ESTIMATORS)),
     "damping": ("Damping λ", "number", (0.0, 1000.0, "%.6f", 0.01)),
     "psi": ("ψ", "choice", tuple(PSI)),
@@ -43,7 +45,18 @@ FIELDS: dict[str, tuple[str, str, Any]] = {
     "beta": ("β of NPO", "number", (0.001, 100.0, "%.3f", 0.1)),
 }
 GROUPS = {
-    "Steps": ("learning_rate", "optimizer", "momentum", "weight_decay", "epochs", "batch_size", "bn", "schedule", "augment"),
+    "Steps": (
+        "learning_rate",
+        "optimizer",
+        "momentum",
+        "weight_decay",
+        "epochs",
+        "batch_size",
+        "bn",
+        "schedule",
+        "augment",
+        "eval_every",
+    ),
     "Weights of IMU": ("estimator", "damping", "psi", "top", "clip_quantile", "control", "update_every", "weight_norm", "l1"),
     "NPO": ("beta",),
 }
@@ -101,25 +114,25 @@ def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
         )
     with four:
         seed = st.number_input("Run seed", 0, 2**31 - 1, 0, key="run_seed", bind="query-params", help=help_text("seed"))
-    own = _own_settings() if kind == OWN else {}
-    if kind == OWN:
-        aim = None
-    else:
+    kind, scope, seed = kind or "gentle", scope or "head", seed or 0  # an empty parameter in a link empties the widget
+    stop = None if target is None else as_fraction(target)
+    if kind != OWN:
         st.caption(PRESETS[kind])
-    if aim and kind == "gentle" and target is None:
+    if aim and kind == "gentle" and stop is None:
         st.caption(f"These samples are no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
-        target = 100 * aim[0]
-    return [_config(name, kind, scope, target, seed, own) for name in picked]
+        stop = aim[0]
+    own = _own_settings() if kind == OWN else {}
+    return [_config(name, kind, scope, stop, seed, own) for name in picked]
 
 
-def _config(name: str, kind: str, scope: str, target: float | None, seed: int, own: dict[str, Any]) -> RunConfig:
+def _config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, Any]) -> RunConfig:
     control = CONTROL_RUNS.get(name)
     method = "imu" if control else name
     config = RunConfig(method=method, scope=scope, seed=seed, **own) if kind == OWN else preset(kind, method, scope, seed)
     if control:
         config = dataclasses.replace(config, control=control)
-    stoppable = target is not None and METHODS[method].stream == "forget"
-    return dataclasses.replace(config, stop_at=target / 100) if stoppable else config
+    stoppable = stop is not None and METHODS[method].stream == "forget"
+    return dataclasses.replace(config, stop_at=stop) if stoppable else config
 
 
 def _own_settings() -> dict[str, Any]:
@@ -144,6 +157,8 @@ def _widget(name: str) -> Any:
         return st.toggle(label, default, **common)
     if kind == "whole":
         return st.number_input(label, about[0], about[1], int(default), **common)
+    if kind == "optional_whole":
+        return st.number_input(label, about[0], about[1], default, 1, placeholder="auto", **common)
     low, high, form, step = about
     start = None if default is None else float(default)
     return st.number_input(label, low, high, start, step, form, placeholder="off" if kind == "optional" else None, **common)
@@ -155,6 +170,16 @@ def _read(name: str, value: Any) -> Any:
     return int(value) if name == "update_every" and value != "iteration" else value
 
 
+def as_percent(fraction: float) -> float:
+    """0.859 → 85.9, by decimal arithmetic: a link must stop exactly where the run did."""
+    return float(Decimal(repr(float(fraction))) * 100)
+
+
+def as_fraction(percent: float) -> float:
+    """85.9 → 0.859; undoes `as_percent`."""
+    return float(Decimal(repr(float(percent))) / 100)
+
+
 def link(trajectory: Trajectory) -> str:
     """The address of this page with the run's problem and every setting of the run; options go by the words on the page."""
     about, config = trajectory.problem, trajectory.config
@@ -162,7 +187,7 @@ def link(trajectory: Trajectory) -> str:
     query: dict[str, Any] = {name: about[name] for name in ("dataset", "model", "forget", "seed")}
     query |= {"after": json.dumps(history)} if history else {}
     query |= {"methods": choices()[config.method], "preset": OWN, "scope": config.scope, "run_seed": config.seed}
-    query |= {"target": round(100 * config.stop_at, 4)} if config.stop_at is not None else {}
+    query |= {"target": repr(as_percent(config.stop_at))} if config.stop_at is not None else {}
     for name, (_, kind, _) in FIELDS.items():
         value = getattr(config, name)
         if value != getattr(START, name):

@@ -139,7 +139,7 @@ def unlearn_these(problem: Problem, positions: list[int]) -> None:
     """The button that takes the selection to the Unlearn page, and the file of all scores beside it."""
     ids = [int(problem.split.forget[p]) for p in positions]
     if st.button(f"Unlearn these {len(ids):,}", type="primary", on_click=carry_over, args=(ids,)):
-        st.switch_page("pages/unlearn.py")
+        st.switch_page("pages/unlearn.py", query_params={})  # the sidebar puts its own parameters back
 
 
 def download(problem: Problem, scored: Influence, weights: object) -> None:

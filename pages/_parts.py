@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from streamlit.navigation.page import Page
 
 import imu_core
 from imu_core import data, thumbnails
-from imu_core.errors import CheckpointError, DataError, ImuError
+from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.jobs import Job, JobQueue
 from imu_core.models import MODELS
@@ -171,26 +172,39 @@ def hand_over() -> None:
         st.rerun()
 
 
+def plain(text: object) -> str:
+    """`text` with every Markdown sign escaped: what a visitor typed is shown, never rendered."""
+    return re.sub(r"([\\`*_\[\]<>$~:|#!])", r"\\\1", str(text))
+
+
+def _history() -> list[tuple[str, dict[str, Any]]]:
+    """The earlier requests in the link; a ConfigError where they are damaged."""
+    try:
+        found = json.loads(st.session_state.get("after") or "[]")
+        return [(str(request), dict(settings)) for request, settings in found]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(
+            "The list of earlier requests in the link is damaged. Press “Back to the original model” in the sidebar."
+        ) from error
+
+
 def current() -> Problem:
     """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
     hand_over()
     state = st.session_state
     try:
-        history = json.loads(state.get("after") or "[]")
         with st.spinner("Preparing the model and its features", show_time=True):
-            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=history)
-    except json.JSONDecodeError:
-        st.warning("The list of earlier requests in the link is damaged. Press “Back to the original model” in the sidebar.")
+            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=_history())
     except CheckpointError as error:
-        st.warning(str(error))
+        st.warning(plain(error))
         if data.is_here(state.dataset):
             _offer_training(state.dataset, state.model)
     except DataError as error:
-        st.warning(str(error), icon=":material/help:")
+        st.warning(plain(error), icon=":material/help:")
         if not data.is_here(state.dataset):
             _offer_download(state.dataset)
     except ImuError as error:
-        st.warning(str(error))
+        st.warning(plain(error))
     st.stop()
 
 
@@ -218,7 +232,7 @@ def _offer_download(dataset: str) -> None:
         for fraction, name in data.download(dataset):
             bar.progress(fraction, text=f"{name}: {fraction:.0%} of all files")
     except DataError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     st.rerun()
 

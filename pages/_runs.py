@@ -73,15 +73,15 @@ def of(problem: Problem) -> list[Kept]:
 
 def examples(problem: Problem) -> list[Kept]:
     """IMU, GA and NPO with the gentle preset on the head, so that the page never opens empty."""
-    return list(
-        _examples(problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), problem)
-    )
+    about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history))
+    return list(_examples(*about, target(problem), problem))
 
 
 @st.cache_resource(max_entries=30, show_spinner=False)
-def _examples(dataset: str, model: str, forget: str, seed: int, history: str, _problem: Problem) -> list[Kept]:
+def _examples(
+    dataset: str, model: str, forget: str, seed: int, history: str, aim: tuple[float, str] | None, _problem: Problem
+) -> list[Kept]:
     found = []
-    aim = target(_problem)
     for name in EXAMPLES:
         config = preset("gentle", name)
         config = dataclasses.replace(config, stop_at=aim[0]) if aim else config
@@ -100,6 +100,13 @@ def title_of(config: RunConfig) -> str:
 def _free_name(title: str) -> str:
     taken = {item.name for item in kept()}
     return title if title not in taken else next(f"{title} {n}" for n in range(2, 10_000) if f"{title} {n}" not in taken)
+
+
+def rename(item: Kept, name: str) -> None:
+    """Give `item` another name; an empty one changes nothing, a taken one gets a number."""
+    wanted = name.strip()
+    if wanted and wanted != item.name:
+        item.name = _free_name(wanted)
 
 
 def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> None:

@@ -22,7 +22,9 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
     one, two, three = st.columns([3, 3, 2], vertical_alignment="bottom")
     with one:
         if not item.is_example:
-            item.name = st.text_input("Name of the run", item.name, key=f"name_{item.job.id}", max_chars=60) or item.name
+            key = f"name_{item.job.id}"
+            st.session_state.setdefault(key, item.name)
+            st.text_input("Name of the run", key=key, max_chars=60, on_change=_rename, args=(item, key))
     with two, st.container(horizontal=True):
         _file("JSON", lambda: exports.to_json(record), f"{stem}.json", "application/json", item)
         _file("CSV", lambda: exports.to_csv(record), f"{stem}.csv", "text/csv", item)
@@ -45,6 +47,11 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
             st.caption(help_text("second_request"))
 
 
+def _rename(item: _runs.Kept, key: str) -> None:
+    _runs.rename(item, st.session_state[key])
+    st.session_state[key] = item.name
+
+
 def _file(label: str, make: Any, name: str, mime: str, item: _runs.Kept) -> DeltaGenerator | bool:
     return st.download_button(label, make, name, mime, key=f"{label}_{item.job.id}_{item.name}", on_click="ignore")
 
@@ -53,6 +60,7 @@ def _continue(record: Trajectory) -> None:
     """Start the next problem from this run: its request and settings join the history, and another class is proposed."""
     about = record.problem
     history = [[step["forget"], step["config"]] for step in about["history"]]
-    st.session_state.after = json.dumps([*history, [about["forget"], record.config.changed()]])
-    names = _parts.suggestions(about["dataset"])
-    st.session_state.forget = next(name for name in names if name != about["forget"])
+    history.append([about["forget"], record.config.changed()])
+    st.session_state.after = json.dumps(history)
+    gone = {request for request, _ in history}
+    st.session_state.forget = next(name for name in _parts.suggestions(about["dataset"]) if name not in gone)

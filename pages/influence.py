@@ -37,7 +37,7 @@ def controls() -> tuple[str, float, str]:
         )
     with three:
         psi = st.segmented_control("ψ, score to weight", list(PSI), default="sqrt", key="psi", help=help_text("psi"), **common)
-    return estimator, damping, psi
+    return estimator or "diagonal", damping, psi or "sqrt"  # an empty parameter in a link empties the widget
 
 
 def picked(event: dict) -> list[int]:

@@ -1,0 +1,427 @@
+"""The running app in a real headless Chromium: what only a browser can show. `make test` runs these too; CI insists on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+try:
+    from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+except ImportError:  # reported by the fixture `chromium`
+    sync_playwright = None
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 120_000  # milliseconds until a wait is given up; nothing is asserted about how long anything takes
+HEADINGS = {"": "What a model must forget", "influence": "Who matters most?", "unlearn": "Watch it forget", "glossary": "Glossary"}
+NAVIGATION = ("Start", "Influence", "Unlearn", "Glossary")
+# A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
+LONG = {
+    "model": "lenet5",
+    "methods": "GA",
+    "preset": "own",
+    "scope": "all",
+    "own_epochs": 500,
+    "own_batch_size": 50,
+    "own_learning_rate": 0.00001,
+    "measure": "false",
+}
+LONG_NAME = "GA, all"
+
+
+# ----------------------------------------------------------------------------------------------------- server and browser
+
+
+def missing(reason: str) -> None:
+    """Skip, or fail where IMU_REQUIRE_BROWSER=1 says that these tests must run."""
+    if os.environ.get("IMU_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"{reason}, and IMU_REQUIRE_BROWSER=1 forbids to skip the browser tests.", pytrace=False)
+    pytest.skip(f"{reason}: the browser tests are left out.")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    if sync_playwright is None:
+        missing("playwright is not installed")
+    if not CHROMIUM.exists():
+        missing(f"{CHROMIUM} is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """One browser window of its own, with everything that went wrong in its console."""
+
+    address: str
+    page: Page
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "", **query: Any) -> Page:
+        """Follow a link and wait until the page has been drawn."""
+        self.page.goto(f"{self.address}/{path}" + (f"?{urlencode(query, doseq=True)}" if query else ""))
+        expect(self.page.get_by_role("heading", name=HEADINGS[path], exact=True)).to_be_visible()
+        return self.settled()
+
+    def settled(self) -> Page:
+        """Wait until no script is running."""
+        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        return self.page
+
+    def go_to(self, name: str) -> Page:
+        """Follow the app's own navigation."""
+        self.page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+        path = "" if name == "Start" else name.lower()
+        expect(self.page.get_by_role("heading", name=HEADINGS[path], exact=True)).to_be_visible()
+        return self.settled()
+
+
+@contextmanager
+def visitor_at(address: str, browser: Browser, width: int = 1400, height: int = 1000) -> Iterator[Visitor]:
+    """A new visitor; afterwards nothing may have gone wrong in the console, and no page may show an exception."""
+    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    context.set_default_navigation_timeout(PATIENCE)
+    visitor = Visitor(address, context.new_page())
+
+    def note(message: Any) -> None:
+        where = message.location.get("url", "")
+        probe = "404" in message.text and "/_stcore/" in where  # Streamlit looks for its server below the page first
+        elsewhere = "net::ERR_" in message.text and not where.startswith(address)  # its icon, where there is no internet
+        if message.type == "error" and not probe and not elsewhere:
+            visitor.errors.append(f"{message.text} ({where})")
+
+    visitor.page.on("console", note)
+    visitor.page.on("pageerror", lambda error: visitor.errors.append(str(error)))
+    try:
+        yield visitor
+        shown = visitor.page.get_by_test_id("stException").all_inner_texts()
+        assert not shown
+        assert not visitor.errors
+    finally:
+        context.close()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running app, and what its very first visitor saw."""
+
+    address: str
+    first_navigation: list[str]
+    first_sidebar: dict[str, str]
+    first_has_run: bool
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def server(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app on a free port. Its first visit of all is a deep link: a fresh server used to answer it without its sidebar."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1", "--server.port", str(port)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ))
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(process, f"{address}/_stcore/health", log)
+        yield Server(address, *_first_visit(address, chromium), log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(process: subprocess.Popen, health: str, log: Path) -> None:
+    end = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            pytest.fail(f"the server ended with {process.returncode}: {log.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(health, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"the server did not answer: {log.read_text()[-2000:]}")
+
+
+def _first_visit(address: str, browser: Browser) -> tuple[list[str], dict[str, str], bool]:
+    with visitor_at(address, browser) as visitor:
+        page = visitor.open("unlearn", forget="class:Bag")
+        return navigation_of(page), problem_of(page), run_button(page).count() == 1
+
+
+@pytest.fixture
+def visitor(server: Server, chromium: Browser) -> Iterator[Visitor]:
+    with visitor_at(server.address, chromium) as visitor:
+        yield visitor
+
+
+# ---------------------------------------------------------------------------------------------------------------- helpers
+
+
+def navigation_of(page: Page) -> list[str]:
+    """The names in the navigation, without those of their icons."""
+    links = page.get_by_test_id("stSidebarNav").get_by_role("link").all_inner_texts()
+    return [text.split("\n")[-1].strip() for text in links]
+
+
+def sidebar(page: Page) -> Locator:
+    return page.get_by_test_id("stSidebar")
+
+
+def problem_of(page: Page) -> dict[str, str]:
+    """The problem that the sidebar names."""
+    boxes = sidebar(page).get_by_role("combobox")
+    return dict(boxes.evaluate_all("all => all.map(box => [box.getAttribute('aria-label').replace(/.*\\. /, ''), box.value])"))
+
+
+def main(page: Page) -> Locator:
+    return page.get_by_test_id("stMain")
+
+
+def run_button(page: Page) -> Locator:
+    return main(page).get_by_role("button", name="Run", exact=True)
+
+
+def press_run(page: Page) -> None:
+    run_button(page).click()
+    expect(page.get_by_text("Until you press Run")).to_have_count(0)
+
+
+def slider_value(page: Page) -> int:
+    return int(main(page).get_by_role("slider", name="Step").input_value())
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + PATIENCE / 1000
+    while not (found := condition()):
+        if time.monotonic() > end:
+            pytest.fail(f"waited in vain: {what}")
+        time.sleep(0.1)
+    return found
+
+
+def drawn_points(page: Page, name: str) -> int:
+    """The most points that any line called `name` has in any chart."""
+    script = """name => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')]
+        .flatMap(chart => chart.data ?? []).filter(line => line.name === name).map(line => line.x?.length ?? 0))"""
+    return page.evaluate(script, name)
+
+
+def verdict(page: Page, start: str) -> Locator:
+    return main(page).get_by_role("paragraph").filter(has_text=start)
+
+
+def start_long(visitor: Visitor) -> Page:
+    """A run on all layers that has drawn a few points and is far from its end."""
+    page = visitor.open("unlearn", **LONG)
+    press_run(page)
+    eventually(lambda: drawn_points(page, LONG_NAME) > 1, "the run draws its second point")
+    return page
+
+
+# ------------------------------------------------------------------------------------------------------------------ tests
+
+
+def test_the_very_first_visit_to_a_fresh_server_may_be_a_deep_link(server: Server) -> None:
+    assert server.first_navigation == list(NAVIGATION)
+    assert server.first_sidebar["Forget"] == "class:Bag"
+    assert {"Dataset", "Model"} <= server.first_sidebar.keys()
+    assert server.first_has_run
+
+
+@pytest.mark.parametrize("width", [1400, 800])
+@pytest.mark.parametrize("path", HEADINGS, ids=lambda path: path or "start")
+def test_a_page_fits_its_window_and_names_everything(server: Server, chromium: Browser, path: str, width: int) -> None:
+    with visitor_at(server.address, chromium, width) as visitor:
+        page = visitor.open(path)
+        page.wait_for_timeout(500)  # charts draw themselves after the script has ended
+        sizes = page.evaluate("[document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]")
+        assert sizes[0] <= sizes[1] + 2
+        inner = main(page).evaluate("element => [element.scrollWidth, element.clientWidth]")
+        assert inner[0] <= inner[1] + 2
+        assert page.evaluate("[...document.images].filter(image => !image.alt).map(image => image.outerHTML.slice(0, 200))") == []
+        tree = page.locator("body").aria_snapshot()
+        assert len(re.findall(r"- '?button \"", tree)) > 3
+        nameless = re.findall(r"^\s*- '?(?:button|link|slider|combobox|textbox|checkbox|switch|spinbutton)(?: \[.*|:.*|)$", tree, re.M)
+        assert nameless == []
+
+
+def test_run_plays_the_replay_and_says_what_happened(visitor: Visitor) -> None:
+    page = visitor.open("unlearn", methods=["IMU", "GA", "NPO"], measure="false")
+    main(page).get_by_role("radio", name="slow").click()
+    visitor.settled()
+    press_run(page)
+    pause = main(page).get_by_role("button", name="Pause", exact=True)
+    expect(pause).to_be_visible()
+    seen = slider_value(page)
+    eventually(lambda: slider_value(page) != seen, "the slider moves")
+    pause.click()
+    expect(main(page).get_by_role("button", name="Play", exact=True)).to_be_visible()
+    visitor.settled()
+    paused = slider_value(page)
+    page.wait_for_timeout(1500)
+    assert slider_value(page) == paused, "the replay goes on while it is paused"
+    main(page).get_by_role("button", name="To the end", exact=True).click()
+    eventually(lambda: slider_value(page) > paused, "the slider goes to the end")
+    for name in ("IMU", "GA", "NPO"):
+        expect(verdict(page, f"{name} forgot 98.")).to_contain_text("of Sandal")
+
+
+def test_stop_ends_a_long_run_and_keeps_what_it_drew(visitor: Visitor) -> None:
+    page = start_long(visitor)
+    main(page).get_by_role("button", name="Stop", exact=True).click()
+    expect(main(page).get_by_text(re.compile("stopping|cancelled")).first).to_be_visible()
+    expect(verdict(page, "It ended early (cancelled): Stopped by you after step")).to_be_visible()
+    assert drawn_points(page, LONG_NAME) > 1
+    expect(main(page).get_by_role("button", name="Stop all", exact=True)).to_be_disabled()
+    expect(sidebar(page).get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+
+
+def test_a_long_run_goes_on_and_can_be_stopped_on_another_page(visitor: Visitor) -> None:
+    page = start_long(visitor)
+    for name in ("Influence", "Glossary"):
+        visitor.go_to(name)
+        expect(sidebar(page).get_by_text(f"{LONG_NAME} · class:Sandal")).to_be_visible()
+    step = re.compile(r"step (\d+) of at most")
+    first = step.search(sidebar(page).inner_text())
+    eventually(lambda: (now := step.search(sidebar(page).inner_text())) and now[1] != first[1], "the progress moves")
+    sidebar(page).get_by_role("button", name="Stop", exact=True).click()
+    expect(sidebar(page).get_by_role("button", name=re.compile("^Stop"))).to_have_count(0)
+    visitor.go_to("Unlearn")
+    expect(verdict(page, "It ended early (cancelled)")).to_be_visible()
+
+
+def test_dragging_in_the_histogram_selects_samples(visitor: Visitor) -> None:
+    page = visitor.open("influence")
+    expect(main(page).get_by_text("All 1,000, most influential first")).to_be_visible()
+    chart = main(page).get_by_role("figure", name=re.compile("^Histogram of the scores of 1000"))
+    area = chart.locator(".nsewdrag").first
+    area.wait_for()
+    area.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    box = area.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.4 * box["width"], middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], middle + 8, steps=8)
+    page.mouse.move(box["x"] + 0.98 * box["width"], middle + 10, steps=8)
+    page.mouse.up()
+    sentence = main(page).get_by_text(re.compile(r"^[\d,]+ selected in the chart"))
+    expect(sentence).to_be_visible()
+    count = int(re.match(r"[\d,]+", sentence.inner_text())[0].replace(",", ""))
+    assert 0 < count < 1000
+    expect(main(page).get_by_role("button", name=f"Unlearn these {count:,}", exact=True)).to_be_visible()
+    assert main(page).get_by_role("checkbox").count() == min(count, 24)
+
+
+def test_a_card_opens_for_a_sample(visitor: Visitor) -> None:
+    page = visitor.open("influence")
+    first = main(page).get_by_role("checkbox").first.evaluate("box => box.closest('label').innerText.trim()")
+    main(page).get_by_role("button", name=re.compile("open", re.I)).filter(has_text="open").first.click()
+    card = page.get_by_role("dialog")
+    expect(card.get_by_text("Rank by score")).to_be_visible()
+    expect(card.get_by_text("1 of 1,000")).to_be_visible()
+    expect(card.get_by_role("img", name=f"Sandal, training sample {first}").first).to_be_visible()
+    assert card.locator("img").evaluate_all("all => all.every(image => image.alt)")
+    page.keyboard.press("Escape")
+    expect(card).to_have_count(0)
+
+
+def test_the_estimator_is_in_the_link_and_comes_back_with_it(visitor: Visitor) -> None:
+    page = visitor.open("influence", forget="class:Bag")
+    page.get_by_role("radio", name="exact", exact=True).click()
+    page.wait_for_url(re.compile("estimator=exact"))
+    visitor.settled()
+    page.reload()
+    expect(page.get_by_role("radio", name="exact", exact=True)).to_be_checked()
+    assert problem_of(visitor.settled())["Forget"] == "class:Bag"
+    assert "estimator=exact" in page.url
+
+
+def test_the_problem_goes_along_through_every_door(visitor: Visitor) -> None:
+    page = visitor.open("", forget="class:Bag", model="lenet5")
+    main(page).get_by_role("link", name="Who matters most?").click()
+    expect(page.get_by_role("heading", name="Who matters most?", exact=True)).to_be_visible()
+    expect(main(page).get_by_role("img", name=re.compile("^Bag, training sample")).first).to_be_visible()
+    main(page).get_by_role("button", name="Unlearn these 50", exact=True).click()
+    expect(page.get_by_role("heading", name="Watch it forget", exact=True)).to_be_visible()
+    page.wait_for_url(re.compile("forget=ids%3A"))
+    problem = problem_of(visitor.settled())
+    assert problem["Model"] == "lenet5"
+    assert problem["Forget"].startswith("ids:")
+    visitor.go_to("Start")
+    assert problem_of(page) == problem
+
+
+def test_files_can_be_taken_away(visitor: Visitor, tmp_path: Path) -> None:
+    page = visitor.open("unlearn", methods="GA", measure="false")
+    press_run(page)
+    expect(verdict(page, "GA forgot")).to_be_visible()
+    visitor.settled()
+    main(page).get_by_text("Name, link and export").click()
+    found = {}
+    for label in ("JSON", "CSV", "PNG of the charts", "Model (safetensors)"):
+        with page.expect_download() as download:
+            main(page).get_by_role("button", name=label, exact=True).click()
+        found[label] = tmp_path / download.value.suggested_filename
+        download.value.save_as(found[label])
+    record = json.loads(found["JSON"].read_text())
+    assert record["config"]["method"] == "ga"
+    assert len(found["CSV"].read_text().splitlines()) == len(record["points"]) + 1
+    assert found["PNG of the charts"].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert found["Model (safetensors)"].stat().st_size > 100_000
+
+
+def test_two_visitors_at_once_see_only_their_own_runs(server: Server, chromium: Browser) -> None:
+    with visitor_at(server.address, chromium) as one, visitor_at(server.address, chromium) as other:
+        for visitor, method in ((one, "GA"), (other, "NPO")):
+            visitor.open("unlearn", methods=method, measure="false")
+        for visitor in (one, other):
+            run_button(visitor.page).click()
+        for visitor, own, foreign in ((one, "GA", "NPO"), (other, "NPO", "GA")):
+            expect(visitor.page.get_by_text("Until you press Run")).to_have_count(0)
+            expect(verdict(visitor.page, f"{own} forgot 98.")).to_have_count(1)
+            expect(verdict(visitor.page, f"{foreign} forgot")).to_have_count(0)
+            assert drawn_points(visitor.page, own) > 0
+            assert drawn_points(visitor.page, foreign) == 0
+
+
+def test_the_server_wrote_no_traceback(server: Server) -> None:
+    assert "Traceback" not in server.log.read_text()
