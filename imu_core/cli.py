@@ -35,7 +35,7 @@ from imu_core.models import MODELS, checkpoints
 from imu_core.problem import NOTHING, original
 from imu_core.problem import problem as make_problem
 from imu_core.records import Influence, Point, Problem, RunConfig, finite, scope_blocks
-from imu_core.reference import retrained
+from imu_core.reference import retrained, target
 from imu_core.training import RECIPES, Recipe, Training
 from imu_core.unlearning import Run, unlearn
 
@@ -144,6 +144,18 @@ def _check_writable(*paths: Path | None) -> None:
 def _choice(option: str, value: str | None, allowed: Sequence[str]) -> None:
     if value is not None and value not in allowed:
         raise ConfigError(f"--{option} is {value!r}; allowed are {', '.join(allowed)}.")
+
+
+def _fetch(dataset: str) -> None:
+    """Download `dataset` where it is not here yet, with a line a tenth of the way."""
+    if data.is_here(dataset):
+        return
+    _say(f"{dataset} is not on this machine yet: downloading.")
+    said = -1
+    for fraction, name in data.download(dataset):
+        if int(10 * fraction) > said:
+            said = int(10 * fraction)
+            _say(f"  {fraction:4.0%}  {name}")
 
 
 def _load(values: Mapping[str, Any]) -> Problem:
@@ -261,12 +273,14 @@ def _with_target(config: RunConfig, problem: Problem, stop_at: str | None) -> Ru
         if reference is None:
             raise ConfigError(f"No retrained reference is stored to stop at. Train it with: {_train_command(problem)}")
         return dataclasses.replace(config, stop_at=reference.accuracies["forget"])
-    if stop_at is None and config.stop_at is not None and not problem.split.gone_classes:
-        _say(
-            f"Note: the preset stops at {_percent(config.stop_at)}, which suits whole classes. These samples are no class, and a "
-            "retrained model recognises most of them: stop where it is with --stop-at retrained."
-        )
-    return config
+    aim = target(problem) if stop_at is None and config.stop_at is not None else None
+    if aim is None:
+        return config
+    _say(
+        f"Note: the preset stops at {_percent(config.stop_at)}, which suits whole classes. These samples are no class: stopping "
+        f"at {_percent(aim[0])} instead, {aim[1]}. Another target: --stop-at FRACTION."
+    )
+    return dataclasses.replace(config, stop_at=aim[0])
 
 
 def _warn_of_idle(method: methods.Method, given: Mapping[str, Any]) -> None:
@@ -411,6 +425,7 @@ def _training(values: Mapping[str, Any]) -> Training:
     """The training that the options ask for; nothing has run yet."""
     given = {name: values[name] for name in ("epochs", "learning_rate", "batch_size") if values[name] is not None}
     if values["forget"] is None:
+        _fetch(values["problem"])
         dataset, removed, request, recipe = data.load(values["problem"]), NOTHING, "", RECIPES.get(values["model"], Recipe())
     else:
         asked = _load(values)

@@ -39,7 +39,12 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PATIENCE = 120_000  # milliseconds until a wait is given up; nothing is asserted about how long anything takes
-HEADINGS = {"": "What a model must forget", "influence": "Who matters most?", "unlearn": "Watch it forget", "glossary": "Glossary"}
+HEADINGS = {
+    "": "What a model must forget",
+    "influence": "Who matters most?",
+    "unlearn": "Watch it forget",
+    "glossary": "Glossary",
+}
 NAVIGATION = ("Start", "Influence", "Unlearn", "Glossary")
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {
@@ -86,6 +91,7 @@ class Visitor:
     address: str
     page: Page
     errors: list[str] = field(default_factory=list)
+    sent: list[Any] = field(default_factory=list)  # one a message to the server
 
     def open(self, path: str = "", **query: Any) -> Page:
         """Follow a link and wait until the page has been drawn."""
@@ -94,8 +100,9 @@ class Visitor:
         return self.settled()
 
     def settled(self) -> Page:
-        """Wait until no script is running."""
+        """Wait until no script is running and every part of the page has been loaded."""
         self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
         return self.page
 
     def go_to(self, name: str) -> Page:
@@ -121,6 +128,7 @@ def visitor_at(address: str, browser: Browser, width: int = 1400, height: int = 
         if message.type == "error" and not probe and not elsewhere:
             visitor.errors.append(f"{message.text} ({where})")
 
+    visitor.page.on("websocket", lambda wire: wire.on("framesent", lambda frame: visitor.sent.append(frame)))
     visitor.page.on("console", note)
     visitor.page.on("pageerror", lambda error: visitor.errors.append(str(error)))
     try:
@@ -279,8 +287,39 @@ def test_a_page_fits_its_window_and_names_everything(server: Server, chromium: B
         assert page.evaluate("[...document.images].filter(image => !image.alt).map(image => image.outerHTML.slice(0, 200))") == []
         tree = page.locator("body").aria_snapshot()
         assert len(re.findall(r"- '?button \"", tree)) > 3
-        nameless = re.findall(r"^\s*- '?(?:button|link|slider|combobox|textbox|checkbox|switch|spinbutton)(?: \[.*|:.*|)$", tree, re.M)
-        assert nameless == []
+        roles = "button|link|slider|combobox|textbox|checkbox|switch|spinbutton"
+        assert re.findall(rf"^\s*- '?(?:{roles})(?: \[.*|:.*|)$", tree, re.M) == []
+
+
+def check_player(visitor: Visitor) -> None:
+    """What plays moves; Pause stops it and leaves the server alone; one click is one step."""
+    page = visitor.page
+    pause = main(page).get_by_role("button", name="Pause", exact=True)
+    expect(pause).to_be_visible()
+    for _ in range(2):
+        seen = slider_value(page)
+        eventually(lambda seen=seen: slider_value(page) != seen, "the slider moves")
+    pause.click()
+    expect(main(page).get_by_role("button", name="Play", exact=True)).to_be_visible()
+    page.wait_for_timeout(1000)  # what was under way arrives
+    paused = slider_value(visitor.settled())
+    visitor.sent.clear()
+    page.wait_for_timeout(1500)
+    assert slider_value(page) == paused, "the replay goes on while it is paused"
+    assert not visitor.sent, "the page goes on asking for the next picture while it is paused"
+    main(page).get_by_role("button", name="Forward one step", exact=True).click()
+    expect(main(page).get_by_role("slider", name="Step")).to_have_value(str(paused + 1))
+    main(page).get_by_role("button", name="To the end", exact=True).click()
+    expect(main(page).get_by_role("button", name="To the end", exact=True)).to_be_disabled()
+    assert slider_value(page) > paused + 1
+
+
+def test_start_plays_its_example(visitor: Visitor) -> None:
+    page = visitor.open()
+    main(page).get_by_role("radio", name="slow").click()
+    visitor.settled()
+    main(page).get_by_role("button", name="Play", exact=True).click()
+    check_player(visitor)
 
 
 def test_run_plays_the_replay_and_says_what_happened(visitor: Visitor) -> None:
@@ -288,18 +327,7 @@ def test_run_plays_the_replay_and_says_what_happened(visitor: Visitor) -> None:
     main(page).get_by_role("radio", name="slow").click()
     visitor.settled()
     press_run(page)
-    pause = main(page).get_by_role("button", name="Pause", exact=True)
-    expect(pause).to_be_visible()
-    seen = slider_value(page)
-    eventually(lambda: slider_value(page) != seen, "the slider moves")
-    pause.click()
-    expect(main(page).get_by_role("button", name="Play", exact=True)).to_be_visible()
-    visitor.settled()
-    paused = slider_value(page)
-    page.wait_for_timeout(1500)
-    assert slider_value(page) == paused, "the replay goes on while it is paused"
-    main(page).get_by_role("button", name="To the end", exact=True).click()
-    eventually(lambda: slider_value(page) > paused, "the slider goes to the end")
+    check_player(visitor)
     for name in ("IMU", "GA", "NPO"):
         expect(verdict(page, f"{name} forgot 98.")).to_contain_text("of Sandal")
 
@@ -354,7 +382,7 @@ def test_dragging_in_the_histogram_selects_samples(visitor: Visitor) -> None:
 def test_a_card_opens_for_a_sample(visitor: Visitor) -> None:
     page = visitor.open("influence")
     first = main(page).get_by_role("checkbox").first.evaluate("box => box.closest('label').innerText.trim()")
-    main(page).get_by_role("button", name=re.compile("open", re.I)).filter(has_text="open").first.click()
+    main(page).get_by_role("button", name="open", exact=True).first.click()
     card = page.get_by_role("dialog")
     expect(card.get_by_text("Rank by score")).to_be_visible()
     expect(card.get_by_text("1 of 1,000")).to_be_visible()
