@@ -169,7 +169,7 @@ class RunConfig:
     scope: str = "head"
     bn: str = "eval"
     epochs: int = 5
-    learning_rate: float = 0.02
+    learning_rate: float = 0.1
     batch_size: int = 256
     optimizer: str = "normalised"
     momentum: float = 0.0

@@ -69,7 +69,6 @@ def head_scores(
     """Signed influence of each sample on the loss of a set, with the head's curvature.
 
         s_i = (1/N) g_Fᵀ (H + λI)⁻¹ g_i,   positive = helpful: without sample i the loss of the query set would rise
-
     g_F is the *mean* gradient of `query`, H the curvature of `curvature`; both default to the given samples. Without
     `bias` the head has none, and H covers the weights alone. The damping is absolute, not relative to the trace.
 
