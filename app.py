@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages import _parts
 
-st.set_page_config(page_title="IMU: machine unlearning, live", page_icon=":material/ink_eraser:", layout="wide")
+st.set_page_config(page_title="IMU: machine unlearning, live", page_icon="assets/pictures/icon.png", layout="wide")
 
 page = _parts.navigation()
 _parts.sidebar()

@@ -14,7 +14,7 @@ from imu_core.arena import Arena
 from imu_core.errors import Cancelled
 from imu_core.records import Problem
 
-SUBSET = 1000  # samples of each set that wide scopes are judged by between the first and the last step
+SUBSET = 500  # samples of each set that wide scopes are judged by between the first and the last step
 CHUNK = 500
 _DRAW = 31  # stream of the generator
 

@@ -122,14 +122,18 @@ class Job:
 
 
 class JobQueue:
-    """A few worker threads. Jobs of one owner run one after another, so that nobody's click keeps the others waiting."""
+    """A few worker threads. Jobs of one owner run one after another, so that nobody's click keeps the others waiting.
 
-    def __init__(self, workers: int = 2) -> None:
+    One worker is kept free for runs: measurements and trainings never take the last.
+    """
+
+    def __init__(self, workers: int = 3) -> None:
         # A worker gives up the interpreter at every small tensor operation and then waits its turn behind whoever draws a page;
         # at Python's 5 ms a turn, a run of 0.1 s took ten seconds.
         sys.setswitchinterval(0.0005)
         self._jobs: list[Job] = []
-        self._busy: set[str] = set()
+        self._running: list[Job] = []
+        self._workers = workers
         self._changed = threading.Condition()
         for number in range(workers):
             threading.Thread(target=self._work, name=f"imu-worker-{number}", daemon=True).start()
@@ -151,17 +155,21 @@ class JobQueue:
         return sum(other.id < job.id for other in self.active())
 
     def _next(self) -> Job | None:
-        return next((job for job in self._jobs if job.state == "queued" and job.owner not in self._busy), None)
+        busy = {job.owner for job in self._running}
+        slow = sum(job.kind != "run" for job in self._running)
+        room = slow < max(1, self._workers - 1)
+        waiting = (job for job in self._jobs if job.state == "queued" and job.owner not in busy and (room or job.kind == "run"))
+        return min(waiting, key=lambda job: (job.kind != "run", job.id), default=None)
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 while (job := self._next()) is None:
                     self._changed.wait()
-                self._busy.add(job.owner)
+                self._running.append(job)
             try:
                 job.run()
             finally:
                 with self._changed:
-                    self._busy.discard(job.owner)
+                    self._running.remove(job)
                     self._changed.notify_all()

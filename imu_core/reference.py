@@ -11,7 +11,7 @@ from imu_core.evaluation import accuracies
 from imu_core.features import features
 from imu_core.models import checkpoints
 from imu_core.records import Features, Problem
-from imu_core.training import Training
+from imu_core.training import Recipe, Training
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,9 @@ def _logits(path: Path, modified: int, dataset_name: str) -> tuple[Features, Fea
 def retrain(problem: Problem) -> Training:
     """The training that makes the missing reference; iterate it, then call its `save()`, and `retrained` finds it."""
     request = "; then ".join([*(request for request, _ in problem.history), problem.split.request])
-    return Training(problem.dataset, problem.model_name, problem.split.removed, request=request)
+    before = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed[:0])
+    recipe = Recipe(**before.card["recipe"]) if before else None  # the original's own, or the comparison would be unfair
+    return Training(problem.dataset, problem.model_name, problem.split.removed, recipe=recipe, request=request)
 
 
 def target(problem: Problem) -> tuple[float, str] | None:

@@ -214,6 +214,10 @@ class Training:
 
     def _card(self, role: str, stored: str) -> dict[str, Any]:
         command = f"python -m imu_core train --problem {self.dataset.name} --model {self.model_name} --seed {self.seed}"
+        usual = asdict(RECIPES.get(self.model_name, Recipe()))
+        flags = ("epochs", "learning_rate", "batch_size")
+        own = {name: getattr(self.recipe, name) for name in flags if getattr(self.recipe, name) != usual[name]}
+        command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in own.items())
         return {
             "role": role,
             "dataset": self.dataset.name,

@@ -59,7 +59,7 @@ def navigation() -> Page:
 @st.cache_resource
 def queue() -> JobQueue:
     """The worker threads of this server, shared by all visitors; each visitor's jobs run one after another."""
-    return JobQueue(workers=2)
+    return JobQueue(workers=3)
 
 
 def owner() -> str:
