@@ -57,6 +57,7 @@ class Evaluation:
         self._subsets = {name: _draw(index, generator) for name, index in whole.items() if len(index)}
         self._test = _draw(torch.arange(len(self._problem.test.labels)), generator)
         self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
+        self.logits: tuple[Tensor, Tensor] | None = None  # of the last look at the whole sets
         self.between = dict(self.sizes) if arena.on_features else {n: min(SUBSET, size) for n, size in self.sizes.items()}
 
     @torch.no_grad()
@@ -69,7 +70,7 @@ class Evaluation:
             self._arena.set_mode(training=True)
 
     def _whole(self) -> Judgement:
-        train, test = self._all_logits()
+        self.logits = train, test = self._all_logits()
         train_hit = train.argmax(1) == self._problem.train.labels
         test_hit = test.argmax(1) == self._problem.test.labels
         forget = self._problem.split.forget

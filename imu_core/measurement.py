@@ -150,6 +150,8 @@ def _step_back() -> None:
 @torch.no_grad()
 def run_logits(run: Run) -> Logits:
     """Logits of the unlearned model on the whole training and test set."""
+    if run.logits is not None:
+        return run.logits
     problem, model = run.problem, run.model()
     if run.config.scope == "head" and run.config.bn == "eval":
         head = find_head(model)

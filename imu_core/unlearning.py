@@ -244,6 +244,13 @@ class Run:
         return self._arena.model()
 
     @property
+    def logits(self) -> tuple[Tensor, Tensor] | None:
+        """Logits (N, C) and (n, C) of the final model on the training and test set, where the last Point judged all of both."""
+        if self.outcome.state not in ("done", "diverged") or not self.points[-1].full:
+            return None  # a cancelled run may have taken steps since it was last judged
+        return self._evaluation.logits
+
+    @property
     def trajectory(self) -> Trajectory:
         """Everything on record so far; valid at any time."""
         return Trajectory(

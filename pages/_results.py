@@ -133,6 +133,12 @@ def distances(problem: Problem, item: _runs.Kept) -> None:
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:
     """Which samples are no longer recognised, which still are, and which others were damaged."""
+    if (
+        item.run.logits is None
+        and item.config.scope != "head"
+        and not st.button("Show pictures (asks this model about every image first)")
+    ):
+        return
     names, split = problem.dataset.class_names, problem.split
     train, test = (part.argmax(1) for part in _runs.logits(item))
     labels, before = problem.train.labels, problem.train.logits.argmax(1)
