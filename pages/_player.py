@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -37,14 +38,20 @@ class Player:
         return TICK if self.playing else None
 
     def start(self) -> None:
-        """Play from the first step."""
+        """Play from the first step; call before `run_every` is read."""
         self._set(0, playing=True)
+        self._turned()
 
     def _set(self, step: int, playing: bool) -> None:
         st.session_state[self._key] = max(0, min(self.last, step))
-        if playing and not self.playing:
+        if playing != self.playing:
+            st.session_state[f"{self.name}_turned"] = True
             st.session_state[f"{self.name}_clock"] = time.monotonic()
         st.session_state[f"{self.name}_playing"] = playing
+
+    def _turned(self) -> bool:
+        """Whether play and pause have changed places since this was asked last."""
+        return bool(st.session_state.pop(f"{self.name}_turned", False))
 
     def _toggle(self) -> None:
         at_end = self.step >= self.last
@@ -61,14 +68,13 @@ class Player:
         self._set(self.step + max(1, round(passed / whole * self.last)), playing=True)
         if self.step >= self.last:
             self._set(self.last, playing=False)
-            st.rerun()
 
     def controls(self) -> None:
         """The row of buttons and the slider."""
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             button = self._button
             button("Back one step", lambda: self._set(self.step - 1, False), self.step <= 0)
-            changed = button("Pause", self._toggle) if self.playing else button("Play", self._toggle, self.last == 0)
+            button("Pause" if self.playing else "Play", self._toggle, self.last == 0)
             button("Forward one step", lambda: self._set(self.step + 1, False), self.step >= self.last)
             button("To the end", lambda: self._set(self.last, False), self.step >= self.last)
             st.segmented_control(
@@ -76,8 +82,8 @@ class Player:
             )
         if self.last > 0:
             st.slider(f"Step (of {self.last})", 0, self.last, key=self._key, help=help_text("step"))
-        if changed:
+        if self._turned():
             st.rerun()  # the clock of the fragment is set when the whole page runs
 
-    def _button(self, label: str, act: object, disabled: bool = False) -> bool:
-        return st.button(label, key=f"{self.name}_{label}", on_click=act, disabled=disabled)
+    def _button(self, label: str, act: Callable[[], None], disabled: bool = False) -> None:
+        st.button(label, key=f"{self.name}_{label}", on_click=act, disabled=disabled)
