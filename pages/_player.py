@@ -42,6 +42,10 @@ class Player:
         self._set(0, playing=True)
         self._turned()
 
+    def to_end(self) -> None:
+        """Show everything, at rest."""
+        self._set(self.last, playing=False)
+
     def _set(self, step: int, playing: bool) -> None:
         st.session_state[self._key] = max(0, min(self.last, step))
         if playing != self.playing:
@@ -76,7 +80,7 @@ class Player:
             button("Back one step", lambda: self._set(self.step - 1, False), self.step <= 0)
             button("Pause" if self.playing else "Play", self._toggle, self.last == 0)
             button("Forward one step", lambda: self._set(self.step + 1, False), self.step >= self.last)
-            button("To the end", lambda: self._set(self.last, False), self.step >= self.last)
+            button("To the end", self.to_end, self.step >= self.last)
             st.segmented_control(
                 "Speed", list(SPEEDS), default="normal", key=f"{self.name}_speed", label_visibility="collapsed", required=True
             )

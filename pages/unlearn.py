@@ -64,6 +64,8 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
         st.session_state.replay = False
         if all(item.config.scope == "head" for item in items):
             player.start()
+        else:
+            player.to_end()  # it was watched live
 
     @st.fragment(run_every=0.3 if running else player.run_every or (1.0 if measuring else None))
     def show() -> None:

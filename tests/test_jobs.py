@@ -252,3 +252,22 @@ def test_a_stopped_job_in_the_queue_does_not_hold_its_owner_up() -> None:
     assert running.wait()
     assert third.wait()
     assert (stopped.snapshot(), third.snapshot()) == ([], [3])
+
+
+def test_one_worker_is_kept_free_for_runs() -> None:
+    """Trainings take minutes; whoever presses Run must not wait for them."""
+    queue, works = JobQueue(workers=2), [Steps(1) for _ in range(3)]
+    slow = [queue.submit(Job("x", lambda w=w: w, owner=str(i), kind="training")) for i, w in enumerate(works)]
+    wait_until(lambda: slow[0].state == "running")
+    quick = queue.submit(Job("x", lambda: iter([1]), owner="me", kind="run"))
+    assert quick.wait()
+    assert [job.state for job in slow] == ["running", "queued", "queued"]
+    for work in works:
+        work.go.release()
+    assert all(job.wait() for job in slow)
+
+
+def test_a_single_worker_does_everything() -> None:
+    queue = JobQueue(workers=1)
+    jobs = [queue.submit(Job("x", lambda: iter([1]), kind=kind)) for kind in ("training", "measurement", "run")]
+    assert all(job.wait() for job in jobs)

@@ -458,6 +458,14 @@ def test_features_come_from_disk_the_second_time(lenet: Problem, fresh_home: Pat
         features(lenet.model, lenet.dataset.test, "another key")
 
 
+def test_features_belong_to_one_model(lenet: Problem, fresh_home: Path) -> None:
+    before = features(lenet.model, lenet.dataset.test, "key")
+    other = models.build("lenet5", lenet.dataset, seed=1).eval()
+    found = features(other, lenet.dataset.test, "key")
+    assert not torch.allclose(found.Z, before.Z, atol=1e-3)
+    assert torch.equal(found.Z, compute(other, lenet.dataset.test.images)[0])
+
+
 # Where a network is cut.
 
 

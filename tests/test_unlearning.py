@@ -392,6 +392,24 @@ def test_the_model_of_a_run_belongs_to_the_caller(lenet: Problem, cheap: Cheap) 
     assert not any(p.requires_grad for p in run.model().parameters())
 
 
+@pytest.mark.parametrize("settings", [{}, {"scope": "last:1"}, {"bn": "train"}, {"method": "ga", "stop_at": 0.5}], ids=str)
+def test_the_logits_of_a_run_are_those_of_its_final_model(settings: dict, resnet: Problem, cheap: Cheap) -> None:
+    run = finished(resnet, cheap(epochs=1, batch_size=40, **settings))
+    assert run.logits is not None
+    for found, part in zip(run.logits, (resnet.dataset.train, resnet.dataset.test), strict=True):
+        with torch.no_grad():
+            expected = run.model()(to_input(part.images))
+        assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_run_that_was_left_early_has_no_final_logits(lenet: Problem, cheap: Cheap) -> None:
+    run = unlearn(lenet, cheap())
+    assert run.logits is None
+    for _ in run:
+        run.cancel()
+    assert run.logits is None
+
+
 # Weights over time.
 
 
