@@ -18,7 +18,7 @@ class Player:
 
     def __init__(self, name: str, last: int) -> None:
         self.name, self.last = name, last
-        self._key = f"{name}_step"
+        self._key = f"{name}_at"
         st.session_state.setdefault(self._key, last)
         st.session_state[self._key] = min(st.session_state[self._key], last)
 
@@ -57,6 +57,10 @@ class Player:
         """Whether play and pause have changed places since this was asked last."""
         return bool(st.session_state.pop(f"{self.name}_turned", False))
 
+    def _dragged(self) -> None:
+        if not self.playing:
+            st.session_state[self._key] = st.session_state[f"{self.name}_step"]
+
     def _toggle(self) -> None:
         at_end = self.step >= self.last
         self._set(0 if at_end and not self.playing else self.step, not self.playing)
@@ -85,7 +89,10 @@ class Player:
                 "Speed", list(SPEEDS), default="normal", key=f"{self.name}_speed", label_visibility="collapsed", required=True
             )
         if self.last > 0:
-            st.slider(f"Step (of {self.last})", 0, self.last, key=self._key, help=help_text("step"))
+            # The browser repeats the slider's value with every tick, and under load an old one: the cursor is kept apart from it.
+            slider = f"{self.name}_step"
+            st.session_state[slider] = self.step
+            st.slider(f"Step (of {self.last})", 0, self.last, key=slider, on_change=self._dragged, help=help_text("step"))
         if self._turned():
             st.rerun()  # the clock of the fragment is set when the whole page runs
 
