@@ -93,7 +93,7 @@ def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
 
 
 def _random(body: str, dataset: Dataset, train: Features, free: Tensor, seed: int) -> tuple[Tensor, str]:
-    match = re.fullmatch(r"([^,]+?)(?:\s*,\s*seed\s*=\s*(\d{1,9}))?", body)
+    match = re.fullmatch(r"([^,]+)(?:,\s*seed\s*=\s*(\d{1,9}))?", body)
     if not match:
         raise DataError(
             f"'random:{body[:40]}' is not understood. Write random:10% or random:500, and if you like ,seed=3 behind it."

@@ -85,7 +85,8 @@ class Run:
         except ImuError as error:
             self.outcome = Outcome("failed", str(error))
         except GeneratorExit:
-            self.outcome = Outcome("cancelled", f"Nobody asked for more after step {self._step_done}.")
+            if self.outcome.state == "running":
+                self.outcome = Outcome("cancelled", f"Nobody asked for more after step {self._step_done}.")
             raise
 
     _step_done = 0
