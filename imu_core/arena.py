@@ -7,12 +7,13 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from imu_core import runtime
+from imu_core import models, runtime
 from imu_core.errors import CheckpointError
 from imu_core.features import compute
 from imu_core.models import checkpoints
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.records import Problem, RunConfig
+from imu_core.statistics import COMPANIONS
 from imu_core.training import to_input
 
 _FLIP = 23  # stream of the generator
@@ -78,11 +79,21 @@ class Arena:
             raise CheckpointError(
                 f"No {kind} are stored for {self.problem.model_name} on {self.problem.dataset.name}: train it first."
             )
-        tensors = found.companion(kind)
+        tensors = found.companion(kind) if found.has(kind) else self._made(kind, found)
         if not (self.on_features and kind == "initial"):
             return tensors
         prefix = head_name(self.problem.model) + "."
         return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+    def _made(self, kind: str, original: checkpoints.Checkpoint) -> dict[str, Tensor]:
+        """A companion that is not stored beside the original, because the model is large: computed once, kept on this machine."""
+        dataset, name = self.problem.dataset, self.problem.model_name
+        if kind == "initial":
+            return models.build(name, dataset, original.card["seed"]).state_dict()
+        path = runtime.home() / "companions" / f"{checkpoints.state_hash(self.problem.model)}-{dataset.hash}.{kind}.safetensors"
+        if not path.exists():
+            checkpoints.save(path, COMPANIONS[kind](self.problem.model, dataset.train))
+        return checkpoints.read_tensors(path)
 
     def model(self) -> nn.Module:
         """A whole model with the parameters as they are now, in eval mode, without gradients; the caller owns it."""

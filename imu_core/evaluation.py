@@ -69,6 +69,17 @@ class Evaluation:
         finally:
             self._arena.set_mode(training=True)
 
+    @torch.no_grad()
+    def forget_accuracy(self) -> float:
+        """Accuracy on the forget set alone (its subset at wide scopes): cheap enough for every step."""
+        self._arena.set_mode(training=False)
+        try:
+            index = self._subsets["forget"]
+            hit = self._logits(index, self._arena.inputs).argmax(1) == self._problem.train.labels[index]
+            return float(hit.double().mean())
+        finally:
+            self._arena.set_mode(training=True)
+
     def _whole(self) -> Judgement:
         self.logits = train, test = self._all_logits()
         train_hit = train.argmax(1) == self._problem.train.labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -36,6 +37,24 @@ def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
         stored = {"Z": Z, "logits": logits}
         runtime.write_whole(path, lambda part: save_file(stored, part))
     return Features(stored["Z"], images.labels, stored["logits"])
+
+
+def embedding(model: nn.Module, images: Tensor, data_key: str, backbone: str, keep: bool) -> Tensor:
+    """Features (n, d) of uint8 `images` (n, channels, h, w), from the disk where this `backbone` (its hash) has seen `data_key`.
+
+    `keep` stores what had to be computed; without it the disk is only read.
+    """
+    key = hashlib.sha256(f"{backbone} {data_key} Z".encode()).hexdigest()[:24]
+    path = runtime.home() / "features" / f"{key}.safetensors"
+    if path.exists():
+        with contextlib.suppress(CheckpointError, KeyError):
+            found = checkpoints.read_tensors(path)["Z"]
+            if len(found) == len(images):
+                return found
+    Z, _ = compute(model, images)
+    if keep:
+        runtime.write_whole(path, lambda part: save_file({"Z": Z.contiguous()}, part))
+    return Z
 
 
 def _read(path: Path, rows: int) -> dict[str, Tensor] | None:

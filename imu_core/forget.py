@@ -14,7 +14,7 @@ from imu_core.errors import DataError
 from imu_core.records import Dataset, Features, Split
 
 GRAMMAR = (
-    "class:NAME or class:A+B (whole classes), random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), "
+    "class:NAME or class:A+B (whole classes), identity:0042 (a person, in sets of people), random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), "
     "outliers:K (strangest features), hardest:K or easiest:K (largest or smallest loss)"
 )
 _DRAW = 7  # stream of the generator for random requests
@@ -90,6 +90,32 @@ def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
     chosen = sorted(set(wanted))
     canonical = "class:" + "+".join(dataset.class_names[c] for c in chosen)
     return torch.isin(dataset.train.labels, torch.tensor(chosen)).nonzero()[:, 0], canonical
+
+
+def _identity(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
+    if dataset.people is None:
+        raise DataError(
+            f"{dataset.title} shows no identities, so 'identity:' means nothing here. Choose a set of people, or write class:NAME."
+        )
+    names = {_plain_number(name): index for index, name in enumerate(dataset.class_names)}
+    wanted = []
+    for name in body.split("+"):
+        if _plain_number(name) not in names:
+            first, last = dataset.class_names[0], dataset.class_names[-1]
+            raise DataError(
+                f"There is no identity {_short(name.strip())} among the {len(names)} people {dataset.title} was trained on; "
+                f"they go from {first} to {last}."
+            )
+        wanted.append(names[_plain_number(name)])
+    chosen = sorted(set(wanted))
+    mask = torch.isin(dataset.train.labels, torch.tensor(chosen))
+    return mask.nonzero()[:, 0], "identity:" + "+".join(dataset.class_names[c] for c in chosen)
+
+
+def _plain_number(name: str) -> str:
+    """An identity as people may write it: 42, 0042 and ' 42' are the same one."""
+    text = name.strip().lower()
+    return str(int(text)) if re.fullmatch(r"[0-9]{1,9}", text) else text
 
 
 def _random(body: str, dataset: Dataset, train: Features, free: Tensor, seed: int) -> tuple[Tensor, str]:
@@ -168,6 +194,7 @@ def _strangeness(train: Features) -> Tensor:
 
 _KINDS: dict[str, Callable[..., tuple[Tensor, str]]] = {
     "class": _classes,
+    "identity": _identity,
     "random": _random,
     "ids": _ids,
     "outliers": _extreme("outliers", _strangeness),

@@ -21,6 +21,7 @@ from imu_core.models import checkpoints
 from imu_core.models.head import find_head
 from imu_core.records import Outcome, Problem
 from imu_core.reference import retrained
+from imu_core.reidentification import drift, judge, references
 from imu_core.unlearning import Run
 
 Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)
@@ -34,6 +35,8 @@ class Measurement:
         accuracies   model → set → fraction
         membership   model → fraction of the forget set judged non-member (`membership.ORIENTATION`)
         divergence   model → set → {kl, js (nats), w1}, each against the retrained model
+        retrieval    model → {map, rank1, rank5, person_map, …}, fractions, where the classes are people
+        drift        layer → how far the run moved its batch-norm statistics, in standard deviations, where they are people
         seconds      what each part took
     """
 
@@ -64,9 +67,7 @@ class Measurement:
             self.result["accuracies"][name] = model_accuracies(self.problem, logits)
         for number, (name, logits) in enumerate(models.items()):
             yield (number + 1) / (len(models) + 2), f"membership attack on the {name} model"
-            attack = self._timed(
-                "membership", lambda pair=logits: self._abandonable(lambda: attack_membership(self.problem, pair))
-            )
+            attack = self._timed("membership", lambda n=name, pair=logits: self._attack(n, pair))
             self.result["membership"][name] = attack
         if "retrained" in models:
             yield (len(models) + 1) / (len(models) + 2), "distance from the retrained model"
@@ -74,7 +75,16 @@ class Measurement:
                 self.result["divergence"][name] = self._timed(
                     "divergence", lambda n=name: divergences(self.problem, models["retrained"], models[n])
                 )
+        if self.problem.dataset.people is not None:
+            yield 0.95, "looking for people with all models"
+            self._timed("retrieval", lambda: self._abandonable(self._retrieval))
         yield 1.0, "done"
+
+    def _retrieval(self) -> None:
+        found = {name: judged.numbers() for name, judged in references(self.problem).items()}
+        model = self.run.model()
+        self.result["drift"] = drift(self.problem.model, model)
+        self.result["retrieval"] = found | {"run": judge(self.problem, model).numbers()}
 
     def _attack(self, name: str, logits: Logits) -> float:
         """The attack on one model; original and retrained stay what they are, so theirs is computed once a problem."""

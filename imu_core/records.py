@@ -29,8 +29,57 @@ class ImageSet:
 
 
 @dataclass(frozen=True, eq=False)
+class Sightings:
+    """Images of people: `images` (N, channels, h, w) uint8, `ids` and `cameras` (N,) int64, file `names`.
+
+    `parts` (N, h, w) uint8 says which part of the body each pixel shows (`data.people.PARTS`), where that is known.
+    """
+
+    images: Tensor
+    ids: Tensor
+    cameras: Tensor
+    names: tuple[str, ...]
+    parts: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, index: Tensor) -> Sightings:
+        """The sightings at the positions `index`."""
+        parts = None if self.parts is None else self.parts[index]
+        return Sightings(
+            self.images[index], self.ids[index], self.cameras[index], tuple(self.names[i] for i in index.tolist()), parts
+        )
+
+    @staticmethod
+    def join(*groups: Sightings) -> Sightings:
+        """All `groups`, one behind the other."""
+        parts = None if any(g.parts is None for g in groups) else torch.cat([g.parts for g in groups])
+        columns = (torch.cat([getattr(g, name) for g in groups]) for name in ("images", "ids", "cameras"))
+        return Sightings(*columns, sum((g.names for g in groups), ()), parts)
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """What a re-identification set has beside classes: who was seen where, and the unseen people it is judged by.
+
+    `train` and `test` go with the dataset's image sets, sample by sample; `test` shows the training people through cameras
+    kept out of training. `query` and `gallery` show other people: gallery id 0 is a distractor, −1 junk.
+    """
+
+    train: Sightings
+    test: Sightings
+    query: Sightings
+    gallery: Sightings
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """A training and a test set with the names of the classes and the pixel statistics models normalise with."""
+    """A training and a test set with the names of the classes and the pixel statistics models normalise with.
+
+    `people` is there where the classes are identities. `key` names a set that is drawn from a seed: it stands for its pixels.
+    """
 
     name: str
     title: str
@@ -39,10 +88,14 @@ class Dataset:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    people: People | None = None
+    key: str = ""
 
     @cached_property
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 over all images and labels; ties models and features to their data."""
+        """First 16 hex digits of the SHA-256 over all images and labels (or `key`); ties models and features to their data."""
+        if self.key:
+            return hashlib.sha256(self.key.encode()).hexdigest()[:16]
         digest = hashlib.sha256()
         for part in (self.train, self.test):
             digest.update(part.images.numpy().tobytes())
@@ -56,12 +109,18 @@ def _nothing() -> Iterator[tuple[float, str]]:
 
 @dataclass(frozen=True)
 class Source:
-    """One line of the dataset registry: how to load it, whether it is here, how to fetch it."""
+    """One line of the dataset registry: how to load it, whether it is here, how to fetch it (`verb` says what that is).
+
+    A set with `people` has identities for classes; one that needs no asking (`free`) is fetched without a click.
+    """
 
     title: str
     load: Callable[[], Dataset]
     is_here: Callable[[], bool] = lambda: True
     download: Callable[[], Iterator[tuple[float, str]]] = _nothing
+    verb: str = "Download"
+    people: bool = False
+    free: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,8 +308,8 @@ def scope_blocks(scope: str) -> int | None:
     """Blocks below the head that `scope` opens: head 0, last:K K, all None; ConfigError for anything else."""
     if scope in ("head", "all"):
         return 0 if scope == "head" else None
-    match = re.fullmatch(r"last:(\d{1,4})", scope) if isinstance(scope, str) else None
-    if not match or int(match[1]) < 1:
+    match = re.fullmatch(r"last:([1-9][0-9]{0,3})", scope) if isinstance(scope, str) else None
+    if not match:
         raise ConfigError(f"scope is {str(scope)[:40]!r}; allowed are 'head', 'last:K' such as 'last:2', and 'all'.")
     return int(match[1])
 

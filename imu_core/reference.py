@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from torch import nn
+
 from imu_core import data
 from imu_core.evaluation import accuracies
 from imu_core.features import features
@@ -37,10 +39,21 @@ def retrained(problem: Problem) -> Reference | None:
     return Reference(found.card, train, test, accuracies(train_hit, test_hit, problem))
 
 
+def retrained_model(problem: Problem) -> nn.Module | None:
+    """The stored retrained network for what `problem` removes, shared: never change it; None where there is none."""
+    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    return _network(found.path, found.path.stat().st_mtime_ns, problem.dataset.name) if found else None
+
+
+@lru_cache(maxsize=8)
+def _network(path: Path, modified: int, dataset_name: str) -> nn.Module:
+    return checkpoints.load_model(checkpoints.at(path), data.load(dataset_name))
+
+
 @lru_cache(maxsize=16)
 def _logits(path: Path, modified: int, dataset_name: str) -> tuple[Features, Features]:
     dataset = data.load(dataset_name)
-    network = checkpoints.load_model(checkpoints.at(path), dataset)
+    network = _network(path, modified, dataset_name)
     return (
         features(network, dataset.train, f"{dataset.hash}-train"),
         features(network, dataset.test, f"{dataset.hash}-test"),

@@ -47,3 +47,7 @@ def importances(model: nn.Module, images: ImageSet, batch_size: int = IMPORTANCE
             totals[f"fisher.{name}"] += g.square() / len(batches)
             totals[f"absolute.{name}"] += h.abs() / len(batches)
     return {**totals, "batch_size": torch.tensor(batch_size)}
+
+
+COMPANIONS = {"statistics": class_statistics, "importances": importances}
+LARGEST_WITH_COMPANIONS = 1_000_000  # parameters; larger models compute theirs when they are first asked for

@@ -6,12 +6,13 @@ resumed model equals the uninterrupted one bit for bit, because every epoch draw
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,28 @@ from imu_core import models, runtime
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models import checkpoints
 from imu_core.records import Dataset, ImageSet, Outcome, Point
+from imu_core.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 
-_SHUFFLE, _FLIP = 1, 2  # streams of the generator
+_SHUFFLE, _FLIP, _CROP = 1, 2, 3  # streams of the generator
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the models here are trained: SGD with Nesterov momentum, one-cycle learning rate, random horizontal flips."""
+    """How the models here are trained: SGD with Nesterov momentum, one-cycle learning rate, random horizontal flips.
+
+    crop             random shift, as a share of height and width (zeros come in from the side)
+    label_smoothing  share of the target spread over all classes
+    precision        float32, or bfloat16 for the forward pass: about twice as fast where the processor has it
+    """
 
     epochs: int = 30
     batch_size: int = 128
     learning_rate: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    crop: float = 0.0
+    label_smoothing: float = 0.0
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if not isinstance(self.epochs, int) or not 1 <= self.epochs <= 1000:
@@ -44,9 +54,26 @@ class Recipe:
             raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be above 0 and at most 10.")
         if not isinstance(self.batch_size, int) or not 2 <= self.batch_size <= 100_000:
             raise ConfigError(f"batch_size is {self.batch_size!r}; it must be a whole number from 2 to 100,000.")
+        if not 0 <= self.crop <= 0.5 or not 0 <= self.label_smoothing < 1:
+            raise ConfigError("crop must be from 0 to 0.5, label_smoothing at least 0 and below 1.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ConfigError(f"precision is {self.precision!r}; allowed are 'float32' and 'bfloat16'.")
 
 
-RECIPES: dict[str, Recipe] = {"small_resnet": Recipe(), "lenet5": Recipe(learning_rate=0.05)}
+_PEOPLE = Recipe(30, 64, 0.1, crop=0.0625, label_smoothing=0.1, precision="bfloat16")  # torchreid smooths labels by 0.1, too
+RECIPES: dict[str, Recipe] = {
+    "small_resnet": Recipe(),
+    "lenet5": Recipe(learning_rate=0.05),
+    "reid_resnet18": _PEOPLE,
+    "reid_resnet50": replace(_PEOPLE, epochs=60, batch_size=32, learning_rate=0.02),
+    "faces/reid_resnet18": replace(_PEOPLE, epochs=60, batch_size=16, learning_rate=0.05),
+    "faces/small_resnet": replace(_PEOPLE, epochs=60, batch_size=16, learning_rate=0.1, precision="float32"),
+}
+
+
+def recipe_for(model_name: str, dataset: str = "") -> Recipe:
+    """The usual recipe of `model_name`, or the one that suits `dataset` where that has its own (few images need small batches)."""
+    return RECIPES.get(f"{dataset}/{model_name}") or RECIPES.get(model_name, Recipe())
 
 
 class Training:
@@ -66,7 +93,7 @@ class Training:
     ) -> None:
         self.dataset, self.model_name, self.seed, self.request = dataset, model_name, seed, request
         self.removed = torch.empty(0, dtype=torch.int64) if removed is None else removed.sort().values
-        self.recipe = recipe or RECIPES.get(model_name, Recipe())
+        self.recipe = recipe or recipe_for(model_name, dataset.name)
         keep = torch.ones(len(dataset.train), dtype=torch.bool)
         keep[self.removed] = False
         self.kept = keep.nonzero()[:, 0]
@@ -107,6 +134,11 @@ class Training:
             if loss is None:
                 self.outcome = Outcome("cancelled", f"Stopped after epoch {self.epoch}; training resumes from there.")
                 return
+            if not math.isfinite(loss):
+                self.outcome = Outcome(
+                    "diverged", f"The loss stopped being a number in epoch {self.epoch + 1}. Use a smaller learning rate."
+                )
+                return
             self.epoch += 1
             self.seconds += time.perf_counter() - start
             self._remember()
@@ -121,18 +153,22 @@ class Training:
         order = self.kept[torch.randperm(len(self.kept), generator=runtime.generator(self.seed, _SHUFFLE, self.epoch))]
         flips = torch.rand(len(order), generator=runtime.generator(self.seed, _FLIP, self.epoch)) < 0.5
         size, total = self.recipe.batch_size, 0.0
-        batches = len(order) // size
+        batches, shift = len(order) // size, runtime.generator(self.seed, _CROP, self.epoch)
         for number in range(batches):
             if self._cancel.is_set():
                 return None
             part = slice(number * size, (number + 1) * size)
-            total += self._one_step(order[part], flips[part])
+            total += self._one_step(order[part], flips[part], shift)
         return total / batches
 
-    def _one_step(self, index: Tensor, flip: Tensor) -> float:
-        images = to_input(self.dataset.train.images[index])
-        images = torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images).to(memory_format=torch.channels_last)
-        loss = F.cross_entropy(self.model(images), self.dataset.train.labels[index])
+    def _one_step(self, index: Tensor, flip: Tensor, shift: torch.Generator) -> float:
+        images = shifted(self.dataset.train.images[index], self.recipe.crop, shift)
+        images = torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
+        images = to_input(images).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            logits = self.model(images)
+        labels = self.dataset.train.labels[index]
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
@@ -187,16 +223,10 @@ class Training:
             folder / self.dataset.name / self.model_name / f"{name if self.seed == 0 else f'{name}-seed{self.seed}'}.safetensors"
         )
         state, stored = self._storable()
-        if role == "original":
-            from imu_core.statistics import class_statistics, importances
-
-            companions = {
-                "initial": self.initial,
-                "statistics": class_statistics(self.model, self.dataset.train),
-                "importances": importances(self.model, self.dataset.train),
-            }
-            for kind, tensors in companions.items():
-                checkpoints.save(path.with_name(f"{path.stem}.{kind}.safetensors"), tensors)
+        if role == "original" and sum(p.numel() for p in self.model.parameters()) <= LARGEST_WITH_COMPANIONS:
+            checkpoints.save(path.with_name(f"{path.stem}.initial.safetensors"), self.initial)
+            for kind, make in COMPANIONS.items():
+                checkpoints.save(path.with_name(f"{path.stem}.{kind}.safetensors"), make(self.model, self.dataset.train))
         card = self._card(role, stored)
         checkpoints.save(path, state, card)
         self._partial.unlink(missing_ok=True)
@@ -214,7 +244,7 @@ class Training:
 
     def _card(self, role: str, stored: str) -> dict[str, Any]:
         command = f"python -m imu_core train --problem {self.dataset.name} --model {self.model_name} --seed {self.seed}"
-        usual = asdict(RECIPES.get(self.model_name, Recipe()))
+        usual = asdict(recipe_for(self.model_name, self.dataset.name))
         flags = ("epochs", "learning_rate", "batch_size")
         own = {name: getattr(self.recipe, name) for name in flags if getattr(self.recipe, name) != usual[name]}
         command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in own.items())
@@ -246,6 +276,18 @@ def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_sc
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     peak = optimizer.param_groups[0]["lr"]
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False)
+
+
+def shifted(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """`images` (n, channels, h, w), each moved by up to `share` of its height and width; zeros come in. 0 changes nothing."""
+    if share == 0:
+        return images
+    high, wide = round(images.shape[2] * share), round(images.shape[3] * share)
+    padded = F.pad(images, (wide, wide, high, high))
+    down = torch.randint(2 * high + 1, (len(images),), generator=generator).tolist()
+    right = torch.randint(2 * wide + 1, (len(images),), generator=generator).tolist()
+    height, width = images.shape[2:]
+    return torch.stack([i[:, y : y + height, x : x + width] for i, y, x in zip(padded, down, right, strict=True)])
 
 
 def to_input(images: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ class Run:
                     yield self._point(loss, objective.weights, full=True)
                     return
                 last = self._step_done == self.steps
-                if last or self._step_done % every == 0:
+                if last or self._step_done % every == 0 or self._at_target():
                     point = self._point(loss, objective.weights, full=last)
                     ended = self._has_ended(point)
                     if ended and not point.full:
@@ -125,6 +125,12 @@ class Run:
                     if ended:
                         return
         self.outcome = Outcome("done", self._why_done())
+
+    def _at_target(self) -> bool:
+        """Whether the forget set has reached `stop_at`; asked after every step, however far apart the evaluations are."""
+        if self.config.stop_at is None:
+            return False
+        return self._timed("evaluation", self._evaluation.forget_accuracy) <= self.config.stop_at
 
     def _order(self, epoch: int) -> tuple[Tensor, ...]:
         """Positions within the stream, shuffled by the run's seed and the epoch alone: the same for every method."""

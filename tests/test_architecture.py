@@ -20,6 +20,7 @@ errors
 records
 runtime
 data models.layers glossary
+models.reid_resnet
 models
 models.checkpoints models.head
 thumbnails statistics
@@ -33,6 +34,7 @@ methods
 unlearning
 problem
 reference
+reidentification
 measurement
 exports figures store
 sweep jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from imu_core.data import fashion
+from imu_core.data import faces, fashion, market, people
 from imu_core.errors import DataError
 from imu_core.records import Dataset, Source
 
@@ -17,11 +17,25 @@ DATASETS: dict[str, Source] = {
         fashion.full_is_here,
         fashion.download_full,
     ),
+    "people": Source(
+        "People, 225 made-up pedestrians (drawn from a seed)",
+        people.load,
+        people.is_here,
+        people.draw_all,
+        verb="Draw",
+        people=True,
+        free=True,
+    ),
+    "faces": Source("AT&T faces, 40 real people (4 MB to download)", faces.load, faces.is_here, faces.download, people=True),
+    "market": Source("Market-1501, 1,501 real people (given out by its makers)", lambda: market.load("market"), people=True),
 }
+MARKET = "market:"  # a dataset called market:FOLDER is read from that folder
 
 
 def source(name: str) -> Source:
     """The registry entry of dataset `name`, or a DataError that lists the names there are."""
+    if name.startswith(MARKET):
+        return Source(f"People in {name[len(MARKET) :]}", lambda: market.load(name, name[len(MARKET) :]), people=True)
     if name not in DATASETS:
         raise DataError(f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}.")
     return DATASETS[name]

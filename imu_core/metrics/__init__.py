@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imu_core.metrics import divergence, membership, retrieval
+from imu_core.metrics import divergence, intervals, membership, retrieval
 
-__all__ = ["METRICS", "Metric", "divergence", "membership", "retrieval"]
+__all__ = ["METRICS", "Metric", "divergence", "intervals", "membership", "retrieval"]
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,11 @@ METRICS: dict[str, Metric] = {
     "membership": Metric("Judged never seen (SVC confidence attack)", "fraction", _NEAREST),
     "kl": Metric("KL from the retrained reference", "nats", "lower"),
     "js": Metric("Jensen-Shannon divergence to the retrained reference", "nats", "lower"),
+    "map": Metric("mAP, unseen people", "%", "higher"),
+    "rank1": Metric("Rank-1, unseen people", "%", "higher"),
+    "rank5": Metric("Rank-5, unseen people", "%", "higher"),
+    "person_map": Metric("mAP, the forgotten person", "%", _NEAREST),
+    "person_rank1": Metric("Rank-1, the forgotten person", "%", _NEAREST),
+    "person_rank5": Metric("Rank-5, the forgotten person", "%", _NEAREST),
     "w1": Metric("Per-class W1 to the retrained reference", "probability", "lower"),
 }

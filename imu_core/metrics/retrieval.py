@@ -12,11 +12,17 @@ from imu_core.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """`map` in 0-1; `cmc` (gallery size,): share of queries with a hit among the first k; `queries`: how many counted."""
+    """`map` in 0-1; `cmc` (gallery size,): share of queries with a hit among the first k; `queries`: how many counted.
+
+    `precisions` (Q,) and `first` (Q,) are each query's average precision and the rank of its first hit, nan where it does not
+    count.
+    """
 
     map: float
     cmc: np.ndarray
     queries: int
+    precisions: np.ndarray
+    first: np.ndarray
 
 
 def rank(distances: Any, query_ids: Any, gallery_ids: Any, query_cams: Any, gallery_cams: Any) -> Ranking:
@@ -43,18 +49,22 @@ def rank(distances: Any, query_ids: Any, gallery_ids: Any, query_cams: Any, gall
         )
     if np.isnan(D).any():
         raise DataError("distances hold values that are not numbers; a rank is not defined for them.")
-    kept = g_ids != -1
-    D, g_ids, g_cams = D[:, kept], g_ids[kept], g_cams[kept]
-    precisions, curve, counted = [], np.zeros(D.shape[1]), 0
-    for distance, identity, camera in zip(D, q_ids, q_cams, strict=True):
-        order = np.argsort(distance, kind="stable")
-        order = order[(g_ids[order] != identity) | (g_cams[order] != camera)]
-        places = np.flatnonzero(g_ids[order] == identity)
-        if not len(places):
-            continue
-        counted += 1
-        precisions.append(np.mean(np.arange(1, len(places) + 1) / (places + 1)))
-        curve[places[0] :] += 1
+    curve = np.zeros(int((g_ids != -1).sum()))
+    precisions, first = np.full(len(q_ids), np.nan), np.full(len(q_ids), np.nan)
+    for query, (distance, identity, camera) in enumerate(zip(D, q_ids, q_cams, strict=True)):
+        shown = g_ids[order_of(distance, identity, camera, g_ids, g_cams)]
+        places = np.flatnonzero(shown == identity)
+        if len(places):
+            precisions[query], first[query] = np.mean(np.arange(1, len(places) + 1) / (places + 1)), places[0] + 1
+            curve[places[0] :] += 1
+    counted = int(np.isfinite(first).sum())
     if not counted:
         raise DataError("No query has a match in the gallery seen by another camera, so there is nothing to rank.")
-    return Ranking(float(np.mean(precisions)), curve / counted, counted)
+    return Ranking(float(np.nanmean(precisions)), curve / counted, counted, precisions, first)
+
+
+def order_of(distance: np.ndarray, identity: int, camera: int, gallery_ids: np.ndarray, gallery_cams: np.ndarray) -> np.ndarray:
+    """Gallery positions as one query sees them, nearest first: without junk, and without its own identity in its own camera."""
+    order = np.argsort(distance, kind="stable")
+    ids, cams = gallery_ids[order], gallery_cams[order]
+    return order[(ids != -1) & ((ids != identity) | (cams != camera))]

@@ -10,12 +10,18 @@ from torch import nn
 
 from imu_core.errors import ConfigError
 from imu_core.models.lenet5 import LeNet5
+from imu_core.models.reid_resnet import reid_resnet18, reid_resnet50
 from imu_core.models.small_resnet import SmallResNet
 from imu_core.records import Dataset
 
 _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"small_resnet": SmallResNet, "lenet5": LeNet5}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "small_resnet": SmallResNet,
+    "lenet5": LeNet5,
+    "reid_resnet18": reid_resnet18,
+    "reid_resnet50": reid_resnet50,
+}
 
 
 def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:

@@ -34,6 +34,10 @@ class Checkpoint:
     path: Path
     card: dict[str, Any]
 
+    def has(self, kind: str) -> bool:
+        """Whether a companion of that kind is stored."""
+        return self.path.with_name(f"{self.path.stem}.{kind}.safetensors").exists()
+
     def companion(self, kind: str) -> dict[str, Tensor]:
         """Tensors stored beside an original model: `initial` weights, class `statistics` or parameter `importances`."""
         return read_tensors(self.path.with_name(f"{self.path.stem}.{kind}.safetensors"))

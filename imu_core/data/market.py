@@ -1,0 +1,176 @@
+"""Market-1501's layout (Zheng et al. 2015): three folders of images whose names say who was seen by which camera.
+
+`read` takes such a folder; `assemble` turns named images, from a folder or drawn from a seed, into a Dataset. Two cameras of
+each training identity are kept out of training, so that queries of a forgotten person exist; which two is decided by the
+identity's number, and only where at least two others remain.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from imu_core import runtime
+from imu_core.errors import DataError
+from imu_core.records import Dataset, ImageSet, People, Sightings
+
+FOLDERS = ("bounding_box_train", "bounding_box_test", "query")
+HEIGHT, WIDTH = 128, 64
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as everybody uses on Market-1501
+MOST_IMAGES, MOST_PIXELS = 200_000, 4_000_000
+_NAME = re.compile(r"(-1|[0-9]{4,5})_c([0-9]{1,2})(?:s[0-9]{1,2})?_.*\.(?:jpe?g|png)", re.IGNORECASE)
+_IMAGE = (".jpg", ".jpeg", ".png")
+_HELD_OUT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """An image with its place in the layout: pixels (h, w, 3) uint8 and, where known, the part each pixel shows."""
+
+    folder: str
+    name: str
+    pixels: np.ndarray
+    parts: np.ndarray | None = None
+
+
+def parse(name: str) -> tuple[int, int] | None:
+    """(identity, camera) of a file name such as 0002_c1s1_000451_03.jpg or -1_c3s2_000101_00.jpg; None where it is neither."""
+    match = _NAME.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def find(path: str = "") -> Path:
+    """The folder at `path`, or Market-1501 inside `runtime.data_folder()`; a DataError says what is missing."""
+    if path:
+        return checked(Path(path).expanduser())
+    places = [runtime.data_folder() / name for name in ("Market-1501-v15.09.15", "market1501", "Market-1501", "market")]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise DataError(
+            f"Market-1501 is not in {runtime.data_folder()}. Its makers give it out on request; unpack it there as "
+            f"{places[0].name}, name its folder on the page, or set IMU_DATA to the folder that holds it."
+        )
+    return checked(found)
+
+
+def checked(folder: Path) -> Path:
+    """`folder` if it holds Market-1501's three folders; a DataError names what it lacks."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {str(folder)!r}. Give the folder that holds {', '.join(FOLDERS)}.")
+    missing = [name for name in FOLDERS if not (folder / name).is_dir()]
+    if missing:
+        there = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())[:6]
+        raise DataError(
+            f"{str(folder)!r} lacks {', '.join(missing)}. Market-1501 has the folders {', '.join(FOLDERS)}; "
+            f"this one has {', '.join(there) or 'no folders'}."
+        )
+    return folder
+
+
+def listing(folder: Path) -> dict[str, list[Path]]:
+    """The image files of each of the three folders, by name; a DataError where names are wrong or there are none, or too many."""
+    found = {}
+    for part in FOLDERS:
+        files = sorted(path for path in (folder / part).iterdir() if path.suffix.lower() in _IMAGE)
+        wrong = [path.name for path in files if parse(path.name) is None]
+        if wrong:
+            raise DataError(
+                f"{len(wrong):,} of {len(files):,} files in {part} have names that say nothing, the first of them {wrong[0]!r}. "
+                "A name is IDENTITY_cCAMERA…, as in 0002_c1s1_000451_03.jpg; junk is -1_c1…, distractors 0000_c1…"
+            )
+        if not files:
+            raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(_IMAGE)}).")
+        found[part] = files
+    total = sum(len(files) for files in found.values())
+    if total > MOST_IMAGES:
+        raise DataError(f"{str(folder)!r} holds {total:,} images; at most {MOST_IMAGES:,} are read.")
+    return found
+
+
+def decode(path: Path) -> np.ndarray:
+    """Pixels (128, 64, 3) uint8 of an image file; a DataError names a file that is damaged or enormous."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise DataError(
+                    f"{path.parent.name}/{path.name} has {image.width:,} x {image.height:,} pixels; "
+                    f"at most {MOST_PIXELS:,} in all are read."
+                )
+            image = image.convert("RGB")
+            if image.size != (WIDTH, HEIGHT):
+                image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+            return np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path.parent.name}/{path.name} is damaged or cut off ({error}). Copy it again from the original, or remove it."
+        ) from error
+
+
+def read(folder: Path) -> Iterator[tuple[float, Named]]:
+    """Every image of `folder`, with the fraction read so far."""
+    files = [(part, path) for part, paths in listing(folder).items() for path in paths]
+    for number, (part, path) in enumerate(files):
+        yield (number + 1) / len(files), Named(part, path.name, decode(path))
+
+
+def sightings(named: list[Named]) -> Sightings:
+    """`named` images as one record, in the same order."""
+    if not named:
+        raise DataError("A person set needs images in all of its three folders.")
+    found = [parse(item.name) for item in named]
+    if None in found:
+        raise DataError(f"{named[found.index(None)].name!r} does not say who is seen by which camera.")
+    ids, cameras = torch.tensor(found).unbind(1)
+    pixels = torch.from_numpy(np.stack([item.pixels for item in named])).permute(0, 3, 1, 2).contiguous()
+    known = all(item.parts is not None for item in named)
+    parts = torch.from_numpy(np.stack([item.parts for item in named])) if known else None
+    return Sightings(pixels, ids, cameras, tuple(item.name for item in named), parts)
+
+
+def held_out(ids: Tensor, cameras: Tensor) -> Tensor:
+    """Which sightings (N,) of training identities stay out of training: two cameras of each identity seen by at least four."""
+    out = torch.zeros(len(ids), dtype=torch.bool)
+    for identity in ids.unique().tolist():
+        mine = ids == identity
+        seen_by = cameras[mine].unique()
+        if len(seen_by) < 2 * _HELD_OUT:
+            continue
+        first = identity % len(seen_by)
+        second = (first + len(seen_by) // 2) % len(seen_by)
+        out |= mine & torch.isin(cameras, seen_by[[first, second]])
+    return out
+
+
+def assemble(
+    name: str, title: str, everything: Sightings, query: Sightings, gallery: Sightings, *, key: str = "", synthetic: bool = False
+) -> Dataset:
+    """The Dataset of a person set: classes are the identities of `everything` (bounding_box_train), by number."""
+    kept_out = held_out(everything.ids, everything.cameras)
+    train, test = everything.take((~kept_out).nonzero()[:, 0]), everything.take(kept_out.nonzero()[:, 0])
+    known = train.ids.unique()
+    if len(known) < 2 or not len(test):
+        raise DataError(
+            f"{title} has {len(known)} training identities and {len(test)} images for testing; at least two identities, each "
+            "seen by four cameras or more, are needed."
+        )
+    names = tuple(f"{identity:04d}" for identity in known.tolist())
+    images = [ImageSet(part.images, torch.searchsorted(known, part.ids)) for part in (train, test)]
+    return Dataset(name, title, *images, names, MEAN, STD, People(train, test, query, gallery, synthetic), key)
+
+
+def load(name: str, path: str = "") -> Dataset:
+    """Market-1501 from `path` or from the data folder (see `find`), as dataset `name`."""
+    folder = find(path)
+    parts: dict[str, list[Named]] = {part: [] for part in FOLDERS}
+    for _, item in read(folder):
+        parts[item.folder].append(item)
+    train, gallery, query = (sightings(parts[part]) for part in FOLDERS)
+    return assemble(name, f"Market-1501 ({folder.name})", train, query, gallery)

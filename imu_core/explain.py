@@ -1,0 +1,127 @@
+"""Where a model looks: class activation maps through the grad-cam library, kept on the scale of the logit.
+
+The library divides every map by its own maximum, so that two maps can never be compared. Here its methods are asked for the
+map before that step: for Grad-CAM at the layer below a global average pooling and a linear head, the map then sums to the
+part of the logit that this layer carries.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from imu_core import runtime
+from imu_core.errors import ConfigError
+from imu_core.models.head import blocks
+from imu_core.training import to_input
+
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Method:
+    """A map of the library: its title, module and class there, and the paper."""
+
+    title: str
+    module: str
+    name: str
+    source: str
+
+
+CAMS: dict[str, Method] = {
+    "gradcam": Method("Grad-CAM", "grad_cam", "GradCAM", "Selvaraju et al. 2017, arXiv 1610.02391"),
+    "gradcam++": Method("Grad-CAM++", "grad_cam_plusplus", "GradCAMPlusPlus", "Chattopadhay et al. 2018, arXiv 1710.11063"),
+    "xgradcam": Method("XGrad-CAM", "xgrad_cam", "XGradCAM", "Fu et al. 2020, arXiv 2008.02312"),
+    "hirescam": Method("HiResCAM", "hirescam", "HiResCAM", "Draelos and Carin 2020, arXiv 2011.08891"),
+    "layercam": Method("LayerCAM", "layer_cam", "LayerCAM", "Jiang et al. 2021, IEEE TIP 30"),
+    "elementwise": Method("Element-wise Grad-CAM", "grad_cam_elementwise", "GradCAMElementWise", "grad-cam library, by Gildenblat"),
+}
+
+
+def layers(model: nn.Module, images: Tensor) -> dict[str, tuple[int, int]]:
+    """Dotted name → (height, width) of the map, for every block of `model` whose output is an image; the last is the default."""
+    model, found = copy.deepcopy(model).eval(), {}
+    names = {module: name for name, module in model.named_modules()}
+    for block in blocks(model):
+
+        def note(module: nn.Module, _: Any, output: Tensor) -> None:
+            if output.ndim == 4:
+                found[names[module]] = tuple(output.shape[2:])
+
+        block.register_forward_hook(note)
+    with torch.no_grad():
+        model(to_input(images[:1]))
+    return found
+
+
+def heat(
+    model: nn.Module, images: Tensor, targets: Tensor | Sequence[int], *, layer: str = "", method: str = "gradcam"
+) -> np.ndarray:
+    """Maps (n, h, w) float32 ≥ 0, of the size of `images` (n, channels, h, w) uint8, for the logit of each image's target.
+
+    Not scaled: two models' maps of one image can be compared, and divided by one number (`together`). `layer` is a name from
+    `layers`, the last of them by default. `model` is copied: it is never hooked and never changes.
+
+    Raises: ConfigError for a method or layer that does not exist.
+    """
+    if method not in CAMS:
+        raise ConfigError(f"There is no map called {method!r}. Known maps: {', '.join(CAMS)}.")
+    known = layers(model, images)
+    if layer and layer not in known:
+        raise ConfigError(f"There is no layer {layer!r} with maps in {type(model).__name__}. Its layers: {', '.join(known)}.")
+    work = copy.deepcopy(model).eval().requires_grad_(False)
+    made = _library(CAMS[method])(work, [work.get_submodule(layer or list(known)[-1])])
+    targets = torch.as_tensor(targets)
+    try:
+        parts = zip(images.split(CHUNK), targets.split(CHUNK), strict=True)
+        return np.concatenate([_maps(made, *part) for part in parts]).astype(np.float32)
+    finally:
+        made.activations_and_grads.release()
+
+
+def _library(method: Method) -> type:
+    runtime.import_torchvision()  # the library imports it, and must find the guarded one
+    return getattr(importlib.import_module(f"pytorch_grad_cam.{method.module}"), method.name)
+
+
+@torch.enable_grad()
+def _maps(made: Any, images: Tensor, targets: Tensor) -> np.ndarray:
+    """Maps of one chunk: forward, the gradient of the sum of the target logits, and the library's rule, unscaled."""
+    inputs = to_input(images).requires_grad_(True)  # parameters are frozen: without this nothing has a gradient
+    logits = made.activations_and_grads(inputs)
+    logits.gather(1, targets[:, None]).sum().backward()
+    activations, gradients = (
+        getattr(made.activations_and_grads, name)[0].numpy() for name in ("activations", "gradients")
+    )
+    raw = made.get_cam_image(inputs, made.target_layers[0], None, activations, gradients, False)
+    small = torch.from_numpy(np.maximum(np.asarray(raw, np.float32), 0))[:, None]
+    return F.interpolate(small, images.shape[2:], mode="bilinear", align_corners=False)[:, 0].numpy()
+
+
+def together(*maps: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The given maps (n, h, w) of the same images, each divided by the largest value that any of them has on that image.
+
+    All of them are then in 0 … 1 and on one scale; an image on which all maps are zero stays zero.
+    """
+    largest = np.max([m.reshape(len(m), -1).max(1) for m in maps], axis=0)
+    return tuple(m / np.where(largest > 0, largest, 1)[:, None, None] for m in maps)
+
+
+def is_empty(maps: np.ndarray) -> np.ndarray:
+    """Which of the maps (n, h, w) are zero everywhere, (n,): nothing in that layer speaks for the target."""
+    return ~(maps.reshape(len(maps), -1) > 0).any(1)
+
+
+def share_on(maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Share (n,) of each map's heat that falls on `mask` (n, h, w) bool, 0 to 1; nan where the map is zero everywhere."""
+    total = maps.reshape(len(maps), -1).sum(1)
+    inside = (maps * mask).reshape(len(maps), -1).sum(1)
+    return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)

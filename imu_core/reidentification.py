@@ -1,0 +1,248 @@
+"""Can the person still be found? Retrieval with a model's features, on unseen people and on queries of a forgotten person.
+
+Retrieval compares features and never asks the head. So a run at scope `head` with `bn=eval` leaves every rank as it was; what
+changes ranks is a backbone that changes, or batch-norm statistics that drift while the model is in training mode.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from imu_core.errors import DataError
+from imu_core.features import embedding
+from imu_core.methods.presets import preset
+from imu_core.metrics.retrieval import Ranking, order_of, rank
+from imu_core.models import checkpoints
+from imu_core.models.head import split_head
+from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings
+from imu_core.reference import retrained_model
+from imu_core.unlearning import Run
+
+SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
+_SELDOM = 1000  # steps between two looks at everything; the forget set is looked at after every step
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Features (n, d) of a person set's `query`, `gallery` and `test` images under one model, known by its `backbone` hash."""
+
+    backbone: str
+    query: Tensor
+    gallery: Tensor
+    test: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """How well people are found: `unseen` people (the model's use), and the forgotten `person` (None, and `why`)."""
+
+    unseen: Ranking
+    person: Ranking | None
+    why: str
+    embedded: Embedded
+
+    def numbers(self) -> dict[str, float]:
+        """map, rank1, rank5 of unseen people, person_… of the forgotten one, fractions."""
+        found = {name: value for name, value in _numbers(self.unseen).items()}
+        return found | ({f"person_{name}": value for name, value in _numbers(self.person).items()} if self.person else {})
+
+
+def _numbers(ranking: Ranking) -> dict[str, float]:
+    last = len(ranking.cmc) - 1
+    return {"map": ranking.map, "rank1": float(ranking.cmc[0]), "rank5": float(ranking.cmc[min(4, last)])}
+
+
+def people_of(dataset: Dataset) -> People:
+    """The people of `dataset`; a DataError where its classes are no identities."""
+    if dataset.people is None:
+        raise DataError(f"{dataset.title} shows no identities; re-identification needs a set of people.")
+    return dataset.people
+
+
+_KEPT: OrderedDict[tuple[str, str], Embedded] = OrderedDict()
+_MOST_KEPT = 24
+
+
+def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
+    """Features of every image that retrieval needs; computed once for a backbone, kept on disk where `keep` says so.
+
+    Two models with the same backbone have the same features: whoever changes the head only pays nothing here.
+    """
+    people = people_of(dataset)
+    backbone = checkpoints.state_hash(split_head(model)[0])
+    key = (backbone, dataset.hash)
+    if key not in _KEPT:
+        sets = {"query": people.query, "gallery": people.gallery, "test": people.test}
+        found = {
+            name: embedding(model, part.images, f"{dataset.hash}-{name}", backbone, keep) for name, part in sets.items()
+        }
+        _KEPT[key] = Embedded(backbone, **found)
+        while len(_KEPT) > _MOST_KEPT:
+            _KEPT.popitem(last=False)
+    return _KEPT[key]
+
+
+def distances(query: Tensor, gallery: Tensor) -> np.ndarray:
+    """Euclidean distances (Q, G) between features, in float64: what Market-1501's baselines and the paper's code rank by."""
+    return torch.cdist(query.double(), gallery.double()).numpy()
+
+
+def queries_of(problem: Problem) -> Tensor:
+    """Positions in the test set that show a forgotten person through a camera kept out of training."""
+    gone = torch.tensor(problem.split.classes, dtype=torch.int64)
+    return torch.isin(problem.dataset.test.labels, gone).nonzero()[:, 0]
+
+
+def person_gallery(people: People) -> Sightings:
+    """Where a forgotten person is looked for: everybody of the unseen gallery, and all training people in held-out cameras."""
+    return Sightings.join(people.gallery, people.test)
+
+
+def judge(problem: Problem, model: nn.Module, keep: bool = False) -> Found:
+    """mAP and CMC of `model` by Market-1501's protocol, on unseen people and on the forgotten person's own queries.
+
+    The person's queries and matches come from the cameras kept out of training, so that no image was ever trained on.
+    """
+    people, z = people_of(problem.dataset), embed(model, problem.dataset, keep)
+    query, gallery = people.query, people.gallery
+    unseen = rank(distances(z.query, z.gallery), query.ids, gallery.ids, query.cameras, gallery.cameras)
+    person, why = _person(problem, people, z)
+    return Found(unseen, person, why, z)
+
+
+def _person(problem: Problem, people: People, z: Embedded) -> tuple[Ranking | None, str]:
+    asked, gallery = queries_of(problem), person_gallery(people)
+    if not problem.split.classes:
+        return None, "The request names no whole person, so nobody in particular can be searched for."
+    names = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
+    if not len(asked):
+        return None, (
+            f"All images of {names} come from fewer than four cameras and were all trained on: no image is left to search with."
+        )
+    mine = people.test.take(asked)
+    try:
+        space = distances(z.test[asked], torch.cat([z.gallery, z.test]))
+        return rank(space, mine.ids, gallery.ids, mine.cameras, gallery.cameras), ""
+    except DataError:
+        return None, f"Only one camera outside training saw {names}: without a second one there is nothing to find."
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """One place of a rank list: the gallery `position`, whether it shows the same person, its distance, its place before."""
+
+    position: int
+    same: bool
+    distance: float
+    before: int | None = None
+
+
+def nearest(
+    query: tuple[Tensor, int, int], gallery: tuple[Tensor, Sightings], first: int = 10, before: tuple[Tensor, Tensor] | None = None
+) -> list[Hit]:
+    """The `first` gallery images nearest to a query (its feature (d,), identity and camera), by Market-1501's protocol.
+
+    `before` gives the query's feature and the gallery's features under another model: each hit then says its place there.
+    """
+    (z, identity, camera), (Z, shown) = query, gallery
+    ids, cameras = shown.ids.numpy(), shown.cameras.numpy()
+    measured = distances(z[None], Z)[0]
+    order = order_of(measured, identity, camera, ids, cameras)
+    places: dict[int, int] = {}
+    if before is not None:
+        old = order_of(distances(before[0][None], before[1])[0], identity, camera, ids, cameras)
+        places = {int(position): place + 1 for place, position in enumerate(old)}
+    return [Hit(int(p), int(ids[p]) == identity, float(measured[p]), places.get(int(p))) for p in order[:first]]
+
+
+def drift(before: nn.Module, after: nn.Module) -> dict[str, float]:
+    """How far batch-norm statistics moved, layer by layer: root mean square over channels of |Δ mean| in old standard deviations."""
+    old, moved = dict(before.named_modules()), {}
+    for name, layer in after.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            step = (layer.running_mean - old[name].running_mean) / (old[name].running_var + old[name].eps).sqrt()
+            moved[name] = float(step.square().mean().sqrt())
+    return moved
+
+
+def references(problem: Problem) -> dict[str, Found]:
+    """The original model and, where it is stored, the retrained one: what every run is held against."""
+    found = {"original": judge(problem, problem.model, keep=not problem.history)}
+    model = retrained_model(problem)
+    return found | ({"retrained": judge(problem, model, keep=True)} if model is not None else {})
+
+
+class SideBySide:
+    """One method at three scopes and in both batch-norm modes, each run judged by retrieval; iterate for rows, `cancel()` stops.
+
+    A row is a dict: scope, bn, steps, seconds, forget, test_other (fractions), `Found.numbers`, drift (the largest of all
+    layers) and same_features (whether the backbone is bit-identical to the original's).
+    """
+
+    def __init__(self, problem: Problem, method: str = "imu", name: str = "gentle") -> None:
+        self.problem, self.method, self.preset = problem, method, name
+        self.outcome = Outcome("queued")
+        self.rows: list[dict[str, Any]] = []
+        self.steps = len(SCOPES) * len(MODES)
+        self._cancel, self._run = threading.Event(), None
+
+    def cancel(self) -> None:
+        """Ask it to stop; safe from any thread. Finished rows stay."""
+        self._cancel.set()
+        if self._run is not None:
+            self._run.cancel()
+
+    def configs(self) -> list[RunConfig]:
+        """The settings of the runs, one a row."""
+        made = ((preset(self.preset, self.method, scope), bn) for scope in SCOPES for bn in MODES)
+        return [dataclasses.replace(config, bn=bn, eval_every=_SELDOM) for config, bn in made]
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        self.outcome = Outcome("running")
+        for number, config in enumerate(self.configs()):
+            yield number / self.steps, f"scope {config.scope}, batch norm in {config.bn} mode"
+            row = None if self._cancel.is_set() else self._row(config)
+            if row is None or self._cancel.is_set():
+                self.outcome = Outcome("cancelled", "Stopped by you; the rows above are finished runs.")
+                return
+            self.rows.append(row)
+        self.outcome = Outcome("done")
+        yield 1.0, "done"
+
+    def _row(self, config: RunConfig) -> dict[str, Any] | None:
+        start = time.perf_counter()
+        run = self._run = Run(self.problem, config)
+        for _ in run:
+            if self._cancel.is_set():
+                run.cancel()
+        if run.outcome.state in ("cancelled", "failed"):
+            return None
+        model, seconds = run.model(), time.perf_counter() - start
+        return row_of(self.problem, run, model, seconds)
+
+
+def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> dict[str, Any]:
+    """What one finished `run` did, classified and retrieved."""
+    last, found = run.points[-1], judge(problem, model)
+    kept = {name: last.accuracies[name] for name in ("forget", "test_other", "test") if name in last.accuracies}
+    return {
+        "scope": run.config.scope,
+        "bn": run.config.bn,
+        "state": run.outcome.state,
+        "steps": last.step,
+        "seconds": seconds,
+        **kept,
+        **found.numbers(),
+        "drift": max(drift(problem.model, model).values(), default=0.0),
+        "same_features": found.embedded.backbone == embed(problem.model, problem.dataset).backbone,
+    }
