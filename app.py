@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from pages import _parts
+from pages import _parts, _problem
 
 st.set_page_config(page_title="IMU: machine unlearning, live", page_icon="assets/pictures/icon.png", layout="wide")
 
 page = _parts.navigation()
-_parts.sidebar()
+_problem.sidebar(page)
 page.run()

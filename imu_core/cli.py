@@ -36,7 +36,7 @@ from imu_core.problem import NOTHING, original
 from imu_core.problem import problem as make_problem
 from imu_core.records import Influence, Point, Problem, RunConfig, finite, scope_blocks
 from imu_core.reference import retrained, target
-from imu_core.training import RECIPES, Recipe, Training
+from imu_core.training import Recipe, Training, recipe_for
 from imu_core.unlearning import Run, unlearn
 
 app = typer.Typer(
@@ -150,7 +150,7 @@ def _fetch(dataset: str) -> None:
     """Download `dataset` where it is not here yet, with a line a tenth of the way."""
     if data.is_here(dataset):
         return
-    _say(f"{dataset} is not on this machine yet: downloading.")
+    _say(f"{dataset} is not on this machine yet. {data.source(dataset).verb}ing it.")
     said = -1
     for fraction, name in data.download(dataset):
         if int(10 * fraction) > said:
@@ -426,7 +426,8 @@ def _training(values: Mapping[str, Any]) -> Training:
     given = {name: values[name] for name in ("epochs", "learning_rate", "batch_size") if values[name] is not None}
     if values["forget"] is None:
         _fetch(values["problem"])
-        dataset, removed, request, recipe = data.load(values["problem"]), NOTHING, "", RECIPES.get(values["model"], Recipe())
+        dataset, removed, request = data.load(values["problem"]), NOTHING, ""
+        recipe = recipe_for(values["model"], values["problem"])
     else:
         asked = _load(values)
         dataset, removed, request = asked.dataset, asked.split.removed, asked.split.request
@@ -443,7 +444,7 @@ def _train(training: Training, out: Path | None) -> checkpoints.Checkpoint:
             _say(_epoch_line(point, training) + (f"  (resumed after epoch {point.step - 1})" if resumed else ""))
     if training.outcome.state != "done":
         _say(training.outcome.reason)
-        raise typer.Exit(130)
+        raise typer.Exit(130 if training.outcome.state == "cancelled" else 1)
     _say("Saving.")
     stored = training.save(out)
     typer.echo(f"Trained {_what(training)}: {_card_line(stored.card)}.")

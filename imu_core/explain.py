@@ -19,8 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core import runtime
+from imu_core.data.people import cue_mask
 from imu_core.errors import ConfigError
+from imu_core.metrics.intervals import Mean, mean_interval
 from imu_core.models.head import blocks
+from imu_core.records import Dataset, Problem
 from imu_core.training import to_input
 
 CHUNK = 32
@@ -42,7 +45,9 @@ CAMS: dict[str, Method] = {
     "xgradcam": Method("XGrad-CAM", "xgrad_cam", "XGradCAM", "Fu et al. 2020, arXiv 2008.02312"),
     "hirescam": Method("HiResCAM", "hirescam", "HiResCAM", "Draelos and Carin 2020, arXiv 2011.08891"),
     "layercam": Method("LayerCAM", "layer_cam", "LayerCAM", "Jiang et al. 2021, IEEE TIP 30"),
-    "elementwise": Method("Element-wise Grad-CAM", "grad_cam_elementwise", "GradCAMElementWise", "grad-cam library, by Gildenblat"),
+    "elementwise": Method(
+        "Element-wise Grad-CAM", "grad_cam_elementwise", "GradCAMElementWise", "grad-cam library, by Gildenblat"
+    ),
 }
 
 
@@ -98,9 +103,7 @@ def _maps(made: Any, images: Tensor, targets: Tensor) -> np.ndarray:
     inputs = to_input(images).requires_grad_(True)  # parameters are frozen: without this nothing has a gradient
     logits = made.activations_and_grads(inputs)
     logits.gather(1, targets[:, None]).sum().backward()
-    activations, gradients = (
-        getattr(made.activations_and_grads, name)[0].numpy() for name in ("activations", "gradients")
-    )
+    activations, gradients = (getattr(made.activations_and_grads, name)[0].numpy() for name in ("activations", "gradients"))
     raw = made.get_cam_image(inputs, made.target_layers[0], None, activations, gradients, False)
     small = torch.from_numpy(np.maximum(np.asarray(raw, np.float32), 0))[:, None]
     return F.interpolate(small, images.shape[2:], mode="bilinear", align_corners=False)[:, 0].numpy()
@@ -125,3 +128,81 @@ def share_on(maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
     total = maps.reshape(len(maps), -1).sum(1)
     inside = (maps * mask).reshape(len(maps), -1).sum(1)
     return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """The same images through two models: `images` uint8, `targets`, raw maps `before` and `after`, and cue `masks` if known.
+
+    `labels` say in words what each image shows and whether it was trained on.
+    """
+
+    images: Tensor
+    targets: Tensor
+    labels: tuple[str, ...]
+    before: np.ndarray
+    after: np.ndarray
+    masks: np.ndarray | None = None
+
+    def scaled(self) -> tuple[np.ndarray, np.ndarray]:
+        """(before, after) in 0 … 1, each image's two maps divided by their common maximum."""
+        return together(self.before, self.after)
+
+    def empty(self) -> tuple[int, int]:
+        """How many maps are zero everywhere, before and after."""
+        return int(is_empty(self.before).sum()), int(is_empty(self.after).sum())
+
+    def on_cues(self) -> tuple[Mean, Mean, Mean, float] | None:
+        """Share of the heat on the identity's cues: before, after, paired change, each with its interval, and the cues' area.
+
+        Only images with heat in both maps count. None where the cues are not known.
+        """
+        if self.masks is None:
+            return None
+        shares = np.stack([share_on(maps, self.masks) for maps in (self.before, self.after)])
+        shares[:, np.isnan(shares).any(0)] = np.nan
+        change = shares[1] - shares[0]
+        return mean_interval(shares[0]), mean_interval(shares[1]), mean_interval(change), float(self.masks.mean())
+
+
+GROUPS = ("forgotten", "others")
+
+
+def chosen(problem: Problem, group: str, most: int) -> tuple[list[int], list[int]]:
+    """Positions in the training and in the test set to look at: of the forget set and its classes, or of everything that stays.
+
+    Half of them come from either set where both have enough; always the same ones for one problem.
+    """
+    split, test = problem.split, problem.test.labels
+    if group == "forgotten":
+        train, held = split.forget, torch.isin(test, torch.tensor(split.classes, dtype=torch.int64)).nonzero()[:, 0]
+    else:
+        train, held = split.retain, (~torch.isin(test, torch.tensor(split.gone_classes, dtype=torch.int64))).nonzero()[:, 0]
+    half = min(len(held), most // 2)
+    return _spread(train, most - half), _spread(held, half)
+
+
+def _spread(index: Tensor, count: int) -> list[int]:
+    """`count` positions of `index`, evenly apart."""
+    if not count or not len(index):
+        return []
+    at = torch.linspace(0, len(index) - 1, min(count, len(index))).round().long()
+    return index[at].tolist()
+
+
+def look(problem: Problem, after: nn.Module, group: str, *, layer: str = "", method: str = "gradcam", most: int = 24) -> Looked:
+    """Up to `most` images of `group` (forgotten | others) through the problem's model and `after`, for the true class."""
+    train, test = chosen(problem, group, most)
+    dataset = problem.dataset
+    images = torch.cat([dataset.train.images[train], dataset.test.images[test]])
+    targets = torch.cat([dataset.train.labels[train], dataset.test.labels[test]])
+    maps = [heat(model, images, targets, layer=layer, method=method) for model in (problem.model, after)]
+    labels = [f"{dataset.class_names[int(y)]}, {'trained on' if n < len(train) else 'held out'}" for n, y in enumerate(targets)]
+    return Looked(images, targets, tuple(labels), *maps, _masks(dataset, train, test))
+
+
+def _masks(dataset: Dataset, train: list[int], test: list[int]) -> np.ndarray | None:
+    people = dataset.people
+    if people is None or people.train.parts is None or people.test.parts is None:
+        return None
+    return cue_mask(torch.cat([people.train.parts[train], people.test.parts[test]]).numpy())

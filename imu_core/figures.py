@@ -282,8 +282,19 @@ def ranks(exact: np.ndarray, chosen: np.ndarray, ids: np.ndarray, estimator: str
     return _base(figure, 300)
 
 
+_MOST_BARS = 12
+
+
 def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: int, theme: str = "light") -> go.Figure:
-    """Class probabilities of one sample under several models, side by side; the true class is set in bold."""
+    """Class probabilities of one sample under several models, side by side; the true class is set in bold.
+
+    Of many classes only those that any model thinks of most are drawn.
+    """
+    if len(names) > _MOST_BARS:
+        likely = np.max(list(models.values()), axis=0)
+        kept = sorted({truth, *np.argsort(-likely)[: _MOST_BARS - 1].tolist()})
+        names, truth = [names[c] for c in kept], kept.index(truth)
+        models = {name: values[kept] for name, values in models.items()}
     colours = {"Original": GREY, "Retrained": INK[theme]}
     figure = go.Figure()
     for name, values in models.items():
@@ -294,6 +305,36 @@ def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: in
     figure.update_yaxes(autorange="reversed", tickvals=list(names), ticktext=labels)
     figure.update_xaxes(title="Probability, %", range=[0, 102])
     return _base(figure, 320)
+
+
+def scopes(rows: Sequence[dict[str, Any]], references: dict[str, dict[str, float]], theme: str = "light") -> go.Figure:
+    """mAP of the forgotten person and of unseen people, percent, a row for each scope and batch-norm mode.
+
+    The original model is a thin solid line, the retrained one dashed: right of it the person is no harder to find than for a
+    model that never saw them.
+    """
+    titles = {"person_map": "mAP of the forgotten person, %", "map": "mAP of unseen people, %"}
+    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.06)
+    names = [f"{row['scope']}, {row['bn']}" for row in rows]
+    for column, key in enumerate(titles, 1):
+        for mode, symbol in (("eval", "circle-open"), ("train", "circle")):
+            mine = [(100 * row[key], name) for row, name in zip(rows, names, strict=True) if row["bn"] == mode and key in row]
+            marks = go.Scatter(
+                x=[x for x, _ in mine], y=[name for _, name in mine], mode="markers", name=f"batch norm in {mode} mode",
+                marker={"symbol": symbol, "size": 12, "color": RETAIN if mode == "eval" else FORGET, "line": {"width": 2}},
+                hovertemplate="%{y}: %{x:.1f} %<extra></extra>", showlegend=column == 1,
+            )  # fmt: skip
+            figure.add_trace(marks, row=1, col=column)
+        for who, dash in (("original", "solid"), ("retrained", "dash")):
+            if key in references.get(who, {}):
+                colour, at = GREY if who == "original" else INK[theme], 100 * references[who][key]
+                figure.add_vline(at, line={"color": colour, "dash": dash, "width": 1.5}, row=1, col=column)
+                line = {"color": colour, "dash": dash, "width": 1.5}
+                if column == 1:
+                    figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=who.capitalize()), row=1, col=1)
+        figure.update_xaxes(title=titles[key], row=1, col=column)
+    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=names)
+    return _base(figure, 90 + 34 * max(3, len(rows)))
 
 
 def png(shown: Sequence[Shown], reference: dict[str, float] | None) -> bytes:

@@ -14,7 +14,8 @@ from imu_core.errors import DataError
 from imu_core.records import Dataset, Features, Split
 
 GRAMMAR = (
-    "class:NAME or class:A+B (whole classes), identity:0042 (a person, in sets of people), random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), "
+    "class:NAME or class:A+B (whole classes), identity:0042 (a person, in sets of people), "
+    "random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), "
     "outliers:K (strangest features), hardest:K or easiest:K (largest or smallest loss)"
 )
 _DRAW = 7  # stream of the generator for random requests
@@ -95,7 +96,7 @@ def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
 def _identity(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
     if dataset.people is None:
         raise DataError(
-            f"{dataset.title} shows no identities, so 'identity:' means nothing here. Choose a set of people, or write class:NAME."
+            f"{dataset.title} shows no identities, so 'identity:' means nothing here. Choose people, or write class:NAME."
         )
     names = {_plain_number(name): index for index, name in enumerate(dataset.class_names)}
     wanted = []

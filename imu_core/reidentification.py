@@ -7,24 +7,27 @@ changes ranks is a backbone that changes, or batch-norm statistics that drift wh
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imu_core import runtime
 from imu_core.errors import DataError
 from imu_core.features import embedding
 from imu_core.methods.presets import preset
 from imu_core.metrics.retrieval import Ranking, order_of, rank
 from imu_core.models import checkpoints
 from imu_core.models.head import split_head
-from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings
+from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings, finite
 from imu_core.reference import retrained_model
 from imu_core.unlearning import Run
 
@@ -53,7 +56,7 @@ class Found:
 
     def numbers(self) -> dict[str, float]:
         """map, rank1, rank5 of unseen people, person_… of the forgotten one, fractions."""
-        found = {name: value for name, value in _numbers(self.unseen).items()}
+        found = _numbers(self.unseen)
         return found | ({f"person_{name}": value for name, value in _numbers(self.person).items()} if self.person else {})
 
 
@@ -83,9 +86,7 @@ def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
     key = (backbone, dataset.hash)
     if key not in _KEPT:
         sets = {"query": people.query, "gallery": people.gallery, "test": people.test}
-        found = {
-            name: embedding(model, part.images, f"{dataset.hash}-{name}", backbone, keep) for name, part in sets.items()
-        }
+        found = {name: embedding(model, part.images, f"{dataset.hash}-{name}", backbone, keep) for name, part in sets.items()}
         _KEPT[key] = Embedded(backbone, **found)
         while len(_KEPT) > _MOST_KEPT:
             _KEPT.popitem(last=False)
@@ -144,29 +145,48 @@ class Hit:
     position: int
     same: bool
     distance: float
-    before: int | None = None
+    before: int
 
 
-def nearest(
-    query: tuple[Tensor, int, int], gallery: tuple[Tensor, Sightings], first: int = 10, before: tuple[Tensor, Tensor] | None = None
-) -> list[Hit]:
-    """The `first` gallery images nearest to a query (its feature (d,), identity and camera), by Market-1501's protocol.
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Queries against a gallery under two models: `shown` holds the queries, `positions` those worth asking."""
 
-    `before` gives the query's feature and the gallery's features under another model: each hit then says its place there.
-    """
-    (z, identity, camera), (Z, shown) = query, gallery
-    ids, cameras = shown.ids.numpy(), shown.cameras.numpy()
-    measured = distances(z[None], Z)[0]
-    order = order_of(measured, identity, camera, ids, cameras)
-    places: dict[int, int] = {}
-    if before is not None:
-        old = order_of(distances(before[0][None], before[1])[0], identity, camera, ids, cameras)
-        places = {int(position): place + 1 for place, position in enumerate(old)}
-    return [Hit(int(p), int(ids[p]) == identity, float(measured[p]), places.get(int(p))) for p in order[:first]]
+    shown: Sightings
+    positions: list[int]
+    gallery: Sightings
+    before: tuple[Tensor, Tensor]
+    after: tuple[Tensor, Tensor]
+
+    def nearest(self, at: int, first: int = 10) -> tuple[list[Hit], list[Hit]]:
+        """The `first` gallery images nearest to query `at`, before and after, by Market-1501's protocol."""
+        ids, cameras = self.gallery.ids.numpy(), self.gallery.cameras.numpy()
+        seen = int(self.shown.ids[at]), int(self.shown.cameras[at])
+        measured = [distances(Z[at][None], gallery)[0] for Z, gallery in (self.before, self.after)]
+        orders = [order_of(distance, *seen, ids, cameras) for distance in measured]
+        places = {int(position): place + 1 for place, position in enumerate(orders[0])}
+        return tuple(
+            [Hit(int(p), int(ids[p]) == seen[0], float(distance[p]), places[int(p)]) for p in order[:first]]
+            for distance, order in zip(measured, orders, strict=True)
+        )
+
+
+_MOST_QUERIES = 12
+
+
+def search(problem: Problem, before: Embedded, after: Embedded, forgotten: bool) -> Search:
+    """Queries of the `forgotten` person in held-out cameras, or a dozen of unseen people, with the gallery of either."""
+    people = people_of(problem.dataset)
+    if forgotten:
+        gallery, positions = person_gallery(people), queries_of(problem).tolist()
+        spaces = [(z.test, torch.cat([z.gallery, z.test])) for z in (before, after)]
+        return Search(people.test, positions, gallery, *spaces)
+    positions = list(range(0, len(people.query), max(1, len(people.query) // _MOST_QUERIES)))[:_MOST_QUERIES]
+    return Search(people.query, positions, people.gallery, *((z.query, z.gallery) for z in (before, after)))
 
 
 def drift(before: nn.Module, after: nn.Module) -> dict[str, float]:
-    """How far batch-norm statistics moved, layer by layer: root mean square over channels of |Δ mean| in old standard deviations."""
+    """How far batch-norm means moved, layer by layer: root mean square over channels, in standard deviations of before."""
     old, moved = dict(before.named_modules()), {}
     for name, layer in after.named_modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -246,3 +266,60 @@ def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> dict
         "drift": max(drift(problem.model, model).values(), default=0.0),
         "same_features": found.embedded.backbone == embed(problem.model, problem.dataset).backbone,
     }
+
+
+def _stored_path(problem: Problem, method: str) -> Path:
+    people = "-".join(problem.dataset.class_names[c] for c in problem.split.classes)
+    return runtime.ASSETS / "people" / f"scopes-{problem.model_name}-{people}-{method}.json"
+
+
+def stored_rows(problem: Problem, method: str) -> dict[str, Any] | None:
+    """The rows of `SideBySide` that ship for this problem, with the command that made them; None where none fit."""
+    try:
+        found = json.loads(_stored_path(problem, method).read_text())
+    except (OSError, ValueError):
+        return None
+    fits = found.get("model_hash") == checkpoints.state_hash(problem.model) and found.get("data_hash") == problem.dataset.hash
+    return found if fits and not problem.history else None
+
+
+def as_record(found: SideBySide, known: dict[str, Found]) -> dict[str, Any]:
+    """JSON-ready: rows and references of a finished comparison, the command that makes it, the hashes it belongs to."""
+    problem = found.problem
+    command = (
+        f"python -m imu_core reid --problem {problem.dataset.name} --model {problem.model_name} "
+        f"--forget {problem.split.request} --method {found.method}"
+    )
+    return finite(
+        {
+            "command": command,
+            "problem": problem.describe(),
+            "method": found.method,
+            "preset": found.preset,
+            "references": {name: judged.numbers() for name, judged in known.items()},
+            "rows": found.rows,
+            "model_hash": checkpoints.state_hash(problem.model),
+            "data_hash": problem.dataset.hash,
+        }
+    )
+
+
+def side_by_side_verdict(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> str:
+    """Which of the changes made the person harder to find than for the retrained model, in words."""
+    same = [row for row in rows if row["same_features"]]
+    text = ""
+    if same:
+        which = ", ".join(f"{row['scope']} with batch norm in {row['bn']} mode" for row in same)
+        text = f"With {which} every feature, and so every rank, stays bit for bit what it was. "
+    retrained = known.get("retrained", {}).get("person_map")
+    if retrained is None or not any("person_map" in row for row in rows):
+        return text + "No retrained model is stored for this person, so nobody can say how hard to find they should be."
+    harder = [row for row in rows if row.get("person_map", 1.0) < retrained]
+    if not harder:
+        return text + f"None made the person harder to find than for the retrained model (mAP {100 * retrained:.1f} %)."
+    which = "; ".join(f"{row['scope']}, {row['bn']} ({100 * row['person_map']:.1f} %)" for row in harder)
+    lost = [100 * (known["original"]["map"] - row["map"]) for row in harder]
+    return text + (
+        f"Harder to find than for the retrained model (mAP {100 * retrained:.1f} %): {which}. "
+        f"The price on unseen people there: {min(lost):.1f} to {max(lost):.1f} points of mAP."
+    )

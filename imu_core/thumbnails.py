@@ -19,18 +19,41 @@ _SIDE = 84  # smallest side on screen, pixels
 def png(dataset: str, part: str, index: int, frame: str = "none") -> bytes:
     """PNG of sample `index` of `part` (train | test), nearest-neighbour, at least 84 pixels wide, framed by its set."""
     images = getattr(data.load(dataset), part).images
-    pixels = np.moveaxis(images[index].numpy(), 0, -1)
+    return framed(images[index].numpy(), FRAMES[frame])
+
+
+def framed(pixels: np.ndarray, colour: str | None = None, side: int = _SIDE) -> bytes:
+    """PNG of an image (channels, h, w) uint8, nearest-neighbour, at least `side` pixels wide, with a frame of `colour`."""
+    pixels = np.moveaxis(pixels, 0, -1)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
-    factor = max(1, -(-_SIDE // picture.width))
+    factor = max(1, -(-side // picture.width))
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    colour = FRAMES[frame]
     if colour:
         picture = ImageOps.expand(picture, border=3, fill=colour)
+    return _as_png(picture)
+
+
+def overlay(values: np.ndarray, signed: bool = False) -> bytes:
+    """PNG with transparency of a map (h, w): 0 … 1 from clear to dark red; with `signed` −1 … 1 from blue over clear to red."""
+    import matplotlib
+
+    scale = matplotlib.colormaps["RdBu_r" if signed else "YlOrRd"]
+    colours = scale(values / 2 + 0.5 if signed else values, bytes=True)
+    colours[..., 3] = np.sqrt(np.abs(values).clip(0, 1)) * 255
+    return _as_png(Image.fromarray(colours))
+
+
+def _as_png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 
+def as_url(content: bytes) -> str:
+    """A PNG as a data: address, for HTML."""
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
 def data_url(dataset: str, part: str, index: int, frame: str = "none") -> str:
     """The same picture as a data: address, for HTML."""
-    return "data:image/png;base64," + base64.b64encode(png(dataset, part, index, frame)).decode()
+    return as_url(png(dataset, part, index, frame))

@@ -72,7 +72,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe_for(model_name: str, dataset: str = "") -> Recipe:
-    """The usual recipe of `model_name`, or the one that suits `dataset` where that has its own (few images need small batches)."""
+    """The usual recipe of `model_name`, or the one of its own that `dataset` has (few images need small batches)."""
     return RECIPES.get(f"{dataset}/{model_name}") or RECIPES.get(model_name, Recipe())
 
 

@@ -68,10 +68,11 @@ def choices() -> dict[str, str]:
     return {**named, **{key: f"IMU, {control} weights" for key, control in CONTROL_RUNS.items()}}
 
 
-def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
+def settings(aim: tuple[float, str] | None, modes: bool = False) -> list[RunConfig]:
     """Draw the form and return one config a chosen method; [] while none is chosen. Raises ConfigError for bad values.
 
-    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`).
+    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`); `modes` puts
+    the choice of batch norm's mode beside the scope.
     """
     named = choices()
     picked = st.pills(
@@ -114,6 +115,7 @@ def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
         )
     with four:
         seed = st.number_input("Run seed", 0, 2**31 - 1, 0, key="run_seed", bind="query-params", help=help_text("seed"))
+    mode = _mode() if modes else None
     kind, scope, seed = kind or "gentle", scope or "head", seed or 0  # an empty parameter in a link empties the widget
     stop = None if target is None else as_fraction(target)
     if kind != OWN:
@@ -122,7 +124,20 @@ def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
         st.caption(f"These samples are no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
         stop = aim[0]
     own = _own_settings() if kind == OWN else {}
-    return [_config(name, kind, scope, stop, seed, own) for name in picked]
+    made = [_config(name, kind, scope, stop, seed, own) for name in picked]
+    return [dataclasses.replace(config, bn=mode) for config in made] if mode in ("eval", "train") else made
+
+
+def _mode() -> str | None:
+    return st.segmented_control(
+        "Batch norm while unlearning",
+        ["as the settings say", "eval", "train"],
+        default="as the settings say",
+        key="mode",
+        bind="query-params",
+        required=True,
+        help=help_text("bn"),
+    )
 
 
 def _config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, Any]) -> RunConfig:
@@ -180,8 +195,8 @@ def as_fraction(percent: float) -> float:
     return float(Decimal(repr(float(percent))) / 100)
 
 
-def link(trajectory: Trajectory) -> str:
-    """The address of this page with the run's problem and every setting of the run; options go by the words on the page."""
+def link(trajectory: Trajectory, page: str = "unlearn") -> str:
+    """The address of `page` with the run's problem and every setting of the run; options go by the words on the page."""
     about, config = trajectory.problem, trajectory.config
     history = [[step["forget"], step["config"]] for step in about["history"]]
     query: dict[str, Any] = {name: about[name] for name in ("dataset", "model", "forget", "seed")}
@@ -192,4 +207,4 @@ def link(trajectory: Trajectory) -> str:
         value = getattr(config, name)
         if value != getattr(START, name):
             query[f"own_{name}"] = str(value).lower() if kind == "switch" else "none" if value is None else value
-    return "/unlearn?" + urlencode(query)
+    return f"/{page}?" + urlencode(query)

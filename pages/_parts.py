@@ -1,9 +1,8 @@
-"""Widgets that every page shares: the problem in the sidebar, running jobs with their Stop, pictures, numbers."""
+"""Widgets that every page shares: navigation, running jobs with their Stop, pictures, numbers."""
 
 from __future__ import annotations
 
 import html
-import json
 import re
 import uuid
 from collections.abc import Iterable, Sequence
@@ -12,12 +11,8 @@ from typing import Any
 import streamlit as st
 from streamlit.navigation.page import Page
 
-import imu_core
-from imu_core import data, thumbnails
-from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
-from imu_core.glossary import help_text
+from imu_core import thumbnails
 from imu_core.jobs import Job, JobQueue
-from imu_core.models import MODELS
 from imu_core.records import Problem
 from imu_core.training import Training
 
@@ -33,6 +28,7 @@ LAYOUT = """<style>
 }
 </style>"""
 MOST_JOBS = 2  # in the sidebar
+PEOPLE_PAGE = "reidentify"
 MARKS = {
     "queued": ":gray-badge[:material/schedule: queued]",
     "running": ":blue-badge[:material/play_arrow: running]",
@@ -50,7 +46,10 @@ def navigation() -> Page:
         {
             "": [st.Page("pages/start.py", title="Start", icon=":material/play_circle:", default=True)],
             "Look": [st.Page("pages/influence.py", title="Influence", icon=":material/scatter_plot:", url_path="influence")],
-            "Run": [st.Page("pages/unlearn.py", title="Unlearn", icon=":material/ink_eraser:", url_path="unlearn")],
+            "Run": [
+                st.Page("pages/unlearn.py", title="Unlearn", icon=":material/ink_eraser:", url_path="unlearn"),
+                st.Page("pages/reidentify.py", title="Re-identify", icon=":material/person_search:", url_path=PEOPLE_PAGE),
+            ],
             "Read": [st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary")],
         }
     )
@@ -83,35 +82,6 @@ def _session(name: str) -> str:
 def theme() -> str:
     """light or dark, as the visitor sees the page."""
     return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"
-
-
-def sidebar() -> None:
-    """The problem (dataset, model, forget request, seed) and whatever is running; the same on every page and in the URL."""
-    st.html(LAYOUT)
-    with st.sidebar:
-        names = list(data.DATASETS)
-        dataset = st.selectbox("Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"))
-        st.selectbox("Model", list(MODELS), key="model", bind="query-params", help=help_text("original"))
-        st.selectbox(
-            "Forget",
-            suggestions(dataset),
-            key="forget",
-            bind="query-params",
-            accept_new_options=True,
-            help=help_text("request"),
-        )
-        if st.session_state.get("after") or st.query_params.get("after"):
-            st.text_input("Already unlearned", key="after", bind="query-params", help=help_text("second_request"))
-            st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
-        st.number_input("Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help=help_text("problem_seed"))
-    running_jobs()
-
-
-def suggestions(dataset: str) -> list[str]:
-    """Requests to start from; any other can be typed."""
-    names = data.load(dataset if data.is_here(dataset) else "fashion").class_names
-    more = ["random:10%,seed=0", "outliers:100", "hardest:100", "easiest:100", f"class:{names[6]}+{names[0]}"]
-    return [f"class:{name}" for name in (names[5], *(n for n in names if n != names[5]))] + more
 
 
 def running_jobs() -> None:
@@ -177,42 +147,6 @@ def plain(text: object) -> str:
     return re.sub(r"([\\`*_\[\]<>$~:|#!])", r"\\\1", str(text))
 
 
-def _history() -> list[tuple[str, dict[str, Any]]]:
-    """The earlier requests in the link; a ConfigError where they are damaged."""
-    try:
-        found = json.loads(st.session_state.get("after") or "[]")
-        return [(str(request), dict(settings)) for request, settings in found]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(
-            "The list of earlier requests in the link is damaged. Press “Back to the original model” in the sidebar."
-        ) from error
-
-
-def current() -> Problem:
-    """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
-    hand_over()
-    state = st.session_state
-    try:
-        with st.spinner("Preparing the model and its features", show_time=True):
-            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=_history())
-    except CheckpointError as error:
-        st.warning(plain(error))
-        if data.is_here(state.dataset):
-            _offer_training(state.dataset, state.model)
-    except DataError as error:
-        st.warning(plain(error), icon=":material/help:")
-        if not data.is_here(state.dataset):
-            _offer_download(state.dataset)
-    except ImuError as error:
-        st.warning(plain(error))
-    st.stop()
-
-
-def _offer_training(dataset: str, model: str) -> None:
-    if st.button(f"Train {model} on {dataset}", type="primary"):
-        start_training(f"Train {model} on {dataset}", lambda: Training(data.load(dataset), model))
-
-
 def start_training(title: str, make: Any) -> None:
     """Queue a training; its model is stored when it ends, and the sidebar shows how far it is."""
 
@@ -221,19 +155,6 @@ def start_training(title: str, make: Any) -> None:
             job.work.save()
 
     queue().submit(Job(title, make, kind="training", owner=owner(), after=store))
-    st.rerun()
-
-
-def _offer_download(dataset: str) -> None:
-    if not st.button(f"Download {dataset}", type="primary"):
-        return
-    bar = st.progress(0.0, text="Connecting")
-    try:
-        for fraction, name in data.download(dataset):
-            bar.progress(fraction, text=f"{name}: {fraction:.0%} of all files")
-    except DataError as error:
-        st.error(plain(error))
-        return
     st.rerun()
 
 

@@ -12,10 +12,10 @@ from streamlit.delta_generator import DeltaGenerator
 from imu_core import exports, figures
 from imu_core.glossary import help_text
 from imu_core.records import Trajectory
-from pages import _form, _parts, _runs
+from pages import _form, _problem, _runs
 
 
-def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None, page: str = "unlearn") -> None:
     """Rename, remove, link and every export of one run."""
     record = dataclasses.replace(item.trajectory, metrics=item.measured)
     stem = "".join(c if c.isalnum() else "-" for c in item.name).strip("-").lower() or "run"
@@ -41,7 +41,7 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         st.code(exports.to_snippet(record), language="python")
     with right:
         st.caption("Link that opens this page with the same problem and settings")
-        st.code(_form.link(record), language=None, wrap_lines=True)
+        st.code(_form.link(record, page), language=None, wrap_lines=True)
         if item.job.state == "done":
             st.button("Forget something else from this model", on_click=_continue, args=(record,))
             st.caption(help_text("second_request"))
@@ -63,4 +63,4 @@ def _continue(record: Trajectory) -> None:
     history.append([about["forget"], record.config.changed()])
     st.session_state.after = json.dumps(history)
     gone = {request for request, _ in history}
-    st.session_state.forget = next(name for name in _parts.suggestions(about["dataset"]) if name not in gone)
+    st.session_state.forget = next(name for name in _problem.suggestions(about["dataset"]) if name not in gone)

@@ -11,7 +11,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS, ranking
 from imu_core.records import Influence, Problem
 from imu_core.weights import PSI, effective_share, sample_weights
-from pages import _gallery, _parts
+from pages import _gallery, _problem
 
 DAMPINGS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 PLAIN = {"displayModeBar": False}
@@ -160,7 +160,7 @@ st.markdown(
     "Every image in the forget set has an [influence score](/glossary?term=score): how much the model's loss on the forget set "
     "rises when that image goes. IMU pushes hardest on the highest."
 )
-problem = _parts.current()
+problem = _problem.current()
 estimator, damping, psi = controls()
 about = (problem.dataset.name, problem.model_name, problem.split.request, problem.history)
 if st.session_state.get("chosen_for") != about:

@@ -10,7 +10,7 @@ from imu_core.exports import percent, verdict
 from imu_core.glossary import help_text
 from imu_core.records import Point, Problem
 from imu_core.unlearning import Run
-from pages import _parts, _runs
+from pages import _parts, _problem, _runs
 from pages._player import Player
 
 
@@ -95,7 +95,7 @@ def doors() -> None:
 
 st.title("What a model must forget")
 st.markdown("A trained classifier unlearns a part of its training set in front of you, and you see what that costs.")
-problem = _parts.current()
+problem = _problem.current()
 runs = [item.run for item in _runs.examples(problem)]
 replay(problem, runs)
 found = imu_core.retrained(problem)

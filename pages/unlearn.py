@@ -9,7 +9,7 @@ from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _form, _parts, _results, _runs, _share
+from pages import _form, _parts, _problem, _results, _runs, _share
 from pages._player import Player
 
 PLAIN = {"displayModeBar": False}
@@ -92,7 +92,7 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
 
 st.title("Watch it forget")
 st.markdown("Pick methods, press Run: each makes its own copy of the model forget, step by step, beside the retrained model.")
-problem = _parts.current()
+problem = _problem.current()
 run_row(problem)
 _results.reference_offer(problem)
 items = _runs.of(problem)

@@ -25,8 +25,9 @@ models
 models.checkpoints models.head
 thumbnails statistics
 training
-features explain
+features
 forget influence metrics
+explain
 weights
 arena
 evaluation
@@ -39,6 +40,7 @@ measurement
 exports figures store
 sweep jobs
 cli
+cli_people
 __main__
 """
 

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from imu_core import forget, glossary, jobs
+from imu_core.explain import CAMS
 from imu_core.glossary import GROUPS, TERMS, Term, help_text
 from imu_core.influence import ESTIMATORS
 from imu_core.methods import METHODS, PRESETS
@@ -29,6 +30,7 @@ NAMES = {
     "metric": list(METRICS),
     "state": list(jobs.STATES),
     "request": [f"request_{kind}" for kind in sorted(set(re.findall(r"(\w+):", forget.GRAMMAR)))],
+    "map": [name.replace("+", "p") for name in CAMS],
     "weights on record": ["effective_share", "largest", "positive_share"],
 }
 TERM = pytest.mark.parametrize("term", TERMS.values(), ids=TERMS)
@@ -40,12 +42,12 @@ def test_every_name_has_a_term(kind: str) -> None:
 
 
 def test_request_kinds_are_read_from_the_grammar() -> None:
-    assert len(NAMES["request"]) == 6
+    assert len(NAMES["request"]) == 7
 
 
 def test_keys_are_unique_and_groups_stay_together() -> None:
     assert len(TERMS) == len(glossary._ALL)
-    assert GROUPS == ("The problem", "Methods", "Influence", "Controls", "Metrics", "How a run ends")
+    assert GROUPS == ("The problem", "Methods", "Influence", "Controls", "Metrics", "People", "How a run ends")
     places = [GROUPS.index(term.group) for term in TERMS.values()]
     assert places == sorted(places)
 

@@ -27,15 +27,29 @@ DATASETS: dict[str, Source] = {
         free=True,
     ),
     "faces": Source("AT&T faces, 40 real people (4 MB to download)", faces.load, faces.is_here, faces.download, people=True),
-    "market": Source("Market-1501, 1,501 real people (given out by its makers)", lambda: market.load("market"), people=True),
 }
 MARKET = "market:"  # a dataset called market:FOLDER is read from that folder
+
+
+def _market(name: str, title: str, path: str = "") -> Source:
+    return Source(
+        title,
+        lambda: market.load(name, path),
+        lambda: market.is_here(path),
+        lambda: market.fetch(path),
+        verb="Read",
+        people=True,
+        free=True,
+    )
+
+
+DATASETS["market"] = _market("market", "Market-1501, 1,501 real people (given out by its makers)")
 
 
 def source(name: str) -> Source:
     """The registry entry of dataset `name`, or a DataError that lists the names there are."""
     if name.startswith(MARKET):
-        return Source(f"People in {name[len(MARKET) :]}", lambda: market.load(name, name[len(MARKET) :]), people=True)
+        return _market(name, f"People in {name[len(MARKET) :]}", name[len(MARKET) :])
     if name not in DATASETS:
         raise DataError(f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}.")
     return DATASETS[name]

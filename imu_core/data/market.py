@@ -7,6 +7,8 @@ identity's number, and only where at least two others remain.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from imu_core import runtime
@@ -166,11 +170,62 @@ def assemble(
     return Dataset(name, title, *images, names, MEAN, STD, People(train, test, query, gallery, synthetic), key)
 
 
-def load(name: str, path: str = "") -> Dataset:
-    """Market-1501 from `path` or from the data folder (see `find`), as dataset `name`."""
+def store(path: Path, named: list[Named]) -> None:
+    """Keep decoded images on this machine, so that the next start takes less than a second."""
+    tensors = {"pixels": torch.from_numpy(np.stack([item.pixels for item in named]))}
+    if all(item.parts is not None for item in named):
+        tensors["parts"] = torch.from_numpy(np.stack([item.parts for item in named]))
+    names = json.dumps([[item.folder, item.name] for item in named])
+    runtime.write_whole(path, lambda part: save_file(tensors, part, {"names": names}))
+
+
+def restore(path: Path) -> list[Named]:
+    """What `store` kept; a damaged file is removed and a DataError says to load again."""
+    try:
+        with safe_open(path, "pt") as stored:
+            names = json.loads(stored.metadata()["names"])
+            columns = [stored.get_tensor(key).numpy() for key in ("pixels", "parts") if key in stored.keys()]  # noqa: SIM118
+        return [Named(*name, *arrays) for name, *arrays in zip(names, *columns, strict=True)]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        path.unlink(missing_ok=True)
+        raise DataError(f"{path.name}, which this program keeps, was damaged and is removed. Load the page again.") from error
+
+
+def _cache(path: str) -> Path:
+    """Where a folder's decoded images are kept: another name as soon as files are added to it or taken away."""
     folder = find(path)
-    parts: dict[str, list[Named]] = {part: [] for part in FOLDERS}
-    for _, item in read(folder):
-        parts[item.folder].append(item)
-    train, gallery, query = (sightings(parts[part]) for part in FOLDERS)
-    return assemble(name, f"Market-1501 ({folder.name})", train, query, gallery)
+    stamp = "".join(str((folder / part).stat().st_mtime_ns) for part in FOLDERS)
+    return runtime.home() / "people" / f"{hashlib.sha256(f'{folder.resolve()} {stamp}'.encode()).hexdigest()[:16]}.safetensors"
+
+
+def is_here(path: str = "") -> bool:
+    """Whether the folder has been read on this machine; False where it is no such folder (`fetch` then says why)."""
+    try:
+        return _cache(path).exists()
+    except DataError:
+        return False
+
+
+def fetch(path: str = "") -> Iterator[tuple[float, str]]:
+    """Read the folder and keep what was decoded, yielding (fraction read, folder and file)."""
+    target, named = _cache(path), []
+    for fraction, item in read(find(path)):
+        named.append(item)
+        if len(named) % 100 == 0:
+            yield fraction, f"reading {item.folder}/{item.name}"
+    store(target, named)
+    yield 1.0, "all images are read"
+
+
+def load(name: str, path: str = "") -> Dataset:
+    """Market-1501 from `path` or from the data folder (see `find`), as dataset `name`; read first where it was not yet."""
+    if not is_here(path):
+        for _ in fetch(path):
+            pass
+    return assemble(name, f"Market-1501 ({find(path).name})", *reordered(restore(_cache(path))))
+
+
+def reordered(named: list[Named]) -> tuple[Sightings, Sightings, Sightings]:
+    """(everything of the training identities, query, gallery), as `assemble` takes them."""
+    train, gallery, query = (sightings([item for item in named if item.folder == part]) for part in FOLDERS)
+    return train, query, gallery

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imu_core.glossary import controls, endings, influence, methods, metrics, problem
+from imu_core.glossary import controls, endings, influence, methods, metrics, people, problem
 from imu_core.glossary.term import Term
 
 __all__ = ["GROUPS", "TERMS", "Term", "help_text"]
@@ -13,6 +13,7 @@ _ALL = (
     *influence.TERMS,
     *controls.TERMS,
     *metrics.TERMS,
+    *people.TERMS,
     *endings.TERMS,
 )
 

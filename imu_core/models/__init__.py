@@ -22,6 +22,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "reid_resnet18": reid_resnet18,
     "reid_resnet50": reid_resnet50,
 }
+FOR_PEOPLE = ("reid_resnet18", "reid_resnet50", "small_resnet")
+FOR_CLASSES = ("small_resnet", "lenet5")
 
 
 def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:

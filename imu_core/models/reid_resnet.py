@@ -46,9 +46,7 @@ def reid_resnet18(classes: int, shape: Sequence[int], mean: Sequence[float], std
     The last row keeps its stride at 1, as re-identification networks do (Luo et al. 2019, arXiv 1903.07071): the map below the
     pooling is 8 x 4 for images of 128 x 64.
     """
-    stem = nn.Sequential(
-        nn.Conv2d(3, HALF[0], 7, 2, 3, bias=False), nn.BatchNorm2d(HALF[0]), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
-    )
+    stem = nn.Sequential(nn.Conv2d(3, HALF[0], 7, 2, 3, bias=False), nn.BatchNorm2d(HALF[0]), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
     widths = zip((HALF[0], *HALF), HALF, (1, 2, 2, 1), strict=False)
     return ReidResNet(stem, [_row(*width) for width in widths], HALF[-1], classes, Normalise(mean, std))
 

@@ -1,6 +1,6 @@
 """Every method on equal terms: same head, same steps, stopped at the same depth, all ten classes. Prints a Markdown table.
 
-    make compare                 (head scope, about ten seconds)
+make compare                 (head scope, about ten seconds)
 """
 
 from __future__ import annotations

@@ -8,23 +8,18 @@ from another (the *cues*: hair, top, logo, legs, shoes, bag) can be measured aga
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from imu_core import runtime
 from imu_core.data import market
-from imu_core.data.market import FOLDERS, Named
+from imu_core.data.market import Named
 from imu_core.data.people import street
 from imu_core.data.people.figure import CUES, PARTS, Body, Pose, draw
 from imu_core.data.people.look import Look, look
-
 from imu_core.errors import DataError
 from imu_core.records import Dataset
 
@@ -58,12 +53,7 @@ def draw_all() -> Iterator[tuple[float, str]]:
         drawn.append(shot)
         if len(drawn) % 50 == 0:
             yield len(drawn) / total, f"drawing people, {len(drawn):,} of {total:,} images"
-    tensors = {
-        "pixels": torch.from_numpy(np.stack([shot.pixels for shot in drawn])),
-        "parts": torch.from_numpy(np.stack([shot.parts for shot in drawn])),
-    }
-    names = json.dumps([[shot.folder, shot.name] for shot in drawn])
-    runtime.write_whole(_cache(), lambda path: save_file(tensors, path, {"names": names}))
+    market.store(_cache(), drawn)
     yield 1.0, "all people are drawn"
 
 
@@ -72,27 +62,12 @@ def load() -> Dataset:
     if not is_here():
         for _ in draw_all():
             pass
-    parts: dict[str, list[Named]] = {part: [] for part in FOLDERS}
-    for item in _read(_cache()):
-        parts[item.folder].append(item)
-    everything, gallery, query = (market.sightings(parts[part]) for part in FOLDERS)
-    key = f"people version {VERSION} seed 0"
-    return market.assemble("people", "People (synthetic)", everything, query, gallery, key=key, synthetic=True)
+    parts, key = market.reordered(market.restore(_cache())), f"people version {VERSION} seed 0"
+    return market.assemble("people", "People (synthetic)", *parts, key=key, synthetic=True)
 
 
 def _cache() -> Path:
     return runtime.home() / "people" / f"version-{VERSION}.safetensors"
-
-
-def _read(path: Path) -> list[Named]:
-    try:
-        with safe_open(path, "pt") as stored:
-            names = json.loads(stored.metadata()["names"])
-            pixels, parts = stored.get_tensor("pixels").numpy(), stored.get_tensor("parts").numpy()
-        return [Named(*name, *pair) for name, *pair in zip(names, pixels, parts, strict=True)]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        path.unlink(missing_ok=True)
-        raise DataError("The drawn people on this machine were damaged and are removed. Load the page again to draw them.") from error
 
 
 def write(folder: Path, seed: int = 0) -> Iterator[tuple[float, str]]:
@@ -135,11 +110,13 @@ def shots(seed: int = 0) -> Iterator[Named]:
 def _named(folder: str, identity: int, camera: int, number: int, picture: tuple[np.ndarray, np.ndarray]) -> Named:
     """Market-1501's names: 0002_c1s1_000451_03.jpg is identity 2, camera 1, sequence 1, frame 451, box 3; junk is -1_…"""
     frame = 25 * (abs(identity) * SHOTS + number) + 1
-    return Named(folder, f"{'-1' if identity < 0 else f'{identity:04d}'}_c{camera + 1}s1_{frame:06d}_{number % 100:02d}.jpg", *picture)
+    return Named(
+        folder, f"{'-1' if identity < 0 else f'{identity:04d}'}_c{camera + 1}s1_{frame:06d}_{number % 100:02d}.jpg", *picture
+    )
 
 
 def take(person: Look, camera: int, rng: np.random.Generator, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (128, 64, 3) and parts (128, 64) of `person` as `camera` sees them this time; `shift` moves them out of the frame."""
+    """Pixels (128, 64, 3) and parts (128, 64) of `person` as `camera` sees them; `shift` moves them out of the frame."""
     eye = street.CAMERAS[camera]
     colours = street.background(camera, rng)
     parts = Image.new("L", colours.size, 0)

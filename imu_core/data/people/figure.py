@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import Image, ImageDraw
 
@@ -62,14 +63,17 @@ class Body:
 
     def limb(self, joints: Sequence[Point], widths: Sequence[float], colour: Colour, part: str) -> None:
         """A tapering tube through `joints`, `widths` across at each; round at its ends."""
-        for (a, b), (wa, wb) in zip(
-            zip(joints, joints[1:], strict=False), zip(widths, widths[1:], strict=False), strict=False
-        ):
+        for (a, b), (wa, wb) in zip(pairwise(joints), pairwise(widths), strict=True):
             (ua, va), (ub, vb) = a, b
             length = ((ub - ua) ** 2 + (vb - va) ** 2) ** 0.5 or 1.0
             nu, nv = -(vb - va) / length / 2, (ub - ua) / length / 2
             self.polygon(
-                [(ua + nu * wa, va + nv * wa), (ub + nu * wb, vb + nv * wb), (ub - nu * wb, vb - nv * wb), (ua - nu * wa, va - nv * wa)],
+                [
+                    (ua + nu * wa, va + nv * wa),
+                    (ub + nu * wb, vb + nv * wb),
+                    (ub - nu * wb, vb - nv * wb),
+                    (ua - nu * wa, va - nv * wa),
+                ],
                 colour,
                 part,
             )
@@ -121,7 +125,9 @@ def draw(body: Body, look: Look) -> None:
     if look.bag == "backpack" and body.side:
         body.limb([(-0.085, 0.24), (-0.085, 0.4)], [0.1, 0.11], look.bag_colour, "bag")
     if look.hair == "long":
-        body.limb([(-0.012 if body.side else 0, 0.075), (-0.025 if body.side else 0, 0.2)], [0.12, 0.105], look.hair_colour, "hair")
+        body.limb(
+            [(-0.012 if body.side else 0, 0.075), (-0.025 if body.side else 0, 0.2)], [0.12, 0.105], look.hair_colour, "hair"
+        )
     _arm(body, look, -shoulder, -1)
     _legs(body, look)
     body.limb([(0, 0.11), (0, 0.17)], [0.055, 0.06], look.skin, "skin")
@@ -221,7 +227,9 @@ def _bag(body: Body, look: Look, shoulder: float) -> None:
         sign = -1 if view == "back" else 1
         hip = (0.02 if body.side else sign * 0.115 * look.build, 0.49)
         body.limb([(0.0 if body.side else -sign * shoulder * 0.6, 0.165), hip], [0.018, 0.018], _darker(colour, 0.8), "bag")
-        body.polygon([(hip[0] - 0.06, 0.46), (hip[0] + 0.06, 0.46), (hip[0] + 0.055, 0.56), (hip[0] - 0.055, 0.56)], colour, "bag")
+        body.polygon(
+            [(hip[0] - 0.06, 0.46), (hip[0] + 0.06, 0.46), (hip[0] + 0.055, 0.56), (hip[0] - 0.055, 0.56)], colour, "bag"
+        )
     elif look.bag == "hand":
         sign = -1 if view == "back" else 1
         u = (0.02 if body.side else sign * (shoulder + 0.03)) + sign * body.pose.swing * 0.03

@@ -38,16 +38,16 @@ class Camera:
 CAMERAS: tuple[Camera, ...] = (
     Camera((1.0, 1.0, 1.0), 1.0, 1.0, 0.88, (0.6, 0.2, 0.1, 0.1), 0.6, 5, -0.5, (146, 146, 142), (178, 166, 150), "bricks",
            "bench", 0.15),
-    Camera((1.12, 1.0, 0.82), 0.9, 1.0, 0.82, (0.15, 0.15, 0.35, 0.35), 0.8, 7, 0.6, (172, 160, 138), (128, 150, 112), "hedge",
-           "post", 0.25),
-    Camera((0.84, 0.98, 1.16), 1.1, 0.95, 0.92, (0.2, 0.6, 0.1, 0.1), 0.6, 6, 0.2, (120, 124, 130), (150, 158, 168), "shop", "car",
-           0.2),
+    Camera((1.12, 1.0, 0.82), 0.9, 1.0, 0.82, (0.15, 0.15, 0.35, 0.35), 0.8, 7, 0.6, (172, 160, 138), (128, 150, 112),
+           "hedge", "post", 0.25),
+    Camera((0.84, 0.98, 1.16), 1.1, 0.95, 0.92, (0.2, 0.6, 0.1, 0.1), 0.6, 6, 0.2, (120, 124, 130), (150, 158, 168), "shop",
+           "car", 0.2),
     Camera((0.72, 0.74, 0.86), 1.25, 0.9, 0.84, (0.35, 0.35, 0.15, 0.15), 1.2, 11, -0.8, (84, 86, 94), (72, 74, 86), "tunnel",
            "post", 0.15),
     Camera((1.18, 1.14, 1.04), 0.8, 0.85, 0.78, (0.25, 0.25, 0.4, 0.1), 1.0, 6, 0.9, (202, 200, 192), (214, 208, 196), "plaza",
            "bench", 0.25),
-    Camera((0.92, 1.06, 0.9), 1.05, 1.05, 0.9, (0.25, 0.25, 0.1, 0.4), 1.5, 8, -0.2, (118, 132, 104), (88, 118, 84), "park", "bush",
-           0.25),
+    Camera((0.92, 1.06, 0.9), 1.05, 1.05, 0.9, (0.25, 0.25, 0.1, 0.4), 1.5, 8, -0.2, (118, 132, 104), (88, 118, 84), "park",
+           "bush", 0.25),
 )  # fmt: skip
 
 
@@ -188,5 +188,7 @@ def develop(colours: Image.Image, camera: Camera, rng: np.random.Generator) -> n
             table.append(max(0, min(255, round(128 + camera.contrast * (lit - 128)))))
     pixels = np.asarray(image.point(table), np.int16)
     shape = (HEIGHT, WIDTH, 3)
-    grain = rng.integers(-camera.noise, camera.noise + 1, shape, np.int16) + rng.integers(-camera.noise, camera.noise + 1, shape, np.int16)
+    grain = rng.integers(-camera.noise, camera.noise + 1, shape, np.int16) + rng.integers(
+        -camera.noise, camera.noise + 1, shape, np.int16
+    )
     return (pixels + grain).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,106 @@
+"""Where a model looks, before and after: triplets on one scale, the difference, and the share of heat on a person's cues."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+import streamlit as st
+
+from imu_core import explain, thumbnails
+from imu_core.explain import CAMS, Looked
+from imu_core.glossary import help_text
+from imu_core.metrics.intervals import Mean
+from imu_core.records import Problem
+from pages import _people, _runs
+
+SHOWN = 8  # triplets in a row group
+TITLES = {"forgotten": "The forgotten person", "others": "People who stay"}
+
+
+def controls(problem: Problem) -> tuple[str, str, int]:
+    """CAM method, layer and opacity."""
+    sizes = explain.layers(problem.model, problem.dataset.train.images[:1])
+    one, two, three = st.columns([6, 4, 3], gap="large")
+    with one:
+        method = st.segmented_control(
+            "Map", list(CAMS), default="gradcam", key="cam", format_func=lambda k: CAMS[k].title, bind="query-params",
+            required=True, help=help_text("gradcam"),
+        )  # fmt: skip
+    with two:
+        names = list(sizes)[::-1]
+        layer = st.selectbox(
+            "Layer", names, key="layer", format_func=lambda k: f"{k}, map of {sizes[k][0]} x {sizes[k][1]}",
+            bind="query-params", help=help_text("cam_layer"),
+        )  # fmt: skip
+    with three:
+        opacity = st.slider(
+            "Opacity of the heat, %", 0, 100, 75, 5, key="opacity", bind="query-params", help=help_text("opacity")
+        )
+    return method or "gradcam", layer, opacity
+
+
+def looked(problem: Problem, item: _runs.Kept, group: str, method: str, layer: str) -> Looked:
+    """Maps of `group` under the original and the run's model; computed once."""
+    key = ("looked", group, method, layer)
+    if key not in item.cache:
+        with st.spinner("Asking both models where they look"):
+            model = item.cache.setdefault("model", None) or item.run.model()
+            item.cache["model"] = model
+            item.cache[key] = explain.look(problem, model, group, layer=layer, method=method)
+    return item.cache[key]
+
+
+def section(problem: Problem, item: _runs.Kept) -> None:
+    """Both row groups under the controls."""
+    method, layer, opacity = controls(problem)
+    st.html(f"<style>.looked{{--heat:{opacity / 100}}}</style>")
+    for group, title in TITLES.items():
+        found = looked(problem, item, group, method, layer)
+        st.markdown(f"**{title}** · {summary(found)}")
+        triplets(found)
+    st.caption(
+        "Each group of four: image, original model, unlearned model, difference (red: more heat afterwards, blue: less). The two "
+        "maps of an image share one scale, 1 being the larger maximum of the two. The target is the logit of the true identity."
+    )
+
+
+def summary(found: Looked) -> str:
+    """The share of heat on the cues, before and after, with intervals; and how many maps were empty."""
+    counts = found.empty()
+    empty = f" Zero everywhere, and left out: {counts[0]} maps before, {counts[1]} after." if any(counts) else ""
+    shares = found.on_cues()
+    if shares is None:
+        return f"{len(found.images)} images; this set does not say where its cues are, so no share is measured.{empty}"
+    before, after, change, area = shares
+    verdict = "no change seen" if not change.seen else f"a change of {100 * change.mean:+.1f} ± {100 * change.half:.1f} points"
+    return (
+        f"heat on the cues {_percent(before)} → {_percent(after)}, {verdict.replace('-', '−')} "
+        f"({change.n} images, 95 % interval; the cues cover {100 * area:.0f} % of the image).{empty}"
+    )
+
+
+def _percent(mean: Mean) -> str:
+    return f"{100 * mean.mean:.1f} ± {100 * mean.half:.1f} %"
+
+
+def triplets(found: Looked) -> None:
+    """`SHOWN` images of the group, each with its two maps and their difference."""
+    before, after = found.scaled()
+    step = max(1, len(found.images) // SHOWN)
+    cells = [_triplet(found, i, before[i], after[i]) for i in range(0, len(found.images), step)][:SHOWN]
+    st.html(f'{_people.STYLE}<div class="looked">{"".join(cells)}</div>')
+
+
+def _triplet(found: Looked, i: int, before: np.ndarray, after: np.ndarray) -> str:
+    base = thumbnails.as_url(thumbnails.framed(found.images[i].numpy(), side=64))
+    label = html.escape(found.labels[i])
+    overlays = ("", thumbnails.overlay(before), thumbnails.overlay(after), thumbnails.overlay(after - before, signed=True))
+    words = ("image", "original", "after", "difference")
+    cells = "".join(
+        f'<div><div class="cell"><img src="{base}" alt="{label}: {word}">'
+        + (f'<img class="heat" src="{thumbnails.as_url(heat)}" alt="">' if heat else "")
+        + f'</div><div class="head">{word}</div></div>'
+        for word, heat in zip(words, overlays, strict=True)
+    )
+    return f'<figure><div class="row">{cells}</div><figcaption>{label}</figcaption></figure>'

@@ -1,0 +1,160 @@
+"""Re-identification as pictures and tables: who, is the person still found, ranks before and after, where the model looks."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from imu_core import reidentification, thumbnails
+from imu_core.glossary import help_text
+from imu_core.models import checkpoints
+from imu_core.records import Problem, Sightings
+from imu_core.reidentification import Found
+from pages import _parts, _runs
+
+ON_A_PAGE = 12  # people to choose from
+COLUMNS = {
+    "person_map": "mAP, person ≈",
+    "person_rank1": "Rank-1, person ≈",
+    "person_rank5": "Rank-5, person ≈",
+    "map": "mAP, unseen ↑",
+    "rank1": "Rank-1, unseen ↑",
+    "rank5": "Rank-5, unseen ↑",
+    "forget": "Named, person ↓",
+    "test_other": "Named, others ↑",
+}
+GREEN, RED = "#2E9E5B", "#C8383A"
+STYLE = f"""<style>
+.people{{display:flex;flex-wrap:wrap;gap:10px}} .people figure{{margin:0;width:72px}}
+.people img{{width:100%;image-rendering:pixelated;display:block;border-radius:3px}}
+.people .same img{{outline:3px solid {GREEN}}} .people .other img{{outline:3px solid {RED}}}
+.people figcaption,.looked figcaption{{font-size:.75rem;line-height:1.25;opacity:.85;padding-top:4px;
+  font-variant-numeric:tabular-nums}}
+.looked{{display:flex;flex-wrap:wrap;gap:14px}} .looked figure{{margin:0}}
+.looked .row{{display:flex;gap:3px}} .looked .cell{{position:relative;width:64px}}
+.looked .cell img{{width:64px;display:block;image-rendering:pixelated;border-radius:2px}}
+.looked .cell img.heat{{position:absolute;inset:0;height:100%;image-rendering:auto;opacity:var(--heat,.75)}}
+.looked .head{{font-size:.68rem;opacity:.7;width:64px;text-align:center;line-height:1.1}}
+</style>"""
+
+
+def choose(problem: Problem) -> None:
+    """The training people by picture, a page at a time; those whose retrained model is stored come first."""
+    names, labels = problem.dataset.class_names, problem.dataset.train.labels.tolist()
+    stored = {c.card["request"] for c in checkpoints.listing(problem.dataset.name, problem.model_name)}
+    order = sorted(range(len(names)), key=lambda c: (f"identity:{names[c]}" not in stored, c))
+    pages = -(-len(order) // ON_A_PAGE)
+    page = min(st.session_state.get("people_page", 1), pages)
+    with st.container(horizontal=True, gap="small", key="people_grid"):
+        for c in order[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
+            with st.container(gap="xsmall", width=82):
+                alt = f"Person {names[c]}" + (", retrained model stored" if f"identity:{names[c]}" in stored else "")
+                frame = "forget" if c in problem.split.classes else "none"
+                st.image(thumbnails.png(problem.dataset.name, "train", labels.index(c), frame), width=76, alt=alt)
+                st.button(
+                    f"{names[c]}{' ★' if f'identity:{names[c]}' in stored else ''}",
+                    key=f"person_{names[c]}",
+                    type="primary" if c in problem.split.classes else "secondary",
+                    on_click=lambda name=names[c]: st.session_state.update(forget=f"identity:{name}"),
+                )
+    if pages > 1:
+        st.pagination(pages, key="people_page")
+    st.caption(
+        f"{len(names)} people the model was trained on. ★ a retrained model that never saw this person is stored. "
+        + ("All of them are drawn from a seed: no real person is in this set." if problem.dataset.people.synthetic else "")
+    )
+
+
+@st.cache_resource(max_entries=40, show_spinner="Looking for people with the original and the retrained model")
+def _references(about: str, model: str, _problem: Problem) -> dict[str, Found]:
+    return reidentification.references(_problem)
+
+
+def references(problem: Problem) -> dict[str, Found]:
+    """How well the original and (where stored) the retrained model find people; computed once a problem."""
+    stored = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    return _references(str(problem.describe()), str(stored and stored.path), problem)
+
+
+def found(item: _runs.Kept) -> Found:
+    """How well the run's model finds people; computed once a run."""
+    if "found" not in item.cache:
+        with st.spinner(f"Looking for people with {item.name}", show_time=True):
+            item.cache["model"] = item.run.model()
+            item.cache["found"] = reidentification.judge(item.problem, item.cache["model"])
+    return item.cache["found"]
+
+
+def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+    """Every finished run beside the original and the retrained model, in percent."""
+    known = references(problem)
+    first = items[0].trajectory.points[0].accuracies
+    rows = [("Original", known["original"].numbers() | first)]
+    if "retrained" in known:
+        rows.append(("Retrained", known["retrained"].numbers() | (reference or {})))
+    rows += [(item.name, found(item).numbers() | item.trajectory.points[-1].accuracies) for item in items]
+    shown = [{"Model": name} | {t: 100 * values[k] for k, t in COLUMNS.items() if k in values} for name, values in rows]
+    form = {title: st.column_config.NumberColumn(title, format="%.1f", help=help_text(k)) for k, title in COLUMNS.items()}
+    st.dataframe(shown, column_config=form, hide_index=True, alt="Retrieval with every model")
+    judged, people = known["original"], problem.dataset.people
+    asked = judged.person.queries if judged.person else 0
+    st.caption(
+        f"Percent. Person: {asked} queries of the forgotten person from the cameras kept out of training, against "
+        f"{len(people.gallery) + len(people.test):,} images. Unseen: {judged.unseen.queries:,} queries against {len(people.gallery):,} gallery images. This person: "
+        f"{asked} queries from the cameras kept out of training, against {len(people.gallery) + len(people.test):,} images. "
+        f"Identified: top answer of the head, on {len(people.test):,} held-out and {len(problem.split.forget)} forget images. "
+        "↑ higher is better, ↓ lower, ≈ nearest the retrained model."
+    )
+
+
+def ranks(problem: Problem, item: _runs.Kept) -> None:
+    """One query, its ten nearest with the original model and after unlearning, and what moved."""
+    before, after = references(problem)["original"].embedded, found(item).embedded
+    own, unseen = "the forgotten person", "unseen people"
+    kinds = [own, unseen] if len(reidentification.queries_of(problem)) else [unseen]
+    kind = st.segmented_control("Queries of", kinds, default=kinds[0], key=f"query_kind_{len(kinds)}", required=True)
+    asked = reidentification.search(problem, before, after, kind == own)
+    names = [f"{n + 1}: {_who(asked.shown, p)}" for n, p in enumerate(asked.positions)]
+    pick = st.select_slider("Query", names, key=f"query_{names[0]}_{len(names)}") if len(names) > 1 else names[0]
+    at = asked.positions[names.index(pick)]
+    lists = asked.nearest(at)
+    left, right = st.columns([1, 11])
+    with left:
+        st.markdown("**Query**")
+        _strip([_figure(asked.shown, at, _who(asked.shown, at), "query")])
+    with right:
+        for title, hits in zip(("Original", item.name), lists, strict=True):
+            st.markdown(f"**{_parts.plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
+            places = enumerate(hits, 1)
+            _strip([_figure(asked.gallery, h.position, _caption(asked.gallery, h, n), _kind(h)) for n, h in places])
+    moved = sum(hit.before != place for place, hit in enumerate(lists[1], 1))
+    st.caption(
+        "Green, ✓: the same person in another camera; red, ✗: somebody else. "
+        + (f"{moved} of the ten stood elsewhere before." if moved else "Nothing moved: every place is the one it was before.")
+    )
+
+
+def _kind(hit: reidentification.Hit) -> str:
+    return "same" if hit.same else "other"
+
+
+def _who(shown: Sightings, position: int) -> str:
+    return f"{int(shown.ids[position]):04d}, camera {int(shown.cameras[position])}"
+
+
+def _caption(gallery: Sightings, hit: reidentification.Hit, place: int) -> str:
+    who = "distractor" if int(gallery.ids[hit.position]) == 0 else f"{int(gallery.ids[hit.position]):04d}"
+    was = "" if hit.before == place else f"\nwas {hit.before}."
+    return f"{place}. {'✓' if hit.same else '✗'} {who}{was}"
+
+
+def _figure(shown: Sightings, position: int, caption: str, kind: str) -> str:
+    url = thumbnails.as_url(thumbnails.framed(shown.images[position].numpy()))
+    alt = html.escape(f"{_who(shown, position)}: {caption}")
+    text = html.escape(caption).replace("\n", "<br>")
+    return f'<figure class="{kind}"><img src="{url}" alt="{alt}" title="{alt}"><figcaption>{text}</figcaption></figure>'
+
+
+def _strip(figures_: list[str]) -> None:
+    st.html(f'{STYLE}<div class="people">{"".join(figures_)}</div>')

@@ -1,0 +1,176 @@
+"""The problem: the sidebar that names it, the words in it that lead to another one, and what to do where it is not there yet."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+import imu_core
+from imu_core import data
+from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
+from imu_core.glossary import help_text
+from imu_core.models import FOR_CLASSES, FOR_PEOPLE
+from imu_core.records import Problem
+from imu_core.training import Training
+from pages import _parts
+
+PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
+SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
+QUICK = ("faces",)  # trained on first use, because that takes less than two minutes
+
+
+def sidebar(page: Page) -> None:
+    """The problem (dataset, model, forget request, seed) and whatever is running; the same on every page and in the URL."""
+    st.html(_parts.LAYOUT)
+    _follow(page)
+    with st.sidebar:
+        names = list(data.DATASETS)
+        own = str(_now("dataset"))
+        names += [own] if own.startswith(data.MARKET) else []
+        dataset = st.selectbox(
+            "Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"), on_change=_changed
+        )
+        st.selectbox("Model", models_for(dataset), key="model", bind="query-params", help=help_text("original"))
+        st.selectbox(
+            "Forget",
+            suggestions(dataset),
+            key="forget",
+            bind="query-params",
+            accept_new_options=True,
+            help=help_text("request"),
+        )
+        if st.session_state.get("after") or st.query_params.get("after"):
+            st.text_input("Already unlearned", key="after", bind="query-params", help=help_text("second_request"))
+            st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
+        st.number_input("Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help=help_text("problem_seed"))
+    _parts.running_jobs()
+
+
+def _now(key: str) -> str:
+    """What the sidebar's widget `key` says, or the link before that widget exists."""
+    return st.session_state.get(key) or st.query_params.get(key) or ""
+
+
+def _changed() -> None:
+    """Another dataset was chosen: a model and a request that belong to it, and no way back to an earlier one."""
+    st.session_state.pop("elsewhere", None)
+    take_problem(st.session_state.dataset)
+
+
+def take_problem(dataset: str, forget: str = "") -> None:
+    """Make `dataset`, its first model and `forget` (its first suggestion by default) the problem of every page."""
+    request = forget or suggestions(dataset)[0]
+    st.session_state.update(dataset=dataset, model=models_for(dataset)[0], forget=request, after="")
+
+
+def _follow(page: Page) -> None:
+    """Re-identification needs people: going there takes them as the problem, leaving brings the earlier problem back."""
+    here, people = page.url_path == _parts.PEOPLE_PAGE, _shows_people(_now("dataset"))
+    if here and not people:
+        st.session_state.elsewhere = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
+        take_problem("people")
+    elif not here and st.session_state.get("elsewhere") is not None:
+        earlier = st.session_state.pop("elsewhere")
+        take_problem(earlier.get("dataset") or next(iter(data.DATASETS)))
+        st.session_state.update(earlier)
+
+
+def _shows_people(dataset: str) -> bool:
+    return dataset.startswith(data.MARKET) or (dataset in data.DATASETS and data.source(dataset).people)
+
+
+def models_for(dataset: str) -> list[str]:
+    """The architectures that suit `dataset`, the usual one first."""
+    return list(FOR_PEOPLE if _shows_people(dataset) else FOR_CLASSES)
+
+
+def suggestions(dataset: str) -> list[str]:
+    """Requests to start from; any other can be typed."""
+    people, here = _shows_people(dataset), data.is_here(dataset)
+    if people and not here:
+        return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else ["random:10%,seed=0"]
+    names = data.load(dataset if here else "fashion").class_names
+    general = ["random:10%,seed=0", "outliers:100", "hardest:100", "easiest:100"]
+    if people:
+        first = SHOWN_PEOPLE if dataset == "people" else ()
+        return [f"identity:{name}" for name in (*first, *(n for n in names if n not in first))] + general
+    classes = [f"class:{name}" for name in (names[5], *(n for n in names if n != names[5]))]
+    return [*classes, *general, f"class:{names[6]}+{names[0]}"]
+
+
+def _history() -> list[tuple[str, dict[str, Any]]]:
+    """The earlier requests in the link; a ConfigError where they are damaged."""
+    try:
+        found = json.loads(st.session_state.get("after") or "[]")
+        return [(str(request), dict(settings)) for request, settings in found]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(
+            "The list of earlier requests in the link is damaged. Press “Back to the original model” in the sidebar."
+        ) from error
+
+
+def current() -> Problem:
+    """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
+    _parts.hand_over()
+    state = st.session_state
+    try:
+        source = data.source(state.dataset)
+        if source.free and not source.is_here():
+            _fetch(state.dataset)
+        with st.spinner("Preparing the model and its features", show_time=True):
+            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=_history())
+    except CheckpointError as error:
+        _no_model(state.dataset, state.model, error)
+    except DataError as error:
+        st.warning(_parts.plain(error), icon=":material/help:")
+        if state.dataset.startswith("market"):
+            _ask_folder()
+        elif not data.is_here(state.dataset) and st.button(f"{source.verb} {state.dataset}", type="primary"):
+            _fetch(state.dataset)
+    except ImuError as error:
+        st.warning(_parts.plain(error))
+    st.stop()
+
+
+def _ask_folder() -> None:
+    """Where Market-1501 lies, if it is somewhere else."""
+    with st.form("folder", border=False):
+        given = st.text_input("Folder with bounding_box_train, bounding_box_test and query", key="market_folder", max_chars=400)
+        if st.form_submit_button("Read this folder", on_click=_take_folder):
+            st.caption(f"Looking into {_parts.plain(given)}")
+
+
+def _take_folder() -> None:
+    path = st.session_state.get("market_folder", "").strip()
+    if path:
+        take_problem(data.MARKET + path)
+
+
+def _no_model(dataset: str, model: str, error: CheckpointError) -> None:
+    """Nothing is trained yet: train it, without asking where that takes less than two minutes."""
+    title = f"Train {model} on {dataset}"
+    if any(job.title == title for job in _parts.queue().active(_parts.owner())):
+        st.info(
+            f"{title}: progress and Stop are in the sidebar; this page opens when it has finished.",
+            icon=":material/model_training:",
+        )
+        return
+    asked = st.session_state.setdefault("asked_for", set())
+    automatic = dataset in QUICK and data.is_here(dataset) and title not in asked
+    if not automatic:
+        st.warning(_parts.plain(error))
+    if automatic or (data.is_here(dataset) and st.button(title, type="primary")):
+        asked.add(title)
+        _parts.start_training(title, lambda: Training(data.load(dataset), model))
+
+
+def _fetch(dataset: str) -> None:
+    """Download, draw or read `dataset` here and now, with its progress; the page starts again when it is there."""
+    st.caption(f"{_parts.plain(dataset)} is not on this machine yet. Leaving this page stops the work.")
+    bar = st.progress(0.0, text="Starting")
+    for fraction, text in data.download(dataset):
+        bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {text}")
+    st.rerun()

@@ -1,0 +1,92 @@
+"""All scopes and both batch-norm modes side by side: which change really makes a person harder to find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from imu_core import figures, reidentification
+from imu_core.jobs import Job
+from imu_core.methods import METHODS
+from imu_core.records import Problem
+from imu_core.reidentification import SideBySide
+from pages import _parts, _people
+
+METHODS_HERE = ("imu", "ga", "npo")
+
+
+def section(problem: Problem) -> None:
+    """The stored or freshly computed rows, the chart, the sentence, and the button that runs all six again."""
+    method = st.segmented_control(
+        "Method", METHODS_HERE, default="imu", key="scopes_method", format_func=lambda k: METHODS[k].title, required=True
+    )
+    key = f"scopes {problem.describe()} {method}"
+    kept = st.session_state.setdefault("scopes", {})
+    job = kept.get(key)
+    stored = reidentification.stored_rows(problem, method)
+    rows = list(job.work.rows) if job and job.work else []
+    if job and not job.finished:
+        _watch(job)
+    elif st.button("Run all six here (about a minute)", key="run_scopes"):
+        kept[key] = _submit(problem, method)
+        st.rerun()
+    if job and job.finished and job.state != "done":
+        st.caption(f"{job.state}: {_parts.plain(job.reason)}")
+    if not rows and stored:
+        rows = stored["rows"]
+        st.caption(f"Stored result; `{stored['command']}` makes it again.")
+    if rows:
+        _show(problem, rows)
+    elif not job:
+        st.caption("Nothing is stored for this person: press the button to run IMU, GA or NPO at three scopes in both modes.")
+
+
+def _submit(problem: Problem, method: str) -> Job:
+    job = Job(f"{METHODS[method].title} at three scopes, both modes", lambda: SideBySide(problem, method), owner=_parts.owner())
+    return _parts.queue().submit(job)
+
+
+def _watch(job: Job) -> None:
+    @st.fragment(run_every=0.5)
+    def show() -> None:
+        fraction, text = _parts.progress_of(job)
+        st.progress(fraction, text=text)
+        _parts.stop_button(job, f"stop-{job.id}")
+        rows = job.work.rows if job.work else []
+        if job.finished or len(rows) != st.session_state.get(f"rows_{job.id}", 0):
+            st.session_state[f"rows_{job.id}"] = len(rows)
+            st.rerun()
+
+    show()
+
+
+def _show(problem: Problem, rows: list[dict[str, Any]]) -> None:
+    known = {name: found.numbers() for name, found in _people.references(problem).items()}
+    st.markdown(reidentification.side_by_side_verdict(rows, known))
+    st.plotly_chart(
+        figures.scopes(rows, known, _parts.theme()),
+        key="scopes_chart",
+        config={"displayModeBar": False},
+        alt="mAP of the forgotten person and of unseen people for every scope and batch-norm mode",
+    )
+    st.dataframe(
+        [_row(row) for row in rows],
+        hide_index=True,
+        alt="Every scope and mode, in numbers",
+    )
+    st.caption("Percent; drift in standard deviations, the largest over all batch-norm layers; seconds include the search.")
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    percent = {title: f"{100 * row[key]:.1f}" for key, title in _people.COLUMNS.items() if key in row}
+    same = "bit-identical" if row["same_features"] else "changed"
+    return {
+        "Scope": row["scope"],
+        "Batch norm": row["bn"],
+        "Features": same,
+        **percent,
+        "Drift": f"{row['drift']:.3f}",
+        "Steps": row["steps"],
+        "Seconds": f"{row['seconds']:.1f}",
+    }

@@ -1,0 +1,135 @@
+"""Re-identify: make a model forget one person, see where it looks, and find out whether the person can still be found."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imu_core import reidentification
+from imu_core.errors import ImuError
+from imu_core.records import Problem
+from imu_core.reference import target
+from pages import _form, _gaze, _parts, _people, _problem, _results, _runs, _scopes, _share
+
+
+def run_row(problem: Problem) -> None:
+    """The form, Run and Stop, as on the Unlearn page."""
+    try:
+        configs = _form.settings(target(problem), modes=True)
+    except ImuError as error:
+        st.warning(_parts.plain(error))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run = st.button("Run", type="primary", disabled=not configs, key="run")
+        active = _parts.queue().active(_parts.owner())
+        if st.button("Stop all", disabled=not active, key="stop_all"):
+            for job in active:
+                job.cancel()
+        if not configs:
+            st.caption("Pick at least one method.")
+    if run:
+        _runs.submit(problem, configs, measure=False)
+        st.rerun()
+
+
+def waiting(items: list[_runs.Kept]) -> None:
+    """The runs that are going on, with progress and Stop; the page starts again when the last has ended."""
+    going = [item for item in items if not item.job.finished]
+    if not going:
+        return
+
+    @st.fragment(run_every=0.4)
+    def show() -> None:
+        with st.container(horizontal=True, gap="medium"):
+            for item in going:
+                with st.container(width=250, gap="xsmall"):
+                    fraction, text = _parts.progress_of(item.job)
+                    st.markdown(f"{_parts.MARKS[item.job.state]} {_parts.plain(item.name)}")
+                    st.progress(fraction, text=text)
+                    _parts.stop_button(item.job, f"stop-{item.job.id}")
+        if all(item.job.finished for item in going):
+            st.rerun()
+
+    show()
+
+
+def verdict(problem: Problem, item: _runs.Kept) -> str:
+    """Is the person still found? A sentence with numbers."""
+    known, now = _people.references(problem), _people.found(item)
+    before = known["original"]
+    name = _parts.plain(item.name)
+    unseen = f"mAP of unseen people {100 * before.unseen.map:.1f} → {100 * now.unseen.map:.1f} %"
+    if now.person is None or before.person is None:
+        return f"{now.why} {unseen}."
+    exact = now.embedded.backbone == before.embedded.backbone
+    text = f"**{name}**: mAP of the forgotten person {100 * before.person.map:.1f} → {100 * now.person.map:.1f} %"
+    retrained = known.get("retrained")
+    if retrained and retrained.person:
+        text += f" (retrained {100 * retrained.person.map:.1f} %)"
+    text += f"; {unseen}."
+    if exact:
+        text += (
+            " The features are bit-identical to the original's: a search never asks the head, so nobody became harder to find."
+        )
+    elif retrained and retrained.person:
+        harder = now.person.map < retrained.person.map
+        text += f" The person is {'harder' if harder else 'no harder'} to find than for a model that never saw them."
+    return text
+
+
+def drifted(problem: Problem, item: _runs.Kept) -> None:
+    """How far the batch-norm statistics moved, where they did."""
+    moved = reidentification.drift(problem.model, item.cache["model"])
+    largest = max(moved, key=moved.get, default="")
+    if largest and moved[largest] > 0:
+        st.caption(
+            f"Batch-norm statistics drifted in {sum(v > 0 for v in moved.values())} of {len(moved)} layers, most in {largest}: "
+            f"by {moved[largest]:.2f} standard deviations of what it had learned."
+        )
+    else:
+        st.caption(f"Batch-norm statistics: all {len(moved)} layers as they were.")
+
+
+st.title("Can the person still be found?")
+st.markdown(
+    "A network that recognises people is made to forget one of them. Look where it looks, before and after, and search for that "
+    "person among everybody else."
+)
+problem = _problem.current()
+if problem.dataset.people is None:
+    st.info("This page needs a set of people. Choose people, faces or market as the dataset in the sidebar.")
+    st.stop()
+if problem.dataset.people.synthetic:
+    st.badge("synthetic people", icon=":material/draw:", color="gray")
+_people.choose(problem)
+run_row(problem)
+_results.reference_offer(problem)
+items = _runs.of(problem)
+waiting(items)
+finished = [item for item in items if item.job.finished and item.shown]
+for item in (item for item in items if item.job.finished and not item.shown):
+    st.error(f"{_parts.plain(item.name)}: {item.job.state}. {_parts.plain(item.job.reason)}")
+if items[0].is_example:
+    st.caption("Until you press Run: a finished example, the gentle preset on the head.")
+if not finished:
+    st.stop()
+names = [item.name for item in finished]
+chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)
+item = next((item for item in finished if item.name == chosen), finished[0])
+try:
+    st.subheader("Is the person still found?")
+    st.markdown(verdict(problem, item))
+    _people.table(problem, finished, _runs.reference_of(problem))
+    drifted(problem, item)
+
+    st.subheader("The ten nearest, before and after")
+    st.fragment(_people.ranks)(problem, item)
+
+    st.subheader("Where it looks")
+    st.fragment(_gaze.section)(problem, item)
+
+    st.subheader("Which part must change?")
+    _scopes.section(problem)
+except ImuError as error:
+    st.warning(_parts.plain(error))
+with st.expander("Name, link and export", icon=":material/ios_share:"):
+    _share.take_away(item, finished, _runs.reference_of(problem), page=_parts.PEOPLE_PAGE)
