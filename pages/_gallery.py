@@ -11,7 +11,8 @@ from imu_core.forget import ids_request
 from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS
 from imu_core.records import Influence, Problem
-from pages import _parts, _runs
+from imu_core.reference import retrained_model
+from pages import _gaze, _parts, _runs
 
 PAGE_SIZE = 24
 SLOW_DUAL = 3000  # samples above which the n x n estimator would keep the card waiting
@@ -91,6 +92,9 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
     losses = [float(point.forget_losses[position]) for point in run.points]
     st.caption(f"Its loss while IMU forgets (gentle preset, {run.points[-1].step} steps), nats:")
     st.line_chart(losses, height=140, x_label="step", y_label="loss", color=figures.FORGET)
+    st.markdown("**Where each model looks**")
+    models = {"original": problem.model, "retrained": retrained_model(problem), "after IMU": run.model()}
+    _gaze.one(problem, index, {name: model for name, model in models.items() if model is not None})
 
 
 def scores(problem: Problem, estimator: str, damping: float) -> Influence:

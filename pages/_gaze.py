@@ -65,6 +65,23 @@ def section(problem: Problem, item: _runs.Kept) -> None:
     )
 
 
+def one(problem: Problem, index: int, models: dict[str, object]) -> None:
+    """Training sample `index` under several models, their maps on one scale, for a sample's card."""
+    image, label = problem.dataset.train.images[index : index + 1], problem.dataset.train.labels[index : index + 1]
+    method = st.segmented_control(
+        "Map", list(CAMS), default="gradcam", key=f"card_cam_{index}", format_func=lambda k: CAMS[k].title, required=True
+    )
+    layers = list(explain.layers(problem.model, image))[::-1]
+    layer = st.selectbox("Layer", layers, key=f"card_layer_{index}", help=help_text("cam_layer"))
+    maps = [explain.heat(model, image, label, layer=layer, method=method or "gradcam") for model in models.values()]
+    base = thumbnails.as_url(thumbnails.framed(image[0].numpy(), side=96))
+    cells = [_cell(base, "image", b"")]
+    for name, scaled, raw in zip(models, explain.together(*maps), maps, strict=True):
+        cells.append(_cell(base, name if raw.any() else f"{name}: zero everywhere", thumbnails.overlay(scaled[0])))
+    st.html(f'{_people.STYLE}<div class="looked card"><figure><div class="row">{"".join(cells)}</div></figure></div>')
+    st.caption("The places that speak for the true class, all models on one scale.")
+
+
 def summary(found: Looked) -> str:
     """The share of heat on the cues, before and after, with intervals; and how many maps were empty."""
     counts = found.empty()
@@ -95,12 +112,14 @@ def triplets(found: Looked) -> None:
 def _triplet(found: Looked, i: int, before: np.ndarray, after: np.ndarray) -> str:
     base = thumbnails.as_url(thumbnails.framed(found.images[i].numpy(), side=64))
     label = html.escape(found.labels[i])
-    overlays = ("", thumbnails.overlay(before), thumbnails.overlay(after), thumbnails.overlay(after - before, signed=True))
+    overlays = (b"", thumbnails.overlay(before), thumbnails.overlay(after), thumbnails.overlay(after - before, signed=True))
     words = ("image", "original", "after", "difference")
-    cells = "".join(
-        f'<div><div class="cell"><img src="{base}" alt="{label}: {word}">'
-        + (f'<img class="heat" src="{thumbnails.as_url(heat)}" alt="">' if heat else "")
-        + f'</div><div class="head">{word}</div></div>'
-        for word, heat in zip(words, overlays, strict=True)
-    )
+    cells = "".join(_cell(base, word, heat, label) for word, heat in zip(words, overlays, strict=True))
     return f'<figure><div class="row">{cells}</div><figcaption>{label}</figcaption></figure>'
+
+
+def _cell(base: str, word: str, heat: bytes, label: str = "") -> str:
+    """One picture with its heat over it and a word under it."""
+    over = f'<img class="heat" src="{thumbnails.as_url(heat)}" alt="">' if heat else ""
+    alt = html.escape(f"{label}: {word}" if label else word)
+    return f'<div><div class="cell"><img src="{base}" alt="{alt}">{over}</div><div class="head">{html.escape(word)}</div></div>'

@@ -35,6 +35,7 @@ STYLE = f"""<style>
 .looked .row{{display:flex;gap:3px}} .looked .cell{{position:relative;width:64px}}
 .looked .cell img{{width:64px;display:block;image-rendering:pixelated;border-radius:2px}}
 .looked .cell img.heat{{position:absolute;inset:0;height:100%;image-rendering:auto;opacity:var(--heat,.75)}}
+.looked.card .cell,.looked.card .cell img,.looked.card .head{{width:110px}}
 .looked .head{{font-size:.68rem;opacity:.7;width:64px;text-align:center;line-height:1.1}}
 </style>"""
 
@@ -100,10 +101,10 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
     judged, people = known["original"], problem.dataset.people
     asked = judged.person.queries if judged.person else 0
     st.caption(
-        f"Percent. Person: {asked} queries of the forgotten person from the cameras kept out of training, against "
-        f"{len(people.gallery) + len(people.test):,} images. Unseen: {judged.unseen.queries:,} queries against {len(people.gallery):,} gallery images. This person: "
-        f"{asked} queries from the cameras kept out of training, against {len(people.gallery) + len(people.test):,} images. "
-        f"Identified: top answer of the head, on {len(people.test):,} held-out and {len(problem.split.forget)} forget images. "
+        f"Percent. Person: {asked} queries of the forgotten person from cameras kept out of training, against "
+        f"{len(people.gallery) + len(people.test):,} images. Unseen people: {judged.unseen.queries:,} queries against "
+        f"{len(people.gallery):,} images. Named: the head's first answer, on {len(problem.split.forget)} forget images and "
+        f"{len(people.test):,} held-out ones. "
         "↑ higher is better, ↓ lower, ≈ nearest the retrained model."
     )
 
