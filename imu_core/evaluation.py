@@ -13,9 +13,9 @@ from imu_core import runtime
 from imu_core.arena import Arena
 from imu_core.errors import Cancelled
 from imu_core.records import Problem
+from imu_core.training import chunk_of
 
 SUBSET = 500  # samples of each set that wide scopes are judged by between the first and the last step
-CHUNK = 500
 _DRAW = 31  # stream of the generator
 
 
@@ -56,6 +56,7 @@ class Evaluation:
         whole = {"forget": split.forget, "retain": split.retain, "earlier": split.earlier}
         self._subsets = {name: _draw(index, generator) for name, index in whole.items() if len(index)}
         self._test = _draw(torch.arange(len(self._problem.test.labels)), generator)
+        self._chunk = 500 if arena.on_features else chunk_of(self._problem.dataset.train.images)
         self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
         self.logits: tuple[Tensor, Tensor] | None = None  # of the last look at the whole sets
         self.between = dict(self.sizes) if arena.on_features else {n: min(SUBSET, size) for n, size in self.sizes.items()}
@@ -116,7 +117,7 @@ class Evaluation:
 
     def _logits(self, index: Tensor, inputs: Callable[[Tensor], Tensor]) -> Tensor:
         parts = []
-        for part in index.split(CHUNK):
+        for part in index.split(self._chunk):
             if self._is_cancelled():
                 raise Cancelled("Stopped while evaluating.")
             parts.append(self._arena.module(inputs(part)))

@@ -15,15 +15,15 @@ from imu_core.errors import CheckpointError
 from imu_core.models import checkpoints
 from imu_core.models.head import split_head
 from imu_core.records import Features, ImageSet
-from imu_core.training import to_input
+from imu_core.training import chunk_of, to_input
 
 
 @torch.no_grad()
-def compute(model: nn.Module, images: Tensor, chunk: int = 500) -> tuple[Tensor, Tensor]:
+def compute(model: nn.Module, images: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
     """(Z, logits) of uint8 `images` (n, channels, h, w): features (n, d) and the head's logits (n, C), eval mode, float32."""
     backbone, head = split_head(model)
     backbone.eval()
-    Z = torch.cat([backbone(to_input(part)) for part in images.split(chunk)])
+    Z = torch.cat([backbone(to_input(part)) for part in images.split(chunk or chunk_of(images))])
     return Z, head(Z)
 
 

@@ -19,7 +19,7 @@ def class_statistics(model: nn.Module, images: ImageSet) -> dict[str, Tensor]:
     """Per-class feature statistics: `count` (C,), `mean` (C, d), `covariance` (C, d, d), unbiased, float32 (for SCAR)."""
     backbone, head = split_head(model)
     backbone.eval()
-    Z = torch.cat([backbone(part.float() / 255) for part in images.images.split(500)])
+    Z = torch.cat([backbone(part.float() / 255) for part in images.images.split(100)])
     groups = [Z[images.labels == c].double() for c in range(head.out_features)]
     return {
         "count": torch.tensor([len(group) for group in groups]),

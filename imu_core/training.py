@@ -290,6 +290,11 @@ def shifted(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return torch.stack([i[:, y : y + height, x : x + width] for i, y, x in zip(padded, down, right, strict=True)])
 
 
+def chunk_of(images: Tensor) -> int:
+    """How many of `images` (n, channels, h, w) go through a model at once: larger chunks leave the caches and are slower."""
+    return max(25, min(500, 2_500_000 // max(1, images[0].numel()))) if len(images) else 1
+
+
 def to_input(images: Tensor) -> Tensor:
     """uint8 images to float32 in [0, 1], the models' input."""
     return images.float() / 255
@@ -300,11 +305,11 @@ def _take(images: ImageSet, index: Tensor | slice) -> ImageSet:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: ImageSet, chunk: int = 500) -> Tensor:
-    """Logits (N, C) of `model` in eval mode, in float32, `chunk` images at a time."""
+def predict(model: nn.Module, images: ImageSet, chunk: int | None = None) -> Tensor:
+    """Logits (N, C) of `model` in eval mode, in float32, `chunk` images at a time (`chunk_of` by default)."""
     was_training = model.training
     model.eval()
-    parts = [model(to_input(part)) for part in images.images.split(chunk)]
+    parts = [model(to_input(part)) for part in images.images.split(chunk or chunk_of(images.images))]
     model.train(was_training)
     return torch.cat(parts)
 

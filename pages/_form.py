@@ -68,11 +68,10 @@ def choices() -> dict[str, str]:
     return {**named, **{key: f"IMU, {control} weights" for key, control in CONTROL_RUNS.items()}}
 
 
-def settings(aim: tuple[float, str] | None, modes: bool = False) -> list[RunConfig]:
+def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
     """Draw the form and return one config a chosen method; [] while none is chosen. Raises ConfigError for bad values.
 
-    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`); `modes` puts
-    the choice of batch norm's mode beside the scope.
+    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`).
     """
     named = choices()
     picked = st.pills(
@@ -115,7 +114,6 @@ def settings(aim: tuple[float, str] | None, modes: bool = False) -> list[RunConf
         )
     with four:
         seed = st.number_input("Run seed", 0, 2**31 - 1, 0, key="run_seed", bind="query-params", help=help_text("seed"))
-    mode = _mode() if modes else None
     kind, scope, seed = kind or "gentle", scope or "head", seed or 0  # an empty parameter in a link empties the widget
     stop = None if target is None else as_fraction(target)
     if kind != OWN:
@@ -124,20 +122,7 @@ def settings(aim: tuple[float, str] | None, modes: bool = False) -> list[RunConf
         st.caption(f"These samples are no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
         stop = aim[0]
     own = _own_settings() if kind == OWN else {}
-    made = [_config(name, kind, scope, stop, seed, own) for name in picked]
-    return [dataclasses.replace(config, bn=mode) for config in made] if mode in ("eval", "train") else made
-
-
-def _mode() -> str | None:
-    return st.segmented_control(
-        "Batch norm while unlearning",
-        ["as the settings say", "eval", "train"],
-        default="as the settings say",
-        key="mode",
-        bind="query-params",
-        required=True,
-        help=help_text("bn"),
-    )
+    return [_config(name, kind, scope, stop, seed, own) for name in picked]
 
 
 def _config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, Any]) -> RunConfig:

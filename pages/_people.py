@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from imu_core import reidentification, thumbnails
 from imu_core.glossary import help_text
 from imu_core.models import checkpoints
-from imu_core.records import Problem, Sightings
+from imu_core.records import Problem, RunConfig, Sightings
 from imu_core.reidentification import Found
 from pages import _parts, _runs
 
@@ -38,6 +39,20 @@ STYLE = f"""<style>
 .looked.card .cell,.looked.card .cell img,.looked.card .head{{width:110px}}
 .looked .head{{font-size:.68rem;opacity:.7;width:64px;text-align:center;line-height:1.1}}
 </style>"""
+
+
+def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
+    """`configs` in the batch-norm mode chosen here; it decides more about a search than the method does."""
+    mode = st.segmented_control(
+        "Batch norm while unlearning",
+        ["as the settings say", "eval", "train"],
+        default="as the settings say",
+        key="mode",
+        bind="query-params",
+        required=True,
+        help=help_text("bn"),
+    )
+    return [dataclasses.replace(config, bn=mode) for config in configs] if mode in ("eval", "train") else configs
 
 
 def choose(problem: Problem) -> None:

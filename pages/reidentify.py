@@ -14,7 +14,7 @@ from pages import _form, _gaze, _parts, _people, _problem, _results, _runs, _sco
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop, as on the Unlearn page."""
     try:
-        configs = _form.settings(target(problem), modes=True)
+        configs = _people.in_mode(_form.settings(target(problem)))
     except ImuError as error:
         st.warning(_parts.plain(error))
         return

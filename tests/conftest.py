@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import shutil
 import tempfile
@@ -17,10 +18,13 @@ if "IMU_HOME" not in os.environ:  # never write into the cache folder of whoever
     os.environ["IMU_HOME"] = tempfile.mkdtemp(prefix="imu-tests-")
     atexit.register(shutil.rmtree, os.environ["IMU_HOME"], ignore_errors=True)
 
+import numpy as np
 import torch
 
 import imu_core
 from imu_core import data, runtime
+from imu_core.data import market, people
+from imu_core.data.people.look import look
 from imu_core.models import checkpoints
 from imu_core.problem import NOTHING
 from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, Source
@@ -69,6 +73,48 @@ def lenet(tiny: Dataset) -> Problem:
 def resnet(tiny: Dataset) -> Problem:
     """Forget the 40 sandals of the tiny set; this model has batch norm."""
     return imu_core.problem("tiny", model="small_resnet", forget="class:Sandal")
+
+
+FEW = {"training": 12, "unseen": range(151, 157)}
+
+
+def few_people() -> list[market.Named]:
+    """The first 12 training identities of the people that ship, six unseen ones, a few distractors and junk."""
+    wanted = {*range(1, FEW["training"] + 1), *FEW["unseen"]}
+    found = []
+    for identity in sorted(wanted):
+        person = look(np.random.default_rng([0, people._LOOK, identity]))
+        for camera, number in itertools.product(range(6), range(people.SHOTS)):
+            rng = np.random.default_rng([0, people._SHOT, identity, camera, number])
+            training = identity <= FEW["training"]
+            folder = "bounding_box_train" if training else "bounding_box_test" if number else "query"
+            found.append(people._named(folder, identity, camera, number, people.take(person, camera, rng)))
+    for identity, number in itertools.product((0, -1), range(6)):
+        rng = np.random.default_rng([0, people._DISTRACTOR, number])
+        found.append(people._named("bounding_box_test", identity, number, number, people.take(look(rng), number, rng)))
+    return found
+
+
+@pytest.fixture(scope="session")
+def few() -> Iterator[Dataset]:
+    """Twelve people of the set that ships, as a data set of its own called "few", with the original model cut down to them."""
+    dataset = market.assemble("few", "Few people", *market.reordered(few_people()), key="few", synthetic=True)
+    path = runtime.ASSETS / "models" / "people" / "reid_resnet18" / "original.safetensors"
+    original = checkpoints.at(path)
+    state = checkpoints.read_tensors(path)
+    for name in ("head.weight", "head.bias"):  # identities 1 to 12 are the first twelve classes
+        state[name] = state[name][: FEW["training"]].clone()
+    card = {**original.card, "dataset": "few", "data_hash": dataset.hash}
+    checkpoints.save(runtime.home() / "models" / "few" / "reid_resnet18" / "original.safetensors", state, card)
+    data.DATASETS["few"] = Source("Few", lambda: dataset, people=True)
+    yield dataset
+    del data.DATASETS["few"]
+
+
+@pytest.fixture(scope="session")
+def person(few: Dataset) -> Problem:
+    """Forget person 0005 of the few."""
+    return imu_core.problem("few", model="reid_resnet18", forget="identity:0005")
 
 
 @pytest.fixture(scope="session")

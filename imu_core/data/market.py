@@ -88,7 +88,7 @@ def listing(folder: Path) -> dict[str, list[Path]]:
         if wrong:
             raise DataError(
                 f"{len(wrong):,} of {len(files):,} files in {part} have names that say nothing, the first of them {wrong[0]!r}. "
-                "A name is IDENTITY_cCAMERA…, as in 0002_c1s1_000451_03.jpg; junk is -1_c1…, distractors 0000_c1…"
+                "A name is IDENTITY_cCAMERA and more, as in 0002_c1s1_000451_03.jpg; junk starts with -1, a distractor with 0000."
             )
         if not files:
             raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(_IMAGE)}).")

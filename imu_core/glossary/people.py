@@ -18,10 +18,10 @@ TERMS: tuple[Term, ...] = (
             "found the same way. The trap for unlearning: a person whose name the head has lost can still be found by the "
             "features, because a search never asks the head."
         ),
-        see=("map", "identity", "features", "person_map"),
+        see=("map", "person", "features", "person_map"),
     ),
     Term(
-        key="identity",
+        key="person",
         title="Identity",
         group=GROUP,
         short="One person, as a class of the model and as somebody who can be searched for.",
@@ -41,7 +41,7 @@ TERMS: tuple[Term, ...] = (
             "It means every training picture of that person. Several are joined with a plus sign, as in identity:0005+0011. "
             "Zeros in front may be left out. On data sets without people it is refused with a sentence."
         ),
-        see=("identity", "request", "request_class"),
+        see=("person", "request", "request_class"),
     ),
     Term(
         key="unseen_people",
@@ -53,7 +53,7 @@ TERMS: tuple[Term, ...] = (
             "asks for, and junk, bad pictures that are left out of every ranking. What happens to these numbers is the price of "
             "forgetting somebody else."
         ),
-        see=("map", "rank1", "identity"),
+        see=("map", "rank1", "person"),
     ),
     Term(
         key="map",
@@ -146,7 +146,7 @@ TERMS: tuple[Term, ...] = (
             "in front are none. The share of heat on the cues can then be measured instead of guessed. Real photographs come "
             "without such masks."
         ),
-        see=("gradcam", "identity"),
+        see=("gradcam", "person"),
     ),
     Term(
         key="gradcam",
