@@ -14,18 +14,19 @@ from imu_core.metrics.intervals import Mean
 from imu_core.records import Problem
 from pages import _people, _runs
 
-SHOWN = 8  # triplets in a row group
+SHOWN = 6  # triplets in a row group
+_VISIBLE = 0.0005  # of a share
 TITLES = {"forgotten": "The forgotten person", "others": "People who stay"}
 
 
 def controls(problem: Problem) -> tuple[str, str, int]:
     """CAM method, layer and opacity."""
     sizes = explain.layers(problem.model, problem.dataset.train.images[:1])
-    one, two, three = st.columns([6, 4, 3], gap="large")
+    one, two, three = st.columns([5, 4, 3], gap="large")
     with one:
-        method = st.segmented_control(
-            "Map", list(CAMS), default="gradcam", key="cam", format_func=lambda k: CAMS[k].title, bind="query-params",
-            required=True, help=help_text("gradcam"),
+        method = st.selectbox(
+            "Map", list(CAMS), key="cam", format_func=lambda k: f"{CAMS[k].title} ({CAMS[k].source})", bind="query-params",
+            help=help_text("gradcam"),
         )  # fmt: skip
     with two:
         names = list(sizes)[::-1]
@@ -68,9 +69,7 @@ def section(problem: Problem, item: _runs.Kept) -> None:
 def one(problem: Problem, index: int, models: dict[str, object]) -> None:
     """Training sample `index` under several models, their maps on one scale, for a sample's card."""
     image, label = problem.dataset.train.images[index : index + 1], problem.dataset.train.labels[index : index + 1]
-    method = st.segmented_control(
-        "Map", list(CAMS), default="gradcam", key=f"card_cam_{index}", format_func=lambda k: CAMS[k].title, required=True
-    )
+    method = st.selectbox("Map", list(CAMS), key=f"card_cam_{index}", format_func=lambda k: CAMS[k].title)
     layers = list(explain.layers(problem.model, image))[::-1]
     layer = st.selectbox("Layer", layers, key=f"card_layer_{index}", help=help_text("cam_layer"))
     maps = [explain.heat(model, image, label, layer=layer, method=method or "gradcam") for model in models.values()]
@@ -90,7 +89,8 @@ def summary(found: Looked) -> str:
     if shares is None:
         return f"{len(found.images)} images; this set does not say where its cues are, so no share is measured.{empty}"
     before, after, change, area = shares
-    verdict = "no change seen" if not change.seen else f"a change of {100 * change.mean:+.1f} ± {100 * change.half:.1f} points"
+    verdict = f"a change of {100 * change.mean:+.1f} ± {100 * change.half:.1f} points" if change.seen else "no change seen"
+    verdict = verdict if abs(change.mean) >= _VISIBLE else "no change that one decimal would show"
     return (
         f"heat on the cues {_percent(before)} → {_percent(after)}, {verdict.replace('-', '−')} "
         f"({change.n} images, 95 % interval; the cues cover {100 * area:.0f} % of the image).{empty}"

@@ -14,16 +14,16 @@ from imu_core.records import Problem, RunConfig, Sightings
 from imu_core.reidentification import Found
 from pages import _parts, _runs
 
-ON_A_PAGE = 12  # people to choose from
+ON_A_PAGE = 8  # people to choose from
 COLUMNS = {
-    "person_map": "mAP, person ≈",
-    "person_rank1": "Rank-1, person ≈",
-    "person_rank5": "Rank-5, person ≈",
-    "map": "mAP, unseen ↑",
-    "rank1": "Rank-1, unseen ↑",
-    "rank5": "Rank-5, unseen ↑",
-    "forget": "Named, person ↓",
-    "test_other": "Named, others ↑",
+    "person_map": "Person: mAP ≈",
+    "person_rank1": "rank-1 ≈",
+    "person_rank5": "rank-5 ≈",
+    "map": "Unseen: mAP ↑",
+    "rank1": "rank-1 ↑",
+    "rank5": "rank-5 ↑",
+    "forget": "Named: person ↓",
+    "test_other": "others ↑",
 }
 GREEN, RED = "#2E9E5B", "#C8383A"
 STYLE = f"""<style>
@@ -32,12 +32,12 @@ STYLE = f"""<style>
 .people .same img{{outline:3px solid {GREEN}}} .people .other img{{outline:3px solid {RED}}}
 .people figcaption,.looked figcaption{{font-size:.75rem;line-height:1.25;opacity:.85;padding-top:4px;
   font-variant-numeric:tabular-nums}}
-.looked{{display:flex;flex-wrap:wrap;gap:14px}} .looked figure{{margin:0}}
-.looked .row{{display:flex;gap:3px}} .looked .cell{{position:relative;width:64px}}
-.looked .cell img{{width:64px;display:block;image-rendering:pixelated;border-radius:2px}}
+.looked{{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:14px}} .looked figure{{margin:0}}
+.looked .row{{display:flex;gap:3px}} .looked .cell{{position:relative;width:68px}}
+.looked .cell img{{width:68px;display:block;image-rendering:pixelated;border-radius:2px}}
 .looked .cell img.heat{{position:absolute;inset:0;height:100%;image-rendering:auto;opacity:var(--heat,.75)}}
 .looked.card .cell,.looked.card .cell img,.looked.card .head{{width:110px}}
-.looked .head{{font-size:.68rem;opacity:.7;width:64px;text-align:center;line-height:1.1}}
+.looked .head{{font-size:.68rem;opacity:.7;width:68px;text-align:center;line-height:1.1}}
 </style>"""
 
 
@@ -111,8 +111,7 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
         rows.append(("Retrained", known["retrained"].numbers() | (reference or {})))
     rows += [(item.name, found(item).numbers() | item.trajectory.points[-1].accuracies) for item in items]
     shown = [{"Model": name} | {t: 100 * values[k] for k, t in COLUMNS.items() if k in values} for name, values in rows]
-    form = {title: st.column_config.NumberColumn(title, format="%.1f", help=help_text(k)) for k, title in COLUMNS.items()}
-    st.dataframe(shown, column_config=form, hide_index=True, alt="Retrieval with every model")
+    st.dataframe(shown, column_config=columns(), hide_index=True, alt="Retrieval with every model")
     judged, people = known["original"], problem.dataset.people
     asked = judged.person.queries if judged.person else 0
     st.caption(
@@ -124,6 +123,12 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
     )
 
 
+def columns() -> dict[str, object]:
+    """How the columns of retrieval are written: percent, one decimal, with the term's sentence."""
+    number = st.column_config.NumberColumn
+    return {title: number(title, format="%.1f", width=92, help=help_text(key)) for key, title in COLUMNS.items()}
+
+
 def ranks(problem: Problem, item: _runs.Kept) -> None:
     """One query, its ten nearest with the original model and after unlearning, and what moved."""
     before, after = references(problem)["original"].embedded, found(item).embedded
@@ -131,24 +136,36 @@ def ranks(problem: Problem, item: _runs.Kept) -> None:
     kinds = [own, unseen] if len(reidentification.queries_of(problem)) else [unseen]
     kind = st.segmented_control("Queries of", kinds, default=kinds[0], key=f"query_kind_{len(kinds)}", required=True)
     asked = reidentification.search(problem, before, after, kind == own)
-    names = [f"{n + 1}: {_who(asked.shown, p)}" for n, p in enumerate(asked.positions)]
-    pick = st.select_slider("Query", names, key=f"query_{names[0]}_{len(names)}") if len(names) > 1 else names[0]
-    at = asked.positions[names.index(pick)]
+    at = _query(asked, kind == own)
     lists = asked.nearest(at)
-    left, right = st.columns([1, 11])
-    with left:
-        st.markdown("**Query**")
-        _strip([_figure(asked.shown, at, _who(asked.shown, at), "query")])
-    with right:
-        for title, hits in zip(("Original", item.name), lists, strict=True):
-            st.markdown(f"**{_parts.plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
-            places = enumerate(hits, 1)
-            _strip([_figure(asked.gallery, h.position, _caption(asked.gallery, h, n), _kind(h)) for n, h in places])
+    for title, hits in zip(("Original", item.name), lists, strict=True):
+        st.markdown(f"**{_parts.plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
+        found_here = [_figure(asked.gallery, h.position, _caption(asked.gallery, h, n), _kind(h)) for n, h in enumerate(hits, 1)]
+        _strip([_figure(asked.shown, at, f"query: {_who(asked.shown, at)}", "query"), *found_here])
     moved = sum(hit.before != place for place, hit in enumerate(lists[1], 1))
     st.caption(
         "Green, ✓: the same person in another camera; red, ✗: somebody else. "
         + (f"{moved} of the ten stood elsewhere before." if moved else "Nothing moved: every place is the one it was before.")
     )
+
+
+def _query(asked: reidentification.Search, own: bool) -> int:
+    """The query by picture; returns its position."""
+    key = f"query_{own}"
+    chosen = st.session_state.get(key)
+    chosen = chosen if chosen in asked.positions else asked.positions[0]
+    with st.container(horizontal=True, gap="small", key=f"queries_{own}"):
+        for number, position in enumerate(asked.positions, 1):
+            with st.container(gap="xsmall", width=56):
+                picture = thumbnails.framed(asked.shown.images[position].numpy(), side=64)
+                st.image(picture, width=52, alt=f"Query {number}: {_who(asked.shown, position)}")
+                kind = "primary" if position == chosen else "tertiary"
+                st.button(f"{number}", key=f"{key}_{number}", type=kind, on_click=_ask, args=(key, position))
+    return chosen
+
+
+def _ask(key: str, position: int) -> None:
+    st.session_state[key] = position
 
 
 def _kind(hit: reidentification.Hit) -> str:

@@ -70,17 +70,14 @@ def _show(problem: Problem, rows: list[dict[str, Any]]) -> None:
         config={"displayModeBar": False},
         alt="mAP of the forgotten person and of unseen people for every scope and batch-norm mode",
     )
-    st.dataframe(
-        [_row(row) for row in rows],
-        hide_index=True,
-        alt="Every scope and mode, in numbers",
-    )
+    columns = _people.columns() | {name: st.column_config.Column(name, width=66) for name in ("Scope", "Batch norm", "Features")}
+    st.dataframe([_row(row) for row in rows], column_config=columns, hide_index=True, alt="Every scope and mode, in numbers")
     st.caption("Percent; drift in standard deviations, the largest over all batch-norm layers; seconds include the search.")
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    percent = {title: f"{100 * row[key]:.1f}" for key, title in _people.COLUMNS.items() if key in row}
-    same = "bit-identical" if row["same_features"] else "changed"
+    percent = {title: 100 * row[key] for key, title in _people.COLUMNS.items() if key in row and not key.endswith("rank5")}
+    same = "identical" if row["same_features"] else "changed"
     return {
         "Scope": row["scope"],
         "Batch norm": row["bn"],

@@ -14,11 +14,12 @@ from pages import _form, _gaze, _parts, _people, _problem, _results, _runs, _sco
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop, as on the Unlearn page."""
     try:
-        configs = _people.in_mode(_form.settings(target(problem)))
+        configs = _form.settings(target(problem))
     except ImuError as error:
         st.warning(_parts.plain(error))
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        configs = _people.in_mode(configs)
         run = st.button("Run", type="primary", disabled=not configs, key="run")
         active = _parts.queue().active(_parts.owner())
         if st.button("Stop all", disabled=not active, key="stop_all"):
