@@ -220,7 +220,10 @@ class Training:
         slug = re.sub("[^A-Za-z0-9]+", "-", self.request)[:40].strip("-")
         name = f"retrained-{slug}-{checkpoints.removed_hash(self.removed)[:6]}" if len(self.removed) else "original"
         path = (
-            folder / self.dataset.name / self.model_name / f"{name if self.seed == 0 else f'{name}-seed{self.seed}'}.safetensors"
+            folder
+            / checkpoints.place(self.dataset.name)
+            / self.model_name
+            / f"{name if self.seed == 0 else f'{name}-seed{self.seed}'}.safetensors"
         )
         state, stored = self._storable()
         if role == "original" and sum(p.numel() for p in self.model.parameters()) <= LARGEST_WITH_COMPANIONS:

@@ -120,6 +120,6 @@ def _triplet(found: Looked, i: int, before: np.ndarray, after: np.ndarray) -> st
 
 def _cell(base: str, word: str, heat: bytes, label: str = "") -> str:
     """One picture with its heat over it and a word under it."""
-    over = f'<img class="heat" src="{thumbnails.as_url(heat)}" alt="">' if heat else ""
+    over = f'<img class="heat" src="{thumbnails.as_url(heat)}" alt="{html.escape(word)}: heat">' if heat else ""
     alt = html.escape(f"{label}: {word}" if label else word)
     return f'<div><div class="cell"><img src="{base}" alt="{alt}">{over}</div><div class="head">{html.escape(word)}</div></div>'

@@ -19,6 +19,7 @@ from pages import _parts
 
 PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
+USUAL_PEOPLE = "people"  # what Re-identify opens with
 QUICK = ("faces",)  # trained on first use, because that takes less than two minutes
 
 
@@ -68,12 +69,16 @@ def take_problem(dataset: str, forget: str = "") -> None:
 
 def _follow(page: Page) -> None:
     """Re-identification needs people: going there takes them as the problem, leaving brings the earlier problem back."""
+    if fetched := st.session_state.pop("fetched", ""):  # only now is it known who is in it
+        st.session_state.forget = _now("forget") if _now("forget") in suggestions(fetched) else suggestions(fetched)[0]
     here, people = page.url_path == _parts.PEOPLE_PAGE, _shows_people(_now("dataset"))
     if here and not people:
         st.session_state.elsewhere = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
-        take_problem("people")
+        take_problem(USUAL_PEOPLE)
+        st.session_state.update(st.session_state.get("people_before", {}))
     elif not here and st.session_state.get("elsewhere") is not None:
         earlier = st.session_state.pop("elsewhere")
+        st.session_state.people_before = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
         take_problem(earlier.get("dataset") or next(iter(data.DATASETS)))
         st.session_state.update(earlier)
 
@@ -126,13 +131,20 @@ def current() -> Problem:
         _no_model(state.dataset, state.model, error)
     except DataError as error:
         st.warning(_parts.plain(error), icon=":material/help:")
-        if state.dataset.startswith("market"):
+        if state.dataset.startswith("market") and not data.is_here(state.dataset):
             _ask_folder()
         elif not data.is_here(state.dataset) and st.button(f"{source.verb} {state.dataset}", type="primary"):
-            _fetch(state.dataset)
+            _try_to_fetch(state.dataset)
     except ImuError as error:
         st.warning(_parts.plain(error))
     st.stop()
+
+
+def _try_to_fetch(dataset: str) -> None:
+    try:
+        _fetch(dataset)
+    except DataError as error:
+        st.error(_parts.plain(error))
 
 
 def _ask_folder() -> None:
@@ -173,4 +185,5 @@ def _fetch(dataset: str) -> None:
     bar = st.progress(0.0, text="Starting")
     for fraction, text in data.download(dataset):
         bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {text}")
+    st.session_state.fetched = dataset
     st.rerun()

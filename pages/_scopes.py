@@ -28,7 +28,7 @@ def section(problem: Problem) -> None:
     rows = list(job.work.rows) if job and job.work else []
     if job and not job.finished:
         _watch(job)
-    elif st.button("Run all six here (about a minute)", key="run_scopes"):
+    elif st.button("Compare all six here (about a minute)", key="run_scopes"):
         kept[key] = _submit(problem, method)
         st.rerun()
     if job and job.finished and job.state != "done":

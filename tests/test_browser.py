@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from PIL import Image
 
 try:
     from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
@@ -44,9 +45,10 @@ HEADINGS = {
     "": "What a model must forget",
     "influence": "Who matters most?",
     "unlearn": "Watch it forget",
+    "reidentify": "Can the person still be found?",
     "glossary": "Glossary",
 }
-NAVIGATION = ("Start", "Influence", "Unlearn", "Glossary")
+NAVIGATION = ("Start", "Influence", "Unlearn", "Re-identify", "Glossary")
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {
     "model": "lenet5",
@@ -109,7 +111,7 @@ class Visitor:
     def go_to(self, name: str) -> Page:
         """Follow the app's own navigation."""
         self.page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
-        path = "" if name == "Start" else name.lower()
+        path = "" if name == "Start" else name.lower().replace("-", "")
         expect(self.page.get_by_role("heading", name=HEADINGS[path], exact=True)).to_be_visible()
         return self.settled()
 
@@ -465,6 +467,116 @@ def test_two_visitors_at_once_see_only_their_own_runs(server: Server, chromium: 
             expect(verdict(visitor.page, f"{foreign} forgot")).to_have_count(0)
             assert drawn_points(visitor.page, own) > 0
             assert drawn_points(visitor.page, foreign) == 0
+
+
+def person(page: Page, name: str) -> Locator:
+    return main(page).get_by_role("button", name=re.compile(rf"^{name}"))
+
+
+def test_a_person_is_chosen_by_picture_forgotten_and_searched_for(visitor: Visitor) -> None:
+    page = visitor.open("reidentify")
+    expect(page.get_by_text("bit-identical to the original")).to_be_visible()
+    expect(page.get_by_text("synthetic people")).to_be_visible()
+    person(page, "0011").click()
+    page.wait_for_url(re.compile("identity%3A0011"))
+    expect(verdict(page, "retrained 39.6 %")).to_be_visible()
+    page = visitor.settled()
+    expect(main(page).get_by_role("img", name=re.compile("^0011, .*: original$")).first).to_be_visible()
+    main(page).get_by_role("radio", name="train", exact=True).click()
+    main(page).get_by_role("radio", name="last:1", exact=True).click()
+    visitor.settled()
+    for method in ("GA", "NPO"):
+        main(page).get_by_test_id("stButtonGroup").first.get_by_role("button", name=method, exact=True).click()
+        visitor.settled()
+    press_run(page)
+    expect(verdict(page, "harder to find than for a model that never saw them")).to_be_visible()
+    expect(page.get_by_text("Batch-norm statistics drifted in 20 of 20 layers")).to_be_visible()
+
+
+def test_going_there_brings_people_and_leaving_brings_the_problem_back(visitor: Visitor) -> None:
+    page = visitor.open("unlearn", forget="class:Bag", model="lenet5")
+    visitor.go_to("Re-identify")
+    eventually(lambda: problem_of(page) == {"Dataset": "people", "Model": "reid_resnet18", "Forget": "identity:0005"}, "people")
+    person(page, "0020").click()
+    page.wait_for_url(re.compile("identity%3A0020"))
+    visitor.settled()
+    visitor.go_to("Unlearn")
+    eventually(
+        lambda: problem_of(page) == {"Dataset": "fashion", "Model": "lenet5", "Forget": "class:Bag"}, "the earlier problem"
+    )
+    visitor.go_to("Re-identify")
+    eventually(lambda: problem_of(page)["Forget"] == "identity:0020", "the person chosen before")
+
+
+def test_opacity_covers_the_pictures_without_another_computation(visitor: Visitor) -> None:
+    page = visitor.open("reidentify", opacity="30")
+    heat = page.locator(".looked img.heat").first
+    expect(heat).to_have_css("opacity", "0.3")
+    page.get_by_role("slider", name="Opacity").focus()
+    page.keyboard.press("ArrowRight")
+    expect(heat).to_have_css("opacity", "0.35")
+
+
+def test_the_scopes_can_be_run_and_stopped(visitor: Visitor) -> None:
+    page = visitor.open("reidentify", forget="identity:0002")
+    expect(page.get_by_text("No retrained model is stored")).to_be_visible()
+    expect(page.get_by_text("Nothing is stored for this person")).to_be_visible()
+    main(page).get_by_role("button", name="Compare all six here").click()
+    main(page).get_by_role("button", name="Stop", exact=True).click()
+    expect(main(page).get_by_text(re.compile("^cancelled: Stopped by you"))).to_be_visible()
+    expect(main(page).get_by_role("button", name="Compare all six here")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"dataset": "people", "forget": "identity:9999"}, "There is no identity '9999'"),
+        ({"dataset": "people", "forget": "identity:"}, "names nothing to forget"),
+        ({"dataset": "people", "forget": "random:10%"}, "names no whole person"),
+        ({"dataset": "market:/nowhere/at/all"}, "There is no folder '/nowhere/at/all'"),
+        ({"dataset": "market"}, "Market-1501 is not in"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_wrong_people_get_a_sentence(visitor: Visitor, query: dict[str, str], said: str) -> None:
+    page = visitor.open("reidentify", **query)
+    expect(main(page).get_by_text(said).first).to_be_visible()
+    if query["dataset"].startswith("market"):
+        expect(main(page).get_by_role("button", name="Read this folder")).to_be_visible()
+
+
+def test_a_folder_with_a_truncated_image_and_people_seen_once(visitor: Visitor, tmp_path: Path) -> None:
+    folder = small_market(tmp_path / "set")
+    page = visitor.open("reidentify", dataset="market:/nowhere")
+    victim = folder / "query" / "0008_c1s1_000008_00.jpg"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-200])
+    for content, said in ((whole[:-200], "is damaged or cut off"), (whole, "No reid_resnet18 is trained on market:")):
+        victim.write_bytes(content)
+        page.get_by_role("textbox", name="Folder with").fill(str(folder))
+        main(page).get_by_role("button", name="Read this folder").click()
+        expect(main(page).get_by_text(said).first).to_be_visible()
+        visitor.settled()
+    assert problem_of(page)["Forget"] == "identity:0001"
+
+
+def small_market(folder: Path) -> Path:
+    """Three training people, of whom 0003 has a single image, and two unseen ones, in Market-1501's layout."""
+    people = {(i, c) for i in (1, 2) for c in range(1, 5)} | {(3, 1)}
+    unseen = {(i, c) for i in (8, 9) for c in range(1, 5)}
+    for part, who in (("bounding_box_train", people), ("bounding_box_test", unseen), ("query", {(8, 1), (9, 1)})):
+        (folder / part).mkdir(parents=True)
+        for i, c in who:
+            Image.new("RGB", (64, 128), (i * 25, c * 50, 90)).save(folder / part / f"{i:04d}_c{c}s1_{i:06d}_00.jpg")
+    return folder
+
+
+def test_a_card_shows_where_each_model_looks(visitor: Visitor) -> None:
+    page = visitor.open("influence")
+    main(page).get_by_role("button", name="open", exact=True).first.click()
+    card = page.get_by_role("dialog")
+    for name in ("original", "retrained", "after IMU"):
+        expect(card.get_by_role("img", name=name, exact=True)).to_have_count(1)
 
 
 def test_the_server_wrote_no_traceback(server: Server) -> None:

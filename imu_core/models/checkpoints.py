@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,6 +65,14 @@ def folders() -> tuple[Path, Path]:
     return runtime.ASSETS / "models", runtime.home() / "models"
 
 
+def place(dataset: str) -> str:
+    """The folder name that stands for a dataset: its own, or for one named by a path (market:FOLDER) a harmless one."""
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", dataset):
+        return dataset
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", dataset)[-40:].strip("-")
+    return f"{slug}-{hashlib.sha256(dataset.encode()).hexdigest()[:8]}"
+
+
 def find(dataset: Dataset, model_name: str, removed: Tensor, seed: int = 0) -> Checkpoint | None:
     """The checkpoint of `model_name` trained on `dataset` without `removed` (none removed: the original), or None."""
     wanted = {"data_hash": dataset.hash, "model": model_name, "removed_hash": removed_hash(removed), "seed": seed}
@@ -91,7 +100,7 @@ def listing(dataset: str, model_name: str) -> list[Checkpoint]:
 
 def _cards(dataset: str, model_name: str) -> Iterator[Path]:
     for folder in folders():
-        yield from sorted((folder / dataset / model_name).glob("*.json"))
+        yield from sorted((folder / place(dataset) / model_name).glob("*.json"))
 
 
 @lru_cache(maxsize=512)
