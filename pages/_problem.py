@@ -19,6 +19,7 @@ from pages import _parts
 
 PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
+UNKNOWN_PEOPLE = "random:10%,seed=0"  # the request on a set that nobody has read yet
 USUAL_PEOPLE = "people"  # what Re-identify opens with
 QUICK = ("faces",)  # trained on first use, because that takes less than two minutes
 
@@ -69,8 +70,9 @@ def take_problem(dataset: str, forget: str = "") -> None:
 
 def _follow(page: Page) -> None:
     """Re-identification needs people: going there takes them as the problem, leaving brings the earlier problem back."""
-    if fetched := st.session_state.pop("fetched", ""):  # only now is it known who is in it
-        st.session_state.forget = _now("forget") if _now("forget") in suggestions(fetched) else suggestions(fetched)[0]
+    fetched = st.session_state.pop("fetched", "")
+    if fetched and _now("forget") == UNKNOWN_PEOPLE:  # only now is it known who is in it
+        st.session_state.forget = suggestions(fetched)[0]
     here, people = page.url_path == _parts.PEOPLE_PAGE, _shows_people(_now("dataset"))
     if here and not people:
         st.session_state.elsewhere = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
@@ -96,7 +98,7 @@ def suggestions(dataset: str) -> list[str]:
     """Requests to start from; any other can be typed."""
     people, here = _shows_people(dataset), data.is_here(dataset)
     if people and not here:
-        return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else ["random:10%,seed=0"]
+        return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else [UNKNOWN_PEOPLE]
     names = data.load(dataset if here else "fashion").class_names
     general = ["random:10%,seed=0", "outliers:100", "hardest:100", "easiest:100"]
     if people:

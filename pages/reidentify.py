@@ -97,7 +97,8 @@ st.markdown(
 )
 problem = _problem.current()
 if problem.dataset.people is None:
-    st.info("This page needs a set of people. Choose people, faces or market as the dataset in the sidebar.")
+    st.info(f"{_parts.plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
+    st.button("Open the synthetic people", type="primary", on_click=_problem.take_problem, args=(_problem.USUAL_PEOPLE,))
     st.stop()
 if problem.dataset.people.synthetic:
     st.badge("synthetic people", icon=":material/draw:", color="gray")
