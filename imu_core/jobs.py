@@ -96,7 +96,7 @@ class Job:
                 self._after(self)
         except ImuError as error:
             state, self.reason = "failed", str(error)
-        except Exception as error:  # a defect of ours must not stop the other visitors
+        except BaseException as error:  # a defect of ours must not stop the other visitors, nor end this worker
             _LOG.exception("job %s (%s) failed", self.id, self.title)
             state, self.reason = (
                 "failed",

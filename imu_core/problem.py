@@ -125,6 +125,10 @@ def after(run: Run, forget: str) -> Problem:
     if run.outcome.state in ("queued", "running"):
         raise ConfigError("The first run has not finished: wait for it, or stop it, before asking for a second one.")
     network = run.model()
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
+        raise ConfigError(
+            "The first run ended in numbers that are no numbers: nothing can start from its model. Run it again, slower."
+        )
     same_backbone = run.config.scope == "head" and run.config.bn == "eval"
     train, test = (
         _with_head(part, network) if same_backbone else _fresh(network, images, part)

@@ -314,7 +314,10 @@ def side_by_side_verdict(rows: list[dict[str, Any]], known: dict[str, dict[str, 
     retrained = known.get("retrained", {}).get("person_map")
     if retrained is None or not any("person_map" in row for row in rows):
         return text + "No retrained model is stored for this person, so nobody can say how hard to find they should be."
-    harder = [row for row in rows if row.get("person_map", 1.0) < retrained]
+    before = known["original"]["person_map"]
+    if before < retrained:
+        text += f"The original model finds this person less well ({100 * before:.1f} %) than the retrained one already. "
+    harder = [row for row in rows if row.get("person_map", 1.0) < min(retrained, before)]
     if not harder:
         return text + f"None made the person harder to find than for the retrained model (mAP {100 * retrained:.1f} %)."
     which = "; ".join(f"{row['scope']}, {row['bn']} ({100 * row['person_map']:.1f} %)" for row in harder)

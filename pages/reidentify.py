@@ -72,8 +72,8 @@ def verdict(problem: Problem, item: _runs.Kept) -> str:
             " The features are bit-identical to the original's: a search never asks the head, so nobody became harder to find."
         )
     elif retrained and retrained.person:
-        harder = now.person.map < retrained.person.map
-        text += f" The person is {'harder' if harder else 'no harder'} to find than for a model that never saw them."
+        harder = now.person.map < min(retrained.person.map, before.person.map)
+        text += f" The person is {'now harder' if harder else 'no harder'} to find than for a model that never saw them."
     return text
 
 

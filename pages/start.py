@@ -82,12 +82,19 @@ DOORS = (
         ":material/policy:",
         {"measure": "true"},
     ),
+    (
+        "pages/reidentify.py",
+        "Is the person still found?",
+        "Forget one of 150 people, then search for them.",
+        ":material/person_search:",
+        None,
+    ),
 )
 
 
 def doors() -> None:
     """Where to go from here."""
-    for column, (page, label, text, icon, query) in zip(st.columns(3), DOORS, strict=True):
+    for column, (page, label, text, icon, query) in zip(st.columns(len(DOORS)), DOORS, strict=True):
         with column, st.container(border=True, gap="xsmall"):
             st.page_link(page, label=f"**{label}**", icon=icon, query_params=query)
             st.caption(text)
@@ -119,6 +126,7 @@ with st.expander("What this cannot promise", icon=":material/info:"):
         "it still hold everything they learned.\n"
         "- An attack that fails here says only that this attack failed.\n"
         "- For [random forget sets](/glossary?term=random_sets) the aim is not a low accuracy but the retrained model's.\n"
-        "- These are small models on 28 x 28 images. What holds here may not hold for yours: the same commands run on yours.\n"
+        "- These are small models on small images, and the people are drawn, not photographed. What holds here may not hold for "
+        "yours: the same commands run on yours.\n"
         "- Nothing here is a legal certificate of deletion."
     )

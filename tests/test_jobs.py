@@ -161,6 +161,19 @@ def test_a_defect_is_a_sentence_too_and_the_next_job_runs(workers: JobQueue) -> 
     assert (following.state, following.snapshot()) == ("done", [7])
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_nothing_that_work_raises_ends_the_worker(workers: JobQueue, error: type[BaseException]) -> None:
+    def leave() -> Iterator[int]:
+        yield 1
+        raise error
+
+    jobs = [workers.submit(Job("bad", leave)) for _ in range(6)]  # more than there are workers
+    following = workers.submit(Job("good", lambda: iter([7])))
+    assert following.wait()
+    assert all(job.wait() and job.state == "failed" for job in jobs)
+    assert following.state == "done"
+
+
 def test_after_runs_once_the_work_is_finished(workers: JobQueue) -> None:
     seen: list[list[int]] = []
     job = workers.submit(Job("count", lambda: iter([1, 2]), after=lambda job: seen.append(job.snapshot())))

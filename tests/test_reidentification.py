@@ -216,6 +216,10 @@ def test_the_verdict_names_what_hides_better_than_retraining_and_its_price() -> 
     assert "last:2, eval (60.0 %); last:3, eval (50.0 %)" in text
     assert "20.0 to 30.0 points" in text
     assert "None made the person harder" in reidentification.side_by_side_verdict(rows_with(0.95, 0.8), known)
+    early = {"original": {"map": 0.9, "person_map": 0.5}, "retrained": {"map": 0.9, "person_map": 0.7}}
+    text = reidentification.side_by_side_verdict(rows_with(0.5, 0.6), early)
+    assert "less well (50.0 %) than the retrained one already" in text
+    assert "None made the person harder" in text
     assert "No retrained model" in reidentification.side_by_side_verdict(rows_with(0.5), {"original": known["original"]})
 
 

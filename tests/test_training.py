@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,16 @@ from torch.nn import functional as F
 import imu_core
 from imu_core import data, forget, models, runtime
 from imu_core import features as room
+from imu_core.arena import Arena
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.features import compute, features
 from imu_core.models import checkpoints
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
 from imu_core.problem import NOTHING, original
-from imu_core.records import Dataset, ImageSet, Problem
+from imu_core.records import Dataset, ImageSet, Problem, RunConfig
 from imu_core.reference import retrain, retrained
 from imu_core.statistics import class_statistics, importances
-from imu_core.training import _FLIP, _SHUFFLE, Recipe, Training, predict, to_input
+from imu_core.training import _FLIP, _SHUFFLE, Recipe, Training, predict, shifted, to_input
 
 SHORT = Recipe(epochs=3, batch_size=64, learning_rate=0.05)
 
@@ -538,3 +540,60 @@ def test_the_shared_model_is_not_the_one_on_which_importances_are_taken(lenet: P
     assert not any(p.requires_grad for p in lenet.model.parameters())
     assert data.load("tiny") is lenet.dataset
     assert original(lenet.dataset, "lenet5").card["dataset"] == "tiny"
+
+
+# Crops, smoothed labels, half precision, and trainings that diverge.
+
+
+def test_a_shift_moves_every_image_by_whole_pixels_within_its_share() -> None:
+    images = torch.arange(1, 4 * 3 * 16 * 8 + 1).view(4, 3, 16, 8).remainder(250).add(1).to(torch.uint8)
+    moved = shifted(images, 0.25, torch.Generator().manual_seed(3))
+    assert moved.shape == images.shape
+    padded = F.pad(images, (2, 2, 4, 4))
+    for one, whole in zip(moved, padded, strict=True):
+        places = [(y, x) for y in range(9) for x in range(5) if torch.equal(one, whole[:, y : y + 16, x : x + 8])]
+        assert len(places) == 1
+    assert shifted(images, 0.0, torch.Generator()) is images
+    assert not torch.equal(moved, images)
+
+
+def test_crops_and_precision_resume_to_the_same_bits(tiny: Dataset, fresh_home: Path) -> None:
+    recipe = Recipe(epochs=2, batch_size=64, learning_rate=0.05, crop=0.1, label_smoothing=0.1, precision="bfloat16")
+    whole = finished(tiny, recipe=recipe)
+    half = Training(tiny, "lenet5", recipe=recipe)
+    for _ in half:
+        half.cancel()
+    assert half.outcome.state == "cancelled"
+    assert same_bits(finished(tiny, recipe=recipe).model.state_dict(), whole.model.state_dict())
+
+
+@pytest.mark.parametrize("wrong", [{"crop": 0.6}, {"crop": -0.1}, {"label_smoothing": 1.0}, {"precision": "int8"}])
+def test_recipes_have_bounds(wrong: dict) -> None:
+    with pytest.raises(ConfigError):
+        Recipe(**wrong)
+
+
+def test_a_training_that_diverges_says_so_and_is_not_stored(tiny: Dataset, fresh_home: Path) -> None:
+    training = Training(tiny, "lenet5", recipe=Recipe(epochs=8, batch_size=64, learning_rate=10.0))
+    list(training)
+    assert training.outcome.state == "diverged"
+    assert "smaller learning rate" in training.outcome.reason
+    with pytest.raises(CheckpointError):
+        training.save()
+
+
+def test_large_models_compute_their_companions_when_asked(person: Problem) -> None:
+    arena = Arena(person, RunConfig(scope="all"))
+    initial = arena.companion("initial")
+    assert same_bits(initial, models.build("reid_resnet18", person.dataset, 0).state_dict())
+    statistics = arena.companion("statistics")
+    assert statistics["count"].tolist() == [16] * 12
+    assert same_bits(statistics, arena.companion("statistics"))  # from the disk the second time
+
+
+@pytest.mark.parametrize("name", ["fashion", "market:/data/x", "market:../../../etc", "market:" + "a" * 300, "a/b", ".."])
+def test_a_dataset_name_never_leaves_its_folder(name: str) -> None:
+    place = checkpoints.place(name)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,60}", place)
+    assert (place == name) == (name == "fashion")
+    assert checkpoints.place(name + "x") != place

@@ -873,6 +873,28 @@ def test_a_second_request_waits_for_the_first(iterated: bool, lenet: Problem, ch
         imu_core.after(run, "class:Bag")
 
 
+def test_a_second_request_does_not_start_from_what_is_no_number(lenet: Problem, cheap: Cheap) -> None:
+    run = finished(lenet, cheap(epochs=1))
+    with torch.no_grad():
+        run._arena.head.weight[0, 0] = torch.nan
+    with pytest.raises(ConfigError, match="no numbers"):
+        imu_core.after(run, "class:Bag")
+
+
+@pytest.mark.parametrize("text", ["last:٢", "last:02", "last:0", "last:99999", "last: 2"])
+def test_a_scope_is_written_with_plain_digits(text: str) -> None:
+    with pytest.raises(ConfigError, match="scope is"):
+        RunConfig(scope=text)
+
+
+def test_a_run_stops_at_its_target_however_seldom_it_is_judged(resnet: Problem, cheap: Cheap) -> None:
+    settings = {"method": "ga", "scope": "last:1", "epochs": 20, "learning_rate": 0.02, "stop_at": 0.3}
+    often, seldom = (finished(resnet, cheap(**settings, eval_every=every)) for every in (1, 1000))
+    assert often.points[-1].step == seldom.points[-1].step
+    assert seldom.points[-1].accuracies == often.points[-1].accuracies
+    assert len(seldom.points) == 2 < len(often.points)
+
+
 def test_a_history_repeats_the_runs_before(lenet: Problem, cheap: Cheap) -> None:
     run = finished(lenet, cheap(method="ga", seed=11))
     direct = imu_core.after(run, "class:Bag")
