@@ -26,6 +26,7 @@ from imu_core.models import checkpoints
 from imu_core.records import Dataset, ImageSet, Outcome, Point
 from imu_core.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 
+_WORSE_THAN_GUESSING = 3.0  # mean loss of an epoch, in units of the loss of guessing, at which a training has diverged
 _SHUFFLE, _FLIP, _CROP = 1, 2, 3  # streams of the generator
 
 
@@ -101,6 +102,7 @@ class Training:
             raise ConfigError(
                 f"Only {len(self.kept)} training samples would be left; at least {self.recipe.batch_size} are needed."
             )
+        self._worst = _WORSE_THAN_GUESSING * math.log(len(dataset.class_names))
         self.outcome = Outcome("running")
         self.accuracies: dict[str, float] = {}
         self._cancel = threading.Event()
@@ -134,10 +136,9 @@ class Training:
             if loss is None:
                 self.outcome = Outcome("cancelled", f"Stopped after epoch {self.epoch}; training resumes from there.")
                 return
-            if not math.isfinite(loss):
-                self.outcome = Outcome(
-                    "diverged", f"The loss stopped being a number in epoch {self.epoch + 1}. Use a smaller learning rate."
-                )
+            if not loss <= self._worst:  # so that nan counts as well
+                said = f"rose to {loss:.3g} nats" if math.isfinite(loss) else "stopped being a number"
+                self.outcome = Outcome("diverged", f"The loss {said} in epoch {self.epoch + 1}. Use a smaller learning rate.")
                 return
             self.epoch += 1
             self.seconds += time.perf_counter() - start

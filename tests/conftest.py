@@ -95,19 +95,29 @@ def few_people() -> list[market.Named]:
     return found
 
 
+def register_people(name: str, with_reference: bool = False) -> Dataset:
+    """Twelve people of the set that ships, as data set `name`, with the original model (and who never saw 0005) cut to them."""
+    dataset = market.assemble(name, f"People called {name}", *market.reordered(few_people()), key=name, synthetic=True)
+    shipped = runtime.ASSETS / "models" / "people" / "reid_resnet18"
+    files = {"original": shipped / "original.safetensors"}
+    if with_reference:
+        files["retrained"] = next(shipped.glob("retrained-identity-0005-*.safetensors"))
+    for role, path in files.items():
+        state = checkpoints.read_tensors(path)
+        for part in ("head.weight", "head.bias"):  # identities 1 to 12 are the first twelve classes
+            state[part] = state[part][: FEW["training"]].clone()
+        removed = (dataset.train.labels == 4).nonzero()[:, 0] if role == "retrained" else NOTHING
+        card = {**checkpoints.at(path).card, "dataset": name, "data_hash": dataset.hash}
+        card["removed_hash"] = checkpoints.removed_hash(removed)
+        checkpoints.save(runtime.home() / "models" / name / "reid_resnet18" / f"{role}.safetensors", state, card)
+    data.DATASETS[name] = Source(name, lambda: dataset, people=True)
+    return dataset
+
+
 @pytest.fixture(scope="session")
 def few() -> Iterator[Dataset]:
-    """Twelve people of the set that ships, as a data set of its own called "few", with the original model cut down to them."""
-    dataset = market.assemble("few", "Few people", *market.reordered(few_people()), key="few", synthetic=True)
-    path = runtime.ASSETS / "models" / "people" / "reid_resnet18" / "original.safetensors"
-    original = checkpoints.at(path)
-    state = checkpoints.read_tensors(path)
-    for name in ("head.weight", "head.bias"):  # identities 1 to 12 are the first twelve classes
-        state[name] = state[name][: FEW["training"]].clone()
-    card = {**original.card, "dataset": "few", "data_hash": dataset.hash}
-    checkpoints.save(runtime.home() / "models" / "few" / "reid_resnet18" / "original.safetensors", state, card)
-    data.DATASETS["few"] = Source("Few", lambda: dataset, people=True)
-    yield dataset
+    """Twelve people, as a data set called "few", without any retrained model."""
+    yield register_people("few")
     del data.DATASETS["few"]
 
 

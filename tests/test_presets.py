@@ -8,6 +8,9 @@ import imu_core
 from imu_core import records
 from imu_core.data import fashion
 from imu_core.influence import ESTIMATORS
+from imu_core.records import ImageSet
+from imu_core.reference import retrained_model
+from imu_core.training import accuracy, predict
 from imu_core.weights import PSI
 
 
@@ -22,19 +25,28 @@ def test_gentle_forgets_the_class_and_spares_the_others(name: str, method: str) 
     assert first["test_other"] - last["test_other"] <= 0.03
 
 
+def reference_accuracies(request: str) -> dict[str, float]:
+    """Accuracies of the stored reference on all it never saw and on 300 images it was trained on, computed here."""
+    problem = imu_core.problem("fashion", forget=request)
+    network, images = retrained_model(problem), problem.dataset.train
+    assert network is not None
+    found = {}
+    for name, index in (("forget", problem.split.forget), ("retain", problem.split.retain[:300])):
+        part = ImageSet(images.images[index], images.labels[index])
+        found[name] = accuracy(predict(network, part), part.labels)
+    return found
+
+
 @pytest.mark.parametrize("name", fashion.CLASS_NAMES)
 def test_every_class_has_its_retrained_reference(name: str) -> None:
-    found = imu_core.retrained(imu_core.problem("fashion", forget=f"class:{name}"))
-    assert found is not None
-    assert found.accuracies["forget"] == 0.0
-    assert found.accuracies["retain"] > 0.99
+    found = reference_accuracies(f"class:{name}")
+    assert found["forget"] == 0.0
+    assert found["retain"] > 0.97
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_random_sets_have_theirs_and_it_still_recognises_most(seed: int) -> None:
-    found = imu_core.retrained(imu_core.problem("fashion", forget=f"random:10%,seed={seed}"))
-    assert found is not None
-    assert 0.8 < found.accuracies["forget"] < 0.95
+    assert 0.8 < reference_accuracies(f"random:10%,seed={seed}")["forget"] < 0.95
 
 
 def test_originals_are_as_good_as_promised() -> None:

@@ -560,6 +560,7 @@ def test_a_shift_moves_every_image_by_whole_pixels_within_its_share() -> None:
 def test_crops_and_precision_resume_to_the_same_bits(tiny: Dataset, fresh_home: Path) -> None:
     recipe = Recipe(epochs=2, batch_size=64, learning_rate=0.05, crop=0.1, label_smoothing=0.1, precision="bfloat16")
     whole = finished(tiny, recipe=recipe)
+    whole._partial.unlink()
     half = Training(tiny, "lenet5", recipe=recipe)
     for _ in half:
         half.cancel()
