@@ -3,5 +3,8 @@
 from conftest import register_people
 from streamlit.web.cli import main
 
+from pages import _problem
+
 register_people("crowd", with_reference=True)
+_problem.USUAL_PEOPLE = "crowd"  # what Re-identify opens with here; drawing and reading all people takes half a minute
 main()

@@ -501,16 +501,16 @@ def test_a_person_is_chosen_by_picture_forgotten_and_searched_for(visitor: Visit
 def test_going_there_brings_people_and_leaving_brings_the_problem_back(visitor: Visitor) -> None:
     page = visitor.open("unlearn", forget="class:Bag", model="lenet5")
     visitor.go_to("Re-identify")
-    eventually(lambda: problem_of(page) == {"Dataset": "people", "Model": "reid_resnet18", "Forget": "identity:0005"}, "people")
-    person(page, "0011").click()
-    page.wait_for_url(re.compile("identity%3A0011"))
+    eventually(lambda: problem_of(page) == {"Dataset": "crowd", "Model": "reid_resnet18", "Forget": "identity:0001"}, "people")
+    person(page, "0003").click()
+    page.wait_for_url(re.compile("identity%3A0003"))
     visitor.settled()
     visitor.go_to("Unlearn")
     eventually(
         lambda: problem_of(page) == {"Dataset": "fashion", "Model": "lenet5", "Forget": "class:Bag"}, "the earlier problem"
     )
     visitor.go_to("Re-identify")
-    eventually(lambda: problem_of(page)["Forget"] == "identity:0011", "the person chosen before")
+    eventually(lambda: problem_of(page)["Forget"] == "identity:0003", "the person chosen before")
 
 
 def test_opacity_covers_the_pictures_without_another_computation(visitor: Visitor) -> None:
