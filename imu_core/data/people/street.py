@@ -173,6 +173,12 @@ def occlude(colours: Image.Image, parts: Image.Image, camera: Camera, rng: np.ra
                 pen.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
+@lru_cache
+def _curve(gamma: float) -> np.ndarray:
+    """(v / 255) ** gamma for v = 0 … 255, by Python's own power: NumPy's may differ in the last bit from machine to machine."""
+    return np.array([(value / 255) ** gamma for value in range(256)])
+
+
 def develop(colours: Image.Image, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """The camera's picture (HEIGHT, WIDTH, 3) uint8 of a drawn scene: blur, sensor size, tone and noise.
 
@@ -180,12 +186,11 @@ def develop(colours: Image.Image, camera: Camera, rng: np.random.Generator) -> n
     """
     jitter, warm = 0.8 + 0.4 * float(rng.random()), 0.9 + 0.2 * float(rng.random())
     image = colours.filter(ImageFilter.BoxBlur(camera.blur)).resize((WIDTH, HEIGHT), Image.Resampling.BOX)
-    table: list[int] = []
+    curve, tables = _curve(camera.gamma), []
     for channel, gain in enumerate(camera.gain):
         factor = gain * jitter * (warm if channel == 0 else 1 / warm if channel == 2 else 1.0)
-        for value in range(256):
-            lit = 255 * factor * (value / 255) ** camera.gamma
-            table.append(max(0, min(255, round(128 + camera.contrast * (lit - 128)))))
+        tables.append(np.rint(128 + camera.contrast * (255 * factor * curve - 128)).clip(0, 255))
+    table = np.concatenate(tables).astype(int).tolist()
     pixels = np.asarray(image.point(table), np.int16)
     shape = (HEIGHT, WIDTH, 3)
     grain = rng.integers(-camera.noise, camera.noise + 1, shape, np.int16) + rng.integers(
