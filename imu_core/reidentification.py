@@ -128,7 +128,8 @@ def _person(problem: Problem, people: People, z: Embedded) -> tuple[Ranking | No
     names = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
     if not len(asked):
         return None, (
-            f"All images of {names} come from fewer than four cameras and were all trained on: no image is left to search with."
+            f"{names}: {_images(len(problem.split.forget))} from fewer than four cameras, trained on without exception; "
+            "no image is left to search with."
         )
     mine = people.test.take(asked)
     try:
@@ -136,6 +137,10 @@ def _person(problem: Problem, people: People, z: Embedded) -> tuple[Ranking | No
         return rank(space, mine.ids, gallery.ids, mine.cameras, gallery.cameras), ""
     except DataError:
         return None, f"Only one camera outside training saw {names}: without a second one there is nothing to find."
+
+
+def _images(count: int) -> str:
+    return "a single image," if count == 1 else f"{count} images"
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from imu_core.models import checkpoints
 from imu_core.records import Dataset, ImageSet, Outcome, Point
 from imu_core.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 
-_WORSE_THAN_GUESSING = 3.0  # mean loss of an epoch, in units of the loss of guessing, at which a training has diverged
+_WORSE_THAN_GUESSING = 30.0  # mean loss of an epoch, in units of the loss of guessing, at which a training has diverged
 _SHUFFLE, _FLIP, _CROP = 1, 2, 3  # streams of the generator
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from imu_core import data
 from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.models import FOR_CLASSES, FOR_PEOPLE
-from imu_core.records import Problem
+from imu_core.records import Dataset, Problem
 from imu_core.training import Training
 from pages import _parts
 
@@ -35,6 +36,9 @@ def sidebar(page: Page) -> None:
         dataset = st.selectbox(
             "Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"), on_change=_changed
         )
+        shown = _loaded(dataset)
+        if shown and shown.people and shown.people.synthetic:
+            st.caption(":material/draw: synthetic: made-up people, drawn from a seed")
         st.selectbox("Model", models_for(dataset), key="model", bind="query-params", help=help_text("original"))
         st.selectbox(
             "Forget",
@@ -64,8 +68,7 @@ def _changed() -> None:
 
 def take_problem(dataset: str, forget: str = "") -> None:
     """Make `dataset`, its first model and `forget` (its first suggestion by default) the problem of every page."""
-    request = forget or suggestions(dataset)[0]
-    st.session_state.update(dataset=dataset, model=models_for(dataset)[0], forget=request, after="")
+    st.session_state.update(dataset=dataset, model=models_for(dataset)[0], forget=forget or suggestions(dataset)[0], after="")
 
 
 def _follow(page: Page) -> None:
@@ -94,12 +97,19 @@ def models_for(dataset: str) -> list[str]:
     return list(FOR_PEOPLE if _shows_people(dataset) else FOR_CLASSES)
 
 
+def _loaded(dataset: str) -> Dataset | None:
+    """The dataset if it can be had without waiting; what is wrong with it is said by `current`."""
+    with contextlib.suppress(ImuError):
+        return data.load(dataset) if data.is_here(dataset) else None
+    return None
+
+
 def suggestions(dataset: str) -> list[str]:
     """Requests to start from; any other can be typed."""
-    people, here = _shows_people(dataset), data.is_here(dataset)
-    if people and not here:
+    people, loaded = _shows_people(dataset), _loaded(dataset)
+    if people and loaded is None:
         return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else [UNKNOWN_PEOPLE]
-    names = data.load(dataset if here else "fashion").class_names
+    names = (loaded or data.load("fashion")).class_names
     general = ["random:10%,seed=0", "outliers:100", "hardest:100", "easiest:100"]
     if people:
         first = SHOWN_PEOPLE if dataset == "people" else ()
@@ -152,9 +162,8 @@ def _try_to_fetch(dataset: str) -> None:
 def _ask_folder() -> None:
     """Where Market-1501 lies, if it is somewhere else."""
     with st.form("folder", border=False):
-        given = st.text_input("Folder with bounding_box_train, bounding_box_test and query", key="market_folder", max_chars=400)
-        if st.form_submit_button("Read this folder", on_click=_take_folder):
-            st.caption(f"Looking into {_parts.plain(given)}")
+        st.text_input("Folder with bounding_box_train, bounding_box_test and query", key="market_folder", max_chars=400)
+        st.form_submit_button("Read this folder", on_click=_take_folder)
 
 
 def _take_folder() -> None:

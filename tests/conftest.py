@@ -95,12 +95,16 @@ def few_people() -> list[market.Named]:
     return found
 
 
-def register_people(name: str, with_reference: bool = False) -> Dataset:
-    """Twelve people of the set that ships, as data set `name`, with the original model (and who never saw 0005) cut to them."""
-    dataset = market.assemble(name, f"People called {name}", *market.reordered(few_people()), key=name, synthetic=True)
+def register_people(name: str, crowd: bool = False) -> Dataset:
+    """Twelve people of the set that ships, as data set `name`, with the original model cut to them.
+
+    A `crowd` has a retrained model that never saw 0005 as well, and only a single image of 0012.
+    """
+    drawn = [item for item in few_people() if not (crowd and item.name.startswith("0012") and "_c1s1_001201_00" not in item.name)]
+    dataset = market.assemble(name, f"People called {name}", *market.reordered(drawn), key=name, synthetic=True)
     shipped = runtime.ASSETS / "models" / "people" / "reid_resnet18"
     files = {"original": shipped / "original.safetensors"}
-    if with_reference:
+    if crowd:
         files["retrained"] = next(shipped.glob("retrained-identity-0005-*.safetensors"))
     for role, path in files.items():
         state = checkpoints.read_tensors(path)

@@ -5,6 +5,6 @@ from streamlit.web.cli import main
 
 from pages import _problem
 
-register_people("crowd", with_reference=True)
+register_people("crowd", crowd=True)
 _problem.USUAL_PEOPLE = "crowd"  # what Re-identify opens with here; drawing and reading all people takes half a minute
 main()

@@ -538,6 +538,7 @@ def test_the_scopes_can_be_run_and_stopped(visitor: Visitor) -> None:
         ({"dataset": "crowd", "forget": "identity:9999"}, "There is no identity '9999'"),
         ({"dataset": "crowd", "forget": "identity:"}, "names nothing to forget"),
         ({"dataset": "crowd", "forget": "random:10%"}, "names no whole person"),
+        ({"dataset": "crowd", "forget": "identity:0012"}, "0012: a single image, from fewer than four cameras"),
         ({"dataset": "market:/nowhere/at/all"}, "There is no folder '/nowhere/at/all'"),
         ({"dataset": "market"}, "Market-1501 is not in"),
     ],

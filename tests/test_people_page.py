@@ -184,3 +184,8 @@ def test_a_stored_comparison_is_shown_with_its_command() -> None:
     assert button(at, "0011").label.endswith("★")
     assert data.is_here("people")
     assert not _parts.queue().active(at.session_state["owner"])
+
+
+@pytest.mark.parametrize("page", ["start", "influence", "unlearn", "reidentify"])
+def test_made_up_people_are_called_so_on_every_page(person: Problem, page: str) -> None:
+    assert any("synthetic" in caption.value for caption in visit(page, **FEW).sidebar.caption)

@@ -153,6 +153,7 @@ def test_a_person_without_held_out_images_cannot_be_searched_for(person: Problem
     found = reidentification.judge(problem, problem.model)
     assert found.person is None
     assert "0005" in found.why
+    assert found.why.startswith("0005: 16 images from fewer than four cameras")
     assert "no image is left to search with" in found.why
 
 
