@@ -15,7 +15,7 @@ from imu_core.weights import PSI
 
 
 @pytest.mark.parametrize("name", fashion.CLASS_NAMES)
-@pytest.mark.parametrize("method", ["imu", "ga", "npo"])
+@pytest.mark.parametrize("method", ["imu", "ga", "npo", "simnpo", "rl", "delete"])
 def test_gentle_forgets_the_class_and_spares_the_others(name: str, method: str) -> None:
     run = imu_core.unlearn(imu_core.problem("fashion", forget=f"class:{name}"), imu_core.preset("gentle", method))
     points = list(run)

@@ -28,12 +28,13 @@ from imu_core.influence import head_scores
 from imu_core.methods import METHODS, Method, Objective, View, needs
 from imu_core.methods.base import SEES
 from imu_core.methods.presets import PRESETS
+from imu_core.methods.relabel import _DRAW, wrong_labels
 from imu_core.models import build
 from imu_core.models.head import find_head
 from imu_core.problem import remember
 from imu_core.records import Features, Point, Problem, RunConfig, Trajectory
 from imu_core.training import to_input
-from imu_core.unlearning import Run, unlearn
+from imu_core.unlearning import _SHUFFLE, Run, unlearn
 from imu_core.weights import sample_weights
 
 Cheap = Callable[..., RunConfig]
@@ -168,7 +169,7 @@ def test_every_scope_equals_a_plain_loop_through_the_whole_model(
     assert max(float((found[name] - expected[name]).abs().max()) for name in expected) < 1e-5
 
 
-@pytest.mark.parametrize("method", ["imu", "ga", "npo", "finetune"])
+@pytest.mark.parametrize("method", ["imu", "ga", "npo", "simnpo", "rl", "delete", "finetune"])
 def test_head_over_features_equals_head_over_images(method: str, lenet: Problem, cheap: Cheap) -> None:
     """LeNet-5 has no batch norm, so bn="train" changes nothing but the path: images through the whole model."""
     config = cheap(method=method, epochs=1)
@@ -202,6 +203,67 @@ def test_npo_equals_its_formula(lenet: Problem, cheap: Cheap) -> None:
         for p, q, g in zip(before.head, after.head, torch.autograd.grad(expected, [W, b]), strict=True):
             assert torch.allclose((p - q) / rate, g.float(), atol=1e-5)
     assert points[-1].loss < 0.9 * points[1].loss
+
+
+def check_first_step(problem: Problem, config: RunConfig, loss: Callable[[Tensor], Tensor]) -> None:
+    """Loss and gradient of the first full-batch step on the head, against `loss` of the logits in float64."""
+    first, second = list(unlearn(problem, config))[:2]
+    Z = problem.train.Z[problem.split.forget].double()
+    W, b = (p.double().requires_grad_(True) for p in first.head)
+    expected = loss(Z @ W.T + b)
+    assert second.loss == pytest.approx(float(expected.detach()), rel=1e-5)
+    for p, q, g in zip(first.head, second.head, torch.autograd.grad(expected, [W, b]), strict=True):
+        assert torch.allclose((p - q) / config.learning_rate, g.float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.3, 1.0, 4.0])
+def test_simnpo_equals_its_formula(beta: float, lenet: Problem, cheap: Cheap) -> None:
+    y = lenet.train.labels[lenet.split.forget]
+    config = cheap(method="simnpo", beta=beta, learning_rate=2.0, epochs=1, batch_size=1000)
+    own = torch.arange(len(y)), y
+    check_first_step(lenet, config, lambda logits: (2 / beta) * torch.log(1 + logits.softmax(1)[own] ** beta).mean())
+
+
+def test_delete_equals_its_formula(lenet: Problem, cheap: Cheap) -> None:
+    index = lenet.split.forget
+    y, before = lenet.train.labels[index], lenet.train.logits[index].double().softmax(1)
+    target = before.clone()
+    target[torch.arange(len(y)), y] = 0
+    target /= target.sum(1, keepdim=True)
+    others = [[c for c in range(10) if c != int(label)] for label in y]
+
+    def loss(logits: Tensor) -> Tensor:
+        p = logits.softmax(1)
+        rows = [sum(t[c] * torch.log(t[c] / row[c]) for c in rest) for t, row, rest in zip(target, p, others, strict=True)]
+        return sum(rows) / len(rows)
+
+    check_first_step(lenet, cheap(method="delete", learning_rate=0.5, epochs=1, batch_size=1000), loss)
+
+
+def test_delete_has_forgotten_when_it_says_what_the_others_said(lenet: Problem, cheap: Cheap) -> None:
+    run = finished(lenet, cheap(method="delete", learning_rate=0.01, epochs=400, batch_size=1000))
+    assert run.points[-1].loss < 0.1 * run.points[1].loss
+    assert run.points[-1].accuracies["forget"] < 0.1
+
+
+def test_random_labels_are_wrong_and_uniform() -> None:
+    labels = torch.arange(10).repeat(3000)
+    drawn = wrong_labels(labels, 10, torch.Generator().manual_seed(0))
+    counts = torch.zeros(10, 10)
+    counts.index_put_((labels, drawn), torch.ones(len(labels)), accumulate=True)
+    assert (counts.diagonal() == 0).all()
+    off = counts[~torch.eye(10, dtype=torch.bool)]
+    assert float(((off - 3000 / 9) ** 2 / (3000 / 9)).sum()) < 160  # chi-square with 80 degrees of freedom, beyond 1 in a million
+    assert torch.equal(drawn, wrong_labels(labels, 10, torch.Generator().manual_seed(0)))
+    assert set(wrong_labels(torch.tensor([0, 1] * 50), 2, torch.Generator()).tolist()) == {0, 1}
+
+
+def test_rl_is_training_on_its_random_labels(lenet: Problem, cheap: Cheap) -> None:
+    config = cheap(method="rl", learning_rate=0.5, epochs=1, batch_size=1000, seed=4)
+    order = torch.randperm(40, generator=runtime.generator(4, _SHUFFLE, 0))
+    y = torch.empty(40, dtype=torch.int64)
+    y[order] = wrong_labels(lenet.train.labels[lenet.split.forget][order], 10, runtime.generator(4, _DRAW, 0))
+    check_first_step(lenet, config, lambda logits: -logits.log_softmax(1)[torch.arange(40), y].mean())
 
 
 def test_npo_begins_as_gradient_ascent(lenet: Problem, cheap: Cheap) -> None:
@@ -709,7 +771,7 @@ def test_a_set_is_seen_as_it_is(toy: Callable, lenet: Problem, cheap: Cheap) -> 
 
 
 def test_what_the_published_methods_see_is_what_they_declare(lenet: Problem, cheap: Cheap) -> None:
-    for name in ("imu", "ga", "npo"):
+    for name in ("imu", "ga", "npo", "simnpo", "rl", "delete"):
         assert METHODS[name].needs(cheap(method=name)) == {"forget"}
     assert finished(lenet, cheap(epochs=0)).trajectory.saw == ("forget",)
 

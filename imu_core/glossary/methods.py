@@ -50,6 +50,45 @@ TERMS: tuple[Term, ...] = (
         see=("imu", "uniform", "stop_at", "bn"),
     ),
     Term(
+        key="simnpo",
+        title="SimNPO",
+        group=GROUP,
+        short="NPO without the original model: a sample is pushed less the larger its loss already is.",
+        text=(
+            r"SimNPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta\ell)$, with $\ell$ a sample's cross-"
+            "entropy now. Where NPO asks how much a sample's loss has risen, SimNPO asks how large it is, so samples the model "
+            "was never sure of are spared from the start. It sees the forget set only. The trap: on a confident classifier all losses are "
+            "near zero at first, and it starts out like GA."
+        ),
+        see=("npo", "ga", "beta"),
+    ),
+    Term(
+        key="rl",
+        title="RL (random labels)",
+        group=GROUP,
+        short="Trains on the forget set with labels drawn at random among the wrong ones.",
+        text=(
+            "Every step draws a new wrong label for each forget sample, all wrong classes equally likely, and takes a step of "
+            "ordinary training on them. It sees the forget set only. The trap: under one name there are several methods. OPTML's "
+            "draws from all classes, the true one included, and trains on the retain set as well; that one is not meant here."
+        ),
+        see=("delete", "ga", "sees"),
+    ),
+    Term(
+        key="delete",
+        title="DELETE",
+        group=GROUP,
+        short="Teaches the original model's own answer with the true class taken out.",
+        text=(
+            r"For each forget sample the target is the original model's distribution without the true class, "
+            r"$q_c = p^0_c / (1 - p^0_y)$, and the mean $\mathrm{KL}(q \,\|\, p)$ is minimised. What the model knows about the "
+            "other classes stays in the target, so it resembles a retrained model's confusion. It sees the forget set only. The "
+            "trap: only the true class is masked, so for random samples it teaches an answer that a retrained model would often "
+            "not give."
+        ),
+        see=("rl", "npo", "sees"),
+    ),
+    Term(
         key="npo",
         title="NPO (negative preference optimisation)",
         group=GROUP,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from imu_core.errors import ConfigError
 from imu_core.methods.ascent import ga, imu
 from imu_core.methods.base import Batch, Method, Objective
-from imu_core.methods.npo import npo
+from imu_core.methods.npo import npo, simnpo
 from imu_core.methods.presets import PRESETS, preset
 from imu_core.methods.references import finetune, retrain
+from imu_core.methods.relabel import delete, rl
 from imu_core.methods.view import View, needs
 
 __all__ = ["METHODS", "PRESETS", "Batch", "Method", "Objective", "View", "find", "needs", "preset"]
@@ -18,6 +19,9 @@ METHODS: dict[str, Method] = {
     "imu": Method("IMU", "imu", imu, needs("forget"), "arXiv 2508.01620", uses=_IMU_USES),
     "ga": Method("GA", "ga", ga, needs("forget"), "gradient ascent; arXiv 1911.04933", uses=("weight_norm", "l1")),
     "npo": Method("NPO", "npo", npo, needs("forget"), "arXiv 2404.05868", uses=("beta",)),
+    "simnpo": Method("SimNPO", "npo", simnpo, needs("forget"), "arXiv 2410.07163", uses=("beta",)),
+    "rl": Method("RL", "relabelling", rl, needs("forget"), "random labels; arXiv 1911.04933"),
+    "delete": Method("DELETE", "distillation", delete, needs("forget"), "arXiv 2503.23751"),
     "finetune": Method("Fine-tune", "reference", finetune, needs("retain"), "train on, on the retain set", stream="retain"),
     "retrain": Method(
         "Retrain",

@@ -19,6 +19,9 @@ ROWS: dict[str, dict[str, object]] = {
     "IMU's weights, permuted": {"method": "imu", "psi": "sqrt", "control": "permuted"},
     "random weights": {"method": "imu", "psi": "sqrt", "control": "random"},
     "NPO, β = 1": {"method": "npo"},
+    "SimNPO, β = 1": {"method": "simnpo"},
+    "RL (random labels)": {"method": "rl"},
+    "DELETE": {"method": "delete"},
 }
 
 
