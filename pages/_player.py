@@ -47,6 +47,7 @@ class Player:
         self._set(self.last, playing=False)
 
     def _set(self, step: int, playing: bool) -> None:
+        st.session_state[f"{self.name}_moved"] = True
         st.session_state[self._key] = max(0, min(self.last, step))
         if playing != self.playing:
             st.session_state[f"{self.name}_turned"] = True
@@ -58,7 +59,8 @@ class Player:
         return bool(st.session_state.pop(f"{self.name}_turned", False))
 
     def _dragged(self) -> None:
-        if not self.playing:
+        # A browser that is behind sends the place where its slider was along with a click: then the button is what was meant.
+        if not self.playing and not st.session_state.get(f"{self.name}_moved"):
             st.session_state[self._key] = st.session_state[f"{self.name}_step"]
 
     def _toggle(self) -> None:
@@ -79,6 +81,7 @@ class Player:
 
     def controls(self) -> None:
         """The row of buttons and the slider."""
+        st.session_state.pop(f"{self.name}_moved", None)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             button = self._button
             button("Back one step", lambda: self._set(self.step - 1, False), self.step <= 0)

@@ -13,7 +13,7 @@ from imu_core.records import Problem
 from imu_core.reidentification import SideBySide
 from pages import _parts, _people
 
-METHODS_HERE = ("imu", "ga", "npo")
+METHODS_HERE = ("imu", "ga", "npo", "delete")
 
 
 def section(problem: Problem) -> None:

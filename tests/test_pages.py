@@ -508,6 +508,24 @@ def test_the_slider_of_start_changes_the_pictures_and_the_numbers(sandal: Proble
     assert slider.max >= last
 
 
+@pytest.mark.parametrize("playing", [False, True])
+@pytest.mark.parametrize("label", ["To the end", "Back one step"])
+def test_a_button_wins_over_a_slider_that_lags_behind(playing: bool, label: str) -> None:
+    """A browser that is behind sends the slider's old value along with a click."""
+    at = visit("start")
+    last = at.slider(key="start_step").max
+    at.slider(key="start_step").set_value(5)
+    rerun(at)
+    at.session_state.start_playing = playing
+    at.slider(key="start_step").set_value(3)
+    button(at, label).click()
+    rerun(at)
+    assert at.session_state.start_at == (last if label == "To the end" else 4)
+    assert not at.session_state.start_playing
+    at.slider(key="start_step").set_value(2)  # a slider that is moved by itself is obeyed again
+    assert rerun(at).session_state.start_at == 2
+
+
 def test_the_buttons_of_the_player_move_the_step() -> None:
     at = visit("start", **TINY)
     last = at.slider(key="start_step").max

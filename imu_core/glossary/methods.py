@@ -57,8 +57,8 @@ TERMS: tuple[Term, ...] = (
         text=(
             r"SimNPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta\ell)$, with $\ell$ a sample's cross-"
             "entropy now. Where NPO asks how much a sample's loss has risen, SimNPO asks how large it is, so samples the model "
-            "was never sure of are spared from the start. It sees the forget set only. The trap: on a confident classifier all losses are "
-            "near zero at first, and it starts out like GA."
+            "was never sure of are spared from the start. It sees the forget set only. The trap: on a confident classifier "
+            "all losses are near zero at first, and it starts out like GA."
         ),
         see=("npo", "ga", "beta"),
     ),
