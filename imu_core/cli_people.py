@@ -85,6 +85,9 @@ def reid_command(
         raise typer.Exit(130)
     numbers = {name: found.numbers() for name, found in known.items()}
     typer.echo(_queries(known["original"]))
+    typer.echo(
+        f"Raw pixels, without a network: {100 * reidentification.pixels_alone(asked.dataset).map:.1f} % mAP of unseen people."
+    )
     typer.echo(reidentification.side_by_side_verdict(work.rows, numbers))
     _write_json(json_file, reidentification.as_record(work, known))
 

@@ -133,6 +133,18 @@ def _remember(job: Job) -> None:
         remember(job.work)
 
 
+def going(items: list[Kept]) -> None:
+    """Those of `items` that have not finished, side by side: state, progress and Stop. For a fragment that runs again."""
+    with st.container(horizontal=True, gap="medium"):
+        for item in items:
+            if not item.job.finished:
+                with st.container(width=250, gap="xsmall"):
+                    fraction, text = _parts.progress_of(item.job)
+                    st.markdown(f"{_parts.MARKS[item.job.state]} {_parts.plain(item.name)}")
+                    st.progress(fraction, text=text)
+                    _parts.stop_button(item.job, f"stop-{item.job.id}")
+
+
 def measure_later(item: Kept) -> None:
     """Queue the membership attack and the distances for `item`; nothing is measured where the run failed."""
 

@@ -40,13 +40,7 @@ def waiting(items: list[_runs.Kept]) -> None:
 
     @st.fragment(run_every=0.4)
     def show() -> None:
-        with st.container(horizontal=True, gap="medium"):
-            for item in going:
-                with st.container(width=250, gap="xsmall"):
-                    fraction, text = _parts.progress_of(item.job)
-                    st.markdown(f"{_parts.MARKS[item.job.state]} {_parts.plain(item.name)}")
-                    st.progress(fraction, text=text)
-                    _parts.stop_button(item.job, f"stop-{item.job.id}")
+        _runs.going(going)
         if all(item.job.finished for item in going):
             st.rerun()
 

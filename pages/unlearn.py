@@ -41,14 +41,7 @@ def run_row(problem: Problem) -> None:
 
 def states(items: list[_runs.Kept]) -> None:
     """The runs of this problem that have not finished, each with its state, progress and Stop; measurements in one line."""
-    with st.container(horizontal=True, gap="medium"):
-        for item in items:
-            if not item.job.finished:
-                with st.container(width=250, gap="xsmall"):
-                    fraction, text = _parts.progress_of(item.job)
-                    st.markdown(f"{_parts.MARKS[item.job.state]} {item.name}")
-                    st.progress(fraction, text=text)
-                    _parts.stop_button(item.job, f"stop-{item.job.id}")
+    _runs.going(items)
     left = [item.measuring for item in items if item.measuring and not item.measuring.finished]
     if left and all(item.job.finished for item in items):
         st.caption(f"Attacking the results: {left[0].title.lower()}, {len(left)} to go. The figures join the table below.")

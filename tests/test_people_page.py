@@ -34,7 +34,7 @@ def test_the_page_opens_on_a_finished_example(opened) -> None:
     assert "bit-identical to the original" in said
     assert "Nothing moved: every place is the one it was before." in said
     assert said.count("heat on the cues") == 2
-    assert images(opened).count('alt="0005, ') + images(opened).count('alt="0005,') > 8
+    assert images(opened).count('alt="0005, ') > 8
 
 
 def test_the_table_holds_every_model(opened, person: Problem) -> None:
@@ -61,7 +61,7 @@ def test_a_run_in_training_mode_drifts_and_says_so(opened) -> None:
     at = finish(press(at, "Run"))
     said = words(at)
     assert "drifted in 20 of 20 layers" in said
-    assert "bit-identical" not in said.split("Which part")[0] or "1:" in said
+    assert "bit-identical" not in said
     (item,) = at.session_state["runs"]
     assert item.config.bn == "train"
     assert list(at.dataframe[0].value["Model"]) == ["Original", "GA"]

@@ -366,6 +366,7 @@ def test_the_command_compares_scopes(few: Dataset, tmp_path: Path, monkeypatch: 
     assert len(rows) == 2
     assert all(math.isfinite(row["person_map"]) for row in rows)
     assert "identical" in result.output
+    assert "Raw pixels, without a network" in result.output
     wrong = CliRunner().invoke(app, [*base, "--forget", "identity:99"])
     assert wrong.exit_code == 2
     assert "There is no identity '99'" in wrong.output

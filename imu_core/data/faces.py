@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from imu_core import runtime
+from imu_core.data.market import decode
 from imu_core.errors import DataError
 from imu_core.records import Dataset, ImageSet, People, Sightings
 
@@ -64,16 +64,8 @@ def _read(root: Path) -> np.ndarray:
         files = sorted((p for p in mine.glob("*") if p.suffix.lower() in _FILES), key=lambda p: (len(p.stem), p.stem))
         if len(files) != EACH:
             raise DataError(f"{mine} holds {len(files)} images; the AT&T faces have {EACH} of each of s1 to s{PEOPLE}.")
-        pictures += [_decode(path) for path in files]
+        pictures += [decode(path, (SIDE, SIDE), "L") for path in files]
     return np.stack(pictures)
-
-
-def _decode(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is damaged or cut off ({error}). Copy it again from the original.") from error
 
 
 def load() -> Dataset:

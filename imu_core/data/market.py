@@ -99,8 +99,8 @@ def listing(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def decode(path: Path) -> np.ndarray:
-    """Pixels (128, 64, 3) uint8 of an image file; a DataError names a file that is damaged or enormous."""
+def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB") -> np.ndarray:
+    """Pixels uint8 of an image file at `size` (width, height); a DataError names a file that is damaged or enormous."""
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -108,9 +108,9 @@ def decode(path: Path) -> np.ndarray:
                     f"{path.parent.name}/{path.name} has {image.width:,} x {image.height:,} pixels; "
                     f"at most {MOST_PIXELS:,} in all are read."
                 )
-            image = image.convert("RGB")
-            if image.size != (WIDTH, HEIGHT):
-                image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+            image = image.convert(mode)
+            if image.size != size:
+                image = image.resize(size, Image.Resampling.BILINEAR)
             return np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
