@@ -7,14 +7,14 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from imu_core import models, runtime
+from imu_core import runtime
 from imu_core.errors import CheckpointError
 from imu_core.features import compute
 from imu_core.models import checkpoints
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.records import Problem, RunConfig
 from imu_core.statistics import COMPANIONS
-from imu_core.training import to_input
+from imu_core.training import fresh, to_input
 
 _FLIP = 23  # stream of the generator
 
@@ -89,7 +89,7 @@ class Arena:
         """A companion that is not stored beside the original, because the model is large: computed once, kept on this machine."""
         dataset, name = self.problem.dataset, self.problem.model_name
         if kind == "initial":
-            return models.build(name, dataset, original.card["seed"]).state_dict()
+            return fresh(name, dataset, original.card["seed"]).state_dict()
         path = runtime.home() / "companions" / f"{checkpoints.state_hash(self.problem.model)}-{dataset.hash}.{kind}.safetensors"
         if not path.exists():
             checkpoints.save(path, COMPANIONS[kind](self.problem.model, dataset.train))

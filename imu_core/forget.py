@@ -11,10 +11,11 @@ from torch import Tensor
 
 from imu_core import runtime
 from imu_core.errors import DataError
-from imu_core.records import Dataset, Features, Split
+from imu_core.records import Dataset, Features, Split, Subclasses
 
 GRAMMAR = (
-    "class:NAME or class:A+B (whole classes), identity:0042 (a person, in sets of people), "
+    "class:NAME or class:A+B (whole classes), subclass:people/boy (a part of a superclass, in CIFAR-100), "
+    "identity:0042 (a person, in sets of people), "
     "random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), "
     "outliers:K (strangest features), hardest:K or easiest:K (largest or smallest loss)"
 )
@@ -91,6 +92,39 @@ def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
     chosen = sorted(set(wanted))
     canonical = "class:" + "+".join(dataset.class_names[c] for c in chosen)
     return torch.isin(dataset.train.labels, torch.tensor(chosen)).nonzero()[:, 0], canonical
+
+
+def _subclasses(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
+    parts = dataset.subclasses
+    if parts is None:
+        raise DataError(
+            f"{dataset.title} has no superclasses, so 'subclass:' means nothing here. Choose cifar100 or cifar20, or write "
+            "class:NAME."
+        )
+    superclasses = {name.lower(): name for name in parts.superclasses}
+    wanted = set()
+    for piece in body.split("+"):
+        above, slash, name = (text.strip().lower() for text in piece.partition("/"))
+        if not slash or above not in superclasses:
+            raise DataError(
+                f"{_short(piece.strip())} does not name a superclass of {dataset.title}. Write SUPERCLASS/SUBCLASS, such as "
+                f"{_example(parts)}. The superclasses: {', '.join(parts.superclasses)}."
+            )
+        group = {part.lower(): part for part in parts.superclasses[superclasses[above]]}
+        if name not in group:
+            raise DataError(
+                f"There is no {_short(name)} in {superclasses[above]} of {dataset.title}. Its subclasses: "
+                f"{', '.join(group.values())}."
+            )
+        wanted.add((superclasses[above], group[name]))
+    numbers = torch.tensor([parts.names.index(name) for _, name in wanted])
+    chosen = torch.isin(parts.labels, numbers).nonzero()[:, 0]
+    return chosen, "subclass:" + "+".join("/".join(pair) for pair in sorted(wanted))
+
+
+def _example(parts: Subclasses) -> str:
+    above, group = next(iter(parts.superclasses.items()))
+    return f"subclass:{above}/{group[0]}"
 
 
 def _identity(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
@@ -195,6 +229,7 @@ def _strangeness(train: Features) -> Tensor:
 
 _KINDS: dict[str, Callable[..., tuple[Tensor, str]]] = {
     "class": _classes,
+    "subclass": _subclasses,
     "identity": _identity,
     "random": _random,
     "ids": _ids,

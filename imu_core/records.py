@@ -75,10 +75,24 @@ class People:
 
 
 @dataclass(frozen=True, eq=False)
+class Subclasses:
+    """What lies below larger classes: `superclasses` (superclass → its subclasses), the subclasses' `names` in the order of their
+    numbers, and `labels` (N train,) int64, the subclass that each training image shows.
+
+    They may be the classes of the dataset themselves, or parts of them.
+    """
+
+    superclasses: dict[str, tuple[str, ...]]
+    names: tuple[str, ...]
+    labels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A training and a test set with the names of the classes and the pixel statistics models normalise with.
 
-    `people` is there where the classes are identities. `key` names a set that is drawn from a seed: it stands for its pixels.
+    `people` is there where the classes are identities, `subclasses` where classes have superclasses or parts. `key` names a set
+    that is drawn from a seed: it stands for its pixels.
     """
 
     name: str
@@ -90,6 +104,7 @@ class Dataset:
     std: tuple[float, ...]
     people: People | None = None
     key: str = ""
+    subclasses: Subclasses | None = None
 
     @cached_property
     def hash(self) -> str:

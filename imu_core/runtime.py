@@ -21,9 +21,18 @@ _GUARD = threading.Lock()
 _LIBRARY: list[torch.library.Library] = []  # keeps the declared operators alive
 
 
+def device() -> torch.device:
+    """Where models are trained: a CUDA device when there is one, else the processor. Everything else stays on the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def limit_threads(maximum: int = 2) -> int:
-    """Cap torch's threads at `maximum` and return the number in use; more only fight each other on small machines."""
-    count = max(1, min(maximum, os.cpu_count() or 1))
+    """Cap torch's threads at `maximum` and return the number in use; more only fight each other on small machines.
+
+    A process confined to fewer cores (taskset, a container) gets no more threads than those.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = max(1, min(maximum, usable))
     torch.set_num_threads(count)
     return count
 

@@ -28,15 +28,26 @@ from imu_core.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 
 _WORSE_THAN_GUESSING = 30.0  # mean loss of an epoch, in units of the loss of guessing, at which a training has diverged
 _SHUFFLE, _FLIP, _CROP = 1, 2, 3  # streams of the generator
+_LOOK_AHEAD, _SLOWEST = 5120, 0.95**5  # samples between two meetings, and what the slow weights keep at the last of them
+_PREPARE = 5000  # training images that a model may look at before its first step
+_CHOICES = {
+    "precision": ("float32", "bfloat16"),
+    "flips": ("random", "alternating"),
+    "edge": ("zeros", "reflect"),
+    "decay": ("cosine", "linear"),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the models here are trained: SGD with Nesterov momentum, one-cycle learning rate, random horizontal flips.
+    """How the models here are trained: SGD with Nesterov momentum, one-cycle learning rate, horizontal flips.
 
-    crop             random shift, as a share of height and width (zeros come in from the side)
+    crop             random shift, as a share of height and width; at its edge come in zeros, or the image itself (reflect)
     label_smoothing  share of the target spread over all classes
     precision        float32, or bfloat16 for the forward pass: about twice as fast where the processor has it
+    flips            random, or alternating: drawn in the first epoch and turned round in every other one (arXiv 2404.00498)
+    decay            after the first fifth the learning rate falls as a cosine, or in a straight line to a fourteenth
+    lookahead        slow weights that follow the fast ones every few steps, ever more slowly (arXiv 1907.08610)
     """
 
     epochs: int = 30
@@ -47,6 +58,10 @@ class Recipe:
     crop: float = 0.0
     label_smoothing: float = 0.0
     precision: str = "float32"
+    flips: str = "random"
+    edge: str = "zeros"
+    decay: str = "cosine"
+    lookahead: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.epochs, int) or not 1 <= self.epochs <= 1000:
@@ -57,11 +72,19 @@ class Recipe:
             raise ConfigError(f"batch_size is {self.batch_size!r}; it must be a whole number from 2 to 100,000.")
         if not 0 <= self.crop <= 0.5 or not 0 <= self.label_smoothing < 1:
             raise ConfigError("crop must be from 0 to 0.5, label_smoothing at least 0 and below 1.")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"precision is {self.precision!r}; allowed are 'float32' and 'bfloat16'.")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}.")
+        if not isinstance(self.lookahead, bool):
+            raise ConfigError(f"lookahead is {self.lookahead!r}; it must be True or False.")
 
 
 _PEOPLE = Recipe(30, 64, 0.1, crop=0.0625, label_smoothing=0.1, precision="bfloat16")  # torchreid smooths labels by 0.1, too
+_AIRBENCH = Recipe(
+    10, 512, 0.75, 0.85, weight_decay=1.33e-3, crop=0.0625, label_smoothing=0.2, precision="bfloat16",
+    flips="alternating", edge="reflect", decay="linear", lookahead=True,
+)  # fmt: skip
+_CIFAR = Recipe(40, 128, 0.2, crop=0.125, label_smoothing=0.1, precision="bfloat16", edge="reflect")
 RECIPES: dict[str, Recipe] = {
     "small_resnet": Recipe(),
     "lenet5": Recipe(learning_rate=0.05),
@@ -69,6 +92,11 @@ RECIPES: dict[str, Recipe] = {
     "reid_resnet50": replace(_PEOPLE, epochs=60, batch_size=32, learning_rate=0.02),
     "faces/reid_resnet18": replace(_PEOPLE, epochs=60, batch_size=16, learning_rate=0.05),
     "faces/small_resnet": replace(_PEOPLE, epochs=60, batch_size=16, learning_rate=0.1, precision="float32"),
+    "airbench": _AIRBENCH,
+    "resnet20": _CIFAR,
+    "resnet18": replace(_CIFAR, epochs=30),
+    "vgg19": replace(_CIFAR, epochs=40, learning_rate=0.1),
+    "cifar10/lenet5": replace(_CIFAR, epochs=30, learning_rate=0.05, label_smoothing=0.0),
 }
 
 
@@ -106,17 +134,20 @@ class Training:
         self.outcome = Outcome("running")
         self.accuracies: dict[str, float] = {}
         self._cancel = threading.Event()
+        self._device = runtime.device()
         self._begin()
 
     def _begin(self) -> None:
         """Everything that training changes, as it is before the first step."""
-        self.model = models.build(self.model_name, self.dataset, self.seed)
+        self.model = fresh(self.model_name, self.dataset, self.seed, self.kept)
         self.initial = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.epoch, self.seconds, recipe = 0, 0.0, self.recipe
-        self._optimizer = torch.optim.SGD(
-            self.model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
-        )
-        self._schedule = one_cycle(self._optimizer, len(self.kept) // recipe.batch_size * recipe.epochs)
+        groups = parameter_groups(self.model, recipe)
+        self._optimizer = torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=True)
+        self._steps = len(self.kept) // recipe.batch_size * recipe.epochs
+        self._schedule = one_cycle(self._optimizer, self._steps, recipe.decay)
+        moving = {name: tensor for name, tensor in self.initial.items() if tensor.is_floating_point()}
+        self._slow = {name: tensor.clone() for name, tensor in moving.items()} if recipe.lookahead else {}
 
     def cancel(self) -> None:
         """Ask the training to stop; safe from any thread."""
@@ -129,7 +160,15 @@ class Training:
 
     def __iter__(self) -> Iterator[Point]:
         runtime.limit_threads()
+        self.model.to(self._device)  # before the optimizer's state comes, which follows the parameters
         self._resume()
+        self.model.to(self._device)
+        try:
+            yield from self._epochs()
+        finally:
+            self.model.to("cpu")  # where everything else is
+
+    def _epochs(self) -> Iterator[Point]:
         while self.epoch < self.recipe.epochs:
             start = time.perf_counter()
             loss = self._one_epoch()
@@ -152,7 +191,7 @@ class Training:
     def _one_epoch(self) -> float | None:
         self.model.train()
         order = self.kept[torch.randperm(len(self.kept), generator=runtime.generator(self.seed, _SHUFFLE, self.epoch))]
-        flips = torch.rand(len(order), generator=runtime.generator(self.seed, _FLIP, self.epoch)) < 0.5
+        flips = self._flips(order)
         size, total = self.recipe.batch_size, 0.0
         batches, shift = len(order) // size, runtime.generator(self.seed, _CROP, self.epoch)
         for number in range(batches):
@@ -160,21 +199,43 @@ class Training:
                 return None
             part = slice(number * size, (number + 1) * size)
             total += self._one_step(order[part], flips[part], shift)
+            self._look_ahead()
         return total / batches
 
+    def _flips(self, order: Tensor) -> Tensor:
+        """Which of the images `order` (n,) are flipped in this epoch."""
+        alternating = self.recipe.flips == "alternating"
+        drawn = runtime.generator(self.seed, _FLIP, 0 if alternating else self.epoch)
+        if not alternating:
+            return torch.rand(len(order), generator=drawn) < 0.5
+        first = torch.rand(len(self.dataset.train), generator=drawn) < 0.5
+        return first[order] ^ bool(self.epoch % 2)
+
     def _one_step(self, index: Tensor, flip: Tensor, shift: torch.Generator) -> float:
-        images = shifted(self.dataset.train.images[index], self.recipe.crop, shift)
+        images = shifted(self.dataset.train.images[index], self.recipe.crop, shift, self.recipe.edge)
         images = torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
-        images = to_input(images).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+        images = to_input(images.to(self._device)).to(memory_format=torch.channels_last)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.model(images)
-        labels = self.dataset.train.labels[index]
+        labels = self.dataset.train.labels[index].to(self._device)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
         self._schedule.step()
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _look_ahead(self) -> None:
+        """Every 5,120 samples slow weights and model meet: nearer the model at first, nearer the slow weights in the end."""
+        step, every = self._schedule.last_epoch, max(1, round(_LOOK_AHEAD / self.recipe.batch_size))
+        last = step == self._steps
+        if not self._slow or (step % every and not last):
+            return
+        kept, state = 1.0 if last else _SLOWEST * (step / self._steps) ** 3, self.model.state_dict()
+        for name, slow in self._slow.items():
+            slow.lerp_(state[name].to(slow.device), 1 - kept)
+            state[name].copy_(slow)
 
     def _evaluate(self, limit: int | None) -> dict[str, float]:
         """Accuracy on the samples trained on, on test, and (at the end) on what was removed."""
@@ -194,6 +255,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
+            "slow": self._slow,
             "epoch": self.epoch,
             "seconds": self.seconds,
         }
@@ -207,6 +269,7 @@ class Training:
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._schedule.load_state_dict(state["schedule"])
+            self._slow = {name: state["slow"][name] for name in self._slow}
             self.epoch, self.seconds = int(state["epoch"]), float(state["seconds"])
         except Exception:  # a damaged partial file only costs the time to train again, from the very beginning
             self._partial.unlink(missing_ok=True)
@@ -271,27 +334,73 @@ class Training:
         }
 
 
-def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+def fresh(model_name: str, dataset: Dataset, seed: int = 0, kept: Tensor | None = None) -> nn.Module:
+    """The model before its first step; one that has `prepare` has looked at the first 5,000 of the `kept` samples (None: all)."""
+    model = models.build(model_name, dataset, seed)
+    if hasattr(model, "prepare"):
+        seen = slice(_PREPARE) if kept is None else kept[:_PREPARE]
+        model.prepare(to_input(dataset.train.images[seen]))
+    return model
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """All parameters of `model`, in groups that learn at the recipe's rate times a factor that the model names (`RATES`).
+
+    The weight decay is divided by that factor, so that a step takes the same share of every parameter away.
+    """
+    rates: dict[str, float] = getattr(model, "RATES", {})
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        factor = next((value for part, value in rates.items() if part in name), 1.0)
+        groups.setdefault(factor, []).append(parameter)
+    return [
+        {"params": found, "lr": recipe.learning_rate * factor, "weight_decay": recipe.weight_decay / factor}
+        for factor, found in groups.items()
+    ]
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int, decay: str = "cosine") -> torch.optim.lr_scheduler.LRScheduler:
     """Learning rate up to the optimizer's own over a fifth of `steps`, then down to nearly 0 (Smith 2018).
 
-    Constant where there are fewer than 10 steps: there is no cycle to speak of.
+    cosine from a 25th of the peak and down to nearly 0, linear from a fifth of it and down to a fourteenth. Constant where there
+    are fewer than 10 steps: there is no cycle to speak of.
     """
     if steps < 10:
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    peak = optimizer.param_groups[0]["lr"]
-    return torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False)
+    if decay == "linear":
+        top = 0.2 * steps
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 0.2 + 0.8 * step / top if step < top else 1 - 0.93 * (step - top) / (steps - top)
+        )
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False)
 
 
-def shifted(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """`images` (n, channels, h, w), each moved by up to `share` of its height and width; zeros come in. 0 changes nothing."""
+def shifted(images: Tensor, share: float, generator: torch.Generator, edge: str = "zeros") -> Tensor:
+    """`images` (n, channels, h, w), each moved by up to `share` of its height and width. 0 changes nothing.
+
+    At the edge zeros come in, or the image mirrored at its outermost pixels (`edge` is zeros | reflect).
+    """
     if share == 0:
         return images
-    high, wide = round(images.shape[2] * share), round(images.shape[3] * share)
-    padded = F.pad(images, (wide, wide, high, high))
-    down = torch.randint(2 * high + 1, (len(images),), generator=generator).tolist()
-    right = torch.randint(2 * wide + 1, (len(images),), generator=generator).tolist()
     height, width = images.shape[2:]
-    return torch.stack([i[:, y : y + height, x : x + width] for i, y, x in zip(padded, down, right, strict=True)])
+    high, wide = round(height * share), round(width * share)
+    down = torch.randint(2 * high + 1, (len(images),), generator=generator)
+    right = torch.randint(2 * wide + 1, (len(images),), generator=generator)
+    rows = down.view(-1, 1, 1) - high + torch.arange(height).view(-1, 1)
+    columns = right.view(-1, 1, 1) - wide + torch.arange(width)
+    if edge == "zeros":
+        images = F.pad(images, (wide, wide, high, high))
+        rows, columns = rows + high, columns + wide
+    else:
+        rows, columns = _mirrored(rows, height), _mirrored(columns, width)
+    return images.permute(0, 2, 3, 1)[torch.arange(len(images)).view(-1, 1, 1), rows, columns].permute(0, 3, 1, 2)
+
+
+def _mirrored(places: Tensor, size: int) -> Tensor:
+    """Places outside 0 … size − 1 as their mirror images inside."""
+    places = places.abs()
+    return torch.where(places >= size, 2 * (size - 1) - places, places)
 
 
 def chunk_of(images: Tensor) -> int:
@@ -313,7 +422,8 @@ def predict(model: nn.Module, images: ImageSet, chunk: int | None = None) -> Ten
     """Logits (N, C) of `model` in eval mode, in float32, `chunk` images at a time (`chunk_of` by default)."""
     was_training = model.training
     model.eval()
-    parts = [model(to_input(part)) for part in images.images.split(chunk or chunk_of(images.images))]
+    device = next(model.parameters()).device
+    parts = [model(to_input(part.to(device))).cpu() for part in images.images.split(chunk or chunk_of(images.images))]
     model.train(was_training)
     return torch.cat(parts)
 

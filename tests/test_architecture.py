@@ -20,7 +20,8 @@ errors
 records
 runtime
 data models.layers glossary
-models.reid_resnet
+models.reid_resnet models.small_resnet
+models.resnet18 models.resnet20
 models
 models.checkpoints models.head
 thumbnails statistics

@@ -9,6 +9,7 @@ import http.client
 import io
 import shutil
 import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +176,7 @@ def staged_mirror(monkeypatch: pytest.MonkeyPatch, content: dict[str, bytes]) ->
     from torchvision.datasets import FashionMNIST
 
     monkeypatch.setattr(FashionMNIST, "resources", [(name, hashlib.md5(body).hexdigest()) for name, body in content.items()])
-    monkeypatch.setattr(fashion.urllib.request, "urlopen", lambda url, timeout: Answer(content[url.rpartition("/")[2]]))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(content[url.rpartition("/")[2]]))
 
 
 def test_a_download_arrives_whole_and_reports_its_progress(nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,13 +194,13 @@ def test_a_download_arrives_whole_and_reports_its_progress(nothing_here: Path, m
 def test_what_is_here_already_is_not_fetched_again(nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_idx(nothing_here, *staged_images())
     staged_mirror(monkeypatch, {name: (nothing_here / name).read_bytes() for name in FILES})
-    monkeypatch.setattr(fashion.urllib.request, "urlopen", lambda *_, **__: pytest.fail("fetched again"))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("fetched again"))
     assert [fraction for fraction, _ in data.download("fashion-full")][-1] == 1.0
 
 
 def test_a_download_with_another_checksum_is_refused_and_not_kept(nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     staged_mirror(monkeypatch, dict.fromkeys(FILES, b"expected"))
-    monkeypatch.setattr(fashion.urllib.request, "urlopen", lambda url, timeout: Answer(b"something else"))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(b"something else"))
     with pytest.raises(DataError, match="arrived damaged"):
         list(data.download("fashion-full"))
     assert not nothing_here.exists() or list(nothing_here.iterdir()) == []
@@ -221,7 +222,7 @@ def test_a_download_that_fails_says_what_to_do(error: Exception, nothing_here: P
     def fail(url: str, timeout: float) -> None:
         raise error
 
-    monkeypatch.setattr(fashion.urllib.request, "urlopen", fail)
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
     with pytest.raises(DataError, match="could not be downloaded") as caught:
         list(data.download("fashion-full"))
     assert "fashion" in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from imu_core.data import faces, fashion, market, people
+from imu_core.data import cifar, faces, fashion, market, people
 from imu_core.errors import DataError
 from imu_core.records import Dataset, Source
 
@@ -16,6 +16,24 @@ DATASETS: dict[str, Source] = {
         fashion.load_full,
         fashion.full_is_here,
         fashion.download_full,
+    ),
+    "cifar10": Source(
+        "CIFAR-10, 60,000 colour images in 10 classes (170 MB to download)",
+        cifar.load_cifar10,
+        cifar.cifar10_is_here,
+        cifar.download_cifar10,
+    ),
+    "cifar100": Source(
+        "CIFAR-100, 60,000 colour images in 100 classes (170 MB to download)",
+        cifar.load_cifar100,
+        cifar.cifar100_is_here,
+        cifar.download_cifar100,
+    ),
+    "cifar20": Source(
+        "CIFAR-100 by its 20 superclasses (the files of cifar100)",
+        cifar.load_cifar20,
+        cifar.cifar100_is_here,
+        cifar.download_cifar100,
     ),
     "people": Source(
         "People, 225 made-up pedestrians (drawn from a seed)",

@@ -9,9 +9,6 @@ i mod 10 and every prefix is balanced. It was made by
 from __future__ import annotations
 
 import gzip
-import hashlib
-import http.client
-import urllib.request
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +18,7 @@ import torch
 from PIL import Image
 
 from imu_core import runtime
+from imu_core.data.download import fetch
 from imu_core.errors import DataError
 from imu_core.records import Dataset, ImageSet
 
@@ -29,6 +27,7 @@ PER_CLASS = {"train": 1000, "test": 500}
 SIDE, COLUMNS = 28, 100
 MEAN, STD = (0.2860,), (0.3530,)  # of the 60,000 training images
 _PREFIX = {"train": "train", "test": "t10k"}
+_INSTEAD = "use the dataset 'fashion', which needs no download."
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files
 
 
@@ -61,29 +60,8 @@ def download_full() -> Iterator[tuple[float, str]]:
     from torchvision.datasets import FashionMNIST
 
     for number, (name, md5) in enumerate(FashionMNIST.resources):
-        for fraction in _fetch(f"{FashionMNIST.mirrors[0]}{name}", md5, _raw_folder() / name):
+        for fraction in fetch(f"{FashionMNIST.mirrors[0]}{name}", md5, _raw_folder() / name, 30_000_000, _INSTEAD):
             yield (number + fraction) / len(FashionMNIST.resources), name
-
-
-def _fetch(url: str, md5: str, target: Path) -> Iterator[float]:
-    if target.exists() and hashlib.md5(target.read_bytes()).hexdigest() == md5:
-        yield 1.0
-        return
-    content = bytearray()
-    try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            size = int(answer.headers.get("Content-Length") or 30_000_000)
-            while block := answer.read(1 << 18):
-                content += block
-                yield min(1.0, len(content) / size)
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(
-            f"{target.name} could not be downloaded ({getattr(error, 'reason', error)}). Check the connection and try "
-            f"again, put the file into {target.parent} by hand, or use the dataset 'fashion', which needs no download."
-        ) from error
-    if hashlib.md5(content).hexdigest() != md5:
-        raise DataError(f"{target.name} arrived damaged: its MD5 is not {md5}. Try the download again.")
-    runtime.write_whole(target, lambda path: path.write_bytes(content))
 
 
 def _raw_folder() -> Path:

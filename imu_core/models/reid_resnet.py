@@ -48,10 +48,11 @@ def reid_resnet18(classes: int, shape: Sequence[int], mean: Sequence[float], std
     """
     stem = nn.Sequential(nn.Conv2d(3, HALF[0], 7, 2, 3, bias=False), nn.BatchNorm2d(HALF[0]), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
     widths = zip((HALF[0], *HALF), HALF, (1, 2, 2, 1), strict=False)
-    return ReidResNet(stem, [_row(*width) for width in widths], HALF[-1], classes, Normalise(mean, std))
+    return ReidResNet(stem, [row(*width) for width in widths], HALF[-1], classes, Normalise(mean, std))
 
 
-def _row(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+def row(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Two of torchvision's basic blocks; the shortcut has a convolution where the shape changes."""
     runtime.import_torchvision()
     from torchvision.models.resnet import BasicBlock
 
@@ -75,4 +76,4 @@ def reid_resnet50(classes: int, shape: Sequence[int], mean: Sequence[float], std
     return ReidResNet(stem, rows, trunk.fc.in_features, classes, Normalise(mean, std), size=256)
 
 
-__all__ = ["ReidResNet", "reid_resnet18", "reid_resnet50"]
+__all__ = ["ReidResNet", "reid_resnet18", "reid_resnet50", "row"]

@@ -1,0 +1,55 @@
+"""ResNet-20 for 32 x 32 images (He et al. 2016, arXiv 1512.03385, section 4.2): 0.27 million parameters, d = 64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from imu_core.models.layers import Normalise
+from imu_core.models.small_resnet import WIDTHS, Block
+
+BLOCKS = 3  # in each of the three rows
+
+
+class Padded(nn.Module):
+    """The paper's shortcut without parameters (option A): every second pixel, and channels of zeros behind the old ones."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) to (n, outputs, h / 2, w / 2)."""
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.outputs - x.shape[1]))
+
+
+class ResNet20(nn.Module):
+    """Stem, three rows of three residual blocks with widths 16, 32 and 64, global average pooling, linear head."""
+
+    def __init__(self, classes: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.normalise = Normalise(mean, std)
+        self.stem = nn.Sequential(nn.Conv2d(shape[0], WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU())
+        self.row1 = _row(WIDTHS[0], WIDTHS[0])
+        self.row2 = _row(WIDTHS[0], WIDTHS[1])
+        self.row3 = _row(WIDTHS[1], WIDTHS[2])
+        self.head = nn.Linear(WIDTHS[2], classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (n, channels, h, w) in [0, 1] to logits (n, classes)."""
+        x = self.row3(self.row2(self.row1(self.stem(self.normalise(x)))))
+        return self.head(x.mean((2, 3)))
+
+
+def _row(inputs: int, outputs: int) -> nn.Sequential:
+    first = Block(inputs, outputs, 1 if inputs == outputs else 2)
+    if inputs != outputs:
+        first.shortcut = Padded(outputs)
+    return nn.Sequential(first, *(Block(outputs, outputs, 1) for _ in range(BLOCKS - 1)))
