@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imu_core import runtime
 from imu_core.errors import DataError
-from imu_core.records import Dataset, Features, Split, Subclasses
+from imu_core.records import Dataset, Features, Split
 
 GRAMMAR = (
     "class:NAME or class:A+B (whole classes), subclass:people/boy (a part of a superclass, in CIFAR-100), "
@@ -108,7 +108,7 @@ def _subclasses(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
         if not slash or above not in superclasses:
             raise DataError(
                 f"{_short(piece.strip())} does not name a superclass of {dataset.title}. Write SUPERCLASS/SUBCLASS, such as "
-                f"{_example(parts)}. The superclasses: {', '.join(parts.superclasses)}."
+                f"{parts.requests[0]}. The superclasses: {', '.join(parts.superclasses)}."
             )
         group = {part.lower(): part for part in parts.superclasses[superclasses[above]]}
         if name not in group:
@@ -120,11 +120,6 @@ def _subclasses(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
     numbers = torch.tensor([parts.names.index(name) for _, name in wanted])
     chosen = torch.isin(parts.labels, numbers).nonzero()[:, 0]
     return chosen, "subclass:" + "+".join("/".join(pair) for pair in sorted(wanted))
-
-
-def _example(parts: Subclasses) -> str:
-    above, group = next(iter(parts.superclasses.items()))
-    return f"subclass:{above}/{group[0]}"
 
 
 def _identity(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:

@@ -86,6 +86,11 @@ class Subclasses:
     names: tuple[str, ...]
     labels: Tensor
 
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """A forget request for each subclass, superclass by superclass."""
+        return tuple(f"subclass:{above}/{part}" for above, group in self.superclasses.items() for part in group)
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -126,7 +131,8 @@ def _nothing() -> Iterator[tuple[float, str]]:
 class Source:
     """One line of the dataset registry: how to load it, whether it is here, how to fetch it (`verb` says what that is).
 
-    A set with `people` has identities for classes; one that needs no asking (`free`) is fetched without a click.
+    A set with `people` has identities for classes; one that needs no asking (`free`) is fetched without a click. `class_names`
+    are there where they are known before the images are.
     """
 
     title: str
@@ -136,6 +142,7 @@ class Source:
     verb: str = "Download"
     people: bool = False
     free: bool = False
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

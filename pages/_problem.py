@@ -13,7 +13,7 @@ import imu_core
 from imu_core import data
 from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
 from imu_core.glossary import help_text
-from imu_core.models import FOR_CLASSES, FOR_PEOPLE
+from imu_core.models import FOR_PEOPLE, suited
 from imu_core.records import Dataset, Problem
 from imu_core.training import Training
 from pages import _parts
@@ -94,7 +94,7 @@ def _shows_people(dataset: str) -> bool:
 
 def models_for(dataset: str) -> list[str]:
     """The architectures that suit `dataset`, the usual one first."""
-    return list(FOR_PEOPLE if _shows_people(dataset) else FOR_CLASSES)
+    return list(FOR_PEOPLE if _shows_people(dataset) else suited(dataset))
 
 
 def _loaded(dataset: str) -> Dataset | None:
@@ -109,13 +109,14 @@ def suggestions(dataset: str) -> list[str]:
     people, loaded = _shows_people(dataset), _loaded(dataset)
     if people and loaded is None:
         return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else [UNKNOWN_PEOPLE]
-    names = (loaded or data.load("fashion")).class_names
+    names = loaded.class_names if loaded else data.class_names(dataset)
     general = ["random:10%,seed=0", "outliers:100", "hardest:100", "easiest:100"]
     if people:
         first = SHOWN_PEOPLE if dataset == "people" else ()
         return [f"identity:{name}" for name in (*first, *(n for n in names if n not in first))] + general
     classes = [f"class:{name}" for name in (names[5], *(n for n in names if n != names[5]))]
-    return [*classes, *general, f"class:{names[6]}+{names[0]}"]
+    parts = loaded.subclasses.requests if loaded and loaded.subclasses else ()
+    return [*classes, *parts, *general, f"class:{names[6]}+{names[0]}"]
 
 
 def _history() -> list[tuple[str, dict[str, Any]]]:

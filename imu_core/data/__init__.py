@@ -22,18 +22,21 @@ DATASETS: dict[str, Source] = {
         cifar.load_cifar10,
         cifar.cifar10_is_here,
         cifar.download_cifar10,
+        class_names=cifar.CLASS_NAMES,
     ),
     "cifar100": Source(
         "CIFAR-100, 60,000 colour images in 100 classes (170 MB to download)",
         cifar.load_cifar100,
         cifar.cifar100_is_here,
         cifar.download_cifar100,
+        class_names=tuple(sorted(name for group in cifar.SUPERCLASSES.values() for name in group)),
     ),
     "cifar20": Source(
         "CIFAR-100 by its 20 superclasses (the files of cifar100)",
         cifar.load_cifar20,
         cifar.cifar100_is_here,
         cifar.download_cifar100,
+        class_names=tuple(cifar.SUPERCLASSES),
     ),
     "people": Source(
         "People, 225 made-up pedestrians (drawn from a seed)",
@@ -76,6 +79,11 @@ def source(name: str) -> Source:
 def is_here(name: str) -> bool:
     """Whether `load(name)` can start without a download."""
     return source(name).is_here()
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """The classes of dataset `name` as far as they are known without its images; Fashion-MNIST's where they are not."""
+    return (DATASETS[name].class_names if name in DATASETS else ()) or fashion.CLASS_NAMES
 
 
 def download(name: str) -> Iterator[tuple[float, str]]:

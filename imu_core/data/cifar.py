@@ -27,6 +27,7 @@ _FILES = {
     "CIFAR10": ("cifar-10-batches-py", ("batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6)))),
     "CIFAR100": ("cifar-100-python", ("meta", "test", "train")),
 }
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ARCHIVE_BYTES = 170_000_000
 _MEAN = {"CIFAR10": (0.4914, 0.4822, 0.4465), "CIFAR100": (0.5071, 0.4865, 0.4409)}  # of the training images
 _STD = {"CIFAR10": (0.2470, 0.2435, 0.2616), "CIFAR100": (0.2673, 0.2564, 0.2762)}

@@ -105,14 +105,22 @@ TERMS: tuple[Term, ...] = (
         key="request",
         title="Forget request",
         group=GROUP,
-        short="What must be forgotten, written as text: class:, random:, ids:, outliers:, hardest: or easiest:.",
+        short="What must be forgotten, written as text: class:, subclass:, random:, ids:, outliers:, hardest: or easiest:.",
         text=(
             "A request is one line of text, so that it fits into a link and repeats exactly. Its kind stands before the colon: "
             "`class:Sandal`, `random:10%`, `ids:4,8,15-23`, `outliers:50`, `hardest:50`, `easiest:50`. At least two classes "
             "must keep samples, or there is no model left to keep. The trap: the kind decides how the numbers are to be read. "
             "Only for whole classes does a lower forget accuracy mean a better result."
         ),
-        see=("request_class", "request_random", "request_ids", "request_outliers", "request_hardest", "request_easiest"),
+        see=(
+            "request_class",
+            "request_subclass",
+            "request_random",
+            "request_ids",
+            "request_outliers",
+            "request_hardest",
+            "request_easiest",
+        ),
     ),
     Term(
         key="request_class",
@@ -126,6 +134,20 @@ TERMS: tuple[Term, ...] = (
             "reaches it. It shows little about removing single samples."
         ),
         see=("request", "test_forgotten", "forget"),
+    ),
+    Term(
+        key="request_subclass",
+        title="Request: subclass:A/B",
+        group=GROUP,
+        short="Forget a part of a larger class: subclass:people/boy, in CIFAR-100, whose classes lie in 20 superclasses.",
+        text=(
+            "The name of the superclass stands before the slash, the subclass behind it; several are joined by a plus sign. In "
+            "`cifar100` the subclass is a class of its own, so the request means the same as `class:boy`. In `cifar20` the model "
+            "only learned to say *people*, and boys are a fifth of them. The trap: there a retrained model, which never saw a "
+            "boy, still calls many of them people, because girls and men taught it that. So the aim is its accuracy on the "
+            "forget set, and not 0."
+        ),
+        see=("request_class", "random_sets", "request"),
     ),
     Term(
         key="request_random",
