@@ -107,8 +107,8 @@ def _subclasses(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
         above, slash, name = (text.strip().lower() for text in piece.partition("/"))
         if not slash or above not in superclasses:
             raise DataError(
-                f"{_short(piece.strip())} does not name a superclass of {dataset.title}. Write SUPERCLASS/SUBCLASS, such as "
-                f"{parts.requests[0]}. The superclasses: {', '.join(parts.superclasses)}."
+                f"{_short(piece.strip())} is not understood. Write SUPERCLASS/SUBCLASS, such as subclass:people/boy. "
+                f"The superclasses of {dataset.title}: {', '.join(parts.superclasses)}."
             )
         group = {part.lower(): part for part in parts.superclasses[superclasses[above]]}
         if name not in group:

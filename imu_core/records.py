@@ -86,11 +86,6 @@ class Subclasses:
     names: tuple[str, ...]
     labels: Tensor
 
-    @property
-    def requests(self) -> tuple[str, ...]:
-        """A forget request for each subclass, superclass by superclass."""
-        return tuple(f"subclass:{above}/{part}" for above, group in self.superclasses.items() for part in group)
-
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -132,7 +127,7 @@ class Source:
     """One line of the dataset registry: how to load it, whether it is here, how to fetch it (`verb` says what that is).
 
     A set with `people` has identities for classes; one that needs no asking (`free`) is fetched without a click. `class_names`
-    are there where they are known before the images are.
+    and `superclasses` are there where they are known before the images are.
     """
 
     title: str
@@ -143,6 +138,7 @@ class Source:
     people: bool = False
     free: bool = False
     class_names: tuple[str, ...] = ()
+    superclasses: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

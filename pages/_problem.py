@@ -115,8 +115,7 @@ def suggestions(dataset: str) -> list[str]:
         first = SHOWN_PEOPLE if dataset == "people" else ()
         return [f"identity:{name}" for name in (*first, *(n for n in names if n not in first))] + general
     classes = [f"class:{name}" for name in (names[5], *(n for n in names if n != names[5]))]
-    parts = loaded.subclasses.requests if loaded and loaded.subclasses else ()
-    return [*classes, *parts, *general, f"class:{names[6]}+{names[0]}"]
+    return [*classes, *general, f"class:{names[6]}+{names[0]}", *data.part_requests(dataset)]
 
 
 def _history() -> list[tuple[str, dict[str, Any]]]:

@@ -30,6 +30,7 @@ DATASETS: dict[str, Source] = {
         cifar.cifar100_is_here,
         cifar.download_cifar100,
         class_names=tuple(sorted(name for group in cifar.SUPERCLASSES.values() for name in group)),
+        superclasses=cifar.SUPERCLASSES,
     ),
     "cifar20": Source(
         "CIFAR-100 by its 20 superclasses (the files of cifar100)",
@@ -37,6 +38,7 @@ DATASETS: dict[str, Source] = {
         cifar.cifar100_is_here,
         cifar.download_cifar100,
         class_names=tuple(cifar.SUPERCLASSES),
+        superclasses=cifar.SUPERCLASSES,
     ),
     "people": Source(
         "People, 225 made-up pedestrians (drawn from a seed)",
@@ -84,6 +86,12 @@ def is_here(name: str) -> bool:
 def class_names(name: str) -> tuple[str, ...]:
     """The classes of dataset `name` as far as they are known without its images; Fashion-MNIST's where they are not."""
     return (DATASETS[name].class_names if name in DATASETS else ()) or fashion.CLASS_NAMES
+
+
+def part_requests(name: str) -> tuple[str, ...]:
+    """A forget request for each subclass of dataset `name`, superclass by superclass; () where classes have no parts."""
+    groups = DATASETS[name].superclasses.items() if name in DATASETS else ()
+    return tuple(f"subclass:{above}/{part}" for above, group in groups for part in group)
 
 
 def download(name: str) -> Iterator[tuple[float, str]]:
