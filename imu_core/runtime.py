@@ -16,6 +16,7 @@ import platformdirs
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threads that wait must not spin on two cores
 import torch
 
+_USABLE = torch.get_num_threads()
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _GUARD = threading.Lock()
 _LIBRARY: list[torch.library.Library] = []  # keeps the declared operators alive
@@ -29,10 +30,9 @@ def device() -> torch.device:
 def limit_threads(maximum: int = 2) -> int:
     """Cap torch's threads at `maximum` and return the number in use; more only fight each other on small machines.
 
-    A process confined to fewer cores (taskset, a container) gets no more threads than those.
+    Never more than torch began with, so that OMP_NUM_THREADS and a process confined to fewer cores are respected.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = max(1, min(maximum, usable))
+    count = max(1, min(maximum, _USABLE))
     torch.set_num_threads(count)
     return count
 

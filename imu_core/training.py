@@ -227,12 +227,14 @@ class Training:
 
     @torch.no_grad()
     def _look_ahead(self) -> None:
-        """Every 5,120 samples slow weights and model meet: nearer the model at first, nearer the slow weights in the end."""
-        step, every = self._schedule.last_epoch, max(1, round(_LOOK_AHEAD / self.recipe.batch_size))
-        last = step == self._steps
-        if not self._slow or (step % every and not last):
+        """Every 5,120 samples slow weights and model meet: nearer the model at first, nearer the slow weights in the end.
+
+        At least ten times, and after the last step, so that short trainings do not end where they began.
+        """
+        step, every = self._schedule.last_epoch, max(1, min(self._steps // 10, round(_LOOK_AHEAD / self.recipe.batch_size)))
+        if not self._slow or (step % every and step < self._steps):
             return
-        kept, state = 1.0 if last else _SLOWEST * (step / self._steps) ** 3, self.model.state_dict()
+        kept, state = _SLOWEST * (step / self._steps) ** 3, self.model.state_dict()
         for name, slow in self._slow.items():
             slow.lerp_(state[name].to(slow.device), 1 - kept)
             state[name].copy_(slow)
