@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 READY   := $(VENV)/.installed
 
-.PHONY: help app test bench compare people check lock
+.PHONY: help app test bench compare people cifar check lock
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench  measure speed side by side and print a table  (as JSON too: make bench ARGS='--json bench.json')"
 	@echo "make compare  every method on equal terms, all ten classes: the table in README"
 	@echo "make people   forget three people at every scope and search for them: the table in README (five minutes)"
+	@echo "make cifar  train what assets/models/cifar10 holds: hours; stop it and start it again at will  (IMU_DATA: where CIFAR-10 is)"
 	@echo "make check  ruff"
 	@echo "make lock   resolve the dependencies in pyproject.toml afresh and rewrite requirements.lock"
 
@@ -44,6 +45,22 @@ people: $(READY)
 	@for method in ga npo; do \
 	  $(BIN)/python -m imu_core reid --method $$method --json assets/people/scopes-reid_resnet18-0005-$$method.json || exit 1; \
 	done
+
+# One training after another on both cores; what is trained already is left alone, and one that was stopped goes on after its last
+# whole epoch. On a machine that has other work, one thread each and two at a time get further: make -j2 cifar OMP_NUM_THREADS=1.
+# The first two variables stop glibc from giving the memory of every step back to the system: a quarter faster.
+CLASSES := airplane automobile bird cat deer dog frog horse ship truck
+TRAIN   := MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 \
+           $(BIN)/python -m imu_core train --problem cifar10 --out assets/models
+
+.PHONY: cifar-airbench cifar-resnet20 $(CLASSES:%=cifar-%)
+cifar: cifar-airbench cifar-resnet20 $(CLASSES:%=cifar-%)
+
+cifar-airbench cifar-resnet20: cifar-%: $(READY)
+	@$(TRAIN) --model $*
+
+$(CLASSES:%=cifar-%): cifar-%: cifar-airbench
+	@$(TRAIN) --model airbench --forget class:$*
 
 check: $(READY)
 	@$(BIN)/ruff check

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from streamlit.testing.v1 import AppTest
 from torch import nn
 from torch.nn import functional as F
 
-from imu_core import data, features, forget, models, runtime
+from imu_core import data, explain, features, forget, models, runtime
 from imu_core.arena import Arena
 from imu_core.data import cifar
 from imu_core.errors import ConfigError, DataError
@@ -33,6 +34,7 @@ from imu_core.problem import NOTHING
 from imu_core.problem import problem as make_problem
 from imu_core.records import Dataset, ImageSet, RunConfig
 from imu_core.training import Recipe, Training, _mirrored, fresh, one_cycle, parameter_groups, recipe_for, shifted, to_input
+from imu_core.unlearning import unlearn
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
 NETWORKS = ("airbench", "resnet20", "resnet18", "vgg19", "lenet5")
@@ -528,6 +530,41 @@ def test_fewer_threads_can_be_asked_for_from_outside() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(APP.parent)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split() == ["1", "1"]
+
+
+@pytest.fixture
+def known(coloured: Dataset, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
+    """The coloured set by name, with untrained originals of two networks on disk."""
+    monkeypatch.setitem(data.DATASETS, "coloured", data.Source("Coloured", lambda: coloured))
+    data.load.cache_clear()
+    for name in ("airbench", "resnet20"):
+        card = {"model": name, "data_hash": coloured.hash, "removed_hash": "none", "seed": 0}
+        path = fresh_home / "models" / "coloured" / name / "original.safetensors"
+        checkpoints.save(path, fresh(name, coloured).state_dict(), card)
+    yield coloured
+    data.load.cache_clear()
+
+
+@pytest.mark.parametrize("model", ["airbench", "resnet20"])
+def test_new_networks_unlearn_at_every_scope_and_are_looked_into(model: str, known: Dataset) -> None:
+    asked = make_problem("coloured", model=model, forget="class:d")
+    before = {name: t.clone() for name, t in asked.model.state_dict().items()}
+    changed = []
+    for scope in ("head", "last:1", "all"):
+        run = unlearn(asked, RunConfig(method="imu", scope=scope, epochs=1, batch_size=16, learning_rate=0.05))
+        assert [point.full for point in run][-1]
+        assert run.outcome.state in ("done", "diverged"), run.outcome
+        after = run.model().state_dict()
+        changed.append({name for name in before if not torch.equal(before[name], after[name])})
+    assert changed[0] <= {"head.weight", "head.bias"}
+    assert changed[0] < changed[1] < changed[2]
+    assert not any(name.endswith(("running_mean", "running_var")) or name == "stem.weight" for name in changed[2])
+    assert same_bits(asked.model.state_dict(), before)
+    layers = explain.layers(asked.model, known.test.images[:1])
+    assert len(layers) == len(blocks(asked.model)) - 1
+    maps = explain.heat(asked.model, known.test.images[:4], known.test.labels[:4])
+    assert maps.shape == (4, 32, 32)
+    assert np.isfinite(maps).all()
 
 
 # ---------------------------------------------------------------------------------------------------------------- what ships
