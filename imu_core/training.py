@@ -93,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
     "faces/reid_resnet18": replace(_PEOPLE, epochs=60, batch_size=16, learning_rate=0.05),
     "faces/small_resnet": replace(_PEOPLE, epochs=60, batch_size=16, learning_rate=0.1, precision="float32"),
     "airbench": _AIRBENCH,
-    "resnet20": _CIFAR,
+    "resnet20": replace(_CIFAR, label_smoothing=0.0),
     "resnet18": replace(_CIFAR, epochs=30),
     "vgg19": replace(_CIFAR, epochs=40, learning_rate=0.1),
     "cifar10/lenet5": replace(_CIFAR, epochs=30, learning_rate=0.05, label_smoothing=0.0),
