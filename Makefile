@@ -51,7 +51,7 @@ people: $(READY)
 # The first two variables stop glibc from giving the memory of every step back to the system: a quarter faster.
 CLASSES := airplane automobile bird cat deer dog frog horse ship truck
 TRAIN   := MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 \
-           $(BIN)/python -m imu_core train --problem cifar10 --out assets/models
+           $(BIN)/python -m imu_core train --problem cifar10 --out $(CURDIR)/assets/models
 
 .PHONY: cifar-airbench cifar-resnet20 $(CLASSES:%=cifar-%)
 cifar: cifar-airbench cifar-resnet20 $(CLASSES:%=cifar-%)

@@ -81,7 +81,7 @@ class Recipe:
 
 _PEOPLE = Recipe(30, 64, 0.1, crop=0.0625, label_smoothing=0.1, precision="bfloat16")  # torchreid smooths labels by 0.1, too
 _AIRBENCH = Recipe(
-    10, 512, 0.75, 0.85, weight_decay=1.33e-3, crop=0.0625, label_smoothing=0.2, precision="bfloat16",
+    16, 512, 0.75, 0.85, weight_decay=1.33e-3, crop=0.0625, label_smoothing=0.2, precision="bfloat16",
     flips="alternating", edge="reflect", decay="linear", lookahead=True,
 )  # fmt: skip
 _CIFAR = Recipe(40, 128, 0.2, crop=0.125, label_smoothing=0.1, precision="bfloat16", edge="reflect")
