@@ -1,6 +1,6 @@
 """`python -m imu_core`: the command line."""
 
-from imu_core import cli_people  # noqa: F401  (its commands join the others)
 from imu_core.cli import app
 
-app(prog_name="python -m imu_core")
+if __name__ == "__main__":  # worker processes of a sweep import this file too
+    app(prog_name="python -m imu_core")

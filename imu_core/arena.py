@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from imu_core import runtime
+from imu_core import models, runtime
 from imu_core.errors import CheckpointError
 from imu_core.features import compute
 from imu_core.models import checkpoints
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.records import Problem, RunConfig
 from imu_core.statistics import COMPANIONS
-from imu_core.training import fresh, to_input
+from imu_core.training import Recipe, Training, fresh, to_input
 
-_FLIP = 23  # stream of the generator
+_FLIP, _LIMIT = 23, 29  # streams of the generator
 
 
 class Arena:
@@ -26,8 +29,8 @@ class Arena:
     the frozen part would compute the same numbers again and again. Otherwise it is the whole model over images.
     """
 
-    def __init__(self, problem: Problem, config: RunConfig) -> None:
-        self.problem, self.config = problem, config
+    def __init__(self, problem: Problem, config: RunConfig, raise_if_stopped: Callable[[], None] = lambda: None) -> None:
+        self.problem, self.config, self.raise_if_stopped = problem, config, raise_if_stopped
         self.on_features = config.scope == "head" and config.bn == "eval" and not config.augment
         self.original: nn.Module = problem.head if self.on_features else problem.model
         self.module = copy.deepcopy(self.original).requires_grad_(False)
@@ -35,6 +38,24 @@ class Arena:
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         self.set_mode(training=True)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits (n, C), penultimate features (n, d)) of `inputs`."""
+        if self.on_features:
+            return self.module(inputs), inputs
+        kept: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda head, passed: kept.append(passed[0]))
+        try:
+            return self.module(inputs), kept[0]
+        finally:
+            hook.remove()
+
+    @property
+    def names(self) -> list[str]:
+        """The whole model's names of `parameters`, in the same order."""
+        prefix = head_name(self.problem.model) + "." if self.on_features else ""
+        known = {id(p): prefix + name for name, p in self.module.named_parameters()}
+        return [known[id(p)] for p in self.parameters]
 
     @property
     def head(self) -> nn.Linear:
@@ -64,6 +85,27 @@ class Arena:
             return self.problem.test.Z[index]
         return to_input(self.problem.dataset.test.images[index])
 
+    def sample(self, index: Tensor, limit: int | None) -> Tensor:
+        """`index` itself, or a random `limit` of it that the run's seed draws, ascending."""
+        if limit is None or limit >= len(index):
+            return index
+        drawn = torch.randperm(len(index), generator=runtime.generator(self.config.seed, _LIMIT))[:limit]
+        return index[drawn].sort().values
+
+    def fresh(self, seed: int) -> nn.Module:
+        """A randomly initialised module of the same kind, in eval mode, without gradients."""
+        network = models.build(self.problem.model_name, self.problem.dataset, seed)
+        return (find_head(network) if self.on_features else network).eval().requires_grad_(False)
+
+    def random_inputs(self, count: int, generator: torch.Generator) -> Tensor:
+        """Standard normal noise in normalised pixels, as images in [0, 1] units; or in the features' own units."""
+        if self.on_features:
+            Z = self.problem.head.in_features
+            return torch.randn(count, Z, generator=generator)
+        dataset = self.problem.dataset
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (dataset.mean, dataset.std))
+        return mean + std * torch.randn(count, *dataset.train.images.shape[1:], generator=generator)
+
     def forget_features(self) -> Tensor:
         """Features (n, d) of the forget set under the copy as it is now, eval mode, without augmentation."""
         forget = self.problem.split.forget
@@ -72,13 +114,48 @@ class Arena:
         Z, _ = compute(self.module, self.problem.dataset.train.images[forget])
         return Z
 
-    def companion(self, kind: str) -> dict[str, Tensor]:
-        """Tensors stored beside the original model; names are those of the module (the head's lose their prefix)."""
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe on the original model's card."""
+        return self._original().card["recipe"]
+
+    def training_log(self, raise_if_stopped: Callable[[], None]) -> dict[str, Tensor]:
+        """Sum, over the training steps whose batch held a removed sample, of what the step added to each parameter.
+
+        Nobody stores a whole training. It is repeated here with the original's own recipe and seed, once, and the sum is kept.
+        """
+        removed = self.problem.split.removed
+        path = self._log_file(removed)
+        if not path.exists():
+            labels = self.problem.dataset.train.labels
+            by_class = [(labels == c).nonzero()[:, 0] for c in labels.unique().tolist()]
+            is_class = any(torch.equal(removed, members) for members in by_class)
+            self._repeat_training(by_class if is_class else [removed], raise_if_stopped)  # one training serves all classes
+        return checkpoints.read_tensors(path)
+
+    def _log_file(self, removed: Tensor) -> Path:
+        name = f"{self.problem.dataset.hash}-{self.problem.model_name}-{self._original().card['seed']}"
+        return runtime.home() / "companions" / f"{name}-{checkpoints.removed_hash(removed)}.log.safetensors"
+
+    def _repeat_training(self, watched: list[Tensor], raise_if_stopped: Callable[[], None]) -> None:
+        card, problem = self._original().card, self.problem
+        training = Training(problem.dataset, problem.model_name, seed=card["seed"], recipe=Recipe(**card["recipe"]))
+        training.trace(watched)
+        training.before_batch = raise_if_stopped
+        for _ in training:
+            pass
+        for members, sums in zip(watched, training.traced, strict=True):
+            checkpoints.save(self._log_file(members), sums)
+
+    def _original(self) -> checkpoints.Checkpoint:
         found = checkpoints.find(self.problem.dataset, self.problem.model_name, torch.empty(0, dtype=torch.int64))
         if found is None:
-            raise CheckpointError(
-                f"No {kind} are stored for {self.problem.model_name} on {self.problem.dataset.name}: train it first."
-            )
+            raise CheckpointError(f"No {self.problem.model_name} is stored for {self.problem.dataset.name}: train it first.")
+        return found
+
+    def companion(self, kind: str) -> dict[str, Tensor]:
+        """Tensors stored beside the original model; names are those of the module (the head's lose their prefix)."""
+        found = self._original()
         tensors = found.companion(kind) if found.has(kind) else self._made(kind, found)
         if not (self.on_features and kind == "initial"):
             return tensors

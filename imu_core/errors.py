@@ -32,3 +32,7 @@ class ConvergenceError(ImuError):
 
 class Cancelled(ImuError):
     """The visitor pressed Stop; what was computed before stays valid."""
+
+
+class StoreError(ImuError):
+    """The database of runs cannot be used, or does not hold what was asked for."""

@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from imu_core.depth import utility_key
 from imu_core.records import Trajectory
 
 FORGET, RETAIN, GREY = "#D55E00", "#0072B2", "#8a8a8a"
@@ -57,7 +58,7 @@ class Shown:
 def utility(shown: Sequence[Shown], reference: dict[str, float] | None = None) -> str:
     """The accuracy that must be kept: on the other classes where whole classes go, else on the whole test set."""
     keys = reference or next((s.trajectory.points[0].accuracies for s in shown if s.trajectory.points), {})
-    return "test_other" if "test_other" in keys else "test"
+    return utility_key(keys)
 
 
 def utility_title(key: str) -> str:

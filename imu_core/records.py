@@ -225,6 +225,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "beta": (1e-3, 100.0),
 }
 _WHOLE = ("epochs", "batch_size", "seed")
+_MOST_OPTIONS = 40
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,7 @@ class RunConfig:
     estimator, damping, psi, top, clip_quantile, control, update_every, weight_norm, l1   see `weights` and `methods.ascent`
     update_every  ν: 0 scores once, k every k epochs, "iteration" before every step (Algorithm 1 to the letter)
     beta          NPO's inverse temperature
+    options       the method's own settings by name, as its `parameters` in the registry list them; what is left out is default
     """
 
     method: str = "imu"
@@ -266,6 +268,7 @@ class RunConfig:
     weight_norm: str = "batch"
     l1: float = 0.0
     beta: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, str):
@@ -287,6 +290,7 @@ class RunConfig:
                 f"update_every is {self.update_every!r}; allowed are 0 (scores once), a number of epochs, or 'iteration'."
             )
         scope_blocks(self.scope)
+        object.__setattr__(self, "options", _checked_options(self.options))
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
@@ -297,7 +301,7 @@ class RunConfig:
 
     def changed(self) -> dict[str, Any]:
         """The settings that differ from the defaults, plus method and scope: enough to repeat the run."""
-        default = {f.name: f.default for f in dataclasses.fields(self)}
+        default = {f.name: f.default for f in dataclasses.fields(self)} | {"options": {}}
         return {
             name: value
             for name, value in dataclasses.asdict(self).items()
@@ -312,6 +316,19 @@ class RunConfig:
         if unknown:
             raise ConfigError(f"Unknown setting {', '.join(map(repr, unknown))}; known settings: {', '.join(known)}.")
         return cls(**values)
+
+
+def _checked_options(given: Any) -> dict[str, Any]:
+    """A copy of a method's own settings: few names, and values that JSON knows."""
+    if not isinstance(given, dict) or len(given) > _MOST_OPTIONS:
+        raise ConfigError(f"options is {str(given)[:40]!r}; it must be a mapping of at most {_MOST_OPTIONS} settings by name.")
+    for name, value in given.items():
+        short = isinstance(value, str) and len(value) <= 100
+        if not isinstance(name, str) or not (value is None or isinstance(value, bool) or _is_number(value) or short):
+            raise ConfigError(
+                f"Option {str(name)[:40]!r} is {str(value)[:40]!r}; it must be a number, a short text, true or false."
+            )
+    return dict(sorted(given.items()))
 
 
 def _is_number(value: Any) -> bool:
@@ -399,7 +416,11 @@ def finite(value: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """A run on record: config, problem, points, seconds by phase, outcome, final metrics, set sizes, environment."""
+    """A run on record: config, problem, points, seconds by phase, outcome, final metrics, set sizes, environment.
+
+    `costs`: moved, ‖θ − θ₀‖₂ over the parameters in scope at the end; peak_bytes, by how much the whole process grew at most
+    while it ran (other runs in the same process included).
+    """
 
     config: RunConfig
     problem: dict[str, Any]
@@ -410,6 +431,7 @@ class Trajectory:
     saw: tuple[str, ...] = ()
     metrics: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the per-sample arrays and the heads (`from_dict` reads it back)."""
@@ -424,6 +446,7 @@ class Trajectory:
             "saw": list(self.saw),
             "metrics": finite(self.metrics),
             "environment": self.environment,
+            "costs": finite(self.costs),
         }
 
     @classmethod
@@ -440,6 +463,7 @@ class Trajectory:
                 tuple(values["saw"]),
                 values["metrics"],
                 values["environment"],
+                values.get("costs", {}),
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"This is not a run exported by imu_core: {error}.") from error

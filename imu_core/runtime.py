@@ -7,7 +7,9 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +22,7 @@ _USABLE = torch.get_num_threads()
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _GUARD = threading.Lock()
 _LIBRARY: list[torch.library.Library] = []  # keeps the declared operators alive
+_CAP: ContextVar[int] = ContextVar("cap", default=sys.maxsize)  # threads that whoever runs many things at once allows each
 
 
 def device() -> torch.device:
@@ -32,9 +35,21 @@ def limit_threads(maximum: int = 2) -> int:
 
     Never more than torch began with, so that OMP_NUM_THREADS and a process confined to fewer cores are respected.
     """
-    count = max(1, min(maximum, _USABLE))
+    count = max(1, min(maximum, _CAP.get(), _USABLE))
     torch.set_num_threads(count)
     return count
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch uses a single thread and `limit_threads` allows no more: the same sums in the same order in every worker."""
+    before, token = torch.get_num_threads(), _CAP.set(1)
+    limit_threads()
+    try:
+        yield
+    finally:
+        _CAP.reset(token)
+        torch.set_num_threads(before)
 
 
 def home() -> Path:
@@ -100,3 +115,28 @@ def import_torchvision() -> ModuleType:
 
 
 limit_threads()
+
+
+class Memory:
+    """By how many bytes this process has grown at most since this was made: resident memory, all threads together.
+
+    Linux keeps the high-water mark and lets a process reset it; where that is not so, what `peak` was asked at counts.
+    """
+
+    def __init__(self) -> None:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        self._before = _resident("VmRSS")
+
+    def peak(self) -> int:
+        """Bytes, from 0."""
+        return max(0, _resident("VmHWM") - self._before)
+
+
+def _resident(field: str) -> int:
+    """A field of this process's status in bytes, 0 where the system does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+    return 0

@@ -11,7 +11,7 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Recipe:
     crop             random shift, as a share of height and width; at its edge come in zeros, or the image itself (reflect)
     label_smoothing  share of the target spread over all classes
     precision        float32, or bfloat16 for the forward pass: about twice as fast where the processor has it
+    gradient_penalty α of IAU's gradient regularisation: α ‖∇ loss‖² is added to the loss of every batch; 0 is none
     flips            random, or alternating: drawn in the first epoch and turned round in every other one (arXiv 2404.00498)
     decay            after the first fifth the learning rate falls as a cosine, or in a straight line to a fourteenth
     lookahead        slow weights that follow the fast ones every few steps, ever more slowly (arXiv 1907.08610)
@@ -58,6 +59,7 @@ class Recipe:
     crop: float = 0.0
     label_smoothing: float = 0.0
     precision: str = "float32"
+    gradient_penalty: float = 0.0
     flips: str = "random"
     edge: str = "zeros"
     decay: str = "cosine"
@@ -77,6 +79,8 @@ class Recipe:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}.")
         if not isinstance(self.lookahead, bool):
             raise ConfigError(f"lookahead is {self.lookahead!r}; it must be True or False.")
+        if not 0 <= self.gradient_penalty <= 10:
+            raise ConfigError(f"gradient_penalty is {self.gradient_penalty!r}; it must be from 0 to 10.")
 
 
 _PEOPLE = Recipe(30, 64, 0.1, crop=0.0625, label_smoothing=0.1, precision="bfloat16")  # torchreid smooths labels by 0.1, too
@@ -130,6 +134,9 @@ class Training:
             raise ConfigError(
                 f"Only {len(self.kept)} training samples would be left; at least {self.recipe.batch_size} are needed."
             )
+        self.traced: list[dict[str, Tensor]] = []
+        self._watched: Sequence[Tensor] = ()
+        self.before_batch: Callable[[], None] = lambda: None  # may raise, to end a training from within
         self._worst = _WORSE_THAN_GUESSING * math.log(len(dataset.class_names))
         self.outcome = Outcome("running")
         self.accuracies: dict[str, float] = {}
@@ -149,6 +156,14 @@ class Training:
         moving = {name: tensor for name, tensor in self.initial.items() if tensor.is_floating_point()}
         self._slow = {name: tensor.clone() for name, tensor in moving.items()} if recipe.lookahead else {}
 
+    def trace(self, watched: Sequence[Tensor]) -> None:
+        """For each set in `watched`, add up in `traced`, by parameter, what the steps change whose batches hold one of it.
+
+        Such a training neither resumes nor is it kept when stopped: the sums would miss what came before.
+        """
+        self._watched = watched
+        self.traced = [{name: torch.zeros_like(p) for name, p in self.model.named_parameters()} for _ in watched]
+
     def cancel(self) -> None:
         """Ask the training to stop; safe from any thread."""
         self._cancel.set()
@@ -161,7 +176,8 @@ class Training:
     def __iter__(self) -> Iterator[Point]:
         runtime.limit_threads()
         self.model.to(self._device)  # before the optimizer's state comes, which follows the parameters
-        self._resume()
+        if not self.traced:
+            self._resume()
         self.model.to(self._device)
         try:
             yield from self._epochs()
@@ -181,7 +197,8 @@ class Training:
                 return
             self.epoch += 1
             self.seconds += time.perf_counter() - start
-            self._remember()
+            if not self.traced:
+                self._remember()
             last = self.epoch == self.recipe.epochs
             self.accuracies = self._evaluate(None if last else 2000)
             yield Point(self.epoch, float(self.epoch), self.seconds, loss, self.accuracies, full=last)
@@ -195,6 +212,7 @@ class Training:
         size, total = self.recipe.batch_size, 0.0
         batches, shift = len(order) // size, runtime.generator(self.seed, _CROP, self.epoch)
         for number in range(batches):
+            self.before_batch()
             if self._cancel.is_set():
                 return None
             part = slice(number * size, (number + 1) * size)
@@ -219,9 +237,13 @@ class Training:
             logits = self.model(images)
         labels = self.dataset.train.labels[index].to(self._device)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        if self.recipe.gradient_penalty:
+            loss = loss + self.recipe.gradient_penalty * self._squared_gradient(loss)
         self._optimizer.zero_grad()
         loss.backward()
+        before = {name: p.detach().clone() for name, p in self.model.named_parameters()} if self.traced else {}
         self._optimizer.step()
+        self._log(index, before)
         self._schedule.step()
         return float(loss.detach())
 
@@ -238,6 +260,20 @@ class Training:
         for name, slow in self._slow.items():
             slow.lerp_(state[name].to(slow.device), 1 - kept)
             state[name].copy_(slow)
+
+    def _squared_gradient(self, loss: Tensor) -> Tensor:
+        """‖∇ loss‖² of a batch, itself with gradient: the regulariser of IAU (arXiv 2507.23257, Eq. 7) at batch level."""
+        gradients = torch.autograd.grad(loss, list(self.model.parameters()), create_graph=True)
+        return torch.stack([g.square().sum() for g in gradients]).sum()
+
+    @torch.no_grad()
+    def _log(self, index: Tensor, before: dict[str, Tensor]) -> None:
+        """Book the step just taken on the batch `index` for every traced set that the batch has a sample of."""
+        change = {name: p - before[name] for name, p in self.model.named_parameters() if name in before}
+        for watched, sums in zip(self._watched, self.traced, strict=True):
+            if bool(torch.isin(index, watched).any()):
+                for name, tensor in change.items():
+                    sums[name] += tensor.cpu()
 
     def _evaluate(self, limit: int | None) -> dict[str, float]:
         """Accuracy on the samples trained on, on test, and (at the end) on what was removed."""
@@ -407,7 +443,7 @@ def _mirrored(places: Tensor, size: int) -> Tensor:
 
 def chunk_of(images: Tensor) -> int:
     """How many of `images` (n, channels, h, w) go through a model at once: larger chunks leave the caches and are slower."""
-    return max(25, min(500, 2_500_000 // max(1, images[0].numel()))) if len(images) else 1
+    return max(25, min(50, 2_500_000 // max(1, images[0].numel()))) if len(images) else 1
 
 
 def to_input(images: Tensor) -> Tensor:

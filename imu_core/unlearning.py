@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import platform
 import threading
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,13 +18,14 @@ from imu_core import methods, runtime
 from imu_core.arena import Arena
 from imu_core.errors import Cancelled, ConfigError, ImuError
 from imu_core.evaluation import Evaluation
-from imu_core.methods.base import Batch
+from imu_core.methods.base import Batch, Edit
 from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.streams import Part, Stream
 from imu_core.training import one_cycle
 from imu_core.weights import effective_share
 
-_SHUFFLE = 41  # stream of the generator
 _MOST_POINTS = {True: 1000, False: 60}  # evaluations in one run, over features and over images, unless eval_every says more
+_PARTS, _FINER = 20, 2  # of the straight line that an edit is walked in; how often a part is walked in parts again
 _DECIMALS_OF_CHANCE = 2.0  # standard errors above 1/C that still count as chance
 
 
@@ -44,8 +47,10 @@ class Run:
     def __init__(self, problem: Problem, config: RunConfig) -> None:
         self.problem, self.config = problem, config
         self.method = methods.find(config.method)
-        if config.scope == "head" and not self.method.head:
-            raise ConfigError(f"{self.method.title} has no gradient in the head. Choose scope 'last:1' or 'all'.")
+        self.method.check_scope(config.scope)
+        if self.method.classes and not problem.split.classes:
+            raise ConfigError(f"{self.method.title} can only forget whole classes. Ask for class:NAME, or choose another method.")
+        self.options = self.method.options(config)
         self.granted = self.method.needs(config)
         self.points: list[Point] = []
         self.phases = {"prepare": 0.0, "steps": 0.0, "evaluation": 0.0}
@@ -62,16 +67,13 @@ class Run:
     @property
     def steps(self) -> int:
         """Steps the run takes unless something ends it earlier."""
-        return self.config.epochs * self._batches
+        if self.method.edit:
+            return _PARTS if self.config.stop_at is None else (_FINER + 1) * _PARTS
+        return self.config.epochs * self._stream.batches
 
-    @property
-    def _stream(self) -> Tensor:
-        split = self.problem.split
-        return split.forget if self.method.stream == "forget" else split.retain
-
-    @property
-    def _batches(self) -> int:
-        return math.ceil(len(self._stream) / self.config.batch_size)
+    @cached_property
+    def _stream(self) -> Stream:
+        return Stream(self.method.stream_for(self.config), self.problem.split, self.config, self.options.get("retain_share", 1.0))
 
     def __iter__(self) -> Iterator[Point]:
         if self.outcome.state != "queued":
@@ -89,16 +91,20 @@ class Run:
                 self.outcome = Outcome("cancelled", f"Nobody asked for more after step {self._step_done}.")
             raise
 
-    _step_done = 0
+    _step_done, _share = 0, 0.0
 
     def _loop(self) -> Iterator[Point]:
         runtime.limit_threads()
-        arena = self._arena = Arena(self.problem, self.config)
-        view = methods.View(arena, self.granted, self.method.title)
+        self._memory = runtime.Memory()
+        arena = self._arena = Arena(self.problem, self.config, self._raise_if_cancelled)
+        view = methods.View(arena, self.granted, self.method.title, self.options)
         self._evaluation = Evaluation(arena, self._cancel.is_set)
         self.sizes = self._evaluation.sizes
         objective = self._timed("prepare", lambda: self.method.start(view, self.config))
-        optimizer, schedule = self._optimizer(arena.parameters)
+        if isinstance(objective, Edit):
+            yield from self._walk(objective)
+            return
+        optimizer, schedule = self._optimizer([*arena.parameters, *objective.extra])
         every = self.config.eval_every or max(1, math.ceil(self.steps / _MOST_POINTS[arena.on_features]))
         first = self._point(None, objective.weights, full=self.steps == 0)
         if self._has_ended(first):
@@ -106,10 +112,10 @@ class Run:
             return
         yield first
         for epoch in range(self.config.epochs):
-            for batch_index in self._order(epoch):
+            for part in self._stream.epoch(epoch):
                 self._raise_if_cancelled()
                 self._timed("prepare", lambda e=epoch: objective.refresh(self._step_done, e))
-                loss = self._timed("steps", lambda b=batch_index, e=epoch: self._step(objective, optimizer, schedule, b, e))
+                loss = self._timed("steps", lambda p=part, e=epoch: self._step(objective, optimizer, schedule, p, e))
                 self._step_done += 1
                 if self._is_broken(loss):
                     yield self._point(loss, objective.weights, full=True)
@@ -126,16 +132,41 @@ class Run:
                         return
         self.outcome = Outcome("done", self._why_done())
 
+    def _walk(self, edit: Edit) -> Iterator[Point]:
+        """The straight line from the original to `edit` in twentieths, each judged; it ends where a target is reached.
+
+        A twentieth that goes past the target is taken back and walked in twentieths itself, twice at most: so the target is
+        met closely however far the edit reaches. A point's `epoch` is its share of the line.
+        """
+        arena, start = self._arena, [p.detach().clone() for p in self._arena.parameters]
+        point, begin, width = self._point(None, None, full=False), 0.0, 1 / _PARTS
+        finest, every, met = width / _PARTS**_FINER, self.config.eval_every or 1, 1.0
+        while not self._has_ended(point) and begin < 1.0 - finest / 2:
+            if point is not None:
+                yield point
+            self._raise_if_cancelled()
+            self._share = begin + width if begin + width < met - finest / 2 else met
+            self._timed("steps", lambda: _place(arena.parameters, start, edit.target, self._share))
+            if self._is_broken(None):
+                yield self._point(None, None, full=True)
+                return
+            hit = self._at_target()
+            if hit and width > 1.5 * finest:
+                width, met, point = width / _PARTS, self._share, None
+                continue
+            begin, self._step_done = self._share, self._step_done + 1
+            last = begin >= 1.0 - finest / 2
+            point = self._point(None, None, full=last) if hit or last or self._step_done % every == 0 else None
+        if self.outcome.state == "running":
+            self.outcome = Outcome("done", self._why_done())
+        self.outcome = dataclasses.replace(self.outcome, reason=f"{self.outcome.reason} {edit.words}".strip())
+        yield point if point.full else self._replace_full(point, None)
+
     def _at_target(self) -> bool:
         """Whether the forget set has reached `stop_at`; asked after every step, however far apart the evaluations are."""
         if self.config.stop_at is None:
             return False
         return self._timed("evaluation", self._evaluation.forget_accuracy) <= self.config.stop_at
-
-    def _order(self, epoch: int) -> tuple[Tensor, ...]:
-        """Positions within the stream, shuffled by the run's seed and the epoch alone: the same for every method."""
-        order = torch.randperm(len(self._stream), generator=runtime.generator(self.config.seed, _SHUFFLE, epoch))
-        return order.split(self.config.batch_size)
 
     def _optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
         c = self.config
@@ -145,21 +176,24 @@ class Run:
         return optimizer, one_cycle(optimizer, self.steps)
 
     def _step(
-        self, objective: methods.Objective, optimizer: torch.optim.Optimizer, schedule: Any, position: Tensor, epoch: int
+        self, objective: methods.Objective, optimizer: torch.optim.Optimizer, schedule: Any, part: Part, epoch: int
     ) -> float | None:
         arena = self._arena
         assert arena is not None
-        index = self._stream[position]
-        inputs = arena.inputs(index, self._step_done)
-        labels = self.problem.train.labels[index]
-        loss = objective(Batch(position, inputs, labels, arena.module(inputs), self._step_done, epoch))
+        inputs = arena.inputs(part.index, self._step_done)
+        labels = self.problem.train.labels[part.index]
+        logits, features = arena.forward(inputs)
+        batch = Batch(part.position, inputs, labels, logits, self._step_done, epoch, part.is_forget, features)
+        loss = objective(batch)
         if loss is None:
             return None
         optimizer.zero_grad()
         loss.backward()
+        objective.before_step()
         if self.config.optimizer == "normalised":
-            _normalise(arena.parameters)
+            _normalise([*arena.parameters, *objective.extra])
         optimizer.step()
+        objective.after_step()
         if schedule is not None:
             schedule.step()
         return float(loss.detach())
@@ -180,7 +214,7 @@ class Run:
             head = (arena.head.weight.detach().clone(), arena.head.bias.detach().clone())
         point = Point(
             self._step_done,
-            self._step_done / max(1, self._batches),
+            self._share if self.method.edit else self._step_done / max(1, self._stream.batches),
             sum(self.phases.values()),
             loss,
             judged.accuracies,
@@ -198,7 +232,9 @@ class Run:
         self.points.pop()
         return self._point(point.loss, weights, full=True)
 
-    def _has_ended(self, point: Point) -> bool:
+    def _has_ended(self, point: Point | None) -> bool:
+        if point is None:
+            return False
         if self.config.stop_at is not None and point.accuracies["forget"] <= self.config.stop_at:
             self.outcome = Outcome(
                 "done", f"Reached the target: {point.accuracies['forget']:.1%} of the forget set is recognised."
@@ -229,9 +265,10 @@ class Run:
         return True
 
     def _why_done(self) -> str:
+        what = "The whole edit was made" if self.method.edit else f"All {self.steps} steps were taken"
         if self.config.stop_at is None:
-            return f"All {self.steps} steps were taken."
-        return f"All {self.steps} steps were taken without reaching the target of {self.config.stop_at:.1%}."
+            return f"{what}."
+        return f"{what} without reaching the target of {self.config.stop_at:.1%}."
 
     def _raise_if_cancelled(self) -> None:
         if self._cancel.is_set():
@@ -243,6 +280,15 @@ class Run:
             return work()
         finally:
             self.phases[phase] += time.perf_counter() - start
+
+    @torch.no_grad()
+    def _costs(self) -> dict[str, float]:
+        if self._arena is None:
+            return {}
+        original = dict(self.problem.model.named_parameters())
+        pairs = zip(self._arena.names, self._arena.parameters, strict=True)
+        moved = math.sqrt(sum(float((p - original[name]).double().square().sum()) for name, p in pairs))
+        return {"moved": moved, "peak_bytes": float(self._memory.peak())}
 
     def model(self) -> nn.Module:
         """The unlearned model as it is now: a copy in eval mode that the caller owns."""
@@ -268,8 +314,16 @@ class Run:
             self.outcome,
             dict(self.sizes),
             tuple(sorted(self.granted)),
+            costs=self._costs(),
             environment={"python": platform.python_version(), "torch": torch.__version__, "data_hash": self.problem.dataset.hash},
         )
+
+
+@torch.no_grad()
+def _place(parameters: list[nn.Parameter], start: list[Tensor], target: list[Tensor], share: float) -> None:
+    """Put `parameters` on the line from `start` to `target`; `share` 1 is the target itself, bit for bit."""
+    for parameter, old, new in zip(parameters, start, target, strict=True):
+        parameter.copy_(new if share == 1.0 else old + share * (new - old))
 
 
 def _normalise(parameters: list[nn.Parameter]) -> None:

@@ -18,7 +18,7 @@ LONGEST_FUNCTION, LONGEST_PAGE, LONGEST_APP = 60, 200, 80  # lines
 ORDER = """
 errors
 records
-runtime
+runtime depth
 data models.layers glossary
 models.reid_resnet models.small_resnet
 models.resnet18 models.resnet20
@@ -30,18 +30,22 @@ features
 forget influence metrics
 explain
 weights
-arena
+arena streams
 evaluation
 methods
+search
 unlearning
 problem
 reference
 reidentification
 measurement
+attacks
+stored
 exports figures store
+grid
 sweep jobs
+comparison
 cli
-cli_people
 __main__
 """
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,9 +23,10 @@ import imu_core
 from imu_core import methods, runtime
 from imu_core.cli import app
 from imu_core.records import Dataset, Problem, RunConfig, Trajectory
+from imu_core.store import Store
 from imu_core.training import Recipe, Training
 
-COMMANDS = ("run", "train", "influence", "info")
+COMMANDS = ("run", "train", "influence", "info", "sweep", "runs")
 TINY = ("--problem", "tiny", "--model", "lenet5")
 QUICK = ("--epochs", "3", "--batch-size", "16", "--stop-at", "none")
 
@@ -35,6 +37,7 @@ def own_home(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     home = tmp_path / "home"
     shutil.copytree(runtime.home() / "models", home / "models", ignore=shutil.ignore_patterns("retrained-*"))
     monkeypatch.setenv("IMU_HOME", str(home))
+    monkeypatch.delenv("IMU_DATABASE_URL", raising=False)
     return home
 
 
@@ -117,7 +120,8 @@ def test_options_override_the_preset_and_nothing_else_changes(cli: Callable[...,
 def test_every_setting_has_an_option(cli: Callable[..., Result]) -> None:
     shown = cli("run", "--help").stdout
     missing = [f.name for f in dataclasses.fields(RunConfig) if f"--{f.name.replace('_', '-')}" not in shown]
-    assert not missing
+    assert missing == ["options"]  # a method's own settings, which --set gives
+    assert "--set" in shown
 
 
 def test_settings_with_words_as_values(cli: Callable[..., Result], tmp_path: Path) -> None:
@@ -213,6 +217,21 @@ WRONG = [
     (("run", "--problem-seed", "-1"), "--problem-seed"),
     (("run", "--unheard-of"), "--unheard-of"),
     (("run", "--json", "/proc/nowhere/out.json"), "cannot be written"),
+    (("run", "--set", "beta"), "--set is 'beta'; it must be NAME=VALUE"),
+    (("run", "--set", "colour=red"), "IMU has no setting 'colour'"),
+    (("run", "--set", "epochs=-1"), "epochs is -1"),
+    (("run", "--plugin", "/nowhere/plugin.py"), "plugin.py"),
+    (("sweep", "--methods", "nope"), "no method called 'nope'"),
+    (("sweep", "--forget", "nonsense"), "not a forget request"),
+    (("sweep", "--seeds", "4-1"), "seed is '4-1'"),
+    (("sweep", "--set", "epochs=1,-1"), "epochs is -1"),
+    (("sweep", "--measure", "nope"), "measure is 'nope'"),
+    (("sweep", "--workers", "0"), "workers is 0"),
+    (("sweep", "/nowhere/sweep.yaml"), "cannot be read"),
+    (("runs", "show", "abc"), "too short for an id"),
+    (("runs", "show", "abcd"), "No run begins with 'abcd'"),
+    (("runs", "delete", "abcd"), "No run begins"),
+    (("runs", "import", str(Path(__file__))), "it is not JSON"),
     (("train", "--model", "nope"), "no model called 'nope'"),
     (("train", "--epochs", "0"), "epochs is 0"),
     (("train", "--learning-rate", "-1"), "learning_rate is -1"),
@@ -229,12 +248,141 @@ def test_wrong_arguments_exit_with_2_and_a_sentence(
     cli: Callable[..., Result], arguments: tuple[str, ...], expected: str
 ) -> None:
     command, *options = arguments
-    given = TINY if command in COMMANDS and not {"--problem", "--model"} & set(options) else ()
+    given = TINY if command in COMMANDS and command != "runs" and not {"--problem", "--model"} & set(options) else ()
     result = cli(command, *given, *options)
     assert result.exit_code == 2
     assert expected in result.stderr
     assert "Traceback" not in result.output
     assert not result.stdout
+
+
+# ----------------------------------------------------------------------------------------------- --set, --plugin, --store
+
+
+def test_set_gives_any_setting_by_name(cli: Callable[..., Result], tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    given = ("--method", "npo", "--set", "beta=0.5", "--set", "eval-every=2", "--set", "stop_at=none", "--epochs", 1)
+    assert cli("run", *TINY, *given, "--no-metrics", "--json", out).exit_code == 0
+    config = strictly(out)["config"]
+    assert (config["beta"], config["eval_every"], config["stop_at"], config["epochs"]) == (0.5, 2, None, 1)
+
+
+def test_set_gives_a_target_that_the_request_does_not_change(cli: Callable[..., Result], tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    given = ("--forget", "random:10%", "--epochs", 1, "--set", "stop_at=0.03", "--no-metrics")
+    assert cli("run", *TINY, *given, "--json", out).exit_code == 0
+    assert strictly(out)["config"]["stop_at"] == 0.03
+
+
+def test_a_method_of_ones_own(cli: Callable[..., Result], tmp_path: Path) -> None:
+    plugin, out = tmp_path / "plugin.py", tmp_path / "out.json"
+    plugin.write_text(
+        "import dataclasses\nfrom imu_core.methods import METHODS, Parameter, register\n"
+        "own = Parameter('temper', 'Temper', 1.0, 'How hot.', low=0.0, high=9.0)\n"
+        "register('own', dataclasses.replace(METHODS['ga'], title='Own', parameters=(own,)))\n"
+    )
+    given = ("--method", "own", "--plugin", plugin, "--epochs", 1, "--no-metrics")
+    try:
+        result = cli("run", *TINY, *given, "--set", "temper=2", "--json", out)
+        assert result.exit_code == 0, result.stderr
+        assert strictly(out)["config"]["options"] == {"temper": 2}
+        assert "Own: forget" in result.stdout
+        wrong = cli("run", *TINY, *given, "--set", "temper=10")
+        assert (wrong.exit_code, "temper is 10" in wrong.stderr) == (2, True)
+    finally:
+        methods.METHODS.pop("own", None)
+
+
+def test_a_stored_run_is_listed_shown_and_rebuilt(cli: Callable[..., Result], tmp_path: Path, lenet: Problem) -> None:
+    result = cli("run", *TINY, *QUICK, "--no-metrics", "--store", "--name", "first", "--tag", "talk", "--tag", "b")
+    run_id = result.stdout.partition("Stored: ")[2].split()[0]
+    listed = cli("runs", "list", "--tag", "talk").stdout
+    assert run_id[:8] in listed
+    assert "first" in listed
+    assert "1 of 1 runs" in listed
+    assert "0 of 0 runs" in cli("runs", "list", "--text", "nothing").stdout
+    out = tmp_path / "run.json"
+    shown = cli("runs", "show", run_id[:6], "--json", out).stdout
+    assert "class:Sandal" in shown
+    assert strictly(out)["config"]["epochs"] == 3
+    assert Store().get(run_id).model(lenet) is not None
+
+
+# ---------------------------------------------------------------------------------------------------------- sweep, runs
+
+
+SWEEP = ("sweep", *TINY, "--preset", "five epochs", "--set", "epochs=1", "--workers", 1, "--measure", "none")
+
+
+def test_a_sweep_says_what_it_will_do_does_it_and_goes_on(cli: Callable[..., Result], tmp_path: Path) -> None:
+    grid = (*SWEEP, "--methods", "imu,npo", "--set", "beta=0.5,1", "--seeds", "0-1")
+    dry = cli(*grid, "--dry-run")
+    assert "6 runs: 0 are stored already, 6 to do" in dry.stderr
+    assert len(dry.stdout.splitlines()) == 6
+    assert Store().count() == 0
+    as_csv, as_json = tmp_path / "runs.csv", tmp_path / "runs.json"
+    result = cli(*grid, "--tag", "grid", "--csv", as_csv, "--json", as_json)
+    assert result.exit_code == 0, result.stderr
+    assert "100%  6 of 6" in result.stderr
+    with as_csv.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["seed"]) for row in rows] == [("imu", "0"), ("imu", "1")] + [
+        ("npo", seed) for seed in ("0", "0", "1", "1")
+    ]
+    assert [json.loads(row["settings"]).get("beta") for row in rows] == [None, None, 0.5, None, 0.5, None]
+    assert strictly(as_json)["outcome"]["state"] == "done"
+    assert "6 are stored already, 0 to do" in cli(*grid).stderr
+    assert Store().count() == Store().count(tags=["grid"]) == 6
+
+
+def test_a_sweep_from_a_file_with_options_over_it(cli: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("problem: tiny\nmodel: lenet5\nmethods: [imu, ga]\nseeds: 0-2\nname: from file\npreset: five epochs\n")
+    result = cli("sweep", file, "--methods", "ga", "--set", "epochs=1", "--workers", 1, "--measure", "none")
+    assert result.exit_code == 0, result.stderr
+    assert [(run.method, run.name) for run in Store().search()] == [("ga", "from file")] * 3
+
+
+def test_a_sweep_with_a_failing_run_exits_with_1(cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise imu_core.ImuError("The solve stopped.")
+
+    monkeypatch.setattr("imu_core.methods.view.head_scores", fail)
+    result = cli(*SWEEP, "--methods", "imu,ga")
+    assert result.exit_code == 1
+    assert "failed: The solve stopped." in result.stderr
+    assert "2 runs are stored; 1 failed." in result.stderr
+
+
+def test_runs_are_deleted_restored_named_tagged_and_carried_away(cli: Callable[..., Result], tmp_path: Path) -> None:
+    assert cli(*SWEEP, "--methods", "ga", "--seeds", "0-1", "--keep").exit_code == 0
+    one, two = (run.id for run in Store().search())
+    assert "Undo" in cli("runs", "delete", one[:8]).stdout
+    assert "1 of 1 runs" in cli("runs", "list").stdout
+    assert one[:8] in cli("runs", "list", "--deleted").stdout
+    assert cli("runs", "purge").stdout.startswith("0 runs")  # it was deleted just now
+    assert cli("runs", "restore", one).exit_code == 0
+    assert cli("runs", "name", one, "mine").exit_code == 0
+    assert cli("runs", "tag", one, "a", "b").exit_code == 0
+    out = tmp_path / "export.json"
+    assert cli("runs", "export", "--out", out).exit_code == 0
+    before = Store().export([one, two])
+    assert cli("runs", "delete", one, two).exit_code == 0
+    assert cli("runs", "purge", "--older", 0).stdout.startswith("2 runs")
+    assert set(cli("runs", "import", out).stdout.split()) == {one, two}
+    assert Store().export([one, two]) == before
+    assert Store().get(one).tags == ("a", "b")
+    checked = cli("runs", "check")
+    assert (checked.exit_code, "2 runs" in checked.stdout, "all can be read" in checked.stdout) == (0, True, True)
+
+
+def test_a_damaged_database_makes_check_fail(cli: Callable[..., Result]) -> None:
+    assert cli(*SWEEP).exit_code == 0
+    with sqlite3.connect(Store().place) as connection:
+        connection.execute("UPDATE runs SET trajectory = x'00'")
+    checked = cli("runs", "check")
+    assert checked.exit_code == 1
+    assert "damaged" in checked.stdout
 
 
 # ---------------------------------------------------------------------------------------------------------------- train

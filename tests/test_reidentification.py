@@ -338,7 +338,6 @@ def test_the_command_writes_people(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     from conftest import few_people
     from typer.testing import CliRunner
 
-    from imu_core import cli_people  # noqa: F401
     from imu_core.data import people
 
     drawn = few_people()[:30]
@@ -354,8 +353,6 @@ def test_the_command_writes_people(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_command_compares_scopes(few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
-
-    from imu_core import cli_people  # noqa: F401
 
     monkeypatch.setattr(reidentification, "SCOPES", ("head",))
     target = tmp_path / "scopes.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imu_core.glossary import controls, endings, influence, methods, metrics, people, problem
+from imu_core.glossary import attacks, controls, endings, influence, methods, metrics, people, problem, runs
 from imu_core.glossary.term import Term
 
 __all__ = ["GROUPS", "TERMS", "Term", "help_text"]
@@ -13,8 +13,10 @@ _ALL = (
     *influence.TERMS,
     *controls.TERMS,
     *metrics.TERMS,
+    *attacks.TERMS,
     *people.TERMS,
     *endings.TERMS,
+    *runs.TERMS,
 )
 
 TERMS: dict[str, Term] = {term.key: term for term in _ALL}

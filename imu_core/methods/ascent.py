@@ -5,10 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imu_core.methods.base import Batch, Objective
+from imu_core.methods.base import Batch, Objective, Parameter
 from imu_core.methods.view import View
 from imu_core.records import RunConfig
 from imu_core.weights import sample_weights
+
+NEGGRAD = (
+    Parameter("alpha", "Retain share α", 0.95, "Weight of the retain loss; 1 − α is that of the ascent.", 0.0, 1.0),
+    Parameter("retain_share", "Share of the retain set", 1.0, "A fixed random share of the retain set takes part.", 0.001),
+)
 
 
 class WeightedAscent(Objective):
@@ -78,3 +83,20 @@ def ga(view: View, config: RunConfig) -> Objective:
 def imu(view: View, config: RunConfig) -> Objective:
     """IMU: ascent with each sample weighted by ψ of its head influence on the forget loss (arXiv 2508.01620, Algorithm 1)."""
     return InfluenceAscent(view, config, influence_weights(view, config))
+
+
+class DescentAscent(Objective):
+    """minimise α · mean CE of the retain samples − (1 − α) · mean CE of the forget samples."""
+
+    def __init__(self, alpha: float) -> None:
+        self._alpha = alpha
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """The loss of a pair of batches."""
+        losses, out = batch.losses(), batch.is_forget
+        return self._alpha * losses[~out].mean() - (1 - self._alpha) * losses[out].mean()
+
+
+def neggrad_plus(view: View, config: RunConfig) -> Objective:
+    """NegGrad+: descent on the retain set and ascent on the forget set in one step (arXiv 2302.09880, section 5)."""
+    return DescentAscent(view.options["alpha"])

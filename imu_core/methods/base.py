@@ -1,25 +1,69 @@
-"""What a method is: a function from what it may see to an objective, and one line in the registry."""
+"""What a method is: a function from what it may see to an objective or an edit, and one line in the registry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from imu_core.errors import ConfigError
 from imu_core.records import RunConfig
 
 if TYPE_CHECKING:
     from imu_core.methods.view import View
 
 SEES = ("forget", "retain", "statistics", "initial_weights", "surrogate", "training_log")
+STREAMS = ("forget", "retain", "together", "in_turn", "paired")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A setting that a method has beyond the common ones; pages and command line build their controls from it.
+
+    A number lies between `low` and `high`; with `choices` the value is one of them; a switch has True or False as default.
+    `logarithmic` settings are searched and drawn on a logarithmic scale.
+    """
+
+    name: str
+    label: str
+    default: Any
+    help: str
+    low: float = 0.0
+    high: float = 1.0
+    choices: tuple[Any, ...] = ()
+    whole: bool = False
+    logarithmic: bool = False
+
+    def check(self, value: Any) -> Any:
+        """`value`, if it is allowed; ConfigError with what is allowed otherwise."""
+        if isinstance(self.default, bool):
+            return self._among(value, (False, True))
+        if self.choices:
+            return self._among(value, self.choices)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or not self.low <= value <= self.high or (self.whole and value != int(value)):
+            kind = "a whole number" if self.whole else "a number"
+            raise ConfigError(f"{self.name} is {value!r}; it must be {kind} from {self.low:g} to {self.high:g}.")
+        return int(value) if self.whole else float(value)
+
+    def _among(self, value: Any, allowed: tuple[Any, ...]) -> Any:
+        if not any(value is a or (value == a and type(value) is type(a)) for a in allowed):
+            raise ConfigError(f"{self.name} is {value!r}; allowed are {', '.join(map(repr, allowed))}.")
+        return value
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One mini-batch: `position` (n,) within its set, what went into the module, labels (n,), and the logits (n, C)."""
+    """One mini-batch as it went through the module.
+
+    `position` (n,) within its own set, `inputs`, `labels` (n,), `logits` (n, C), penultimate `features` (n, d) (with gradient
+    where the scope goes below the head), `is_forget` (n,): whether a sample belongs to the forget set.
+    """
 
     position: Tensor
     inputs: Tensor
@@ -27,6 +71,8 @@ class Batch:
     logits: Tensor
     step: int
     epoch: int
+    is_forget: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.bool))
+    features: Tensor | None = None
 
     def losses(self) -> Tensor:
         """Cross-entropy of each sample, nats, (n,), with gradient."""
@@ -37,36 +83,94 @@ class Objective:
     """What a method minimises. Called once a step; returns a scalar, or None to skip the batch.
 
     `refresh` runs before the forward pass of every step (IMU recomputes its scores there); `weights` are the current
-    sample weights (n,) if there are any: the loop puts their summary on record.
+    sample weights (n,) if there are any: the loop puts their summary on record. `extra` are parameters of the method's own
+    that are trained beside the model's and thrown away. `before_step` and `after_step` frame the optimizer's step.
     """
 
     weights: Tensor | None = None
+    extra: tuple[nn.Parameter, ...] = ()
 
     def refresh(self, step: int, epoch: int) -> None:
         """Bring the objective up to date before step `step` (from 0) of epoch `epoch` (from 0)."""
+
+    def before_step(self) -> None:
+        """The gradients are there, the parameters have not moved yet."""
+
+    def after_step(self) -> None:
+        """The parameters have just moved."""
 
     def __call__(self, batch: Batch) -> Tensor | None:
         """The loss of one batch, a scalar with gradient."""
         raise TypeError(f"{type(self).__name__} does not say what to minimise.")
 
 
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Where a method without steps leads: a tensor for each parameter in scope. `words` join the outcome of the run.
+
+    The loop walks from the original to `target` in a straight line, in equal parts, so that it can be judged at any depth.
+    """
+
+    target: list[Tensor]
+    words: str = ""
+
+
 @dataclass(frozen=True)
 class Method:
     """A line of the registry.
 
-    start        view, config → Objective; called once, before the first step
+    start        view, config → Objective, or Edit; called once, before the first step
     needs        config → the names in `SEES` that the view opens; anything else raises AccessError
-    stream       the set whose batches drive the loop: forget | retain
-    head         whether `scope="head"` makes sense for it
+    stream       the batches that drive the loop: forget | retain | together (both sets shuffled into one) | in_turn (in each
+                 epoch the forget set, then the retain set) | paired (each retain batch with a forget batch); or a function of
+                 the config that says which
+    head, wide   whether `scope="head"` and wider scopes make sense for it
+    classes      whether it can only forget whole classes
+    edit         whether it computes an Edit instead of taking steps
     from_scratch whether it starts at chance, so that chance is no sign of divergence
+    uses         the settings of RunConfig beyond the common ones that change what it does
+    parameters   its own settings, given in `RunConfig.options`
+    strength     the setting that says how strongly it acts, which a search varies
+    note         what its card must say: an interpretation, or why it is not meant to lower forget accuracy
     """
 
     title: str
     family: str
-    start: Callable[[View, RunConfig], Objective]
+    start: Callable[[View, RunConfig], Objective | Edit]
     needs: Callable[[RunConfig], frozenset[str]]
     source: str
-    stream: str = "forget"
+    stream: str | Callable[[RunConfig], str] = "forget"
     head: bool = True
+    wide: bool = True
+    classes: bool = False
+    edit: bool = False
     from_scratch: bool = False
-    uses: tuple[str, ...] = ()  # the settings beyond the common ones that change what it does
+    uses: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    strength: str = "learning_rate"
+    note: str = ""
+    forgets: bool = True
+
+    def stream_for(self, config: RunConfig) -> str:
+        """Which batches drive the loop under `config`, one of `STREAMS`."""
+        return self.stream(config) if callable(self.stream) else self.stream
+
+    def trains_on_retain(self, config: RunConfig) -> bool:
+        """Whether steps are taken on the retain set (an edit may read it and takes none)."""
+        return not self.edit and self.stream_for(config) != "forget"
+
+    def options(self, config: RunConfig) -> Mapping[str, Any]:
+        """Every own setting by name, defaults filled in; ConfigError for one that does not exist or is out of range."""
+        known = {p.name: p for p in self.parameters}
+        unknown = sorted(set(config.options) - set(known))
+        if unknown:
+            has = f"its own settings are {', '.join(known)}" if known else "it has no settings of its own"
+            raise ConfigError(f"{self.title} has no setting {', '.join(map(repr, unknown))}; {has}.")
+        return {name: p.check(config.options.get(name, p.default)) for name, p in known.items()}
+
+    def check_scope(self, scope: str) -> None:
+        """ConfigError where the method makes no sense at `scope`."""
+        if scope == "head" and not self.head:
+            raise ConfigError(f"{self.title} has no gradient in the head. Choose scope 'last:1' or 'all'.")
+        if scope != "head" and not self.wide:
+            raise ConfigError(f"{self.title} is defined for the head alone. Choose scope 'head'.")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imu_core.methods.base import Batch, Objective
+from imu_core.methods.base import Batch, Objective, Parameter
 from imu_core.methods.view import View
 from imu_core.records import RunConfig
+
+SPARSITY = Parameter(
+    "sparsity", "L1 on all parameters", 1e-4, "Weight of the L1 norm, falling to 0 over the run.", 0.0, 1.0, logarithmic=True
+)
 
 
 class CrossEntropy(Objective):
@@ -39,3 +43,21 @@ def retrain(view: View, config: RunConfig) -> Objective:
 def finetune(view: View, config: RunConfig) -> Objective:
     """Fine-tune: keep training on the retain set and hope (OPTML's FT)."""
     return CrossEntropy()
+
+
+class Sparse(Objective):
+    """minimise the mean cross-entropy plus aₜ ‖θ‖₁ over the parameters in scope; aₜ falls linearly, epoch by epoch."""
+
+    def __init__(self, view: View, epochs: int) -> None:
+        self._parameters, self._epochs = view.parameters, max(1, epochs)
+        self._sparsity = view.options["sparsity"]
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """The batch's loss."""
+        now = self._sparsity * (1 - batch.epoch / self._epochs)
+        return batch.losses().mean() + now * sum(p.abs().sum() for p in self._parameters)
+
+
+def l1_sparse(view: View, config: RunConfig) -> Objective:
+    """ℓ1-sparse: fine-tune on the retain set under a falling L1 penalty (arXiv 2304.04934, `FT_prune`)."""
+    return Sparse(view, config.epochs)

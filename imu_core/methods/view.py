@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,17 @@ class Samples:
 
 
 class View:
-    """The declared part of a problem, the original model, and the copy that is being unlearned. Never the reference."""
+    """The declared part of a problem, the original model, and the copy that is being unlearned. Never the reference.
 
-    def __init__(self, arena: Arena, granted: frozenset[str], method: str) -> None:
+    `options` are the method's own settings, defaults filled in; `classes` those the request removes entirely.
+    """
+
+    def __init__(self, arena: Arena, granted: frozenset[str], method: str, options: Mapping[str, Any] | None = None) -> None:
         self._arena, self._granted, self._method = arena, granted, method
         self.original: nn.Module = arena.original
         self.total: int = len(arena.problem.dataset.train)
+        self.classes: tuple[int, ...] = arena.problem.split.classes
+        self.options: Mapping[str, Any] = options or {}
 
     def _open(self, name: str) -> None:
         if name not in self._granted:
@@ -55,6 +61,27 @@ class View:
         train = self._arena.problem.train
         return Samples(index, train.labels[index], train.losses[index])
 
+    def batches(self, which: str, size: int = 500, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """(inputs, labels) of the set `which` (forget | retain), in order, `size` at a time; of a fixed random `limit` of them.
+
+        Ends with Cancelled as soon as the run is stopped.
+        """
+        samples = self.forget if which == "forget" else self.retain
+        index = self._arena.sample(samples.index, limit)
+        for part in index.split(size):
+            self.raise_if_stopped()
+            yield self._arena.inputs(part), self._arena.problem.train.labels[part]
+
+    def pixels(self, which: str) -> Tensor:
+        """The images of a set as uint8 (n, channels, h, w), for a method that changes them."""
+        samples = self.forget if which == "forget" else self.retain
+        return self._arena.problem.dataset.train.images[samples.index]
+
+    @property
+    def whole_original(self) -> nn.Module:
+        """The original model from images to logits, at every scope; shared: never change it."""
+        return self._arena.problem.model
+
     @property
     def initial_weights(self) -> dict[str, Tensor]:
         """The weights the original model started its training from, by parameter name of the module in the loop."""
@@ -68,6 +95,18 @@ class View:
         return {**self._arena.companion("statistics"), **self._arena.companion("importances")}
 
     @property
+    def training_log(self) -> list[Tensor]:
+        """What the training steps whose batches held a forget sample added, summed, a tensor for each parameter in scope."""
+        self._open("training_log")
+        traced = self._arena.training_log(self.raise_if_stopped)
+        return [traced[name] for name in self.names]
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """How the original was trained (epochs, batch size, learning rate …): its card's recipe."""
+        return self._arena.recipe
+
+    @property
     def module(self) -> nn.Module:
         """The copy being unlearned: the head alone over cached features, or the whole model."""
         return self._arena.module
@@ -78,9 +117,35 @@ class View:
         return self._arena.parameters
 
     @property
+    def names(self) -> list[str]:
+        """Names of `parameters` in the whole model, in the same order."""
+        return self._arena.names
+
+    @property
     def head(self) -> nn.Linear:
         """The classifier head as it is now."""
         return self._arena.head
+
+    def fresh(self, seed: int) -> nn.Module:
+        """A randomly initialised network in the place of the module (at head scope: a random head), eval mode, frozen."""
+        return self._arena.fresh(seed)
+
+    def random_inputs(self, count: int, generator: torch.Generator) -> Tensor:
+        """`count` inputs of standard normal noise in the units that the first layer sees (normalised pixels, or features)."""
+        return self._arena.random_inputs(count, generator)
+
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Eval mode throughout, as for accuracies: running statistics stay and are used."""
+        self._arena.set_mode(training=False)
+        try:
+            yield
+        finally:
+            self._arena.set_mode(training=True)
+
+    def raise_if_stopped(self) -> None:
+        """Cancelled once the visitor has pressed Stop; for work before the first step that takes longer than a moment."""
+        self._arena.raise_if_stopped()
 
     def original_losses(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the original model on the same (possibly augmented) inputs of a batch, nats, (n,)."""

@@ -1,4 +1,4 @@
-"""How sure a mean is: the t-interval over samples."""
+"""How sure a mean is: the t-interval over samples, the paired t-test, and Holm's correction for many tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
+
+from imu_core.errors import DataError
 
 
 class Mean(NamedTuple):
@@ -30,3 +32,48 @@ def mean_interval(values: Any, confidence: float = 0.95) -> Mean:
         return Mean(float(kept.mean()) if len(kept) else math.nan, math.nan, len(kept))
     half = float(stats.t.ppf(0.5 + confidence / 2, len(kept) - 1) * kept.std(ddof=1) / math.sqrt(len(kept)))
     return Mean(float(kept.mean()), half, len(kept))
+
+
+class Paired(NamedTuple):
+    """Mean of the differences a − b, half the width of its interval, p of the paired t-test, pairs, and the same in words."""
+
+    mean: float
+    half: float
+    p: float
+    n: int
+    words: str
+
+
+def paired(a: Any, b: Any, confidence: float = 0.95) -> Paired:
+    """Whether `a` and `b` (n,), measured on the same problems and seeds, differ: the paired t-test, two-sided.
+
+    "no difference seen" where the interval contains 0: with few pairs that says little. Pairs with a nan are left out.
+    Raises DataError for shapes that do not fit.
+    """
+    one, other = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if one.ndim != 1 or one.shape != other.shape:
+        raise DataError(f"Values of shapes {one.shape} and {other.shape}; pairs need two lists of the same length.")
+    differences = one - other
+    mean, half, n = mean_interval(differences, confidence)
+    if n < 2:
+        return Paired(mean, half, math.nan, n, f"{('no', 'one')[n]} pair: nothing can be said about chance")
+    p = float(mean == 0.0)  # where all differences are the same number
+    if half > 0.0:
+        p = float(stats.ttest_1samp(differences, 0.0, nan_policy="omit").pvalue)
+    return Paired(mean, half, p, n, "a difference is seen" if abs(mean) > half else "no difference seen")
+
+
+def holm(p_values: Any) -> np.ndarray:
+    """p values (m,) adjusted for having made m tests, in the order given: those at most α keep the family's error below α.
+
+    Sorted ascending, p₍ᵢ₎ becomes max over j ≤ i of (m − j + 1) p₍ⱼ₎, at most 1. Holm 1979. Leave tests without a p value
+    (nan) out before: DataError for anything outside 0 to 1.
+    """
+    p = np.asarray(p_values, np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise DataError(f"p values {p_values!r}; expected a list of numbers from 0 to 1.")
+    order = np.argsort(p, kind="stable")
+    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(raised, 1.0)
+    return adjusted

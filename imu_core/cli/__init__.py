@@ -1,0 +1,14 @@
+"""The command line, `python -m imu_core`: what the pages show, as numbers, JSON and CSV.
+
+Progress goes to stderr, results to stdout. Exit codes: 0 done (also where a run diverged: that is a result), 1 the run
+failed, 2 an argument cannot be used, 130 stopped by Ctrl-C.
+"""
+
+# Each joins the app; --help lists them in this order.
+# isort: off
+from imu_core.cli import run, sweep, runs, table, train, influence, reid, look, people, info
+
+# isort: on
+from imu_core.cli.speaking import app
+
+__all__ = ["app", "influence", "info", "look", "people", "reid", "run", "runs", "sweep", "table", "train"]

@@ -1,0 +1,161 @@
+"""`influence`: which samples of the forget set carry the most influence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from torch import Tensor
+
+from imu_core import influence as head_influence
+from imu_core import runtime, weights
+from imu_core.cli.speaking import (
+    Damping,
+    Estimator,
+    Forget,
+    JsonFile,
+    ModelName,
+    ProblemName,
+    ProblemSeed,
+    Psi,
+    app,
+    check_writable,
+    choice,
+    load,
+    percent,
+    say,
+    speaking,
+    write_json,
+)
+from imu_core.errors import ImuError
+from imu_core.influence import ranking
+from imu_core.records import Influence, Problem
+
+_LARGEST_SHARE = 0.05  # "the top 5 %"
+
+_INFLUENCE_EXAMPLES = """\b
+Examples:
+  python -m imu_core influence --forget class:Sandal --top 10
+  python -m imu_core influence --forget random:10% --estimator kfac --damping 0.001 --csv scores.csv
+  python -m imu_core influence --forget hardest:100 --psi tanh --json scores.json
+
+A positive score is helpful: without the sample the loss of the forget set would rise. Weights keep positive scores alone
+and sum to 1; they are what IMU multiplies each sample's loss with."""
+
+
+@app.command("influence", short_help="Which samples carry the most influence.", epilog=_INFLUENCE_EXAMPLES)
+@speaking
+def influence_command(
+    context: typer.Context,
+    problem: ProblemName = "fashion",
+    model: ModelName = "small_resnet",
+    forget: Forget = "class:Sandal",
+    problem_seed: ProblemSeed = 0,
+    estimator: Estimator = "diagonal",
+    damping: Damping = 1e-2,
+    psi: Psi = "sqrt",
+    top: Annotated[int, typer.Option(metavar="INTEGER", min=1, help="Rows shown at each end.")] = 5,
+    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="All samples as CSV.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Show which samples of the forget set carry the most influence on the model's head, and how uneven that is."""
+    check_writable(csv_file, json_file)
+    choice("estimator", estimator, list(head_influence.ESTIMATORS))
+    choice("psi", psi, list(weights.PSI))
+    asked = load(context.params)
+    found = _scores(asked, estimator, damping)
+    held = weights.sample_weights(found, psi=psi)
+    rows = _influence_rows(asked, found, held)
+    facts = _influence_facts(asked, found, psi, held)
+    _show_influence(rows, facts, top)
+    if csv_file is not None:
+        from imu_core.exports import scores_csv
+
+        runtime.write_whole(csv_file, lambda part: part.write_text(scores_csv(asked, found, held), encoding="utf-8"))
+        typer.echo(f"Written: {csv_file}")
+    write_json(json_file, {**facts, "samples": rows})
+
+
+def _scores(problem: Problem, estimator: str, damping: float) -> Influence:
+    index, head = problem.split.forget, problem.head
+    Z, labels = problem.train.Z[index], problem.train.labels[index]
+    return head_influence.head_scores(
+        Z, labels, head.weight, head.bias, total=len(problem.dataset.train), estimator=estimator, damping=damping
+    )
+
+
+def _influence_rows(problem: Problem, found: Influence, held: Tensor) -> list[dict[str, Any]]:
+    """One row a forget sample, the largest score first."""
+    names, index = problem.dataset.class_names, problem.split.forget
+    order = found.scores.argsort(descending=True, stable=True).tolist()
+    return [
+        {
+            "rank": rank + 1,
+            "id": int(index[i]),
+            "class": names[int(problem.train.labels[index[i]])],
+            "score": float(found.scores[i]),
+            "weight": float(held[i]),
+            "loss": float(found.losses[i]),
+            "gradient_norm": float(found.gradient_norms[i]),
+        }
+        for rank, i in enumerate(order)
+    ]
+
+
+def _influence_facts(problem: Problem, found: Influence, psi: str, held: Tensor) -> dict[str, Any]:
+    return {
+        "problem": problem.describe(),
+        "estimator": found.estimator,
+        "damping": found.damping,
+        "psi": psi,
+        "forget": len(held),
+        "total": found.total,
+        "seconds": found.seconds,
+        "residual": found.residual,
+        "iterations": found.iterations,
+        "positive_share": float((found.scores > 0).double().mean()),
+        "top_share_of_scores": ranking.held_by_top(found.scores, _LARGEST_SHARE),
+        "top_share_of_weights": ranking.held_by_top(held, _LARGEST_SHARE),
+        "spearman_to_exact": _spearman_to_exact(problem, found),
+    }
+
+
+def _spearman_to_exact(problem: Problem, found: Influence) -> float | None:
+    """Rank correlation of the scores with those of the exact head Hessian; None where there is nothing to rank."""
+    try:
+        exact = found if found.estimator == "exact" else _scores(problem, "exact", found.damping)
+    except ImuError as error:
+        say(f"No comparison with exact: {error}")
+        return None
+    value = ranking.spearman(found.scores, exact.scores)
+    return value if math.isfinite(value) else None
+
+
+def _show_influence(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], top: int) -> None:
+    samples = f"{facts['problem']['forget']}, {len(rows):,} of {facts['total']:,} samples"
+    how = f"{facts['estimator']}, damping {facts['damping']:g}, psi {facts['psi']}, {facts['seconds']:.3f} s"
+    typer.echo(f"{samples}: {how}")
+    typer.echo(f"{'rank':>6} {'id':>7}  {'class':<12} {'score':>11} {'weight':>9} {'loss/nats':>10}")
+    cut = len(rows) > 2 * top
+    for row in rows[:top] if cut else rows:
+        typer.echo(_influence_line(row))
+    if cut:
+        typer.echo(f"{'...':>6}")
+        for row in rows[-top:]:
+            typer.echo(_influence_line(row))
+    rank = facts["spearman_to_exact"]
+    typer.echo(f"Positive scores: {percent(facts['positive_share'])} of the samples.")
+    typer.echo(
+        f"The {_LARGEST_SHARE * 100:g} % with the largest scores hold {percent(facts['top_share_of_scores'])} "
+        f"of all positive score and {percent(facts['top_share_of_weights'])} of all weight."
+    )
+    typer.echo(f"Spearman correlation with exact: {'not defined' if rank is None else f'{rank:.3f}'}.")
+
+
+def _influence_line(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['rank']:>6} {row['id']:>7}  {row['class']:<12} {row['score']:>+11.3e} {row['weight']:>9.3%} {row['loss']:>10.4f}"
+    )

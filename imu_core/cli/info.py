@@ -1,0 +1,97 @@
+"""`info`: what is here, and what can be asked for."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+import torch
+import typer
+
+from imu_core import data, methods, runtime
+from imu_core.cli.speaking import JsonFile, app, card_line, speaking, write_json
+from imu_core.forget import GRAMMAR
+from imu_core.models import MODELS, checkpoints
+from imu_core.records import RunConfig
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit", "plotly")
+
+_INFO_EXAMPLES = """\b
+Example:
+  python -m imu_core info --json info.json
+
+Folders are set by IMU_HOME (trained models, features) and IMU_DATA (downloaded datasets)."""
+
+
+@app.command("info", short_help="What is here, and what can be asked for.", epilog=_INFO_EXAMPLES)
+@speaking
+def info_command(json_file: JsonFile = None) -> None:
+    """What is here: versions, folders, datasets, trained models and references, methods, presets, forget requests."""
+    facts = _facts()
+    for title, lines in _info_sections(facts):
+        typer.echo(title)
+        for line in lines:
+            typer.echo(f"  {line}")
+    write_json(json_file, facts)
+
+
+def _facts() -> dict[str, Any]:
+    shipped, made = checkpoints.folders()
+    return {
+        "versions": {"imu_core": metadata.version("imu-core"), "python": platform.python_version(), **_versions()},
+        "threads": torch.get_num_threads(),
+        "folders": {"shipped": str(shipped), "made": str(made), "home": str(runtime.home()), "data": str(runtime.data_folder())},
+        "datasets": {name: {"title": source.title, "here": source.is_here()} for name, source in data.DATASETS.items()},
+        "models": [card for dataset in data.DATASETS for model in MODELS for card in _cards(dataset, model)],
+        "architectures": list(MODELS),
+        "methods": {name: _method_facts(name) for name in methods.METHODS},
+        "presets": dict(methods.PRESETS),
+        "requests": GRAMMAR,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _cards(dataset: str, model: str) -> list[dict[str, Any]]:
+    return [{"path": str(stored.path), **stored.card} for stored in checkpoints.listing(dataset, model)]
+
+
+def _method_facts(name: str) -> dict[str, Any]:
+    method = methods.METHODS[name]
+    return {
+        "title": method.title,
+        "source": method.source,
+        "sees": sorted(method.needs(RunConfig(method=name))),
+        "head": method.head,
+        "uses": list(method.uses),
+    }
+
+
+def _info_sections(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    yield "Versions", [f"{name} {version}" for name, version in facts["versions"].items()]
+    yield "Folders", [f"{name:<8} {path}" for name, path in facts["folders"].items()]
+    yield "Datasets", [f"{name:<14} {d['title']}: {'here' if d['here'] else 'not here'}" for name, d in facts["datasets"].items()]
+    yield "Trained models", [_model_line(card) for card in facts["models"]] or ["none"]
+    yield "Methods and what each sees", [_method_line(name, method) for name, method in facts["methods"].items()]
+    yield "Presets", [f"{name:<12} {text}" for name, text in facts["presets"].items()]
+    yield "Forget requests", facts["requests"].replace("), ", ")\n").split("\n")
+
+
+def _method_line(name: str, method: Mapping[str, Any]) -> str:
+    return f"{name:<10} {', '.join(method['sees']) or 'nothing'}; {method['source']}"
+
+
+def _model_line(card: Mapping[str, Any]) -> str:
+    role = "original" if card["role"] == "original" else f"retrained without {card['request']}"
+    seed = f", seed {card['seed']}" if card["seed"] else ""
+    return f"{card['dataset']}/{card['model']} {role}{seed}: {card_line(card)}"

@@ -1,0 +1,276 @@
+"""`run`: make a trained model forget, and compare with the retrained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imu_core import influence as head_influence
+from imu_core import methods, runtime, weights
+from imu_core.cli.speaking import (
+    Damping,
+    Estimator,
+    Forget,
+    JsonFile,
+    ModelName,
+    Name,
+    Plugins,
+    ProblemName,
+    ProblemSeed,
+    Psi,
+    Settings,
+    Tags,
+    app,
+    assignments,
+    check_writable,
+    choice,
+    load,
+    load_plugins,
+    percent,
+    say,
+    speaking,
+    stoppable,
+    write_json,
+)
+from imu_core.errors import ConfigError, ImuError
+from imu_core.measurement import Measurement, model_accuracies
+from imu_core.records import Point, Problem, RunConfig, scope_blocks
+from imu_core.reference import retrained, target
+from imu_core.store import Store, save_run
+from imu_core.sweep import parse_value, with_settings
+from imu_core.unlearning import Run, unlearn
+
+_RETRAINED = "retrained"  # what --stop-at may say instead of a number
+
+_RUN_EXAMPLES = """\b
+Examples:
+  python -m imu_core run --forget class:Sandal --method imu --json out.json
+  python -m imu_core run --forget class:Sandal --method ga --stop-at 0.05
+  python -m imu_core run --method imu --control permuted
+  python -m imu_core run --forget random:10%,seed=0 --preset "five epochs"
+  python -m imu_core run --method npo --scope last:2 --epochs 3 --no-metrics
+  python -m imu_core run --method imu --save unlearned.safetensors
+  python -m imu_core run --method npo --set beta=0.5 --store --name "softer NPO" --tag talk
+
+Fractions are 0 to 1. The JSON holds the config, every point of the trajectory, seconds by phase, and the final metrics.
+Exit codes: 0 done or diverged, 1 failed, 2 an argument cannot be used, 130 stopped by Ctrl-C."""
+
+
+@app.command("run", short_help="Forget, and compare with the retrained model.", epilog=_RUN_EXAMPLES)
+@speaking
+def run_command(
+    context: typer.Context,
+    problem: ProblemName = "fashion",
+    model: ModelName = "small_resnet",
+    forget: Forget = "class:Sandal",
+    problem_seed: ProblemSeed = 0,
+    method: Annotated[str, typer.Option(help=f"How to unlearn: {', '.join(methods.METHODS)}.")] = "imu",
+    scope: Annotated[str, typer.Option(help="What may change: head, last:K (head and last K blocks), all.")] = "head",
+    preset: Annotated[str, typer.Option(help=f"Where settings start: {', '.join(methods.PRESETS)}.")] = "gentle",
+    seed: Annotated[int, typer.Option(help="Of the run: order of the batches, controls, augmentation.")] = 0,
+    learning_rate: Annotated[float | None, typer.Option(help="Step of SGD; normalised: the length of each step.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the forget set, 0 to 500.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, or normalised: every step equally long.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of SGD, 0 to 0.999.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of SGD, 0 to 1.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Of the learning rate: constant, one_cycle.")] = None,
+    augment: Annotated[bool | None, typer.Option(help="Flip images at random (then even the head runs on images).")] = None,
+    bn: Annotated[str | None, typer.Option(help="Batch-norm statistics: eval (stay), train (drift).")] = None,
+    stop_at: Annotated[
+        str | None, typer.Option(metavar="FRACTION", help="Forget accuracy to stop at, or retrained, or none.")
+    ] = None,
+    eval_every: Annotated[int | None, typer.Option(help="Steps between evaluations.")] = None,
+    estimator: Estimator = None,
+    damping: Damping = None,
+    psi: Psi = None,
+    top: Annotated[float | None, typer.Option(help="Share of the positive scores kept, above 0 to 1.")] = None,
+    clip_quantile: Annotated[str | None, typer.Option(metavar="FRACTION", help="Clip weights at it, or none.")] = None,
+    control: Annotated[str | None, typer.Option(help=f"Instead of influence: {', '.join(weights.CONTROLS)}.")] = None,
+    update_every: Annotated[str | None, typer.Option(metavar="EPOCHS", help="Scores again: 0 never, k, or iteration.")] = None,
+    weight_norm: Annotated[str | None, typer.Option(help="Weights normalised over: batch, dataset, mean1.")] = None,
+    l1: Annotated[float | None, typer.Option(help="L1 penalty on the head, 0 to 10.")] = None,
+    beta: Annotated[float | None, typer.Option(help="NPO's inverse temperature.")] = None,
+    metrics: Annotated[bool, typer.Option(help="Measure membership and divergence at the end (seconds).")] = True,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Unlearned model as safetensors.")] = None,
+    settings: Settings = None,
+    plugins: Plugins = None,
+    store: Annotated[bool, typer.Option("--store", help="Keep the run in the database (see: runs).")] = False,
+    name: Name = "",
+    tags: Tags = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Make a trained model forget, and compare it with the model that never saw the forgotten data.
+
+    Settings come from --preset; every option given on the command line overrides it. The same seed gives the same bits.
+    """
+    if save is not None and save.suffix != ".safetensors":
+        raise ConfigError(f"--save is {str(save)!r}; the name of the file must end in .safetensors.")
+    check_writable(save, json_file)
+    kept, config = Store() if store else None, _config(context.params)
+    asked = load(context.params)
+    work = unlearn(asked, _with_target(config, asked, stop_at or _own_target(settings)))
+    _follow(work)
+    measured, ended = _measure(work) if metrics and work.outcome.state in ("done", "diverged") else ({}, work.outcome.state)
+    _summarise(work, measured)
+    if save is not None and work.outcome.state != "failed":
+        _save_model(work, save)
+    if kept is not None:
+        typer.echo(f"Stored: {save_run(kept, work, measured, name, tags or ())}")
+    write_json(json_file, dataclasses.replace(work.trajectory, metrics=measured).to_dict())
+    raise typer.Exit({"failed": 1, "cancelled": 130}.get(ended, 0))
+
+
+def _config(values: Mapping[str, Any]) -> RunConfig:
+    """The preset, with every setting that was given on the command line put over it."""
+    load_plugins(values["plugins"])
+    method, chosen = methods.find(values["method"]), assignments(values["settings"])
+    scope_blocks(values["scope"])
+    choice("estimator", values["estimator"], list(head_influence.ESTIMATORS))
+    choice("psi", values["psi"], list(weights.PSI))
+    choice("control", values["control"], weights.CONTROLS)
+    start = methods.preset(values["preset"], values["method"], values["scope"], values["seed"])
+    given = {f.name: values[f.name] for f in dataclasses.fields(RunConfig) if values.get(f.name) is not None}
+    for name in ("stop_at", "clip_quantile"):
+        if name in given:
+            given[name] = _fraction_or_none(name, given[name])
+    if given.get("update_every", "").isdecimal():
+        given["update_every"] = int(given["update_every"])
+    _warn_of_idle(method, given | chosen)
+    return with_settings(dataclasses.replace(start, **given), {name: parse_value(text) for name, text in chosen.items()})
+
+
+def _own_target(settings: Sequence[str] | None) -> str | None:
+    """Whatever `--set stop_at=…` says: a target of one's own, which the request does not change."""
+    return assignments(settings).get("stop_at")
+
+
+def _fraction_or_none(name: str, text: str) -> float | None:
+    if text == "none" or (name, text) == ("stop_at", _RETRAINED):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        words = f", {_RETRAINED} or none" if name == "stop_at" else ", or none"
+        raise ConfigError(f"--{name.replace('_', '-')} is {text!r}; it must be a number from 0 to 1{words}.") from None
+
+
+def _with_target(config: RunConfig, problem: Problem, stop_at: str | None) -> RunConfig:
+    """`config` with the accuracy at which to stop, where that is read from the retrained reference."""
+    if stop_at == _RETRAINED:
+        reference = retrained(problem)
+        if reference is None:
+            raise ConfigError(f"No retrained reference is stored to stop at. Train it with: {_train_command(problem)}")
+        return dataclasses.replace(config, stop_at=reference.accuracies["forget"])
+    aim = target(problem) if stop_at is None and config.stop_at is not None else None
+    if aim is None:
+        return config
+    say(
+        f"Note: the preset stops at {percent(config.stop_at)}, which suits whole classes. These samples are no class: stopping "
+        f"at {percent(aim[0])} instead, {aim[1]}. Another target: --stop-at FRACTION."
+    )
+    return dataclasses.replace(config, stop_at=aim[0])
+
+
+def _warn_of_idle(method: methods.Method, given: Mapping[str, Any]) -> None:
+    """Say which of the given settings change nothing for this method."""
+    special = {name for known in methods.METHODS.values() for name in known.uses}
+    idle = sorted(name.replace("_", "-") for name in given if name in special and name not in method.uses)
+    if idle:
+        say(f"Note: {method.title} does not use --{', --'.join(idle)}.")
+
+
+def _follow(work: Run) -> None:
+    """Run it to its end; a line on stderr about once a second."""
+    said = -math.inf
+    with stoppable(work):
+        for point in work:
+            if time.monotonic() - said > 1.0:
+                said = time.monotonic()
+                say(_progress_line(point, work.steps))
+
+
+def _progress_line(point: Point, steps: int) -> str:
+    found = "  ".join(f"{name} {percent(value)}" for name, value in point.accuracies.items())
+    return f"step {point.step}/{steps}  {found}" + ("" if point.full else "  (subsets)")
+
+
+def _measure(work: Run) -> tuple[dict[str, Any], str]:
+    """(final metrics of a finished run, how the measuring ended); what was measured before a Ctrl-C or an error stays."""
+    measurement = Measurement(work)
+    try:
+        with stoppable(measurement):
+            for fraction, what in measurement:
+                say(f"measuring {fraction:.0%}: {what}")
+    except ImuError as error:
+        say(f"Not everything could be measured: {error}")
+    return measurement.result, measurement.outcome.state
+
+
+def _save_model(work: Run, path: Path) -> None:
+    from imu_core.exports import to_safetensors  # it brings pandas along, which takes a moment
+
+    content = to_safetensors(work.model(), work.trajectory)
+    runtime.write_whole(path, lambda part: part.write_bytes(content))
+    typer.echo(f"Written: {path}")
+
+
+def _summarise(work: Run, measured: Mapping[str, Any]) -> None:
+    if not work.points:
+        say(f"{work.method.title} {work.outcome.state}: {work.outcome.reason}")
+        return
+    reference = retrained(work.problem)
+    typer.echo(_sentence(work, reference.accuracies if reference else None))
+    typer.echo(f"How it ended: {work.outcome.state}. {work.outcome.reason}")
+    for line in (*_metric_lines(work, measured), _effort_line(work)):
+        typer.echo(line)
+    if reference is None:
+        typer.echo(f"Nothing is stored to compare with. Train the retrained reference with: {_train_command(work.problem)}")
+
+
+def _sentence(work: Run, reference: Mapping[str, float] | None) -> str:
+    """The run in one line. Only where whole classes go is the forget accuracy a success on its own account."""
+    problem, last = work.problem, work.points[-1]
+    before = model_accuracies(problem, (problem.train.logits, problem.test.logits))
+    classes = bool(problem.split.gone_classes)
+    kept, title = ("test_other", "other classes") if classes else ("test", "test")
+
+    def change(name: str, compare: bool) -> str:
+        retrained_is = f" (retrained: {percent(reference[name])})" if reference and compare else ""
+        return f"{percent(before[name])} -> {percent(last.accuracies[name])}{retrained_is}"
+
+    forget = f"forget {change('forget', not classes)}" if classes else f"forget set {change('forget', True)}"
+    subset = "" if last.full else " (on subsets)"
+    return f"{work.method.title}: {forget}, {title} {change(kept, True)}{subset}, {last.step:,} steps, {last.seconds:.2f} s"
+
+
+def _metric_lines(work: Run, measured: Mapping[str, Any]) -> Iterator[str]:
+    if not work.problem.split.gone_classes:
+        yield "Samples of every class were forgotten, not a class: the aim is what the retrained model does, not 0 %."
+    titles = {"original": "original", "run": work.method.title, "retrained": "retrained"}
+    attack = measured.get("membership", {})
+    if attack:
+        found = ", ".join(f"{titles[name]} {percent(value)}" for name, value in attack.items())
+        yield f"Membership attack, forget samples judged never seen: {found} (nearest the retrained model is best)"
+    distance = measured.get("divergence", {})
+    if distance:
+        found = ", ".join(f"{titles[name]} {sets['test']['js']:.4f}" for name, sets in distance.items())
+        yield f"Distance from the retrained model on the test set, JS in nats: {found} (lower is better)"
+
+
+def _effort_line(work: Run) -> str:
+    phases = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in work.phases.items())
+    sets = ", ".join(f"{name} {size:,}" for name, size in work.sizes.items())
+    return f"It saw: {', '.join(sorted(work.granted)) or 'nothing'}. Seconds: {phases}. Samples: {sets}."
+
+
+def _train_command(problem: Problem) -> str:
+    request = shlex.quote(problem.split.request)
+    return f"python -m imu_core train --problem {problem.dataset.name} --model {problem.model_name} --forget {request}"

@@ -1,0 +1,194 @@
+"""What the commands share: the app they join, options that mean the same everywhere, and how they speak and stop."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from imu_core import data, methods, runtime, weights
+from imu_core import influence as head_influence
+from imu_core.errors import ConfigError, ImuError
+from imu_core.forget import GRAMMAR
+from imu_core.models import MODELS
+from imu_core.problem import problem as make_problem
+from imu_core.records import Problem, finite
+
+app = typer.Typer(
+    help="Machine unlearning on equal terms: train, look at influence, forget, and compare with the retrained model.",
+    epilog="""\b
+Start with:
+  python -m imu_core info
+  python -m imu_core run --forget class:Sandal
+  python -m imu_core run --help""",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+MOST_SEED = 2**31 - 1
+
+ProblemName = Annotated[str, typer.Option("--problem", help=f"Dataset: {', '.join(data.DATASETS)}.")]
+ModelName = Annotated[str, typer.Option("--model", help=f"Architecture: {', '.join(MODELS)}.")]
+Forget = Annotated[str, typer.Option("--forget", metavar="REQUEST", help=f"What to forget: {GRAMMAR}.")]
+ProblemSeed = Annotated[
+    int,
+    typer.Option(
+        "--problem-seed", metavar="INTEGER", min=0, max=MOST_SEED, help="Draws random requests that name no seed of their own."
+    ),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write the result as JSON, whole.")]
+Damping = Annotated[float | None, typer.Option(help="Added to the diagonal of the head Hessian, absolute; from 0.")]
+Estimator = Annotated[str | None, typer.Option(help=f"Curvature of the influence: {', '.join(head_influence.ESTIMATORS)}.")]
+Psi = Annotated[str | None, typer.Option(help=f"Shapes scores into weights: {', '.join(weights.PSI)}.")]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting by name, also one that only this method has; repeatable."),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Python file with methods of your own; it is run. Repeatable."),
+]
+Name = Annotated[str, typer.Option("--name", help="What the stored run is called.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="WORD", help="A tag of the stored run; repeatable.")]
+
+
+class Cancellable(Protocol):
+    """Work that ends at its next step once `cancel` was called."""
+
+    def cancel(self) -> None:
+        """Ask it to stop."""
+
+
+def say(text: str) -> None:
+    """`text` on stderr, where progress and notes go."""
+    typer.echo(text, err=True)
+
+
+def speaking(command: Callable[..., None]) -> Callable[..., None]:
+    """`command`, with what goes wrong said in a sentence on stderr and never shown as a traceback."""
+
+    @functools.wraps(command)
+    def spoken(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except ImuError as error:
+            say(str(error))
+            raise typer.Exit(2) from None
+        except OSError as error:
+            say(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            say("Stopped by you.")
+            raise typer.Exit(130) from None
+
+    return spoken
+
+
+@contextmanager
+def stoppable(work: Cancellable) -> Iterator[None]:
+    """Ctrl-C asks `work` to stop at its next step; a second Ctrl-C ends the program at once."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say("Stopping; press Ctrl-C again to end at once.")
+        work.cancel()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def percent(fraction: float) -> str:
+    """0.981 → '98.1 %'."""
+    return f"{fraction * 100:.1f} %"
+
+
+def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
+    """`content` as strict JSON in `path`, whole or not at all; nothing where no path was given."""
+    if path is not None:
+        text = json.dumps(finite(dict(content)), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        runtime.write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+        typer.echo(f"Written: {path}")
+
+
+def write_csv(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`rows` as CSV in `path`, whole or not at all, with every column that any row has; nothing where no path was given."""
+    if path is not None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        runtime.write_whole(path, lambda part: part.write_text(text.getvalue(), encoding="utf-8"))
+        typer.echo(f"Written: {path}")
+
+
+def assignments(given: Sequence[str] | None) -> dict[str, str]:
+    """["beta=0.5"] → {"beta": "0.5"}; ConfigError for a text without an equals sign, or a name given twice."""
+    found: dict[str, str] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name or name in found:
+            raise ConfigError(f"--set is {text[:60]!r}; it must be NAME=VALUE, such as beta=0.5, and each name once.")
+        found[name] = value.strip()
+    return found
+
+
+def load_plugins(files: Sequence[Path] | None) -> None:
+    """Make the methods of installed packages and of `files` known; ConfigError where a file cannot be loaded."""
+    methods.load_plugins(files or ())
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Find out before the work, not after it, that a result has nowhere to go."""
+    for path in filter(None, paths):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: its folder cannot be made ({error.strerror}).") from error
+        if not os.access(path.parent, os.W_OK):
+            raise ConfigError(f"{path} cannot be written: nothing may be written into its folder. Name another.")
+
+
+def choice(option: str, value: str | None, allowed: Sequence[str]) -> None:
+    """ConfigError with what is allowed, unless `value` is."""
+    if value is not None and value not in allowed:
+        raise ConfigError(f"--{option} is {value!r}; allowed are {', '.join(allowed)}.")
+
+
+def fetch(dataset: str) -> None:
+    """Download `dataset` where it is not here yet, with a line a tenth of the way."""
+    if data.is_here(dataset):
+        return
+    say(f"{dataset} is not on this machine yet. {data.source(dataset).verb}ing it.")
+    said = -1
+    for fraction, name in data.download(dataset):
+        if int(10 * fraction) > said:
+            said = int(10 * fraction)
+            say(f"  {fraction:4.0%}  {name}")
+
+
+def load(values: Mapping[str, Any]) -> Problem:
+    """The problem that the options name; says so first, since reading a model's features the first time takes seconds."""
+    say(f"Reading {values['problem']}, {values['model']} and its features.")
+    return make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
+
+
+def card_line(card: Mapping[str, Any]) -> str:
+    """Accuracies, epochs and seconds of a trained model, in one line."""
+    found = ", ".join(f"{name} {percent(value)}" for name, value in card["accuracies"].items())
+    return f"{found}, {card['recipe']['epochs']} epochs, {card['seconds']:.0f} s"

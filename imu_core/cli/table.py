@@ -1,0 +1,132 @@
+"""`table`: every method at every scope it supports, on equal terms, as Markdown and JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imu_core import data, runtime
+from imu_core.cli.speaking import JsonFile, app, check_writable, say, speaking, stoppable, write_json
+from imu_core.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
+from imu_core.errors import ConfigError
+
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+_EXAMPLES = """\b
+Examples:
+  python -m imu_core table --dry-run
+  python -m imu_core table --readme README.md --json assets/results/methods.json
+  python -m imu_core table --scope head --methods imu,ga,npo --forget class:Sandal --forget class:Bag
+
+It is resumable: what has ended is kept, and the same command goes on from there."""
+
+
+@app.command("table", short_help="All methods on equal terms, at every scope.", epilog=_EXAMPLES)
+@speaking
+def table_command(
+    problem: Annotated[str, typer.Option(help="Dataset.")] = "fashion",
+    model: Annotated[str, typer.Option(help="Architecture.")] = "small_resnet",
+    methods: Annotated[str, typer.Option(help="Names separated by commas; empty: every method.")] = "",
+    forget: Annotated[list[str] | None, typer.Option(help="A request, repeatable; empty: each class.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="A scope, repeatable; empty: head, last:1 and all.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds at head scope; wider scopes have one.")] = 3,
+    target: Annotated[float, typer.Option(min=0.0, max=1.0, help="Forget accuracy at which all are compared.")] = TARGET,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = os.cpu_count() or 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and end.")] = False,
+    readme: Annotated[Path | None, typer.Option(dir_okay=False, help="Put the table between its two marks in this file.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Compare all methods: same scope, same search, same depth, all classes, with intervals."""
+    check_writable(json_file, readme)
+    if readme is not None and not (readme.exists() and BEGIN in readme.read_text() and END in readme.read_text()):
+        raise ConfigError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}.")
+    names = data.load(problem).class_names
+    plan = Plan(
+        problem,
+        model,
+        tuple(forget or [f"class:{names[(5 + k) % len(names)]}" for k in range(len(names))]),
+        tuple((s, seeds if s == "head" else 1) for s in scope or ("head", "last:1", "all")),
+        tuple(entries([m.strip() for m in methods.split(",")] if methods else None)),
+        target,
+    )
+    work = Comparison(plan, default_url(), workers)
+    say(_cost(work, plan, workers))
+    if dry_run:
+        return
+    began = time.perf_counter()
+    with stoppable(work):
+        for fraction, words in work:
+            say(f"{fraction:4.0%}  {words}")
+    rows, reference = work.rows(), work.reference()
+    command = "python -m imu_core table" + "".join(f" {a}" for a in sys.argv[2:] if not a.endswith((".md", ".json")))
+    text = markdown(rows, reference, plan)
+    typer.echo(text)
+    say(f"{work.outcome.state}: {work.outcome.reason} {time.perf_counter() - began:.0f} s this time.")
+    if rows:
+        write_json(json_file, {"command": command, "plan": _describe(plan), "reference": reference, "rows": rows})
+        _into(readme, text)
+    raise typer.Exit({"failed": 1, "cancelled": 130}.get(work.outcome.state, 0))
+
+
+def _cost(work: Comparison, plan: Plan, workers: int) -> str:
+    searches = sum(len(cells) for cells in work.searching().values())
+    seeds = dict(plan.seeds)
+    runs = sum(len(plan.requests) * seeds[s] for _, s in work.pairs)
+    minutes = estimate(plan, workers) / 60
+    return (
+        f"{len(work.pairs)} entries and scopes: {searches} runs to search ({plan.budget} values each, {plan.requests[0]}, "
+        f"seed 0), {runs} to compare. At most about {minutes:.0f} minutes on {workers} workers from the beginning; what is "
+        "stored is not repeated."
+    )
+
+
+def _describe(plan: Plan) -> dict[str, Any]:
+    return {
+        "dataset": plan.dataset, "model": plan.model, "requests": list(plan.requests),
+        "seeds": [list(pair) for pair in plan.seeds], "target": plan.target, "budget": plan.budget, "baseline": BASELINE,
+    }  # fmt: skip
+
+
+def markdown(rows: list[dict[str, Any]], reference: dict[str, float], plan: Plan) -> str:
+    """A table for each scope, best first; percentage points, 95 % t-intervals over requests and seeds."""
+    parts = []
+    for scope, seeds in plan.seeds:
+        mine = sorted((r for r in rows if r["scope"] == scope), key=lambda r: -r["change"])
+        if not mine:
+            continue
+        parts.append(
+            f"**Scope `{scope}`**: {len(plan.requests)} forget sets, {seeds} seed{'s' if seeds > 1 else ''}, each stopped at "
+            f"{100 * plan.target:g} % forget accuracy.\n\n"
+            "| method | sees | got there | forget, % | change, points | against GA | value (oracle's) | seconds | MB |\n"
+            "|---|---|--:|--:|--:|---|--:|--:|--:|"
+        )
+        if reference:
+            change, half = 100 * reference["change"], 100 * reference["half"]
+            parts.append(f"| *retrained* | | | | {change:+.2f} ± {half:.2f} | | | | |")
+        parts += [_line(r) for r in mine]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _line(r: dict[str, Any]) -> str:
+    sees = " + ".join(name.replace("_", " ") for name in r["saw"])
+    against = r.get("against")
+    words = "" if against is None else f"{100 * against['mean']:+.2f} ± {100 * against['half']:.2f}"
+    words += ", no difference seen" if against and against["words"] == "no difference seen" else ""
+    return (
+        f"| {r['title']} | {sees} | {r['reached']}/{r['runs']} | {100 * r['forget']:.1f} | {100 * r['change']:+.2f} ± "
+        f"{100 * r['half']:.2f} | {words} | {r['value']:g} ({r['oracle']:g}) | {r['seconds']:.1f} | {r['peak_bytes'] / 1e6:.0f} |"
+    )
+
+
+def _into(readme: Path | None, text: str) -> None:
+    if readme is not None:
+        before, _, rest = readme.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+        whole = f"{before}{BEGIN}\n{text}\n{END}{after}"
+        runtime.write_whole(readme, lambda part: part.write_text(whole))
+        typer.echo(f"Written: {readme}")

@@ -1,0 +1,61 @@
+"""Selective synaptic dampening: shrink the parameters that matter more to the forget set than to the training set."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imu_core.methods.base import Edit, Parameter
+from imu_core.methods.gradients import gradients
+from imu_core.methods.view import View
+from imu_core.records import RunConfig
+
+SELECT = Parameter(
+    "alpha", "Selection α", 10.0, "A parameter is dampened where the forget set's importance exceeds α times the stored one.",
+    1e-3, 1e4, logarithmic=True,
+)  # fmt: skip
+DAMPEN = Parameter(
+    "dampening", "Dampening λ", 1.0, "Selected parameters are multiplied by λ · stored / forget, at most 1.", 0.0, 10.0
+)
+
+
+def forget_importances(view: View, squared: bool) -> list[Tensor]:
+    """Importances of the parameters in scope on the forget set, by the same rule and batch size as the stored ones."""
+    size = int(view.statistics["batch_size"])
+    batches, total = 0, [torch.zeros_like(p) for p in view.parameters]
+    with view.judging():
+        for inputs, labels in view.batches("forget", size):
+            logits = view.module(inputs)
+            loss = F.cross_entropy(logits, labels) if squared else logits.square().sum(1).mean()
+            for kept, g in zip(total, gradients(view, loss), strict=True):
+                kept += g.square() if squared else g.abs()
+            batches += 1
+    return [t / batches for t in total]
+
+
+def _dampened(view: View, kind: str) -> Edit:
+    stored = view.statistics
+    alpha, strength = view.options["alpha"], view.options["dampening"]
+    target, chosen = [], 0
+    for name, p, mine in zip(view.names, view.parameters, forget_importances(view, kind == "fisher"), strict=True):
+        theirs = stored[f"{kind}.{name}"]
+        selected = mine > alpha * theirs
+        factor = torch.where(selected, (strength * theirs / mine).clamp(max=1.0), torch.ones_like(mine))
+        target.append(p.detach() * factor)
+        chosen += int(selected.sum())
+    total = sum(p.numel() for p in view.parameters)
+    return Edit(target, f"Dampened {chosen:,} of {total:,} parameters.")
+
+
+def ssd(view: View, config: RunConfig) -> Edit:
+    """SSD: θ ← min(λ I_D / I_f, 1) θ where I_f > α I_D; I the mean squared gradient of batches (arXiv 2308.07707, Eqs. 4-6).
+
+    I_D is stored beside the original model, over the whole training set and at the same batch size: I scales with it.
+    """
+    return _dampened(view, "fisher")
+
+
+def lfssd(view: View, config: RunConfig) -> Edit:
+    """LFSSD: SSD whose importance is the mean |gradient| of the squared norm of the logits: no labels (arXiv 2402.19308)."""
+    return _dampened(view, "absolute")

@@ -1,0 +1,51 @@
+"""Gradients and curvature of whole sets over the parameters in scope: what the methods without steps are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imu_core.methods.view import View
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def gradients(view: View, loss: Tensor) -> list[Tensor]:
+    """d loss / d parameter for each parameter in scope; zeros where the loss does not depend on it."""
+    found = torch.autograd.grad(loss, view.parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(view.parameters, found, strict=True)]
+
+
+def mean_gradient(view: View, which: str, limit: int | None = None) -> list[Tensor]:
+    """Gradient of the mean cross-entropy over the set `which` (forget | retain) at the current parameters, eval mode."""
+    total, count = [torch.zeros_like(p) for p in view.parameters], 0
+    with view.judging():
+        for inputs, labels in view.batches(which, limit=limit):
+            loss = F.cross_entropy(view.module(inputs), labels, reduction="sum")
+            for kept, g in zip(total, gradients(view, loss), strict=True):
+                kept += g
+            count += len(labels)
+    return [t / max(1, count) for t in total]
+
+
+def sample_gradients(view: View, which: str, limit: int) -> Tensor:
+    """Cross-entropy gradients of single samples, flattened, (n, p), of a fixed random `limit` of the set; eval mode."""
+    rows = []
+    with view.judging():
+        for inputs, labels in view.batches(which, size=1, limit=limit):
+            rows.append(flat(gradients(view, F.cross_entropy(view.module(inputs), labels))))
+    return torch.stack(rows)
+
+
+def flat(tensors: list[Tensor]) -> Tensor:
+    """All entries behind each other, (p,)."""
+    return torch.cat([t.reshape(-1) for t in tensors])
+
+
+def moved(view: View, step: Tensor) -> list[Tensor]:
+    """The parameters in scope plus `step` (p,), cut into their shapes; the parameters themselves stay."""
+    parts = step.split([p.numel() for p in view.parameters])
+    return [p.detach() + part.view_as(p) for p, part in zip(view.parameters, parts, strict=True)]

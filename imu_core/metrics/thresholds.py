@@ -1,0 +1,170 @@
+"""Threshold attacks: the scalars an attacker can read off a model's outputs, and what every threshold on them gives away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from imu_core.errors import DataError
+
+SCORES: dict[str, str] = {
+    "loss": "nats",
+    "confidence": "probability",
+    "margin": "nats",
+    "entropy": "nats",
+}
+"""What can be attacked, with its unit: −ln p_y, p_y, logit_y − logsumexp(other logits), and −Σ p ln p (without the label)."""
+
+LOW = ("loss", "entropy")  # of a sample that was trained on these are low, the others high
+
+
+def scores(logits: Any, labels: Any) -> dict[str, np.ndarray]:
+    """Every score in `SCORES` of n samples, float64 (n,), from logits (n, C) and labels (n,).
+
+    The margin is ln(p_y / (1 − p_y)), without the rounding of a probability near 1: the scale on which Gaussians fit.
+    """
+    z, y = checked(logits, labels)
+    log_p = z.log_softmax(1)
+    true = log_p.gather(1, y[:, None])[:, 0]
+    found = {"loss": -true, "confidence": true.exp(), "margin": margins(z, y), "entropy": entropy(log_p)}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """logit_y − logsumexp(other logits), float64 (n,): the logarithm of the odds of the true class."""
+    z = logits.detach().double()
+    others = z.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
+    return z.gather(1, labels[:, None])[:, 0] - others
+
+
+def entropy(log_p: Tensor) -> Tensor:
+    """−Σ p ln p in nats (n,), from ln p (n, C); a class that cannot happen counts nothing."""
+    return -torch.where(log_p == -torch.inf, 0.0, log_p.exp() * log_p).sum(1)
+
+
+def checked(logits: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    """Logits (n, C) in float64 and labels (n,), or a DataError that says what does not fit."""
+    z, y = torch.as_tensor(logits).detach().double(), torch.as_tensor(labels)
+    if z.ndim != 2 or not len(z) or z.shape[1] < 2 or y.shape != z.shape[:1]:
+        raise DataError(f"Logits of shape {tuple(z.shape)} and labels {tuple(y.shape)}; expected (n, C) and (n,), C at least 2.")
+    if bool(z.isnan().any()):
+        raise DataError("Logits hold values that are not numbers; no attack can be run on them.")
+    if int(y.min()) < 0 or int(y.max()) >= z.shape[1]:
+        raise DataError(f"Labels run from {int(y.min())} to {int(y.max())}; expected 0 to {z.shape[1] - 1}.")
+    return z, y
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What every threshold t on one score gives: `fpr` and `fnr` at `thresholds`, all (m,); `low` tells which side is accused.
+
+    Accused of having been trained on are samples with score ≥ t, or ≤ t where `low`. Thresholds go from strict to lax: the
+    first accuses nobody, the last everybody. `positives` and `negatives` are how many samples stand behind.
+    """
+
+    thresholds: np.ndarray
+    fpr: np.ndarray
+    fnr: np.ndarray
+    auc: float
+    low: bool
+    positives: int
+    negatives: int
+
+    def at(self, threshold: float) -> tuple[float, float]:
+        """(fpr, fnr) of any threshold in the score's own unit."""
+        t = -threshold if self.low else threshold
+        accused = np.flatnonzero((-self.thresholds if self.low else self.thresholds) >= t)
+        place = int(accused[-1]) if len(accused) else 0
+        return float(self.fpr[place]), float(self.fnr[place])
+
+    @cached_property
+    def balanced_accuracy(self) -> np.ndarray:
+        """1 − (fpr + fnr) / 2 at every threshold, (m,)."""
+        return 1 - (self.fpr + self.fnr) / 2
+
+    @property
+    def best_threshold(self) -> float:
+        """The threshold with the highest balanced accuracy, the strictest of several."""
+        return float(self.thresholds[int(self.balanced_accuracy.argmax())])
+
+    @property
+    def best_balanced_accuracy(self) -> float:
+        """Balanced accuracy at `best_threshold`: 0.5 (nothing given away) to 1; chosen on the same samples, so a little high."""
+        return float(self.balanced_accuracy.max())
+
+    def tpr_at(self, fpr: float) -> float:
+        """The highest true-positive rate among thresholds with a false-positive rate of at most `fpr`."""
+        return float(1 - self.fnr[self.fpr <= fpr + 1e-12].min())
+
+
+def curve(positives: Any, negatives: Any, low: bool = False) -> Curve:
+    """The `Curve` of telling `positives` (n,) from `negatives` (m,) by a threshold on their scores.
+
+    Positives are the forget set under the unlearned model. Negatives are the same samples under the retrained model, or test
+    samples of the same kind where there is none: other samples, so that some of what is found is a difference between
+    samples. AUC is the share of pairs in which the positive looks more trained on, ties counting half: 0.5 gives nothing
+    away, and below 0.5 the forget set looks *less* trained on than samples never seen, which gives it away as well.
+
+    Raises: DataError for empty or misshapen sets and for nan. Cost: O((n + m) log(n + m)).
+    """
+    p, q = (_vector(name, v) for name, v in (("positives", positives), ("negatives", negatives)))
+    sign = -1.0 if low else 1.0
+    high_p, high_q = np.sort(sign * p), np.sort(sign * q)
+    steps = np.concatenate([[np.inf], np.unique(np.concatenate([high_p, high_q]))[::-1]])
+    fnr = np.searchsorted(high_p, steps, "left") / len(p)
+    fpr = 1 - np.searchsorted(high_q, steps, "left") / len(q)
+    ranks = rankdata(np.concatenate([high_p, high_q]))[: len(p)]
+    auc = (ranks.sum() - len(p) * (len(p) + 1) / 2) / (len(p) * len(q))
+    return Curve(sign * steps, fpr, fnr, float(auc), low, len(p), len(q))
+
+
+def _vector(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(torch.as_tensor(values).detach(), np.float64)
+    if array.ndim != 1 or not len(array) or np.isnan(array).any():
+        raise DataError(f"{name} of shape {array.shape}; expected a list of at least one number, none of them nan.")
+    return array
+
+
+class WorstCase(NamedTuple):
+    """The score and threshold with the highest attack advantage |TPR − FPR|, its rates, and the highest TPR at 1 % FPR.
+
+    `accuses` says which side of the threshold is accused: "at least" or "at most". `tpr_at_1_fpr` may be another score's,
+    named in `tpr_score`. `chance` is the advantage that one score reaches in 1 of 20 cases where there is nothing to find.
+    """
+
+    score: str
+    threshold: float
+    accuses: str
+    advantage: float
+    fpr: float
+    fnr: float
+    tpr_at_1_fpr: float
+    tpr_score: str
+    chance: float
+
+
+def worst_case(positives: Mapping[str, Any], negatives: Mapping[str, Any]) -> WorstCase:
+    """The attack that gives most away, over all scores and both directions, from score → values of both sides (`scores`).
+
+    Both directions, because over-forgetting gives samples away too. Score and threshold are chosen on the samples they are
+    judged by, as no attacker could: an upper bound, to be read beside `chance` (Kolmogorov-Smirnov, 5 %, one score).
+    """
+    if not positives or positives.keys() != negatives.keys():
+        raise DataError(f"Scores {sorted(positives)} and {sorted(negatives)}; expected the same on both sides, at least one.")
+    sides = ((name, low) for name in positives for low in (name in LOW, name not in LOW))
+    curves = [(name, curve(positives[name], negatives[name], low)) for name, low in sides]
+    name, best = max(curves, key=lambda pair: pair[1].best_balanced_accuracy)
+    fpr, fnr = best.at(best.best_threshold)
+    tpr_score, strict = max(curves, key=lambda pair: pair[1].tpr_at(0.01))
+    n, m = best.positives, best.negatives
+    chance = min(1.0, math.sqrt(-math.log(0.025) / 2 * (n + m) / (n * m)))
+    accuses = "at most" if best.low else "at least"
+    return WorstCase(name, best.best_threshold, accuses, 1 - fpr - fnr, fpr, fnr, strict.tpr_at(0.01), tpr_score, chance)

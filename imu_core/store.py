@@ -1,0 +1,515 @@
+"""Finished runs in a database: SQLite by default, any URL by IMU_DATABASE_URL; many processes and threads at once.
+
+Every call is one transaction. Deleting hides a run and can be undone; only `purge` removes it for good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sql
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from imu_core import runtime
+from imu_core.errors import ImuError, StoreError
+from imu_core.records import Trajectory
+from imu_core.stored import (
+    LARGEST_PARAMETERS,
+    SCHEMA,
+    STATES,
+    Stored,
+    Summary,
+    changed_parameters,
+    clean_name,
+    clean_tags,
+    columns,
+    depth,
+    from_text,
+    read_parameters,
+    run_key,
+    to_text,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from imu_core.unlearning import Run
+
+__all__ = ["Store", "Stored", "Summary", "changed_parameters", "default_url", "run_key", "save_run"]
+
+_WAIT = 30.0  # seconds for which a writer waits for the others
+_CHUNK = 500  # values in one IN (…)
+_DEPTHS = ("none", "quick", "full")
+
+_TABLES = sql.MetaData()
+_SCHEMA = sql.Table("imu_schema", _TABLES, sql.Column("version", sql.Integer, primary_key=True))
+_RUNS = sql.Table(
+    "runs",
+    _TABLES,
+    sql.Column("id", sql.String(32), primary_key=True),
+    sql.Column("key", sql.String(64), nullable=False, index=True),
+    sql.Column("created", sql.Double, nullable=False, index=True),
+    sql.Column("name", sql.String(200), nullable=False),
+    sql.Column("deleted", sql.Double),
+    sql.Column("method", sql.String(60), nullable=False),
+    sql.Column("dataset", sql.Text, nullable=False),
+    sql.Column("model_name", sql.String(100), nullable=False),
+    sql.Column("forget", sql.Text, nullable=False),
+    sql.Column("problem_seed", sql.Integer, nullable=False),
+    sql.Column("seed", sql.Integer, nullable=False),
+    sql.Column("scope", sql.String(20), nullable=False),
+    sql.Column("settings", sql.JSON, nullable=False),
+    sql.Column("state", sql.String(20), nullable=False),
+    sql.Column("seconds", sql.Double, nullable=False),
+    sql.Column("accuracies", sql.JSON, nullable=False),
+    sql.Column("metrics", sql.JSON, nullable=False),
+    sql.Column("trajectory", sql.LargeBinary, nullable=False),
+    sql.Column("parameters", sql.LargeBinary),
+)
+_TAGS = sql.Table(
+    "tags",
+    _TABLES,
+    sql.Column("run_id", sql.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    sql.Column("tag", sql.String(40), primary_key=True, index=True),
+)
+_STOPS = sql.Table("stops", _TABLES, sql.Column("sweep", sql.String(32), primary_key=True))
+
+_HEAVY = ("trajectory", "parameters")
+_LIGHT = [column for column in _RUNS.c if column.name not in _HEAVY]
+_SEARCHED = (_RUNS.c.name, _RUNS.c.forget, _RUNS.c.method, _RUNS.c.model_name, _RUNS.c.dataset)
+
+
+def default_url() -> str:
+    """Where runs are kept: IMU_DATABASE_URL, else runs.sqlite in `runtime.home()`."""
+    return os.environ.get("IMU_DATABASE_URL") or f"sqlite:///{runtime.home() / 'runs.sqlite'}"
+
+
+class Store:
+    """The database of runs at `url` (SQLAlchemy's form; None: `default_url()`); made on first use.
+
+    Safe to share between threads; every process makes its own. StoreError, a sentence, where the database cannot be used.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self._url = _parsed(url or default_url())
+        self._engine = _engine(self._url)
+        with self._speaking():
+            self._prepare()
+
+    @property
+    def url(self) -> str:
+        """The whole address, password included: for another process, not for people."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
+    def place(self) -> str:
+        """The address as people may see it."""
+        return self._url.database or "" if self._is_sqlite else self._url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Give up every connection; the store opens new ones when it is used again."""
+        self._engine.dispose()
+
+    # One run.
+
+    def add(
+        self,
+        trajectory: Trajectory,
+        *,
+        name: str = "",
+        tags: Iterable[str] = (),
+        parameters: bytes | None = None,
+        once: bool = False,
+    ) -> str:
+        """Keep a finished run and return its id.
+
+        `parameters` are safetensors bytes below 8 MB (`changed_parameters` makes them). With `once`, a run with the same key
+        that is stored and not deleted is returned instead; it takes over what it lacked (a fuller measurement, an ending
+        after a failure or a Stop), so that a repeated sweep leaves one record a run.
+        """
+        if trajectory.outcome.state not in STATES:
+            raise StoreError(f"This run is {trajectory.outcome.state}; only a finished run can be stored.")
+        if parameters is not None and len(parameters) >= LARGEST_PARAMETERS:
+            raise StoreError(f"The parameters have {len(parameters):,} bytes; less than {LARGEST_PARAMETERS:,} are stored.")
+        row, labels = columns(trajectory, name, parameters), clean_tags(tags)
+        with self._writing() as connection:
+            same = _newest(connection, row["key"]) if once else None
+            if same is None:
+                _insert(connection, row, labels)
+                return row["id"]
+            if _says_more(row, same):
+                fresh = {k: v for k, v in row.items() if k not in ("id", "created", "name", "deleted")}
+                connection.execute(sql.update(_RUNS).where(_RUNS.c.id == same["id"]).values(fresh))
+            return same["id"]
+
+    def get(self, run_id: str) -> Stored:
+        """The run with that id, deleted or not; StoreError where there is none."""
+        with self._reading() as connection:
+            return self._whole(connection, _RUNS.c.id == run_id, f"There is no run {str(run_id)[:40]!r}.")
+
+    def resolve(self, start: str) -> str:
+        """The id that begins with `start` (at least four characters); StoreError where none or several do."""
+        if not isinstance(start, str) or len(start) < 4:
+            raise StoreError(f"{str(start)[:40]!r} is too short for an id; give at least its first four characters.")
+        with self._reading() as connection:
+            query = sql.select(_RUNS.c.id).where(_RUNS.c.id.startswith(start, autoescape=True)).limit(2)
+            found = connection.execute(query).scalars().all()
+        if len(found) != 1:
+            raise StoreError(f"{'Several runs begin' if found else 'No run begins'} with {start[:40]!r}.")
+        return found[0]
+
+    def find(self, key: str) -> Stored | None:
+        """The newest run with that key that is not deleted, or None."""
+        with self._reading() as connection:
+            same = _newest(connection, key)
+            return self._whole(connection, _RUNS.c.id == same["id"], "") if same is not None else None
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Call the run `name` (an empty text takes the name away)."""
+        self._change([run_id], name=clean_name(name))
+
+    def tag(self, run_id: str, tags: Iterable[str]) -> None:
+        """Give the run exactly these tags, whatever it carried before."""
+        labels = clean_tags(tags)
+        with self._writing() as connection:
+            _demand(connection, [run_id])
+            connection.execute(sql.delete(_TAGS).where(_TAGS.c.run_id == run_id))
+            _attach(connection, run_id, labels)
+
+    def delete(self, *run_ids: str) -> None:
+        """Hide runs; `restore` brings them back until `purge` removes them."""
+        self._change(run_ids, deleted=time.time())
+
+    def restore(self, *run_ids: str) -> None:
+        """Bring deleted runs back."""
+        self._change(run_ids, deleted=None)
+
+    # Many runs.
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        method: str | None = None,
+        tags: Iterable[str] = (),
+        deleted: bool = False,
+        limit: int | None = 100,
+        offset: int = 0,
+    ) -> list[Summary]:
+        """Runs that fit, newest first.
+
+        Every word of `text` must occur in the name, request, method, model, data set or a tag; every one of `tags` must be
+        there. `deleted` lists the deleted ones instead of the others.
+        """
+        query = sql.select(*_LIGHT, _RUNS.c.parameters.is_not(None).label("has_parameters"))
+        query = query.where(*_conditions(text, method, tags, deleted)).order_by(_RUNS.c.created.desc(), _RUNS.c.id)
+        with self._reading() as connection:
+            rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
+            labels = _tags_of(connection, [row["id"] for row in rows])
+        return [Summary(**row, tags=labels[row["id"]]) for row in rows]
+
+    def count(self, text: str = "", *, method: str | None = None, tags: Iterable[str] = (), deleted: bool = False) -> int:
+        """How many runs `search` finds in all."""
+        with self._reading() as connection:
+            query = sql.select(sql.func.count()).select_from(_RUNS).where(*_conditions(text, method, tags, deleted))
+            return connection.execute(query).scalar_one()
+
+    def latest(self, keys: Sequence[str]) -> dict[str, Summary]:
+        """The newest run of each of `keys` that is stored and not deleted."""
+        found: dict[str, Summary] = {}
+        query = sql.select(*_LIGHT, _RUNS.c.parameters.is_not(None).label("has_parameters")).where(_RUNS.c.deleted.is_(None))
+        with self._reading() as connection:
+            for part in _chunks(keys):
+                ordered = query.where(_RUNS.c.key.in_(part)).order_by(_RUNS.c.created, _RUNS.c.id.desc())
+                rows = connection.execute(ordered).mappings().all()
+                labels = _tags_of(connection, [row["id"] for row in rows])
+                found |= {row["key"]: Summary(**row, tags=labels[row["id"]]) for row in rows}
+        return found
+
+    def tags(self) -> dict[str, int]:
+        """Every tag in use with the number of runs that carry it."""
+        query = sql.select(_TAGS.c.tag, sql.func.count()).join(_RUNS).where(_RUNS.c.deleted.is_(None)).group_by(_TAGS.c.tag)
+        with self._reading() as connection:
+            return dict(sorted((tag, number) for tag, number in connection.execute(query)))
+
+    def purge(self, older: float = 0.0) -> int:
+        """Remove for good what was deleted more than `older` seconds ago; returns how many runs that were."""
+        with self._writing() as connection:
+            gone = sql.delete(_RUNS).where(_RUNS.c.deleted.is_not(None), _RUNS.c.deleted <= time.time() - older)
+            return connection.execute(gone).rowcount
+
+    def export(self, run_ids: Iterable[str]) -> str:
+        """The runs as JSON text with everything, parameters in base64; `import_` reads it back."""
+        return to_text(self.get(run_id) for run_id in run_ids)
+
+    def import_(self, text: str) -> list[str]:
+        """Take in what `export` wrote, all of it or nothing; returns the ids in order.
+
+        A run that is here already (same id, same key) is not stored twice; if it was deleted, it is back. Where another run
+        has its id, it gets a new one. DataError in a sentence for a text that is no export or was tampered with.
+        """
+        runs = from_text(text)
+        with self._writing() as connection:
+            return [_take_in(connection, row, labels) for row, labels in runs]
+
+    def integrity(self) -> list[str]:
+        """What is wrong with the database, in sentences; an empty list when everything in it can be read."""
+        with self._reading() as connection:
+            problems = list(_file_problems(connection)) if self._is_sqlite else []
+            for run_id in connection.execute(sql.select(_RUNS.c.id).order_by(_RUNS.c.created)).scalars().all():
+                try:
+                    run = self._whole(connection, _RUNS.c.id == run_id, "it vanished")
+                    if run.parameters is not None:
+                        read_parameters(run.parameters)
+                except ImuError as error:
+                    problems.append(f"Run {run_id}: {error}")
+        return problems
+
+    # Signs that the workers of a sweep look for: the database is the one thing that all of them share.
+
+    def ask_to_stop(self, sweep: str) -> None:
+        """Tell every worker of that sweep to stop."""
+        with self._writing() as connection:
+            if not _is_stopped(connection, sweep):
+                connection.execute(sql.insert(_STOPS).values(sweep=sweep))
+
+    def is_stopped(self, sweep: str) -> bool:
+        """Whether somebody asked that sweep to stop."""
+        with self._reading() as connection:
+            return _is_stopped(connection, sweep)
+
+    def forget_stop(self, sweep: str) -> None:
+        """The sweep has ended: nobody looks for its sign any more."""
+        with self._writing() as connection:
+            connection.execute(sql.delete(_STOPS).where(_STOPS.c.sweep == sweep))
+
+    # Below: connections, and the first use of a database.
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """What the database says, as a sentence."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise StoreError(_sentence(self.place, error)) from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"The database {self.place} cannot be used: {str(error)[:200]}") from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sql.Connection]:
+        with self._speaking(), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sql.Connection]:
+        with self._speaking(), self._engine.execution_options(writes=True).begin() as connection:
+            yield connection
+
+    def _prepare(self) -> None:
+        """Make the tables where there are none; refuse a database of another schema, or of something else."""
+        with self._reading() as connection:
+            names = set(sql.inspect(connection).get_table_names())
+        if "imu_schema" not in names and {"runs", "tags"} & names:
+            raise StoreError(f"{self.place} is a database of something else. Name another file or another database.")
+        if "imu_schema" not in names:
+            with self._writing() as connection:  # several processes may come here at once: the first one makes them
+                _TABLES.create_all(connection)
+                if connection.execute(sql.select(_SCHEMA.c.version)).first() is None:
+                    connection.execute(sql.insert(_SCHEMA).values(version=SCHEMA))
+        with self._reading() as connection:
+            found = connection.execute(sql.select(_SCHEMA.c.version)).scalars().all()
+        if found != [SCHEMA]:
+            age = "a newer" if any(version > SCHEMA for version in found) else "another"
+            raise StoreError(
+                f"{self.place} was written by {age} version of this program (schema {', '.join(map(str, found)) or 'missing'}; "
+                f"this one reads {SCHEMA}). Use that version, or name another database in IMU_DATABASE_URL."
+            )
+
+    def _whole(self, connection: sql.Connection, condition: sql.ColumnElement[bool], missing: str) -> Stored:
+        row = connection.execute(sql.select(_RUNS).where(condition)).mappings().first()
+        if row is None:
+            raise StoreError(missing)
+        values = dict(row)
+        trajectory = unpack(values.pop("trajectory"), values["metrics"])
+        tags = _tags_of(connection, [row["id"]])[row["id"]]
+        return Stored(**values, tags=tags, has_parameters=values["parameters"] is not None, trajectory=trajectory)
+
+    def _change(self, run_ids: Sequence[str], **values: Any) -> None:
+        with self._writing() as connection:
+            _demand(connection, run_ids)
+            for part in _chunks(run_ids):
+                connection.execute(sql.update(_RUNS).where(_RUNS.c.id.in_(part)).values(values))
+
+
+def save_run(store: Store, run: Run, measured: Mapping[str, Any], name: str = "", tags: Iterable[str] = ()) -> str:
+    """Keep a finished `run` with what was measured of it and the parameters it changed; returns the id."""
+    if run.outcome.state not in STATES:
+        raise StoreError(f"This run is {run.outcome.state}; only a finished run can be stored.")
+    trajectory = dataclasses.replace(run.trajectory, metrics=dict(measured))
+    parameters = changed_parameters(run) if run.outcome.state != "failed" else None
+    return store.add(trajectory, name=name, tags=tags, parameters=parameters)
+
+
+def _parsed(url: str) -> sql.URL:
+    try:
+        parsed = sql.make_url(url)
+    except ArgumentError as error:
+        raise StoreError(
+            "The address of the database cannot be read. It looks like sqlite:////folder/runs.sqlite or "
+            "postgresql://user@host/name; see IMU_DATABASE_URL."
+        ) from error
+    if parsed.get_backend_name() != "sqlite":
+        return parsed
+    if not parsed.database or parsed.database == ":memory:":
+        raise StoreError("A database in memory is lost with its process. Name a file: sqlite:////folder/runs.sqlite.")
+    if parsed.database.startswith("file:"):
+        return parsed
+    return parsed.set(database=str(Path(parsed.database).expanduser().absolute()))  # worker processes may stand elsewhere
+
+
+def _engine(url: sql.URL) -> sql.Engine:
+    sqlite = url.get_backend_name() == "sqlite"
+    place = url.render_as_string(hide_password=True)
+    if sqlite and not url.database.startswith("file:"):
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The folder of {url.database} cannot be made: {error.strerror}. Name another place.") from error
+    try:
+        engine = sql.create_engine(url, pool_pre_ping=not sqlite, connect_args={"timeout": _WAIT} if sqlite else {})
+    except (NoSuchModuleError, ImportError) as error:
+        raise StoreError(f"No driver for the database {place} is installed ({error}). Install it, or use SQLite.") from error
+    if sqlite:
+        sql.event.listen(engine, "connect", _open_sqlite)
+        sql.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _open_sqlite(connection: Any, _: Any) -> None:
+    """Transactions are begun by us; readers never wait for the writer (WAL); a writer waits for its turn."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(1000 * _WAIT)}")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    _write_ahead(cursor)
+    cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Switch the file to WAL, once in its life; SQLite does not wait its turn for this one, so we do."""
+    end = time.monotonic() + _WAIT
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except Exception as error:
+            if "locked" not in str(error):
+                raise
+        if time.monotonic() > end:
+            return
+        time.sleep(0.01)
+
+
+def _begin_sqlite(connection: sql.Connection) -> None:
+    """A writer takes the lock at once: one that read first and then wants to write could only fail."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _sentence(place: str, error: DBAPIError) -> str:
+    said = str(error.orig).strip() or type(error.orig).__name__
+    if "locked" in said:
+        return f"The database {place} is busy: another program has held it for {_WAIT:g} seconds. Try again."
+    if "not a database" in said or "malformed" in said:
+        return f"{place} is no database, or is damaged ({said}). Name another file, or restore a copy of it."
+    if "readonly" in said:
+        return f"{place} may not be written ({said}). Name a place that may, in IMU_DATABASE_URL."
+    return f"The database {place} cannot be used: {said[:200]}. Check IMU_DATABASE_URL."
+
+
+def _newest(connection: sql.Connection, key: str) -> Mapping[str, Any] | None:
+    query = sql.select(_RUNS.c.id, _RUNS.c.state, _RUNS.c.metrics, _RUNS.c.parameters.is_not(None).label("has_parameters"))
+    query = query.where(_RUNS.c.key == key, _RUNS.c.deleted.is_(None)).order_by(_RUNS.c.created.desc(), _RUNS.c.id)
+    return connection.execute(query.limit(1)).mappings().first()
+
+
+def _says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    def rank(row: Mapping[str, Any], parameters: bool) -> tuple[bool, int, bool]:
+        return row["state"] in ("done", "diverged"), _DEPTHS.index(depth(row["metrics"])), parameters
+
+    return rank(new, new["parameters"] is not None) > rank(old, old["has_parameters"])
+
+
+def _insert(connection: sql.Connection, row: Mapping[str, Any], tags: Sequence[str]) -> None:
+    connection.execute(sql.insert(_RUNS).values(dict(row)))
+    _attach(connection, row["id"], tags)
+
+
+def _attach(connection: sql.Connection, run_id: str, tags: Sequence[str]) -> None:
+    if tags:
+        connection.execute(sql.insert(_TAGS), [{"run_id": run_id, "tag": tag} for tag in tags])
+
+
+def _take_in(connection: sql.Connection, row: dict[str, Any], tags: Sequence[str]) -> str:
+    here = connection.execute(sql.select(_RUNS.c.key).where(_RUNS.c.id == row["id"])).scalar()
+    if here == row["key"]:
+        connection.execute(sql.update(_RUNS).where(_RUNS.c.id == row["id"]).values(deleted=None))
+        return row["id"]
+    if here is not None:
+        row = row | {"id": uuid.uuid4().hex}
+    _insert(connection, row, tags)
+    return row["id"]
+
+
+def _demand(connection: sql.Connection, run_ids: Sequence[str]) -> None:
+    """StoreError unless every one of `run_ids` is there."""
+    found: set[str] = set()
+    for part in _chunks(run_ids):
+        found |= set(connection.execute(sql.select(_RUNS.c.id).where(_RUNS.c.id.in_(part))).scalars())
+    missing = [str(run_id)[:40] for run_id in run_ids if run_id not in found]
+    if missing:
+        raise StoreError(f"There is no run {', '.join(map(repr, missing[:3]))}. Nothing was changed.")
+
+
+def _conditions(text: str, method: str | None, tags: Iterable[str], deleted: bool) -> Iterator[sql.ColumnElement[bool]]:
+    yield _RUNS.c.deleted.is_not(None) if deleted else _RUNS.c.deleted.is_(None)
+    if method is not None:
+        yield _RUNS.c.method == method
+    for tag in clean_tags(tags):
+        yield sql.exists().where(_TAGS.c.run_id == _RUNS.c.id, _TAGS.c.tag == tag)
+    for word in str(text)[:500].split()[:20]:
+        tagged = sql.exists().where(_TAGS.c.run_id == _RUNS.c.id, _TAGS.c.tag.icontains(word, autoescape=True))
+        yield sql.or_(tagged, *(column.icontains(word, autoescape=True) for column in _SEARCHED))
+
+
+def _tags_of(connection: sql.Connection, run_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
+    for part in _chunks(run_ids):
+        for run_id, tag in connection.execute(sql.select(_TAGS).where(_TAGS.c.run_id.in_(part)).order_by(_TAGS.c.tag)):
+            found[run_id].append(tag)
+    return {run_id: tuple(tags) for run_id, tags in found.items()}
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(values), _CHUNK):
+        yield list(values[start : start + _CHUNK])
+
+
+def _is_stopped(connection: sql.Connection, sweep: str) -> bool:
+    return connection.execute(sql.select(_STOPS.c.sweep).where(_STOPS.c.sweep == sweep)).first() is not None
+
+
+def _file_problems(connection: sql.Connection) -> Iterator[str]:
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+    yield from (f"The file: {said}" for said in found if said != "ok")
+    for table, row, *_ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+        yield f"The file: row {row} of {table} belongs to no run."
