@@ -72,10 +72,10 @@ class Evaluation:
 
     @torch.no_grad()
     def forget_accuracy(self) -> float:
-        """Accuracy on the forget set alone (its subset at wide scopes): cheap enough for every step."""
+        """Accuracy on the forget set alone, as `judge` would find it between steps: cheap enough for every step."""
         self._arena.set_mode(training=False)
         try:
-            index = self._subsets["forget"]
+            index = self._problem.split.forget if self._arena.on_features else self._subsets["forget"]
             hit = self._logits(index, self._arena.inputs).argmax(1) == self._problem.train.labels[index]
             return float(hit.double().mean())
         finally:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from imu_core import runtime
 from imu_core.errors import ImuError, StoreError
-from imu_core.records import Trajectory
+from imu_core.records import Trajectory, finite
 from imu_core.stored import (
     LARGEST_PARAMETERS,
     SCHEMA,
@@ -82,6 +82,7 @@ _STOPS = sql.Table("stops", _TABLES, sql.Column("sweep", sql.String(32), primary
 
 _HEAVY = ("trajectory", "parameters")
 _LIGHT = [column for column in _RUNS.c if column.name not in _HEAVY]
+_PROBLEM = (_RUNS.c.dataset, _RUNS.c.model_name, _RUNS.c.forget, _RUNS.c.problem_seed)
 _SEARCHED = (_RUNS.c.name, _RUNS.c.forget, _RUNS.c.method, _RUNS.c.model_name, _RUNS.c.dataset)
 
 
@@ -190,6 +191,10 @@ class Store:
         """Bring deleted runs back."""
         self._change(run_ids, deleted=None)
 
+    def complete(self, run_id: str, metrics: Mapping[str, Any]) -> None:
+        """Put what was measured later into the record of that run, in place of what it held."""
+        self._change([run_id], metrics=finite(dict(metrics)))
+
     # Many runs.
 
     def search(
@@ -198,6 +203,8 @@ class Store:
         *,
         method: str | None = None,
         tags: Iterable[str] = (),
+        state: str | None = None,
+        problem: Sequence[Any] | None = None,
         deleted: bool = False,
         limit: int | None = 100,
         offset: int = 0,
@@ -205,20 +212,56 @@ class Store:
         """Runs that fit, newest first.
 
         Every word of `text` must occur in the name, request, method, model, data set or a tag; every one of `tags` must be
-        there. `deleted` lists the deleted ones instead of the others.
+        there. `problem` is (data set, model, request, seed). `deleted` lists the deleted ones instead of the others.
         """
         query = sql.select(*_LIGHT, _RUNS.c.parameters.is_not(None).label("has_parameters"))
-        query = query.where(*_conditions(text, method, tags, deleted)).order_by(_RUNS.c.created.desc(), _RUNS.c.id)
+        query = query.where(*_conditions(text, method, tags, state, problem, deleted))
+        query = query.order_by(_RUNS.c.created.desc(), _RUNS.c.id)
         with self._reading() as connection:
             rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
             labels = _tags_of(connection, [row["id"] for row in rows])
         return [Summary(**row, tags=labels[row["id"]]) for row in rows]
 
-    def count(self, text: str = "", *, method: str | None = None, tags: Iterable[str] = (), deleted: bool = False) -> int:
+    def count(
+        self,
+        text: str = "",
+        *,
+        method: str | None = None,
+        tags: Iterable[str] = (),
+        state: str | None = None,
+        problem: Sequence[Any] | None = None,
+        deleted: bool = False,
+    ) -> int:
         """How many runs `search` finds in all."""
+        conditions = _conditions(text, method, tags, state, problem, deleted)
         with self._reading() as connection:
-            query = sql.select(sql.func.count()).select_from(_RUNS).where(*_conditions(text, method, tags, deleted))
-            return connection.execute(query).scalar_one()
+            return connection.execute(sql.select(sql.func.count()).select_from(_RUNS).where(*conditions)).scalar_one()
+
+    def used(self, *, deleted: bool = False) -> dict[str, dict[Any, int]]:
+        """What runs can be searched by: method, state and problem (as `search` takes it), each with its number of runs.
+
+        The most frequent come first. `deleted` counts the deleted runs instead of the others.
+        """
+        columns = {"method": (_RUNS.c.method,), "state": (_RUNS.c.state,), "problem": _PROBLEM}
+        found: dict[str, dict[Any, int]] = {}
+        with self._reading() as connection:
+            for name, group in columns.items():
+                number = sql.func.count()
+                query = sql.select(*group, number).where(_is_deleted(deleted)).group_by(*group).order_by(number.desc(), *group)
+                rows = [tuple(row) for row in connection.execute(query)]
+                found[name] = {row[0] if len(group) == 1 else row[:-1]: row[-1] for row in rows}
+        return found
+
+    def trajectories(self, run_ids: Sequence[str]) -> dict[str, Trajectory]:
+        """The trajectories of those runs, without metrics and parameters; damaged and missing ones are left out."""
+        found: dict[str, Trajectory] = {}
+        with self._reading() as connection:
+            for part in _chunks(run_ids):
+                query = sql.select(_RUNS.c.id, _RUNS.c.trajectory).where(_RUNS.c.id.in_(part))
+                for run_id, content in connection.execute(query):
+                    with contextlib.suppress(ImuError):
+                        found[run_id] = unpack(content, {})
+        return found
 
     def latest(self, keys: Sequence[str]) -> dict[str, Summary]:
         """The newest run of each of `keys` that is stored and not deleted."""
@@ -480,10 +523,20 @@ def _demand(connection: sql.Connection, run_ids: Sequence[str]) -> None:
         raise StoreError(f"There is no run {', '.join(map(repr, missing[:3]))}. Nothing was changed.")
 
 
-def _conditions(text: str, method: str | None, tags: Iterable[str], deleted: bool) -> Iterator[sql.ColumnElement[bool]]:
-    yield _RUNS.c.deleted.is_not(None) if deleted else _RUNS.c.deleted.is_(None)
+def _is_deleted(deleted: bool) -> sql.ColumnElement[bool]:
+    return _RUNS.c.deleted.is_not(None) if deleted else _RUNS.c.deleted.is_(None)
+
+
+def _conditions(
+    text: str, method: str | None, tags: Iterable[str], state: str | None, problem: Sequence[Any] | None, deleted: bool
+) -> Iterator[sql.ColumnElement[bool]]:
+    yield _is_deleted(deleted)
     if method is not None:
         yield _RUNS.c.method == method
+    if state is not None:
+        yield _RUNS.c.state == state
+    if problem is not None:
+        yield from (column == value for column, value in zip(_PROBLEM, problem, strict=True))
     for tag in clean_tags(tags):
         yield sql.exists().where(_TAGS.c.run_id == _RUNS.c.id, _TAGS.c.tag == tag)
     for word in str(text)[:500].split()[:20]:

@@ -157,6 +157,7 @@ class Run:
             begin, self._step_done = self._share, self._step_done + 1
             last = begin >= 1.0 - finest / 2
             point = self._point(None, None, full=last) if hit or last or self._step_done % every == 0 else None
+            width, met = (1 / _PARTS, 1.0) if hit else (width, met)  # not ended all the same: on, at the usual pace
         if self.outcome.state == "running":
             self.outcome = Outcome("done", self._why_done())
         self.outcome = dataclasses.replace(self.outcome, reason=f"{self.outcome.reason} {edit.words}".strip())

@@ -10,56 +10,20 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from imu_core.errors import ConfigError
 from imu_core.glossary import help_text
-from imu_core.influence import ESTIMATORS
 from imu_core.methods import METHODS, PRESETS, preset
 from imu_core.records import RunConfig, Trajectory
-from imu_core.weights import CONTROLS, PSI
+from pages import _settings
 
 OWN = "own"
 SCOPES = ("head", "last:1", "last:2", "all")
 CONTROL_RUNS = {"imu-permuted": "permuted", "imu-random": "random", "imu-uniform": "uniform"}
-START = preset("gentle", "imu")  # what the form of one's own settings begins with
 
-# field → (label, widget, arguments); percentages are fractions in the config
-FIELDS: dict[str, tuple[str, str, Any]] = {
-    "learning_rate": ("Learning rate", "number", (0.0, 10.0, "%.5f", 0.001)),
-    "optimizer": ("Steps", "choice", ("normalised", "sgd")),
-    "momentum": ("Momentum", "number", (0.0, 0.999, "%.3f", 0.05)),
-    "weight_decay": ("Weight decay", "number", (0.0, 1.0, "%.5f", 0.0005)),
-    "epochs": ("Epochs", "whole", (1, 500)),
-    "batch_size": ("Batch size", "whole", (1, 10_000)),
-    "bn": ("Batch norm", "choice", ("eval", "train")),
-    "schedule": ("Schedule", "choice", ("constant", "one_cycle")),
-    "augment": ("Random flips", "switch", None),
-    "eval_every": ("Evaluate every … steps", "optional_whole", (1, 100_000)),
-    "estimator": ("Estimator", "choice", tuple(ESTIMATORS)),
-    "damping": ("Damping λ", "number", (0.0, 1000.0, "%.6f", 0.01)),
-    "psi": ("ψ", "choice", tuple(PSI)),
-    "top": ("Top share kept", "number", (0.01, 1.0, "%.2f", 0.05)),
-    "clip_quantile": ("Clip at quantile", "optional", (0.0, 1.0, "%.2f", 0.01)),
-    "control": ("Control", "choice", ("none", *CONTROLS)),
-    "update_every": ("Scores again (ν)", "choice", ("0", "1", "2", "5", "iteration")),
-    "weight_norm": ("Weights normalised by", "choice", ("batch", "dataset", "mean1")),
-    "l1": ("L1 on the head", "number", (0.0, 10.0, "%.5f", 0.0005)),
-    "beta": ("β of NPO", "number", (0.001, 100.0, "%.3f", 0.1)),
-}
-GROUPS = {
-    "Steps": (
-        "learning_rate",
-        "optimizer",
-        "momentum",
-        "weight_decay",
-        "epochs",
-        "batch_size",
-        "bn",
-        "schedule",
-        "augment",
-        "eval_every",
-    ),
-    "Weights of IMU": ("estimator", "damping", "psi", "top", "clip_quantile", "control", "update_every", "weight_norm", "l1"),
-    "NPO": ("beta",),
-}
+
+def sees_little(name: str) -> bool:
+    """Whether the method needs nothing but the forget set, with its default settings."""
+    return METHODS[name].needs(RunConfig(method=name)) <= {"forget"}
 
 
 def choices() -> dict[str, str]:
@@ -68,15 +32,14 @@ def choices() -> dict[str, str]:
     return {**named, **{key: f"IMU, {control} weights" for key, control in CONTROL_RUNS.items()}}
 
 
-def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
-    """Draw the form and return one config a chosen method; [] while none is chosen. Raises ConfigError for bad values.
-
-    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`).
-    """
+def _picked() -> list[str]:
+    """The methods that are chosen: those that see the forget set alone, and behind them those that see more."""
     named = choices()
-    picked = st.pills(
-        "Methods",
-        list(named),
+    little = [key for key in named if key in CONTROL_RUNS or sees_little(key)]
+    more = [key for key in named if key not in little]
+    first = st.pills(
+        "Methods that see the forget set only",
+        little,
         selection_mode="multi",
         default=["imu", "ga", "npo"],
         key="methods",
@@ -84,6 +47,24 @@ def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
         bind="query-params",
         help=help_text("method"),
     )
+    second = st.multiselect(
+        "Methods that see more: the retain set, or what was stored at training",
+        more,
+        key="more",
+        format_func=named.get,
+        bind="query-params",
+        placeholder="none",
+        help=help_text("sees"),
+    )
+    return [*first, *second]
+
+
+def settings(aim: tuple[float, str] | None, whole_classes: bool = True) -> list[RunConfig]:
+    """Draw the form and return one config a chosen method; [] while none is chosen. Raises ConfigError for bad values.
+
+    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`).
+    """
+    picked = _picked()
     one, two, three, four = st.columns([5, 4, 3, 2], gap="medium")
     with one:
         kind = st.segmented_control(
@@ -121,53 +102,43 @@ def settings(aim: tuple[float, str] | None) -> list[RunConfig]:
     if aim and kind == "gentle" and stop is None:
         st.caption(f"These samples are no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
         stop = aim[0]
-    own = _own_settings() if kind == OWN else {}
+    picked = _fitting(picked, scope, whole_classes)
+    own = _settings.own_settings(_methods_of(picked), scope) if kind == OWN else {}
     return [_config(name, kind, scope, stop, seed, own) for name in picked]
 
 
-def _config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, Any]) -> RunConfig:
+def _methods_of(picked: list[str]) -> list[str]:
+    """Their methods, each once: IMU with other weights is IMU."""
+    return list(dict.fromkeys("imu" if name in CONTROL_RUNS else name for name in picked))
+
+
+def _fitting(picked: list[str], scope: str, whole_classes: bool) -> list[str]:
+    """Those that make sense for the scope and the request; of the others a caption says why they are left out."""
+    kept = []
+    for name in picked:
+        method = METHODS["imu" if name in CONTROL_RUNS else name]
+        try:
+            method.check_scope(scope)
+        except ConfigError as error:
+            st.caption(str(error))
+            continue
+        if method.classes and not whole_classes:
+            st.caption(f"{method.title} can only forget whole classes.")
+            continue
+        if method.note:
+            st.caption(f"{method.title}: {method.note}")
+        kept.append(name)
+    return kept
+
+
+def _config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, dict[str, Any]]) -> RunConfig:
     control = CONTROL_RUNS.get(name)
     method = "imu" if control else name
-    config = RunConfig(method=method, scope=scope, seed=seed, **own) if kind == OWN else preset(kind, method, scope, seed)
+    config = RunConfig(method=method, scope=scope, seed=seed, **own[method]) if kind == OWN else preset(kind, method, scope, seed)
     if control:
         config = dataclasses.replace(config, control=control)
-    stoppable = stop is not None and METHODS[method].stream == "forget"
+    stoppable = stop is not None and METHODS[method].forgets
     return dataclasses.replace(config, stop_at=stop) if stoppable else config
-
-
-def _own_settings() -> dict[str, Any]:
-    """The form itself; every field starts from the gentle preset."""
-    values: dict[str, Any] = {}
-    with st.container(border=True):
-        for group, fields in GROUPS.items():
-            st.markdown(f"**{group}**")
-            with st.grid(columns="auto", min_column_width=150, gap="small", key=f"grid_{group}", vertical_alignment="bottom"):
-                for name in fields:
-                    values[name] = _read(name, _widget(name))
-    return values
-
-
-def _widget(name: str) -> Any:
-    label, kind, about = FIELDS[name]
-    default, common = getattr(START, name), {"key": f"own_{name}", "bind": "query-params", "help": help_text(name)}
-    if kind == "choice":
-        shown = "none" if default is None else str(default)
-        return st.selectbox(label, about, about.index(shown), **common)
-    if kind == "switch":
-        return st.toggle(label, default, **common)
-    if kind == "whole":
-        return st.number_input(label, about[0], about[1], int(default), **common)
-    if kind == "optional_whole":
-        return st.number_input(label, about[0], about[1], default, 1, placeholder="auto", **common)
-    low, high, form, step = about
-    start = None if default is None else float(default)
-    return st.number_input(label, low, high, start, step, form, placeholder="off" if kind == "optional" else None, **common)
-
-
-def _read(name: str, value: Any) -> Any:
-    if name == "control":
-        return None if value == "none" else value
-    return int(value) if name == "update_every" and value != "iteration" else value
 
 
 def as_percent(fraction: float) -> float:
@@ -186,10 +157,18 @@ def link(trajectory: Trajectory, page: str = "unlearn") -> str:
     history = [[step["forget"], step["config"]] for step in about["history"]]
     query: dict[str, Any] = {name: about[name] for name in ("dataset", "model", "forget", "seed")}
     query |= {"after": json.dumps(history)} if history else {}
-    query |= {"methods": choices()[config.method], "preset": OWN, "scope": config.scope, "run_seed": config.seed}
+    little = sees_little(config.method)
+    query |= {"methods": choices()[config.method] if little else "", "more": "" if little else choices()[config.method]}
+    query |= {"preset": OWN, "scope": config.scope, "run_seed": config.seed}
     query |= {"target": repr(as_percent(config.stop_at))} if config.stop_at is not None else {}
-    for name, (_, kind, _) in FIELDS.items():
+    own = _settings.own_start(config.method, config.scope)
+    query |= {
+        f"own_{config.method}_{name}": str(value).lower() if isinstance(value, bool) else value
+        for name, value in {**own, **METHODS[config.method].options(config)}.items()
+        if value != own[name]
+    }
+    for name, (_, kind, _) in _settings.FIELDS.items():
         value = getattr(config, name)
-        if value != getattr(START, name):
+        if value != getattr(_settings.START, name):
             query[f"own_{name}"] = str(value).lower() if kind == "switch" else "none" if value is None else value
     return f"/{page}?" + urlencode(query)

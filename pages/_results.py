@@ -24,6 +24,8 @@ COLUMNS = {
     "kl": "KL to retrained",
 }
 
+ARROWS = {"higher": "↑", "lower": "↓"}  # anything else is to be near to something
+
 
 def verdicts(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
     """One sentence a run, and how long it really took."""
@@ -70,7 +72,7 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
 def _column(problem: Problem, key: str, title: str) -> Any:
     metric = METRICS[key]
     good = metric.direction(bool(problem.split.classes))
-    arrow = {"higher": "↑", "lower": "↓"}.get(good, "≈")
+    arrow = ARROWS.get(good, "≈")
     size = f" {_size(problem, key):,} images." if _size(problem, key) else ""
     form = "%.1f" if metric.unit == "%" else "%.3f"
     return st.column_config.NumberColumn(
@@ -119,7 +121,7 @@ def distances(problem: Problem, item: _runs.Kept) -> None:
     rows = [
         {
             "Set": part,
-            "Measure": f"{METRICS[key].title} ({METRICS[key].unit}) ↓",
+            "Measure": f"{METRICS[key].title} ({METRICS[key].unit}) {ARROWS.get(METRICS[key].better, '≈')}",
             "Original": found["original"][part][key],
             item.name: value,
         }

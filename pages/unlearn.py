@@ -18,7 +18,7 @@ PLAIN = {"displayModeBar": False}
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop."""
     try:
-        configs = _form.settings(target(problem))
+        configs = _form.settings(target(problem), bool(problem.split.classes))
     except ImuError as error:
         st.warning(str(error))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imu_core.glossary import attacks, controls, endings, influence, methods, metrics, people, problem, runs
+from imu_core.glossary import attacks, controls, endings, influence, methods, metrics, people, problem, rivals, runs
 from imu_core.glossary.term import Term
 
 __all__ = ["GROUPS", "TERMS", "Term", "help_text"]
@@ -10,6 +10,7 @@ __all__ = ["GROUPS", "TERMS", "Term", "help_text"]
 _ALL = (
     *problem.TERMS,
     *methods.TERMS,
+    *rivals.TERMS,
     *influence.TERMS,
     *controls.TERMS,
     *metrics.TERMS,

@@ -11,7 +11,7 @@ TERMS: tuple[Term, ...] = (
         key="method",
         title="Method",
         group=GROUP,
-        short="What the run minimises: IMU, GA, NPO, fine-tuning or retraining.",
+        short="How the model is changed: by ascent, new labels, teachers, dampening, a Newton step, or training again.",
         text=(
             "A method turns a batch into a loss; everything else (scope, steps, stopping, evaluation) is the same loop for all "
             "of them. That is what makes runs comparable: change the method, leave the rest, and read both at the same depth. "

@@ -168,3 +168,47 @@ def worst_case(positives: Mapping[str, Any], negatives: Mapping[str, Any]) -> Wo
     chance = min(1.0, math.sqrt(-math.log(0.025) / 2 * (n + m) / (n * m)))
     accuses = "at most" if best.low else "at least"
     return WorstCase(name, best.best_threshold, accuses, 1 - fpr - fnr, fpr, fnr, strict.tpr_at(0.01), tpr_score, chance)
+
+
+class Accusation(NamedTuple):
+    """What one threshold gives an attacker who accuses its better side ("at least" or "at most") of having been trained on.
+
+    `advantage` is TPR − FPR on that side, never negative; `balanced_accuracy` is (1 + advantage) / 2.
+    """
+
+    threshold: float
+    accuses: str
+    fpr: float
+    fnr: float
+
+    @property
+    def advantage(self) -> float:
+        """TPR − FPR, 0 to 1: the share of samples that the attack judges rightly beyond guessing."""
+        return 1 - self.fpr - self.fnr
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the shares judged rightly on both sides, 0.5 to 1."""
+        return (1 + self.advantage) / 2
+
+
+def accuse(positives: Any, negatives: Any, threshold: float) -> Accusation:
+    """The `Accusation` at one threshold on one score, from its values on both sides: (n,) and (m,).
+
+    Free to choose the side, an attacker also profits from over-forgetting; ties between the sides accuse "at most".
+    Raises: DataError for empty or misshapen sets and for nan.
+    """
+    return best_accusation(positives, negatives, [threshold])
+
+
+def best_accusation(positives: Any, negatives: Any, candidates: Any) -> Accusation:
+    """The `Accusation` with the highest advantage among the thresholds `candidates` (k,), the first of several."""
+    p, q = (np.sort(_vector(name, values)) for name, values in (("positives", positives), ("negatives", negatives)))
+    t = _vector("candidates", np.asarray(candidates, np.float64))  # a list would lose digits on its way
+    low, high = (
+        [np.searchsorted(side, t, place) / len(side) for side in (p, q)] for place in ("right", "left")
+    )  # shares at most t, and shares below t
+    sides = (("at most", low[1], 1 - low[0]), ("at least", 1 - high[1], high[0]))
+    accuses, fpr, fnr = max(sides, key=lambda side: float((1 - side[1] - side[2]).max()))
+    best = int((1 - fpr - fnr).argmax())
+    return Accusation(float(t[best]), accuses, float(fpr[best]), float(fnr[best]))

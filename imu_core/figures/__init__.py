@@ -33,10 +33,30 @@ STYLES: dict[str, Style] = {
     "ga": Style("#D55E00", "solid", "triangle-up"),
     "npo": Style("#009E73", "solid", "square"),
     "simnpo": Style("#009E73", "dot", "square-open"),
+    "neggrad_plus": Style("#D55E00", "dash", "triangle-down"),
     "rl": Style("#E69F00", "solid", "diamond"),
+    "boundary_shrink": Style("#E69F00", "dash", "diamond-open"),
+    "boundary_expand": Style("#E69F00", "dot", "diamond-wide"),
+    "salun": Style("#E69F00", "dashdot", "diamond-tall"),
+    "amnesiac_relabel": Style("#E69F00", "longdash", "diamond-x"),
     "delete": Style("#7A5195", "solid", "hexagon"),
+    "scar": Style("#7A5195", "dash", "hexagon-open"),
+    "scrub": Style("#7A5195", "dot", "hexagon2"),
+    "bad_teaching": Style("#7A5195", "dashdot", "hexagon2-open"),
+    "trw": Style("#7A5195", "longdash", "octagon"),
+    "ssd": Style("#56B4E9", "solid", "pentagon"),
+    "lfssd": Style("#56B4E9", "dash", "pentagon-open"),
+    "fisher": Style("#56B4E9", "dot", "hourglass"),
+    "unsir": Style("#56B4E9", "longdash", "bowtie"),
+    "iu_optml": Style("#56B4E9", "dashdot", "star-square"),
+    "iu_woodfisher": Style("#56B4E9", "solid", "star-diamond"),
+    "iau": Style("#56B4E9", "dash", "cross"),
+    "usgd": Style("#56B4E9", "dot", "cross-open"),
+    "newton": Style("#56B4E9", "longdashdot", "triangle-ne"),
+    "amnesiac_delta": Style("#56B4E9", "longdash", "triangle-sw"),
     "control": Style("#CC79A7", "dot", "x"),
     "finetune": Style("#8a8a8a", "dashdot", "diamond"),
+    "l1_sparse": Style("#8a8a8a", "dot", "diamond-open"),
     "retrain": Style("#8a8a8a", "dash", "star"),
 }
 
@@ -70,7 +90,8 @@ def _until(trajectory: Trajectory, cursor: int | None) -> list[Any]:
     return [p for p in trajectory.points if cursor is None or p.step <= cursor]
 
 
-def _base(figure: go.Figure, height: int) -> go.Figure:
+def base(figure: go.Figure, height: int) -> go.Figure:
+    """The look that all charts share: height in pixels, thin margins, the legend above, clear ground."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
@@ -107,7 +128,7 @@ def plane(
         figure.add_trace(_mark("Retrained", reference, key, "star", INK[theme]))
     figure.update_xaxes(title="Forget accuracy, %", range=[-4, 106], zeroline=False)
     figure.update_yaxes(title=f"{utility_title(key)}, %", range=_range(shown, key, reference), zeroline=False)
-    return _base(figure, height)
+    return base(figure, height)
 
 
 def _path(item: Shown, points: list[Any], key: str) -> go.Scatter:
@@ -187,7 +208,7 @@ def by_step(
     figure.update_yaxes(title="Forget, %", range=[-4, 106], zeroline=False, row=1, col=1)
     short = "Test, other, %" if key == "test_other" else "Test, %"
     figure.update_yaxes(title=short, range=_range(shown, key, reference), zeroline=False, row=2, col=1)
-    return _base(figure, height)
+    return base(figure, height)
 
 
 def _curve(item: Shown, points: list[Any], name: str, legend: bool) -> go.Scatter:
@@ -218,7 +239,7 @@ def histogram(scores: np.ndarray, ids: np.ndarray, selected: Sequence[int] = ())
     figure.update_xaxes(title="Score (positive = helpful)", zeroline=True, exponentformat="power")
     figure.update_yaxes(title="Samples (log scale)", type="log", dtick=1)
     figure.update_layout(dragmode="select", selectdirection="h", bargap=0.06)
-    return _base(figure, 300)
+    return base(figure, 300)
 
 
 def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, logarithmic: bool) -> go.Figure:
@@ -236,7 +257,7 @@ def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, loga
     figure.update_xaxes(title=title, type="log" if logarithmic else "linear", zeroline=False, exponentformat="power")
     figure.update_yaxes(title="Score", zeroline=True, exponentformat="power")
     figure.update_layout(dragmode="lasso")
-    return _base(figure, 300)
+    return base(figure, 300)
 
 
 def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[float, float]]) -> go.Figure:
@@ -261,7 +282,7 @@ def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[fl
         )
     figure.update_xaxes(title="Top share of samples, %", range=[0, 100])
     figure.update_yaxes(title="Share of the total score, %", range=[0, 103])
-    return _base(figure, 300)
+    return base(figure, 300)
 
 
 def ranks(exact: np.ndarray, chosen: np.ndarray, ids: np.ndarray, estimator: str) -> go.Figure:
@@ -283,7 +304,7 @@ def ranks(exact: np.ndarray, chosen: np.ndarray, ids: np.ndarray, estimator: str
     )
     figure.update_xaxes(title="Rank by exact", autorange="reversed", zeroline=False)
     figure.update_yaxes(title=f"Rank by {estimator}", autorange="reversed", zeroline=False)
-    return _base(figure, 300)
+    return base(figure, 300)
 
 
 _MOST_BARS = 12
@@ -308,7 +329,7 @@ def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: in
     labels = [f"<b>{name}</b>" if index == truth else name for index, name in enumerate(names)]
     figure.update_yaxes(autorange="reversed", tickvals=list(names), ticktext=labels)
     figure.update_xaxes(title="Probability, %", range=[0, 102])
-    return _base(figure, 320)
+    return base(figure, 320)
 
 
 def scopes(rows: Sequence[dict[str, Any]], references: dict[str, dict[str, float]], theme: str = "light") -> go.Figure:
@@ -338,7 +359,7 @@ def scopes(rows: Sequence[dict[str, Any]], references: dict[str, dict[str, float
                     figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=who.capitalize()), row=1, col=1)
         figure.update_xaxes(title=titles[key], row=1, col=column)
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=names)
-    return _base(figure, 90 + 34 * max(3, len(rows)))
+    return base(figure, 90 + 34 * max(3, len(rows)))
 
 
 def png(shown: Sequence[Shown], reference: dict[str, float] | None) -> bytes:

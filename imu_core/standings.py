@@ -1,0 +1,200 @@
+"""Who stands where: the runs that nobody beats, runs that differ by their seed alone, and the record of all methods in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imu_core import runtime
+from imu_core.errors import DataError
+from imu_core.methods import METHODS
+from imu_core.metrics.intervals import Mean, holm, mean_interval
+from imu_core.records import RunConfig
+
+RECORD = runtime.ASSETS / "results" / "methods.json"
+LARGEST = 20 * 2**20  # bytes of a record
+TOLERANCE = 0.01  # how near the retrained model's mean change counts as "keeps up with it"
+LEVEL = 0.05
+_ASCENTS = ("imu", "ga", "npo")  # families
+_TEXTS, _NUMBERS = (
+    ("key", "method", "title", "scope", "setting"),
+    ("runs", "reached", "forget", "change", "seconds", "peak_bytes"),
+)
+
+
+def front(depths: Sequence[float], kept: Sequence[float]) -> list[bool]:
+    """Which of the points are on the Pareto front: no other is at least as good in both and better in one.
+
+    `depths` are better lower, `kept` better higher; equal points stand or fall together. A point with a nan is never on it.
+    """
+    x, y = np.asarray(depths, np.float64), np.asarray(kept, np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise DataError(f"{x.shape} depths and {y.shape} utilities; the front needs two lists of the same length.")
+    as_good = (x[None] <= x[:, None]) & (y[None] >= y[:, None])
+    better = (x[None] < x[:, None]) | (y[None] > y[:, None])
+    return (~(as_good & better).any(1) & ~np.isnan(x) & ~np.isnan(y)).tolist()
+
+
+def by_settings(configs: Sequence[RunConfig]) -> list[list[int]]:
+    """Positions of runs whose settings are equal but for the seed, group by group, in order of first appearance."""
+    groups: dict[str, list[int]] = {}
+    for number, config in enumerate(configs):
+        groups.setdefault(repr(dataclasses.replace(config, seed=0)), []).append(number)
+    return list(groups.values())
+
+
+def over_seeds(values: Sequence[float]) -> Mean:
+    """Mean of one number over seeds with half its 95 % t-interval; a single run has no interval (nan)."""
+    return mean_interval(values)
+
+
+# The record of all methods.
+
+
+def load(path: Path = RECORD) -> dict[str, Any] | None:
+    """The record that `python -m imu_core table --json` wrote; None where there is none, DataError for something else."""
+    if not path.exists():
+        return None
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path.name} has more than {LARGEST // 2**20} MB; it is no record of methods.")
+    try:
+        found = json.loads(path.read_text())
+        rows = found["rows"]
+        good = isinstance(found["command"], str) and isinstance(found["plan"], dict) and all(_is_row(row) for row in rows)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise DataError(f"{path.name} is no record of methods. Make one with: python -m imu_core table --json {path.name}")
+    return found
+
+
+def _is_row(row: Any) -> bool:
+    texts = all(isinstance(row[name], str) for name in _TEXTS) and all(isinstance(name, str) for name in row["saw"])
+    return texts and all(isinstance(row[name], (int, float)) and math.isfinite(row[name]) for name in _NUMBERS)
+
+
+def scopes(record: Mapping[str, Any]) -> list[str]:
+    """The scopes of a record in their order."""
+    return list(dict.fromkeys(row["scope"] for row in record["rows"]))
+
+
+def got_there(row: Mapping[str, Any]) -> bool:
+    """Whether every run of that row reached the depth; where one did not, its change is that of less forgetting."""
+    return row["reached"] == row["runs"]
+
+
+def ranked(record: Mapping[str, Any], scope: str) -> list[dict[str, Any]]:
+    """The rows of one scope: those that always reached the depth, best first, then the others, those that came furthest first."""
+    mine = [row for row in record["rows"] if row["scope"] == scope]
+    return sorted(mine, key=lambda r: (not got_there(r), -r["change"] if got_there(r) else -r["reached"] / max(1, r["runs"])))
+
+
+def findings(record: Mapping[str, Any], scope: str) -> list[str]:
+    """What the numbers of one scope say, a sentence each, most important first; no sentence is there that they do not bear."""
+    rows = [row for row in ranked(record, scope) if got_there(row)]
+    if not rows:
+        return ["No method reached that depth in every run, so nothing can be said about the price of it."]
+    found = [_best_without_retain(rows), _keeping_up(rows, record), _against_ascent(rows), _worth_of_weights(rows)]
+    return [text for text in found if text]
+
+
+def _half(row: Mapping[str, Any]) -> float:
+    value = row.get("half")
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
+
+
+def written(row: Mapping[str, Any]) -> str:
+    """'−1.2 ± 0.3 points', from a row's `change` and `half`."""
+    half, points = _half(row), round(100 * row["change"], 1)
+    text = "±0.0" if points == 0 else f"{'−' if points < 0 else '+'}{abs(points):.1f}"
+    return f"{text} points" if math.isnan(half) else f"{text} ± {100 * half:.1f} points"
+
+
+def is_ascent(row: Mapping[str, Any]) -> bool:
+    """Whether the row is one of the ascents on the forget set alone, IMU among them, without its controls."""
+    method = METHODS.get(row["method"])
+    return method is not None and method.family in _ASCENTS and list(row["saw"]) == ["forget"] and not row.get("control")
+
+
+def _best_without_retain(rows: Sequence[Mapping[str, Any]]) -> str:
+    alone = [row for row in rows if list(row["saw"]) == ["forget"] and not row.get("control")]
+    ascents = [row for row in alone if is_ascent(row)]
+    others = [row for row in alone if not is_ascent(row)]
+    if not ascents or not others:
+        return ""
+    best, rival = (max(group, key=lambda r: r["change"]) for group in (others, ascents))
+    if best["change"] <= rival["change"]:
+        return (
+            f"Of the methods that see the forget set alone, {rival['title']} keeps most ({written(rival)}); the best that is no "
+            f"ascent is {best['title']} ({written(best)})."
+        )
+    apart = best["change"] - _half(best) > rival["change"] + _half(rival)  # False where an interval is not known
+    how = "and their intervals do not meet" if apart else "but their intervals overlap"
+    return (
+        f"**{best['title']} sees nothing but the forget set and keeps more than every ascent:** {written(best)}, against "
+        f"{written(rival)} for {rival['title']}, the best of {len(ascents)} ascents, {how}."
+    )
+
+
+def _keeping_up(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> str:
+    reference, methods = record.get("reference") or {}, [row for row in rows if not row.get("control")]
+    if not reference:
+        return ""
+    near = [row for row in methods if row["change"] >= reference["change"] - TOLERANCE]
+    text = (
+        f"{len(near)} of {len(methods)} methods that reach the depth lose at most {100 * TOLERANCE:g} point more than the "
+        f"retrained model ({written(reference)})"
+    )
+    blind = [row for row in near if "retain" not in row["saw"]]
+    return text + (f"; {len(blind)} of these never read the retain set." if near else ".")
+
+
+def _against_ascent(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The paired tests against the baseline, corrected for how many they are: one in twenty would be wrong by itself."""
+    tested = [row for row in rows if _p(row) is not None and not row.get("control")]
+    if not tested:
+        return ""
+    seen = holm([_p(row) for row in tested]) <= LEVEL
+    more = sum(bool(s) and row["against"]["mean"] > 0 for s, row in zip(seen, tested, strict=True))
+    same = [row["title"] for s, row in zip(seen, tested, strict=True) if not s]
+    names = f" ({', '.join(same[:4])}{' and others' if len(same) > 4 else ''})" if same else ""
+    return (
+        f"Against GA on the same forget sets and seeds, {more} of {len(tested)} keep more, {int(seen.sum()) - more} keep less, "
+        f"and for {len(same)}{names} no difference is seen (paired t-tests, Holm's correction, {100 * LEVEL:g} %)."
+    )
+
+
+def _p(row: Mapping[str, Any]) -> float | None:
+    value = (row.get("against") or {}).get("p")
+    return value if isinstance(value, (int, float)) and 0.0 <= value <= 1.0 else None
+
+
+def _worth_of_weights(rows: Sequence[Mapping[str, Any]]) -> str:
+    """IMU beside itself with its weights shuffled: what the influence is worth."""
+    known = {row["key"]: row for row in rows}
+    if not {"imu", "imu-permuted"} <= known.keys():
+        return ""
+    own, shuffled = known["imu"], known["imu-permuted"]
+    gap = own["change"] - shuffled["change"]
+    apart = abs(gap) > _half(own) + _half(shuffled)  # False where an interval is not known
+    words = "and the intervals do not meet" if apart else "so these runs show no worth of the weights"
+    return f"IMU: {written(own)}; with its weights dealt out at random: {written(shuffled)}, {words}."
+
+
+def plan_words(record: Mapping[str, Any], scope: str) -> str:
+    """What the numbers of one scope were computed on, in a sentence; what the record does not say is left out."""
+    plan = record["plan"]
+    seeds = dict(pair for pair in plan.get("seeds", []) if isinstance(pair, list) and len(pair) == 2).get(scope)
+    sets = len(plan.get("requests", []))
+    parts = [
+        f"{sets} forget set{'s' if sets != 1 else ''}" if sets else "",
+        f"{seeds} seed{'s' if seeds != 1 else ''}" if seeds else "",
+    ]
+    text = f"{plan.get('dataset', '?')}, {plan.get('model', '?')}; " + ", ".join(part for part in parts if part)
+    return text + (f"; every method at {100 * plan['target']:g} % forget accuracy" if "target" in plan else "")
