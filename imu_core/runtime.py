@@ -18,6 +18,8 @@ import platformdirs
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threads that wait must not spin on two cores
 import torch
 
+from imu_core.errors import ConfigError
+
 _USABLE = torch.get_num_threads()
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _GUARD = threading.Lock()
@@ -26,8 +28,14 @@ _CAP: ContextVar[int] = ContextVar("cap", default=sys.maxsize)  # threads that w
 
 
 def device() -> torch.device:
-    """Where models are trained: a CUDA device when there is one, else the processor. Everything else stays on the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Where models are trained: IMU_DEVICE (cpu | cuda), else a CUDA device when there is one, else the processor.
+
+    Everything else stays on the processor, where the same seed gives the same bits. ConfigError for another name.
+    """
+    asked = os.environ.get("IMU_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if asked not in ("cpu", "cuda") or (asked == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(f"IMU_DEVICE is {asked!r}; it may be 'cpu', or 'cuda' where torch finds such a device.")
+    return torch.device(asked)
 
 
 def limit_threads(maximum: int = 2) -> int:

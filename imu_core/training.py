@@ -303,7 +303,7 @@ class Training:
         if not self._partial.exists():
             return
         try:
-            state = torch.load(self._partial, weights_only=True)
+            state = torch.load(self._partial, weights_only=True, map_location="cpu")
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._schedule.load_state_dict(state["schedule"])

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: beside another job, threads that spin cost a hundredfold
+os.environ["IMU_DEVICE"] = "cpu"  # a GPU would give other bits each time
 if "IMU_HOME" not in os.environ:  # never write into the cache folder of whoever runs the tests
     os.environ["IMU_HOME"] = tempfile.mkdtemp(prefix="imu-tests-")
     atexit.register(shutil.rmtree, os.environ["IMU_HOME"], ignore_errors=True)

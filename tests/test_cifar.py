@@ -525,6 +525,19 @@ def test_new_settings_of_a_recipe_have_bounds(wrong: dict) -> None:
     assert repr(value) in str(caught.value)
 
 
+def test_the_device_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IMU_DEVICE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert runtime.device().type == "cuda"
+    monkeypatch.setenv("IMU_DEVICE", "cpu")
+    assert runtime.device().type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for wrong in ("cuda", "tpu"):
+        monkeypatch.setenv("IMU_DEVICE", wrong)
+        with pytest.raises(ConfigError, match=wrong):
+            runtime.device()
+
+
 def test_fewer_threads_can_be_asked_for_from_outside() -> None:
     code = "from imu_core import runtime; import torch; print(runtime.limit_threads(), torch.get_num_threads())"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(APP.parent)}
