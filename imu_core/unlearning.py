@@ -47,9 +47,7 @@ class Run:
     def __init__(self, problem: Problem, config: RunConfig) -> None:
         self.problem, self.config = problem, config
         self.method = methods.find(config.method)
-        self.method.check_scope(config.scope)
-        if self.method.classes and not problem.split.classes:
-            raise ConfigError(f"{self.method.title} can only forget whole classes. Ask for class:NAME, or choose another method.")
+        self.method.check(config.scope, problem.split)
         self.options = self.method.options(config)
         self.granted = self.method.needs(config)
         self.points: list[Point] = []
