@@ -57,7 +57,7 @@ def test_depth_is_interpolated_between_the_points_around_it() -> None:
 def test_depth_takes_the_first_time_and_an_exact_point_as_it_is() -> None:
     found = at_depth(trajectory([1.0, 0.2, 0.6, 0.0], [0.9, 0.8, 0.7, 0.6]), 0.2)
     assert (found.step, found.interpolated, found.accuracies["test_other"]) == (1, False, 0.8)
-    assert "exactly" in found.words()
+    assert found.words() == "at step 1"
 
 
 def test_depth_that_is_never_reached_is_said() -> None:
@@ -65,6 +65,18 @@ def test_depth_that_is_never_reached_is_said() -> None:
     assert not found.reached
     assert found.accuracies["test_other"] == 0.85
     assert "never" in found.words()
+
+
+def test_a_run_that_stopped_at_the_target_on_a_subset_counts() -> None:
+    """Wide scopes look for the target on 500 samples; on all of them the last point may lie a little above."""
+    run = trajectory([1.0, 0.5, 0.021], full=[False, False, True])
+    stopped = dataclasses.replace(
+        run, config=RunConfig("ga", stop_at=0.02), outcome=Outcome("done", "Reached the target: 1.8% of …")
+    )
+    assert not at_depth(run, 0.02).reached
+    assert at_depth(stopped, 0.02).reached
+    assert at_depth(stopped, 0.02).accuracies["forget"] == 0.021
+    assert not at_depth(stopped, 0.01).reached
 
 
 def test_points_judged_on_different_samples_are_not_mixed() -> None:
