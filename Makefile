@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 READY   := $(VENV)/.installed
 
-.PHONY: help app test bench compare people cifar check lock
+.PHONY: help app test bench compare table people cifar check lock
 .DEFAULT_GOAL := help
 
 help:
@@ -17,8 +17,9 @@ help:
 	@echo "make test   run every test  (some of them: make test ARGS='-k influence')"
 	@echo "make bench  measure speed side by side and print a table  (as JSON too: make bench ARGS='--json bench.json')"
 	@echo "make compare  every method on equal terms, all ten classes: the table in README"
+	@echo "make table    all methods at every scope, searched, with intervals: README and assets/results (an hour; resumable)"
 	@echo "make people   forget three people at every scope and search for them: the table in README (five minutes)"
-	@echo "make cifar  train what assets/models/cifar10 holds: hours; stop it and start it again at will  (IMU_DATA: where CIFAR-10 is)"
+	@echo "make cifar    train what assets/models/cifar10 holds: hours; stop it and start it again at will  (IMU_DATA: where CIFAR-10 is)"
 	@echo "make check  ruff"
 	@echo "make lock   resolve the dependencies in pyproject.toml afresh and rewrite requirements.lock"
 
@@ -36,6 +37,10 @@ bench: $(READY)
 
 compare: $(READY)
 	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/equal_terms.py
+
+# What is stored is not run again: killed or stopped, the same command goes on. ARGS=--dry-run says what it would cost.
+table: $(READY)
+	@IMU_HOME="$(CURDIR)/build/table-home" $(BIN)/python -m imu_core table --readme README.md --json assets/results/methods.json $(ARGS)
 
 # Writes what the page Re-identify shows for the three people whose retrained references ship.
 people: $(READY)

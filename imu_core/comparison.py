@@ -198,13 +198,14 @@ def row(
 ) -> dict[str, Any]:
     """An entry in numbers: value chosen and the oracle's, how often it got there, what that cost, how sure that is.
 
-    change, half    mean change of the accuracy to keep at the target, and half its 95 % interval; runs that do not get there
-                    count with what they had at their end
+    change, half    mean change of the accuracy to keep at the target, and half its 95 % interval over requests: the seeds of
+                    a request are averaged first, for they are no new evidence about classes (a single request: over seeds);
+                    runs that do not get there count with what they had at their end
     against         mean difference to the baseline on the same requests and seeds, half its interval, p, and a sentence
     """
     depths = [at_depth(t, target) for t in runs]
     changes, kept = _changes(runs, target), [d.accuracies["forget"] for d in depths]
-    spread = mean_interval(changes)
+    spread = mean_interval(_by_request(changes, runs))
     found: dict[str, Any] = {
         "key": entry.key, "method": entry.method, "control": entry.control, "title": entry.title, "scope": scope,
         "saw": list(runs[0].saw), "value": choose(searched).value, "oracle": oracle(searched).value,
@@ -215,9 +216,17 @@ def row(
         "diverged": sum(t.outcome.state == "diverged" for t in runs), "failed": sum(t.outcome.state == "failed" for t in runs),
     }  # fmt: skip
     if baseline is not None and entry.key != BASELINE:
-        test = paired(changes, _changes(baseline, target))
+        test = paired(_by_request(changes, runs), _by_request(_changes(baseline, target), baseline))
         found["against"] = {"mean": test.mean, "half": test.half, "p": test.p, "words": test.words}
     return found
+
+
+def _by_request(values: Sequence[float], runs: Sequence[Trajectory]) -> list[float]:
+    """Means over the seeds of each request, in the order of the requests; the values themselves where there is but one."""
+    groups: dict[str, list[float]] = {}
+    for value, run in zip(values, runs, strict=True):
+        groups.setdefault(str(run.problem.get("forget")), []).append(value)
+    return [fmean(group) for group in groups.values()] if len(groups) > 1 else list(values)
 
 
 def _changes(runs: Sequence[Trajectory], target: float) -> list[float]:

@@ -13,6 +13,9 @@ def utility_key(names: Iterable[str]) -> str:
     return "test_other" if "test_other" in names else "test"
 
 
+REACHED = "Reached the target"  # how the outcome of such a run begins
+
+
 @dataclass(frozen=True)
 class AtDepth:
     """A run at the target: accuracies by set, the step, and whether they lie between two evaluated points.
@@ -32,7 +35,7 @@ class AtDepth:
         if not self.reached:
             return "the target was never reached; these are the figures at the end"
         if not self.interpolated:
-            return f"exactly at step {self.step:.0f}"
+            return f"at step {self.step:.0f}"
         return f"interpolated around step {self.step:.1f}: the next point lies {100 * self.overshoot:.1f} points below the target"
 
 
@@ -49,7 +52,15 @@ def at_depth(trajectory: Trajectory, target: float) -> AtDepth:
             return _between(previous, point, target)
         previous = point
     last = trajectory.points[-1]
-    return AtDepth(False, last.step, dict(last.accuracies), False, 0.0)
+    return AtDepth(
+        _has_stopped_at(trajectory, target), last.step, dict(last.accuracies), False, target - last.accuracies["forget"]
+    )
+
+
+def _has_stopped_at(trajectory: Trajectory, target: float) -> bool:
+    """Whether the run ended at this very target, which wide scopes look for on a subset: the whole set may lie a little above."""
+    config, reason = trajectory.config, trajectory.outcome.reason
+    return config.stop_at is not None and config.stop_at <= target and reason.startswith(REACHED)
 
 
 def _between(before: Point | None, after: Point, target: float) -> AtDepth:

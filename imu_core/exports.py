@@ -1,16 +1,18 @@
-"""A run on its way out: CSV, JSON, a Python snippet that repeats it, safetensors, a sentence that says what happened."""
+"""A run on its way out: CSV, JSON, LaTeX, a Python snippet that repeats it, safetensors, a sentence that says what happened."""
 
 from __future__ import annotations
 
 import io
 import json
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from imu_core.records import Influence, Problem, Trajectory
+from imu_core.records import Influence, Problem, Trajectory, finite
 
 
 def to_json(trajectory: Trajectory) -> str:
@@ -46,6 +48,73 @@ def to_snippet(trajectory: Trajectory) -> str:
         "    print(point.step, point.accuracies)\n"
         "print(run.outcome)\n"
     )
+
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def table_csv(rows: Rows) -> str:
+    """`rows` (name of column → value) as CSV, columns in order of first appearance; what is not there is empty."""
+    return pd.DataFrame(list(rows), columns=_columns(rows)).to_csv(index=False)
+
+
+def table_json(rows: Rows) -> str:
+    """`rows` as an indented JSON list; nan and infinity become null."""
+    return json.dumps(finite([dict(row) for row in rows]), indent=1, ensure_ascii=False)
+
+
+def table_latex(rows: Rows, caption: str = "", decimals: Mapping[str, int] | None = None) -> str:
+    """`rows` as a LaTeX table with the rules of booktabs: text to the left, numbers to the right, "--" for what is missing.
+
+    Every text is escaped; arrows, ± and ≈ become mathematics, and letters beyond are left to XeLaTeX, LuaLaTeX or a recent
+    pdfLaTeX. `decimals` says how many a column has (1 where it does not). The document needs \\usepackage{booktabs}.
+    """
+    names, places = _columns(rows), decimals or {}
+    numeric = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in names]
+    lines = [[_cell(row.get(name), places.get(name, 1)) for name in names] for row in rows]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            *([rf"\caption{{{escaped(caption)}}}"] if caption else []),
+            rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
+            r"\toprule",
+            " & ".join(map(escaped, names)) + r" \\",
+            r"\midrule",
+            *(" & ".join(line) + r" \\" for line in lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _columns(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _cell(value: Any, places: int) -> str:
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return "--"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        text = f"{value:,}" if isinstance(value, int) else f"{value:.{places}f}"
+        return f"${text}$" if value < 0 else text  # a hyphen is no minus
+    return escaped(value)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", '"': "''", "[": "{[}", "]": "{]}",
+    "|": r"\textbar{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "≈": r"$\approx$", "±": r"$\pm$", "−": "$-$", "→": r"$\to$",
+    "ψ": r"$\psi$", "λ": r"$\lambda$", "·": r"$\cdot$",
+}  # fmt: skip
+
+
+def escaped(text: object) -> str:
+    """`text` as LaTeX sets it: none of its signs acts; line breaks and control characters become spaces."""
+    return "".join(_LATEX.get(sign, sign if sign.isprintable() else " ") for sign in str(text))
 
 
 def to_safetensors(model: nn.Module, trajectory: Trajectory) -> bytes:

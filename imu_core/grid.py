@@ -114,7 +114,8 @@ def cells(spec: Mapping[str, Any] | Path | str) -> list[Cell]:
     """Every run that `spec` (see `read_spec`) means, each once, runs on one problem together.
 
     Names, requests and settings are checked before anything runs: ImuError in a sentence, with what is allowed. A setting
-    that a method does not use is left out for it, so that a grid over it repeats no run.
+    that a method does not use is left out for it, so that a grid over it repeats no run; so are combinations that make no
+    sense (a method at a scope or on a request it does not support), unless nothing else is left.
     """
     asked = _DEFAULTS | read_spec(spec)
     load_plugins(plugin_files(asked))
@@ -127,10 +128,17 @@ def cells(spec: Mapping[str, Any] | Path | str) -> list[Cell]:
     _check_number(len(problems) * len(configs))
     found: dict[str, Cell] = {}
     for dataset, model, forget, seed in problems:
-        spelt = make_problem(dataset, model=model, forget=forget, seed=seed).split.request
+        split, refused = make_problem(dataset, model=model, forget=forget, seed=seed).split, None
         for config in configs:
-            cell = Cell(dataset, model, spelt, seed, config)
+            try:
+                methods.find(config.method).check(config.scope, split)
+            except ConfigError as error:
+                refused = error
+                continue
+            cell = Cell(dataset, model, split.request, seed, config)
             found.setdefault(cell.key, cell)
+    if not found and refused:
+        raise refused
     return list(found.values())
 
 

@@ -57,8 +57,12 @@ def over_seeds(values: Sequence[float]) -> Mean:
 # The record of all methods.
 
 
-def load(path: Path = RECORD) -> dict[str, Any] | None:
-    """The record that `python -m imu_core table --json` wrote; None where there is none, DataError for something else."""
+def load(path: Path | None = None) -> dict[str, Any] | None:
+    """The record that `python -m imu_core table --json` wrote to `path` (by default the one that ships).
+
+    None where there is none, DataError for something else.
+    """
+    path = path or RECORD
     if not path.exists():
         return None
     if path.stat().st_size > LARGEST:

@@ -91,6 +91,7 @@ _AIRBENCH = Recipe(
 _CIFAR = Recipe(40, 128, 0.2, crop=0.125, label_smoothing=0.1, precision="bfloat16", edge="reflect")
 RECIPES: dict[str, Recipe] = {
     "small_resnet": Recipe(),
+    "small_resnet_gr": Recipe(gradient_penalty=0.01),
     "lenet5": Recipe(learning_rate=0.05),
     "reid_resnet18": _PEOPLE,
     "reid_resnet50": replace(_PEOPLE, epochs=60, batch_size=32, learning_rate=0.02),
@@ -350,7 +351,7 @@ class Training:
     def _card(self, role: str, stored: str) -> dict[str, Any]:
         command = f"python -m imu_core train --problem {self.dataset.name} --model {self.model_name} --seed {self.seed}"
         usual = asdict(recipe_for(self.model_name, self.dataset.name))
-        flags = ("epochs", "learning_rate", "batch_size")
+        flags = ("epochs", "learning_rate", "batch_size", "gradient_penalty")
         own = {name: getattr(self.recipe, name) for name in flags if getattr(self.recipe, name) != usual[name]}
         command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in own.items())
         return {

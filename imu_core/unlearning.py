@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from imu_core import methods, runtime
 from imu_core.arena import Arena
+from imu_core.depth import REACHED
 from imu_core.errors import Cancelled, ConfigError, ImuError
 from imu_core.evaluation import Evaluation
 from imu_core.methods.base import Batch, Edit
@@ -47,9 +48,7 @@ class Run:
     def __init__(self, problem: Problem, config: RunConfig) -> None:
         self.problem, self.config = problem, config
         self.method = methods.find(config.method)
-        self.method.check_scope(config.scope)
-        if self.method.classes and not problem.split.classes:
-            raise ConfigError(f"{self.method.title} can only forget whole classes. Ask for class:NAME, or choose another method.")
+        self.method.check(config.scope, problem.split)
         self.options = self.method.options(config)
         self.granted = self.method.needs(config)
         self.points: list[Point] = []
@@ -237,9 +236,7 @@ class Run:
         if point is None:
             return False
         if self.config.stop_at is not None and point.accuracies["forget"] <= self.config.stop_at:
-            self.outcome = Outcome(
-                "done", f"Reached the target: {point.accuracies['forget']:.1%} of the forget set is recognised."
-            )
+            self.outcome = Outcome("done", f"{REACHED}: {point.accuracies['forget']:.1%} of the forget set is recognised.")
             return True
         recent = [p.accuracies["test"] for p in self.points[-2:]]
         if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._chance():

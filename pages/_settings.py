@@ -72,7 +72,8 @@ def own_settings(methods: list[str], scope: str) -> dict[str, dict[str, Any]]:
         for method in methods:
             if METHODS[method].parameters:
                 with _group(METHODS[method].title):
-                    options[method] = {p.name: _own_widget(method, p, scope) for p in METHODS[method].parameters}
+                    chosen = {p: _own_widget(method, p, scope) for p in METHODS[method].parameters}
+                    options[method] = {p.name: value for p, value in chosen.items() if value != p.default}
     return {name: {**common, "options": options[name]} for name in methods}
 
 

@@ -29,7 +29,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
 
 import imu_core
-from imu_core import data, exports, figures, runtime
+from imu_core import data, exports, figures, methods, runtime
 from imu_core.data import fashion
 from imu_core.forget import ids_request
 from imu_core.influence import ESTIMATORS, ranking
@@ -156,7 +156,10 @@ def query_of(link: str) -> dict[str, Any]:
     """What a browser would hand over for `link`."""
     address = urlsplit(link)
     assert address.path == "/unlearn"
-    return {name: values[0] if len(values) == 1 else values for name, values in parse_qs(address.query).items()}
+    return {
+        name: values[0] if len(values) == 1 else values
+        for name, values in parse_qs(address.query, keep_blank_values=True).items()
+    }
 
 
 def alone(problem: Problem, config: RunConfig) -> imu_core.Run:
@@ -740,7 +743,7 @@ LINKED = {
     "fine-tune": preset("gentle", "finetune", "last:1"),
     "retrain": preset("gentle", "retrain", "all"),
     "a control": dataclasses.replace(preset("gentle", "imu"), control="permuted"),
-    "small numbers": RunConfig("imu", learning_rate=1.25e-5, damping=3e-6, weight_decay=1.5e-5, l1=2e-5, beta=0.125, top=0.35),
+    "small numbers": RunConfig("imu", learning_rate=1.25e-5, damping=3e-6, weight_decay=1.5e-5, l1=2e-5, top=0.35),
     "many changes": RunConfig(
         "imu",
         "all",
@@ -794,7 +797,49 @@ def test_every_link_word_of_a_method_is_understood() -> None:
     for method in METHODS:
         problem = imu_core.problem("fashion", model="lenet5")
         at = visit("unlearn", **query_of(_form.link(record_of(RunConfig(method), problem))))
-        assert at.pills(key="methods").value == [method]
+        assert [*at.pills(key="methods").value, *at.multiselect(key="more").value] == [method]
+
+
+def test_a_method_of_ones_own_is_on_the_page_with_its_settings(lenet: Problem) -> None:
+    """One function and one registration: the page offers it, builds its controls, runs it, and its link brings them back."""
+    most = methods.Parameter("most", "Largest loss", 3.0, "A sample is left alone above this loss.", 0.1, 100.0)
+    on = methods.Parameter("gently", "Gently", True, "Whether to be gentle.")
+
+    class Bounded(methods.Objective):
+        def __init__(self, largest: float) -> None:
+            self.largest = largest
+
+        def __call__(self, batch: methods.Batch) -> object:
+            return -batch.losses().clamp(max=self.largest).mean()
+
+    start = lambda view, config: Bounded(view.options["most"])  # noqa: E731
+    methods.register("toy", methods.Method("Toy", "ga", start, methods.needs("forget"), "a test", parameters=(most, on)))
+    try:
+        at = visit("unlearn", **TINY, methods="Toy", preset="own", own_toy_most="7.5", measure="false")
+        assert at.number_input(key="own_toy_most").value == 7.5
+        at.toggle(key="own_toy_gently").set_value(False)
+        at = press_run(at)
+        item = runs_of(at)[0]
+        assert item.config.method == "toy"
+        assert item.config.options == {"most": 7.5, "gently": False}
+        assert item.job.state == "done"
+        assert form_config(query_of(_form.link(item.trajectory)))[0].options == item.config.options
+    finally:
+        del METHODS["toy"]
+
+
+def test_what_does_not_fit_is_left_out_with_a_sentence(tiny: object) -> None:
+    query = {**TINY, "forget": "random:10%,seed=0", "methods": "GA", "more": ["SCAR", "UNSIR"]}
+    at = visit("unlearn", **query)
+    said = " ".join(c.value for c in at.caption)
+    assert "SCAR has no gradient in the head" in said
+    assert "UNSIR can only forget whole classes" in said
+    assert [c.method for c in form_config(query)] == ["ga"]
+
+
+def test_the_card_of_a_method_is_shown_when_it_is_chosen(tiny: object) -> None:
+    at = visit("unlearn", **TINY, methods="", more="Fine-tune")
+    assert any("Not meant to lower" in c.value for c in at.caption)
 
 
 def test_the_link_on_the_page_is_that_of_the_run(ran: AppTest) -> None:

@@ -463,3 +463,16 @@ def workers_of(group: int) -> list[str]:
     found = subprocess.run(["ps", "-eo", "pgid=,stat=,pid="], capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in found.splitlines()]
     return [pid for pgid, state, pid in rows if int(pgid) == group and not state.startswith("Z")]
+
+
+def test_combinations_that_make_no_sense_are_left_out_unless_nothing_is_left() -> None:
+    found = cells(
+        {"methods": ["scar", "ga", "unsir"], "scope": ["head", "last:1"], "forget": ["class:Bag", "random:5%,seed=0"]}
+    )
+    kept = {(c.config.method, c.config.scope, c.forget.partition(":")[0]) for c in found}
+    assert ("scar", "last:1", "random") in kept
+    assert ("unsir", "head", "class") in kept
+    assert not {m for m, s, _ in kept if m == "scar" and s == "head"}
+    assert not {m for m, _, f in kept if m == "unsir" and f == "random"}
+    with pytest.raises(ConfigError, match="no gradient in the head"):
+        cells({"methods": ["scar"], "scope": ["head"]})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import typer
 
 from imu_core import data, methods, runtime
-from imu_core.cli.speaking import JsonFile, app, card_line, speaking, write_json
+from imu_core.cli.speaking import JsonFile, Plugins, app, card_line, load_plugins, speaking, write_json
 from imu_core.forget import GRAMMAR
 from imu_core.models import MODELS, checkpoints
 from imu_core.records import RunConfig
@@ -21,14 +22,25 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit", "plot
 _INFO_EXAMPLES = """\b
 Example:
   python -m imu_core info --json info.json
+  python -m imu_core info --method ssd
 
 Folders are set by IMU_HOME (trained models, features) and IMU_DATA (downloaded datasets)."""
 
 
 @app.command("info", short_help="What is here, and what can be asked for.", epilog=_INFO_EXAMPLES)
 @speaking
-def info_command(json_file: JsonFile = None) -> None:
+def info_command(
+    method: Annotated[str | None, typer.Option(help="The card of one method: what it sees, its settings, its traps.")] = None,
+    plugin: Plugins = None,
+    json_file: JsonFile = None,
+) -> None:
     """What is here: versions, folders, datasets, trained models and references, methods, presets, forget requests."""
+    load_plugins(plugin)
+    if method is not None:
+        methods.find(method)
+        typer.echo("\n".join(_card(method)))
+        write_json(json_file, _method_facts(method))
+        return
     facts = _facts()
     for title, lines in _info_sections(facts):
         typer.echo(title)
@@ -73,7 +85,10 @@ def _method_facts(name: str) -> dict[str, Any]:
         "source": method.source,
         "sees": sorted(method.needs(RunConfig(method=name))),
         "head": method.head,
+        "wide": method.wide,
         "uses": list(method.uses),
+        "parameters": [dataclasses.asdict(p) for p in method.parameters],
+        "note": method.note,
     }
 
 
@@ -88,7 +103,27 @@ def _info_sections(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _method_line(name: str, method: Mapping[str, Any]) -> str:
-    return f"{name:<10} {', '.join(method['sees']) or 'nothing'}; {method['source']}"
+    return f"{name:<16} {', '.join(method['sees']) or 'nothing'}; {method['source']}"
+
+
+def _card(name: str) -> Iterator[str]:
+    """A method in a few lines, and a line for each of its settings."""
+    method = methods.METHODS[name]
+    yield f"{method.title} ({name}), {method.family}: {method.source}"
+    yield f"  sees {', '.join(sorted(method.needs(RunConfig(method=name)))) or 'nothing'} with its default settings"
+    yield f"  scopes: {', '.join(s for s, ok in (('head', method.head), ('last:K', method.wide), ('all', method.wide)) if ok)}"
+    if method.classes:
+        yield "  whole classes only"
+    if method.edit:
+        yield "  computed at once, then walked in a straight line"
+    if method.note:
+        yield f"  {method.note}"
+    for p in method.parameters:
+        allowed = ", ".join(map(str, p.choices)) if p.choices else f"{p.low:g} to {p.high:g}"
+        allowed = "true, false" if isinstance(p.default, bool) else allowed
+        yield f"  --set {p.name}={p.default}  ({allowed})  {p.help}"
+    if method.uses:
+        yield f"  also uses {', '.join(method.uses)}"
 
 
 def _model_line(card: Mapping[str, Any]) -> str:

@@ -54,6 +54,7 @@ def train_command(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set, 1 to 1000.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
+    gradient_penalty: Annotated[float | None, typer.Option(help="α of IAU's gradient regularisation, 0 to 10.")] = None,
     seed: Annotated[int, typer.Option(metavar="INTEGER", min=0, max=MOST_SEED, help="Of weights, order and flips.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", file_okay=False, help="Where models go.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train although it is stored already.")] = False,
@@ -73,7 +74,8 @@ def train_command(
 
 def _training(values: Mapping[str, Any]) -> Training:
     """The training that the options ask for; nothing has run yet."""
-    given = {name: values[name] for name in ("epochs", "learning_rate", "batch_size") if values[name] is not None}
+    names = ("epochs", "learning_rate", "batch_size", "gradient_penalty")
+    given = {name: values[name] for name in names if values[name] is not None}
     if values["forget"] is None:
         fetch(values["problem"])
         dataset, removed, request = data.load(values["problem"]), NOTHING, ""

@@ -88,14 +88,14 @@ def _point_at_accused(figure: go.Figure, threshold: float, accuses: str, span: t
     )  # fmt: skip
 
 
-def probe(result: Mapping[str, Sequence[dict[str, float]]], name: str, style: Style, theme: str = "light") -> go.Figure:
-    """Accuracy of a fresh head by step, percent: on what was forgotten (left) and on the rest (right), a line a model.
+def probe(
+    result: Mapping[str, Sequence[dict[str, float]]], name: str, style: Style, asked: str, theme: str = "light"
+) -> go.Figure:
+    """Accuracy of a fresh head by step, percent: on what `asked` names (left) and on the rest (right), a line a model.
 
     `result` is that of `attacks.Probe`; the model called "unlearned" is drawn as the run `name` with its `style`.
     """
-    figure = make_subplots(
-        1, 2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=("What was forgotten", "Everything else")
-    )
+    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=(asked, "Everything else"))
     for model, points in [(model, list(points)) for model, points in result.items()]:  # it may be growing
         for column, key in ((1, "forgotten"), (2, "others")):
             line = _line(model, name, style, theme, [p["step"] for p in points], [100 * p[key] for p in points])
@@ -122,7 +122,9 @@ def relearning(result: Mapping[str, Any], name: str, style: Style, theme: str = 
     )
     last = max((p["step"] for points in curves.values() for p in points), default=0)
     figure.update_xaxes(title="Step of relearning", range=[-0.02 * max(1, last), 1.02 * max(1, last)], zeroline=False)
-    figure.update_yaxes(title="Forget accuracy, %", range=[-4, 108], zeroline=False)
+    lowest = min((p["forget"] for points in curves.values() for p in points), default=0.0)
+    low = -4 if lowest < 0.5 else 100 * lowest - 5
+    figure.update_yaxes(title="Forget accuracy, %", range=[low, 100 + (100 - low) / 13], zeroline=False)
     return base(figure, 320)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imu_core.glossary import attacks, controls, endings, influence, methods, metrics, people, problem, rivals, runs
+from imu_core.glossary import attacks, compare, controls, endings, influence, methods, metrics, people, problem, rivals, runs
 from imu_core.glossary.term import Term
 
 __all__ = ["GROUPS", "TERMS", "Term", "help_text"]
@@ -15,6 +15,7 @@ _ALL = (
     *controls.TERMS,
     *metrics.TERMS,
     *attacks.TERMS,
+    *compare.TERMS,
     *people.TERMS,
     *endings.TERMS,
     *runs.TERMS,

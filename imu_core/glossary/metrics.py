@@ -238,6 +238,18 @@ TERMS: tuple[Term, ...] = (
         see=("eval_every", "update_every", "depth"),
     ),
     Term(
+        key="peak_bytes",
+        title="Peak memory",
+        group=GROUP,
+        short="By how much the program grew at most while the run went on; lower is better.",
+        text=(
+            "It is the high-water mark of the whole program's resident memory during the run, minus what it held before. Runs of "
+            "the head alone often show nearly nothing, because freed memory is used again. The trap: in the app other visitors' "
+            "runs count as well; a sweep runs one at a time in each worker."
+        ),
+        see=("seconds",),
+    ),
+    Term(
         key="full_evaluation",
         title="Full evaluation",
         group=GROUP,

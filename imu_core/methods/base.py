@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core.errors import ConfigError
-from imu_core.records import RunConfig
+from imu_core.records import RunConfig, Split
 
 if TYPE_CHECKING:
     from imu_core.methods.view import View
@@ -132,6 +132,7 @@ class Method:
     parameters   its own settings, given in `RunConfig.options`
     strength     the setting that says how strongly it acts, which a search varies
     note         what its card must say: an interpretation, or why it is not meant to lower forget accuracy
+    forgets      whether it is meant to lower the forget accuracy at all
     """
 
     title: str
@@ -167,6 +168,12 @@ class Method:
             has = f"its own settings are {', '.join(known)}" if known else "it has no settings of its own"
             raise ConfigError(f"{self.title} has no setting {', '.join(map(repr, unknown))}; {has}.")
         return {name: p.check(config.options.get(name, p.default)) for name, p in known.items()}
+
+    def check(self, scope: str, split: Split) -> None:
+        """ConfigError where the method makes no sense at `scope`, or for what `split` wants forgotten."""
+        self.check_scope(scope)
+        if self.classes and not split.classes:
+            raise ConfigError(f"{self.title} can only forget whole classes. Ask for class:NAME, or choose another method.")
 
     def check_scope(self, scope: str) -> None:
         """ConfigError where the method makes no sense at `scope`."""

@@ -76,6 +76,8 @@ METRICS: dict[str, Metric] = {
     "probe_others": Metric("Linear probe, others", "%", _NEAREST),
     "relearn_steps": Metric("Steps to relearn", "steps", _NEAREST),
     "ain": Metric("Relearn time over the retrained model's (AIN)", "ratio", "nearest 1"),
+    "seconds": Metric("Seconds", "s", "lower"),
+    "peak_bytes": Metric("Peak memory", "bytes", "lower"),
     "map": Metric("mAP, unseen people", "%", "higher"),
     "rank1": Metric("Rank-1, unseen people", "%", "higher"),
     "rank5": Metric("Rank-5, unseen people", "%", "higher"),

@@ -22,6 +22,7 @@ _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's g
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "small_resnet": SmallResNet,
+    "small_resnet_gr": SmallResNet,  # trained with the gradient regularisation of IAU
     "lenet5": LeNet5,
     "reid_resnet18": reid_resnet18,
     "reid_resnet50": reid_resnet50,
@@ -31,7 +32,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg19": VGG19,
 }
 FOR_PEOPLE = ("reid_resnet18", "reid_resnet50", "small_resnet")
-FOR_CLASSES = ("small_resnet", "lenet5")
+FOR_CLASSES = ("small_resnet", "lenet5", "small_resnet_gr")
 FOR_COLOUR = ("airbench", "resnet20", "resnet18", "vgg19", "small_resnet", "lenet5")  # CIFAR: 32 x 32 in colour
 
 
