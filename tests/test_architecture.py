@@ -38,7 +38,7 @@ problem
 reference
 reidentification
 measurement
-attacks
+attacks similarity standings
 stored
 exports figures store
 grid
