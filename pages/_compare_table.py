@@ -79,8 +79,8 @@ def _rows(
     for item in items:
         at, config = at_depth(item.trajectory, depth), item.trajectory.config
         about = {"Saw": " + ".join(item.trajectory.saw).replace("_", " "), "Scope": config.scope}
-        change = known[item.key][key] - original[key]
-        deep = at.accuracies[key] - original[key] if at.reached else None
+        change = known[item.key].get(key, math.nan) - original[key]  # an imported record may lack it
+        deep = at.accuracies.get(key, math.nan) - original[key] if at.reached else None
         rows.append(_row(item.name, known[item.key], change, deep, _how(at), about, item))
     return rows
 

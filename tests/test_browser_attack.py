@@ -54,7 +54,7 @@ def test_the_slider_lies_under_the_axis(visitor: Visitor) -> None:
         return [box.left + axis._offset, axis._length, axis.range[0], axis.range[1]]; }"""
     left, length, low, high = page.evaluate(script)
     at = float(slider(page).input_value())
-    thumb = main(page).locator('[data-testid="stSlider"] [role="slider"]').first.bounding_box()
+    thumb = main(page).get_by_test_id("stSliderThumbValue").first.bounding_box()
     assert thumb["x"] + thumb["width"] / 2 == pytest.approx(left + length * (at - low) / (high - low), abs=4)
 
 
@@ -73,6 +73,6 @@ def test_fresh_heads_come_by_themselves(visitor: Visitor) -> None:
 
 def test_a_door_on_the_first_page_leads_here(visitor: Visitor) -> None:
     page = visitor.open("")
-    main(page).get_by_role("link", name="Did it really forget?").click()
+    main(page).get_by_test_id("stPageLink").filter(has_text="Did it really forget?").get_by_role("link").click()
     expect(main(page).get_by_role("heading", name="Did it really forget?", exact=True)).to_be_visible()
     visitor.settled()
