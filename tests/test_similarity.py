@@ -384,7 +384,7 @@ def test_standings_draw_every_row_once_in_order() -> None:
     figure = charts.standings(rows, a_record()["reference"])
     drawn = [name for trace in figure.data for name in trace.y if name]
     assert drawn == list(figure.layout.yaxis.categoryarray)
-    assert "1 of 4 got there" in drawn[-1]
+    assert "1/4" in drawn[-1]
     faint = next(trace for trace in figure.data if trace.name == "Did not always get there")
     assert faint.opacity < 0.5
     assert list(faint.x) == [-0.1]

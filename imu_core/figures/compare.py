@@ -111,7 +111,7 @@ def _half(row: Mapping[str, Any]) -> float:
 
 def _label(row: Mapping[str, Any]) -> str:
     saw = " + ".join(name.replace("_", " ") for name in row["saw"])
-    count = "" if row["reached"] == row["runs"] else f", {row['reached']} of {row['runs']} got there"
+    count = "" if row["reached"] == row["runs"] else f", {row['reached']}/{row['runs']}"
     return f"{row['title']} <span style='color:{GREY}'>· {saw}{count}</span>"
 
 
