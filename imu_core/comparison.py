@@ -233,10 +233,12 @@ def _changes(runs: Sequence[Trajectory], target: float) -> list[float]:
     """For each run: the accuracy to keep at the target minus that of the original model."""
     found = []
     for t in runs:
-        key = utility_key(t.points[0].accuracies) if t.points else "test"
-        before = t.metrics.get("accuracies", {}).get("original", {}).get(key)
-        before = t.points[0].accuracies[key] if before is None and t.points else before
-        found.append(at_depth(t, target).accuracies[key] - before if t.points else math.nan)
+        if not t.points:  # it failed before anything was judged
+            found.append(math.nan)
+            continue
+        key = utility_key(t.points[0].accuracies)
+        before = t.metrics.get("accuracies", {}).get("original", {}).get(key, t.points[0].accuracies[key])
+        found.append(at_depth(t, target).accuracies[key] - before)
     return found
 
 

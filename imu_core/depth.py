@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,7 +52,9 @@ def at_depth(trajectory: Trajectory, target: float) -> AtDepth:
         if now <= target:
             return _between(previous, point, target)
         previous = point
-    last = trajectory.points[-1]
+    if previous is None:  # a run that failed before anything was judged
+        return AtDepth(False, 0, {"forget": math.nan}, False, math.nan)
+    last = previous
     return AtDepth(
         _has_stopped_at(trajectory, target), last.step, dict(last.accuracies), False, target - last.accuracies["forget"]
     )

@@ -90,7 +90,7 @@ def settings(aim: tuple[float, str] | None, whole_classes: bool = True) -> list[
             "%.1f",
             key="target",
             bind="query-params",
-            placeholder="as the settings say",
+            placeholder="by preset",
             help=help_text("stop_at"),
         )
     with four:

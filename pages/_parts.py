@@ -48,8 +48,11 @@ def navigation() -> Page:
             "Look": [st.Page("pages/influence.py", title="Influence", icon=":material/scatter_plot:", url_path="influence")],
             "Run": [
                 st.Page("pages/unlearn.py", title="Unlearn", icon=":material/ink_eraser:", url_path="unlearn"),
+                st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
                 st.Page("pages/reidentify.py", title="Re-identify", icon=":material/person_search:", url_path=PEOPLE_PAGE),
+                st.Page("pages/attack.py", title="Attack", icon=":material/policy:", url_path="attack"),
             ],
+            "Keep": [st.Page("pages/archive.py", title="Runs", icon=":material/inventory_2:", url_path="runs")],
             "Read": [st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary")],
         }
     )

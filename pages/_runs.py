@@ -17,7 +17,7 @@ from imu_core.problem import remember
 from imu_core.records import Problem, RunConfig, Trajectory
 from imu_core.reference import target
 from imu_core.unlearning import Run
-from pages import _parts
+from pages import _keeper, _parts
 
 HEAD_START = 0.8  # seconds: head runs end within it, undisturbed by the drawing of the page
 EXAMPLES = ("imu", "ga", "npo")
@@ -33,6 +33,8 @@ class Kept:
     config: RunConfig
     measuring: Job | None = None
     is_example: bool = False
+    stored: str = ""  # the id of its record in the database, once it is written
+    trouble: str = ""  # why it could not be written
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -107,20 +109,17 @@ def rename(item: Kept, name: str) -> None:
     wanted = name.strip()
     if wanted and wanted != item.name:
         item.name = _free_name(wanted)
+        _keeper.rename(_keeper.keeper(), item)
 
 
 def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> None:
-    """Put one run a config in line, to run one after another, and their measurements behind them."""
+    """Put one run a config in line, to run one after another, and their measurements behind them; each is stored as it ends."""
     added = []
     for config in configs:
-        name = _free_name(title_of(config))
-        job = Job(
-            f"{name} · {problem.split.request[:30]}", lambda c=config: unlearn(problem, c), owner=_parts.owner(), after=_remember
-        )
-        item = Kept(name, job, problem, config)
+        item = _made(problem, config)
         kept().append(item)
         added.append(item)
-        _parts.queue().submit(job)
+        _parts.queue().submit(item.job)
     head_start = time.time() + HEAD_START
     for item in added:
         item.job.wait(max(0.0, head_start - time.time()))
@@ -128,9 +127,17 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> None:
         measure_later(item)
 
 
-def _remember(job: Job) -> None:
-    if job.work.outcome.state == "done":
-        remember(job.work)
+def _made(problem: Problem, config: RunConfig) -> Kept:
+    name, into = _free_name(title_of(config)), _keeper.keeper()
+
+    def ended(job: Job) -> None:
+        if job.work.outcome.state == "done":
+            remember(job.work)
+        _keeper.keep(into, item)
+
+    title = f"{name} · {problem.split.request[:30]}"
+    item = Kept(name, Job(title, lambda: unlearn(problem, config), owner=_parts.owner(), after=ended), problem, config)
+    return item
 
 
 def going(items: list[Kept]) -> None:
@@ -152,7 +159,9 @@ def measure_later(item: Kept) -> None:
         run = item.run
         return Measurement(run) if run and run.points and run.outcome.state != "failed" else ()
 
-    item.measuring = Job(f"Measuring {item.name}", make, kind="measure", owner=_parts.owner())
+    into = _keeper.keeper()
+    after = lambda _: _keeper.complete(into, item)  # noqa: E731
+    item.measuring = Job(f"Measuring {item.name}", make, kind="measure", owner=_parts.owner(), after=after)
     _parts.queue().submit(item.measuring)
 
 
@@ -176,3 +185,7 @@ def reference_of(problem: Problem) -> dict[str, float] | None:
     """Accuracies of the stored retrained reference, or None."""
     found = retrained(problem)
     return found.accuracies if found else None
+
+
+if __name__ == "__main__":  # a fresh server whose very first visit is /runs takes this file for that page; see `hand_over`
+    _parts.hand_over()

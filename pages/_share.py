@@ -34,7 +34,13 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         _file("Model (safetensors)", model, f"{stem}.safetensors", "application/octet-stream", item)
     with three:
         if not item.is_example:
-            st.button("Remove this run", on_click=_runs.remove, args=(item,), key=f"remove_{item.job.id}")
+            st.button(
+                "Remove this run",
+                on_click=_runs.remove,
+                args=(item,),
+                key=f"remove_{item.job.id}",
+                help="From this list; what is stored of it stays on the page Runs.",
+            )
     left, right = st.columns(2)
     with left:
         st.caption("Python that repeats it exactly")

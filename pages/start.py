@@ -75,13 +75,7 @@ def pictures(problem: Problem, run: Run, step: int) -> None:
 DOORS = (
     ("pages/unlearn.py", "See a model forget", "Pick methods, press Run, watch every step.", ":material/ink_eraser:", None),
     ("pages/influence.py", "Who matters most?", "The images that decide, by seven estimators.", ":material/scatter_plot:", None),
-    (
-        "pages/unlearn.py",
-        "Did it really forget?",
-        "Attack the result, beside the retrained model.",
-        ":material/policy:",
-        {"measure": "true"},
-    ),
+    ("pages/attack.py", "Did it really forget?", "Attack the result, beside the retrained model.", ":material/policy:", None),
     (
         "pages/reidentify.py",
         "Is the person still found?",

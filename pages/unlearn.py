@@ -44,7 +44,7 @@ def states(items: list[_runs.Kept]) -> None:
     _runs.going(items)
     left = [item.measuring for item in items if item.measuring and not item.measuring.finished]
     if left and all(item.job.finished for item in items):
-        st.caption(f"Attacking the results: {left[0].title.lower()}, {len(left)} to go. The figures join the table below.")
+        st.caption(f"{left[0].title} by attacking the results, {len(left)} to go. The figures join the table below.")
 
 
 def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:

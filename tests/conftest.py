@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -163,3 +164,31 @@ def made_features(n: int, d: int, classes: int, seed: int = 0) -> Features:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % classes
     return Features(torch.randn(n, d, generator=generator), labels, torch.randn(n, classes, generator=generator))
+
+
+# One browser and one running app for all browser tests, whichever file they are in.
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium, headless."""
+    from test_browser import open_chromium
+
+    yield from open_chromium()
+
+
+@pytest.fixture(scope="session")
+def server(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The app on a free port, after its very first visit."""
+    from test_browser import serve_app
+
+    yield from serve_app(chromium, tmp_path_factory)
+
+
+@pytest.fixture
+def visitor(server: Any, chromium: Any) -> Iterator[Any]:
+    """A browser window of its own; nothing may go wrong in its console."""
+    from test_browser import visitor_at
+
+    with visitor_at(server.address, chromium) as visitor:
+        yield visitor

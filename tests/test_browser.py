@@ -45,10 +45,13 @@ HEADINGS = {
     "": "What a model must forget",
     "influence": "Who matters most?",
     "unlearn": "Watch it forget",
+    "compare": "Which one forgets better?",
     "reidentify": "Can the person still be found?",
+    "attack": "Did it really forget?",
+    "runs": "Runs",
     "glossary": "Glossary",
 }
-NAVIGATION = ("Start", "Influence", "Unlearn", "Re-identify", "Glossary")
+NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Runs", "Glossary")
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {
     "model": "lenet5",
@@ -73,8 +76,7 @@ def missing(reason: str) -> None:
     pytest.skip(f"{reason}: the browser tests are left out.")
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def open_chromium() -> Iterator[Browser]:
     """Debian's Chromium, headless."""
     if sync_playwright is None:
         missing("playwright is not installed")
@@ -154,8 +156,7 @@ class Server:
     log: Path
 
 
-@pytest.fixture(scope="session")
-def server(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def serve_app(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The app on a free port. Its first visit of all is a deep link: a fresh server used to answer it without its sidebar."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -198,12 +199,6 @@ def _first_visit(address: str, browser: Browser) -> tuple[list[str], dict[str, s
     with visitor_at(address, browser) as visitor:
         page = visitor.open("unlearn", forget="class:Bag")
         return navigation_of(page), problem_of(page), run_button(page).count() == 1
-
-
-@pytest.fixture
-def visitor(server: Server, chromium: Browser) -> Iterator[Visitor]:
-    with visitor_at(server.address, chromium) as visitor:
-        yield visitor
 
 
 # ---------------------------------------------------------------------------------------------------------------- helpers

@@ -194,6 +194,14 @@ def test_a_row_pairs_with_the_baseline_on_the_same_requests() -> None:
     assert "against" not in row(Entry(BASELINE), "head", base, searched, base, 0.0)
 
 
+def test_a_run_that_failed_at_once_leaves_a_row_that_says_so() -> None:
+    failed = dataclasses.replace(trajectory([1.0]), points=(), outcome=Outcome("failed", "no reason"))
+    found = row(Entry("npo"), "head", [failed, failed], [tried(failed, 0.0)], [trajectory([1.0, 0.0])] * 2, 0.0)
+    assert (found["failed"], found["reached"], found["runs"]) == (2, 0, 2)
+    assert math.isnan(found["change"])
+    assert "nothing can be said" in found["against"]["words"]
+
+
 def test_seeds_of_one_request_are_no_new_evidence() -> None:
     """Three copies of every run must not narrow the interval."""
     searched = [Tried(0.1, True, 0.0, 1.0, 0.9)]

@@ -388,6 +388,38 @@ def test_the_worst_case_equals_trying_everything(a: list[float], b: list[float],
     assert (found.fpr, 1 - found.fnr, found.advantage) == pytest.approx((fpr, tpr, tpr - fpr))
 
 
+@given(VALUES, VALUES, st.lists(st.floats(-4, 4), min_size=1, max_size=5))
+def test_an_accusation_takes_the_better_side(positives: list[float], negatives: list[float], candidates: list[float]) -> None:
+    def rates(t: float, low: bool) -> tuple[float, float]:
+        tpr, fpr = (np.mean([(v <= t if low else v >= t) for v in side]) for side in (positives, negatives))
+        return fpr, 1 - tpr
+
+    for t in candidates:
+        found = thresholds.accuse(positives, negatives, t)
+        assert found.advantage == pytest.approx(max(1 - sum(rates(t, low)) for low in (True, False)))
+        assert (found.threshold, found.fpr, found.fnr) == pytest.approx((t, *rates(t, found.accuses == "at most")))
+        assert found.balanced_accuracy == pytest.approx(1 - (found.fpr + found.fnr) / 2)
+    best = thresholds.best_accusation(positives, negatives, candidates)
+    assert best.advantage == pytest.approx(max(thresholds.accuse(positives, negatives, t).advantage for t in candidates))
+    assert best == thresholds.accuse(positives, negatives, best.threshold)
+
+
+def test_the_best_accusation_at_the_samples_is_the_worst_case() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(0.4, 1, 150), rng.normal(size=100)
+    worst = thresholds.worst_case({"margin": a}, {"margin": b})
+    found = thresholds.best_accusation(a, b, np.concatenate([a, b]))
+    assert found.advantage == pytest.approx(worst.advantage)
+    assert (found.accuses, found.fpr, found.fnr) == (worst.accuses, pytest.approx(worst.fpr), pytest.approx(worst.fnr))
+
+
+@pytest.mark.parametrize("wrong", [[], [math.nan], [[0.0]]], ids=str)
+def test_an_accusation_needs_numbers(wrong: list) -> None:
+    for arguments in ((wrong, [0.0], [0.0]), ([0.0], wrong, [0.0]), ([0.0], [0.0], wrong)):
+        with pytest.raises(DataError):
+            thresholds.best_accusation(*arguments)
+
+
 def test_chance_is_what_one_score_reaches_in_one_of_twenty_cases() -> None:
     rng = np.random.default_rng(0)
     cases = [thresholds.worst_case({"margin": rng.normal(size=150)}, {"margin": rng.normal(size=100)}) for _ in range(400)]

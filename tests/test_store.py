@@ -155,6 +155,43 @@ def test_search_finds_words_tags_and_methods(store: Store) -> None:
     assert store.tags() == {"paper_1": 1, "talk": 2}
 
 
+def test_search_narrows_by_state_and_problem_and_says_what_there_is(store: Store) -> None:
+    bag = {**PROBLEM, "forget": "class:Bag"}
+    store.add(made(seed=1))
+    two = store.add(made(state="cancelled", problem=bag))
+    three = store.add(made(problem=bag))
+    about = ("fashion", "lenet5", "class:Bag", 0)
+    assert [run.id for run in store.search(problem=about)] == [three, two]
+    assert [run.id for run in store.search(problem=about, state="cancelled")] == [two]
+    assert (store.count(problem=about), store.count(state="done"), store.count(state="zebra")) == (2, 2, 0)
+    sandal = ("fashion", "lenet5", "class:Sandal", 0)
+    assert store.used() == {"method": {"ga": 3}, "state": {"done": 2, "cancelled": 1}, "problem": {about: 2, sandal: 1}}
+    store.delete(three)
+    assert store.used()["problem"] == {about: 1, sandal: 1}
+    assert store.used(deleted=True) == {"method": {"ga": 1}, "state": {"done": 1}, "problem": {about: 1}}
+
+
+def test_a_later_measurement_replaces_what_one_record_held(store: Store) -> None:
+    one, two = store.add(made()), store.add(made())
+    measured = {"membership": {"run": 0.5, "retrained": math.nan}}
+    store.complete(one, measured)
+    assert store.get(one).metrics == {"membership": {"run": 0.5, "retrained": None}}
+    assert store.get(one).trajectory.metrics == store.get(one).metrics
+    assert store.get(two).metrics == made().metrics
+    with pytest.raises(StoreError, match="There is no run"):
+        store.complete("nobody", measured)
+
+
+def test_many_trajectories_at_once_leave_out_what_cannot_be_read(store: Store) -> None:
+    good, bad = store.add(made(seed=3)), store.add(made())
+    with sqlite3.connect(store.place) as connection:
+        connection.execute("UPDATE runs SET trajectory = ? WHERE id = ?", (b"broken", bad))
+    found = store.trajectories([bad, good, "nobody"])
+    assert list(found) == [good]
+    assert found[good].points[-1].accuracies == made().points[-1].accuracies
+    assert found[good].config.seed == 3
+
+
 def test_rename_and_tag_replace(store: Store) -> None:
     run = store.add(made(), name="a", tags=["x", "y"])
     store.rename(run, "b")

@@ -466,9 +466,7 @@ def workers_of(group: int) -> list[str]:
 
 
 def test_combinations_that_make_no_sense_are_left_out_unless_nothing_is_left() -> None:
-    found = cells(
-        {"methods": ["scar", "ga", "unsir"], "scope": ["head", "last:1"], "forget": ["class:Bag", "random:5%,seed=0"]}
-    )
+    found = cells({"methods": ["scar", "ga", "unsir"], "scope": ["head", "last:1"], "forget": ["class:Bag", "random:5%,seed=0"]})
     kept = {(c.config.method, c.config.scope, c.forget.partition(":")[0]) for c in found}
     assert ("scar", "last:1", "random") in kept
     assert ("unsir", "head", "class") in kept

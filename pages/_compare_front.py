@@ -1,0 +1,42 @@
+"""The plane of kept against forget accuracy, with the runs that nothing else beats on both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from imu_core import standings
+from imu_core.depth import utility_key
+from imu_core.figures import compare as charts
+from imu_core.figures import utility_title
+from imu_core.records import Problem
+from imu_core.reference import Reference
+from pages import _parts
+from pages._compared import PLAIN, Compared
+
+
+def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float], reference: Reference | None) -> None:
+    """Where runs end; those that differ by their seed alone are one mark with an interval."""
+    key = utility_key(original)
+    aim = 0.0 if problem.split.classes or not reference else reference.accuracies["forget"]
+    places = []
+    for group in standings.by_settings([item.trajectory.config for item in items]):
+        ends = [items[n].last for n in group]
+        forget, kept = (standings.over_seeds([end[name] for end in ends]) for name in ("forget", key))
+        places.append(charts.Place(items[group[0]].who, forget.mean, kept.mean, forget.half, kept.half, len(group)))
+    best = standings.front([abs(p.forget - aim) for p in places], [p.kept for p in places])
+    places = [charts.Place(**{**vars(p), "on_front": good}) for p, good in zip(places, best, strict=True)]
+    star = (reference.accuracies["forget"], reference.accuracies[key]) if reference else None
+    chart = charts.front_plane(places, (original["forget"], original[key]), star, utility_title(key), _parts.theme(), aim)
+    st.plotly_chart(chart, key="compare_plane", config=PLAIN, alt="Kept accuracy against forget accuracy where each run ends")
+    names = [_parts.plain(p.who.name) for p in places if p.on_front]
+    near = "comes nearer to the retrained model's forget accuracy" if aim else "forgets more"
+    st.caption(
+        f"No run {near} and keeps more than {_joined(names)}: the [Pareto front](/glossary?term=pareto_front). "
+        "Runs that differ by their seed alone are one mark, mean and 95 % interval over seeds; a single run has none."
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "any other"

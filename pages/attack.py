@@ -1,0 +1,74 @@
+"""Attack: find out what is left after unlearning, beside the retrained model and beside chance."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imu_core import data
+from imu_core.errors import ImuError
+from pages import _attack_jobs, _attack_table, _attack_threshold, _parts, _problem, _results, _runs
+
+
+def attackable(items: list[_runs.Kept]) -> list[_runs.Kept]:
+    """Runs that have ended and left a model behind: done, stopped or diverged."""
+    return [item for item in items if item.job.finished and item.job.state != "failed" and item.shown]
+
+
+def not_here(items: list[_runs.Kept]) -> None:
+    """The runs that cannot be attacked: going on still, failed, or stopped before they began; each with a sentence."""
+    going = [item for item in items if not item.job.finished]
+
+    @st.fragment(run_every=0.5 if going else None)
+    def show() -> None:
+        _runs.going(going)
+        if any(item.job.finished for item in going):
+            st.rerun()
+
+    if going:
+        show()
+    for item in (item for item in items if item.job.finished and item not in attackable([item])):
+        st.caption(f"{_parts.plain(item.name)} left no model to attack ({item.job.state}): {_parts.plain(item.job.reason)}")
+
+
+def choose(items: list[_runs.Kept]) -> _runs.Kept:
+    """The run under attack, by name; it is in the link."""
+    names = [item.name for item in items]
+    if st.session_state.get("attacked") not in names:
+        st.session_state.pop("attacked", None)
+    chosen = st.segmented_control("Run", names, default=names[0], key="attacked", bind="query-params", required=True, wrap=True)
+    return next((item for item in items if item.name == chosen), items[0])
+
+
+st.title("Did it really forget?")
+st.markdown(
+    "Attack a run: what an attacker can still find has not gone. Beside every number stands the retrained model, which never saw "
+    "the data."
+)
+problem = _problem.current()
+_results.reference_offer(problem)
+mine = _runs.of(problem)
+not_here(mine)
+items = attackable(mine) or attackable(_runs.examples(problem))
+if not items:
+    st.warning("No run on this problem left a model that could be attacked. Choose another problem in the sidebar.")
+    st.stop()
+item = choose(items)
+if item.is_example:
+    st.caption("Finished examples, the gentle preset on the head. Your own runs on this problem stand here once you made some.")
+if not problem.split.classes:
+    st.caption(
+        f"These {len(problem.split.forget):,} images are no whole class: a model that never saw them recognises many of them, so "
+        "the aim is the retrained model's figure, not a low one."
+    )
+try:
+    st.subheader("Do its answers give it away?")
+    st.caption("For a person this means: anyone who can ask the model about your photo could tell that it was trained on it.")
+    _attack_threshold.section(problem, item)
+    if item.is_example and problem.dataset.name == next(iter(data.DATASETS)):
+        _attack_jobs.start_missing(problem, item)  # two quick ones, so that the page is not half empty
+    _attack_jobs.probe(problem, item)
+    _attack_jobs.relearn(problem, item)
+    _attack_jobs.shadows(problem, item)
+    _attack_table.section(problem, item)
+except ImuError as error:
+    st.warning(f"{_parts.plain(error)} Choose another run, or run it again with smaller steps.")
