@@ -27,10 +27,10 @@ app: $(READY)
 	@echo "Open http://$(ADDRESS):$(PORT) in a browser; Ctrl-C here stops the app."
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
-# Tests write into build/, never into the user's cache, and never find what an earlier run left there.
+# Tests write into build/, never into the user's cache, and never find what an earlier run left there; two files at a time.
 test: $(READY)
 	@rm -rf build/test-home
-	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(READY)
 	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/bench.py $(ARGS)

@@ -68,6 +68,12 @@ def retrain(problem: Problem) -> Training:
     return Training(problem.dataset, problem.model_name, problem.split.removed, recipe=recipe, request=request)
 
 
+def seconds_to_retrain(problem: Problem) -> float | None:
+    """Seconds that the quickest stored training of this model on this data took, wherever that was; None where none says."""
+    cards = [found.card.get("seconds") for found in checkpoints.listing(problem.dataset.name, problem.model_name)]
+    return min((float(seconds) for seconds in cards if seconds), default=None)
+
+
 def target(problem: Problem) -> tuple[float, str] | None:
     """The forget accuracy that runs should stop at where whole classes are *not* what goes, and why, in words; else None.
 

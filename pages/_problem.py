@@ -114,7 +114,7 @@ def suggestions(dataset: str) -> list[str]:
     if people:
         first = SHOWN_PEOPLE if dataset == "people" else ()
         return [f"identity:{name}" for name in (*first, *(n for n in names if n not in first))] + general
-    classes = [f"class:{name}" for name in (names[5], *(n for n in names if n != names[5]))]
+    classes = [f"class:{name}" for name in sorted(names, key=lambda n: n != "Sandal")]
     return [*classes, *general, f"class:{names[6]}+{names[0]}", *data.part_requests(dataset)]
 
 

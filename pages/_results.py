@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
@@ -10,7 +11,7 @@ from imu_core import exports, retrained
 from imu_core.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
 from imu_core.records import Problem, Trajectory
-from imu_core.reference import retrain
+from imu_core.reference import retrain, seconds_to_retrain
 from pages import _parts, _runs
 
 SHOWN = 10  # pictures in a row
@@ -181,5 +182,6 @@ def reference_offer(problem: Problem) -> None:
     text = f"No retrained model is stored for **{problem.split.request[:60]}**, so there is no star to compare with."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(text)
-        if st.button("Train it (about two minutes)"):
+        seconds = seconds_to_retrain(problem)
+        if st.button(f"Train it (about {math.ceil(seconds / 60)} min)" if seconds else "Train it"):
             _parts.start_training(title, lambda: retrain(problem))

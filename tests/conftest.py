@@ -19,6 +19,8 @@ os.environ["IMU_DEVICE"] = "cpu"  # a GPU would give other bits each time
 if "IMU_HOME" not in os.environ:  # never write into the cache folder of whoever runs the tests
     os.environ["IMU_HOME"] = tempfile.mkdtemp(prefix="imu-tests-")
     atexit.register(shutil.rmtree, os.environ["IMU_HOME"], ignore_errors=True)
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share nothing cannot disturb each other
+    os.environ["IMU_HOME"] = str(Path(os.environ["IMU_HOME"]) / os.environ["PYTEST_XDIST_WORKER"])
 
 import numpy as np
 import torch

@@ -24,7 +24,7 @@ from imu_core.models import checkpoints
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
 from imu_core.problem import NOTHING, original
 from imu_core.records import Dataset, ImageSet, Problem, RunConfig
-from imu_core.reference import retrain, retrained
+from imu_core.reference import retrain, retrained, seconds_to_retrain
 from imu_core.statistics import class_statistics, importances
 from imu_core.training import _FLIP, _SHUFFLE, Recipe, Training, predict, shifted, to_input
 
@@ -401,6 +401,14 @@ def test_the_reference_is_found_by_samples_and_not_by_words(lenet: Problem, fres
         )
     other = dataclasses.replace(lenet, split=forget.split("class:Bag", lenet.dataset, lenet.train))
     assert retrained(other) is None
+
+
+def test_what_retraining_takes_is_what_the_quickest_stored_training_took(lenet: Problem, fresh_home: Path) -> None:
+    assert seconds_to_retrain(lenet) is None
+    for name, seconds in {"quick": 7.5, "slow": 10_000.0}.items():
+        path = fresh_home / "models" / "tiny" / "lenet5" / f"{name}.safetensors"
+        checkpoints.save(path, {"x": torch.zeros(1)}, {"model": "lenet5", "seconds": seconds})
+    assert seconds_to_retrain(lenet) == 7.5
 
 
 def test_the_shipped_reference_for_sandals_is_found_by_their_ids(shipped: Dataset) -> None:
