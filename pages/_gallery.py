@@ -50,7 +50,7 @@ def _cell(problem: Problem, scored: Influence, weights: np.ndarray, position: in
             width=90,
             alt=f"{name}, training sample {index}, score {score:.2e}",
         )
-        st.caption(f"{name} {score:+.1e}")
+        st.caption(f"{name} {score:+.2g}")
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
             key = f"pick_{index}"
             st.session_state[key] = index in st.session_state.get("picked", set())
