@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap
 HEAD, DIAGONAL, FULL_DIAGONAL, FULL = "head exact", "head diagonal", "layers diagonal", "layers exact"
 KINDS = (HEAD, DIAGONAL, FULL_DIAGONAL, FULL)
 _FORMAT = 1
-_DIAGONAL_SHARE = 0.1  # of the time, for the diagonal through all layers
 
 
 @dataclass(frozen=True)
@@ -82,14 +80,11 @@ class Agreement:
         self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))
         self.found: Found | None = None
         self.outcome = Outcome("queued")
-        self._cancel = threading.Event()
-        self._works = {kind: self._full(kind.split()[1]) for kind in (FULL_DIAGONAL, FULL)}
+        self._work = self._through_layers()
 
     def cancel(self) -> None:
         """Ask it to stop; safe from any thread."""
-        self._cancel.set()
-        for work in self._works.values():
-            work.cancel()
+        self._work.cancel()
 
     def __iter__(self) -> Iterator[tuple[float, str]]:
         runtime.limit_threads()
@@ -110,14 +105,10 @@ class Agreement:
             memory = runtime.Memory()
             scores[kind] = self._head(kind.split()[1])
             peak[kind] = memory.peak()
-        start = 0.0
-        for (kind, work), share in zip(self._works.items(), (_DIAGONAL_SHARE, 1 - _DIAGONAL_SHARE), strict=True):
-            memory = runtime.Memory()
-            for fraction, words in work.working():
-                yield start + share * fraction, f"{kind}: {words}"
-            start += share
-            assert work.influence is not None
-            scores[kind], peak[kind] = work.influence, memory.peak()
+        yield from self._work.working()
+        for estimator, found in self._work.influences.items():
+            kind = f"layers {estimator}"
+            scores[kind], peak[kind] = found, self._work.peaks[estimator]
         self.found = Found(self.scope, self.damping, len(self._curved), scores, peak)
         path = _path(self.problem, self.scope, self.damping, len(self._curved))
         runtime.write_whole(path, lambda part: part.write_text(_as_text(self.found), encoding="utf-8"))
@@ -128,7 +119,7 @@ class Agreement:
         curvature = (part.Z[self._curved], part.labels[self._curved])
         return head_scores(part.Z[index], part.labels[index], head.weight, head.bias, curvature=curvature, **common)
 
-    def _full(self, estimator: str) -> FullInfluence:
+    def _through_layers(self) -> FullInfluence:
         images, labels = self.problem.dataset.train.images, self.problem.train.labels
         index, everything = self.problem.split.forget, len(self._curved) == len(self.problem.split.forget)
         return FullInfluence(
@@ -137,7 +128,7 @@ class Agreement:
             labels[index],
             scope=self.scope,
             curvature=None if everything else (images[self._curved], labels[self._curved]),
-            estimator=estimator,
+            estimators=[kind.split()[1] for kind in (FULL_DIAGONAL, FULL)],
             damping=self.damping,
             total=len(labels),
         )
