@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from imu_core import runtime
@@ -55,7 +56,7 @@ class Found:
         a, b = self.scores[kind].scores, self.scores[other].scores
         rho = ranking.spearman(a, b)
         overlap = {share: ranking.overlap(a, b, share) for share in SHARES}
-        return Agreed(rho, *spearman_interval(rho, len(b)), overlap, float(torch.tensor(ranking.discrepancy(a, b)).nanmedian()))
+        return Agreed(rho, *spearman_interval(rho, len(b)), overlap, float(np.nanmedian(ranking.discrepancy(a, b))))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each kind: its agreement with `FULL`, seconds, bytes, iterations and residual."""
@@ -154,10 +155,10 @@ def verdict(found: Found) -> str:
     seconds = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
     size = len(found.scores[FULL].scores)
     return (
-        f"The head alone ranks these {size:,} samples like {words_of(found.scope)}: Spearman {head.spearman:.3f} "
-        f"({head.low:.3f} to {head.high:.3f}), and {100 * head.overlap[0.1]:.0f} % of the top tenth are the same; the scores "
-        f"themselves differ by {100 * head.discrepancy:.0f} % (median), and the head is {seconds:,.0f} times faster. "
-        f"With the diagonal on both sides, as the paper's code estimates it, the correlation is {like.spearman:.3f}."
+        f"The head alone orders these {size:,} samples as {words_of(found.scope)} do with a Spearman correlation of "
+        f"{head.spearman:.3f} ({head.low:.3f} to {head.high:.3f}); {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are "
+        f"the same, the scores themselves differ by {100 * head.discrepancy:.0f} % (median), and the head is {seconds:,.0f} "
+        f"times faster. With the diagonal on both sides, as the paper's code has it, the correlation is {like.spearman:.3f}."
     )
 
 

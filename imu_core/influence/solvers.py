@@ -17,8 +17,8 @@ Solved = tuple[Tensor, float, int]
 class Asked(NamedTuple):
     """A vector whose product the solver needs next, with how far it is: iterations so far and their relative residual.
 
-    A `check` is the answer itself, for its true residual (`residual` is then what was asked for): worth computing more exactly than
-    the products between, whose rounding the restart after it takes back.
+    A `check` is the answer itself, for its true residual (`residual` is then what was asked for). It is worth computing more
+    exactly than the products between: the restart after it takes their rounding back.
     """
 
     vector: Tensor
