@@ -56,7 +56,7 @@ def test_it_is_computed_with_progress_and_shown(lenet: Problem, monkeypatch: pyt
     rerun(at)
     found = job.work.found
     shown = {metric.label: metric.value for metric in at.metric}
-    assert shown["Head ranks like all layers"] == f"{found.agreed('head exact').spearman:.3f}"
+    assert shown["Same order"] == f"{found.agreed('head exact').spearman:.3f}"
     assert agreement.verdict(found) in words(at)
     assert "curvature of 10 forget samples" in words(at)
     rows = at.main.dataframe[0].value.set_index("Scores")
@@ -118,4 +118,5 @@ def test_a_solve_that_fails_is_a_sentence(lenet: Problem, monkeypatch: pytest.Mo
 def test_a_wrong_link_falls_back(lenet: Problem, query: dict[str, str]) -> None:
     at = visit("influence", **TINY, **query)
     assert not at.warning
-    assert at.segmented_control(key="through").value in ("the head", "all layers")
+    assert {"Top 5 % hold", "Ranks like exact"} <= {metric.label for metric in at.metric}
+    assert has_button(at, GO) == ("through_chart" in query)
