@@ -73,6 +73,16 @@ class Measurement:
         """Ask the measurement to stop; safe from any thread. What was measured stays."""
         self._cancel.set()
 
+    def memberships(self) -> dict[str, float]:
+        """Model → fraction of the forget set that the SVC judges non-member, and nothing else; Cancelled where it was stopped.
+
+        For many runs: the SVC learns from at most `LARGEST` samples a side, seconds instead of a minute on CIFAR-10.
+        """
+        found = {}
+        for name, logits in self._models().items():
+            found[name] = self._cached("few", name, lambda pair=logits: attack_membership(self.problem, pair, LARGEST))
+        return found
+
     def __iter__(self) -> Iterator[tuple[float, str]]:
         self.outcome = Outcome("running")
         try:
@@ -236,14 +246,15 @@ def model_accuracies(problem: Problem, logits: Logits) -> dict[str, float]:
     return accuracies(logits[0].argmax(1) == problem.train.labels, logits[1].argmax(1) == problem.test.labels, problem)
 
 
-def attack_membership(problem: Problem, logits: Logits) -> float:
+def attack_membership(problem: Problem, logits: Logits, most: int | None = None) -> float:
     """The SVC confidence attack as the literature sets it up: as many retain samples as there are test samples.
 
-    Where whole classes are forgotten, their test samples are left out, as in the published tables.
+    Where whole classes are forgotten, their test samples are left out, as in the published tables. With `most`, each side is
+    cut to so many samples, spread over the set: the cost falls with their square.
     """
     train = _true_probability(logits[0], problem.train.labels)
     test = _true_probability(logits[1], problem.test.labels)
-    members, others = _attackers(problem)
+    members, others = (index if most is None else spread(index, most) for index in _attackers(problem))
     return membership.svc_confidence(train[members], test[others], train[problem.split.forget])
 
 
