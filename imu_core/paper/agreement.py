@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from scipy import stats
@@ -40,7 +40,16 @@ def judge(claim: Claim, table: Table, rows: Rows) -> dict[str, str] | None:
         words += _reason(own, fair, [rows[key]["title"] for key in claim.fair])
     elif verdict in (NOT_SEEN, OPPOSITE, NEW):
         words += " All runs here take steps of one length and stop at one depth; in the paper each row has its own."
-    return {"verdict": verdict, "words": words}
+    return {"verdict": verdict, "words": words + _short_of(rows, {*claim.ours, *claim.fair})}
+
+
+def _short_of(rows: Rows, keys: Iterable[str]) -> str:
+    """Which of the rows did not always get to the depth: their accuracy is the price of less forgetting."""
+    late = [rows[key] for key in sorted(keys) if key in rows and rows[key]["reached"] < rows[key]["runs"]]
+    if not late:
+        return ""
+    listed = ", ".join(f"{row['title']} in {row['reached']} of {row['runs']} runs" for row in late)
+    return f" Not at one depth, though: it was reached by {listed}."
 
 
 def compare(theirs: float, sure: bool | None, own: Paired) -> str:

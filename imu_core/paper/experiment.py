@@ -31,7 +31,7 @@ class Line:
     settings: tuple[tuple[str, Any], ...] = ()
     paper: str = ""
     role: str = "paper"
-    pace: float = 1.0  # what the strength that the search found is multiplied with
+    epochs: int | None = None  # shorter steps than the search found, so that a run lasts about so many
 
     @property
     def search(self) -> tuple[str, str]:
@@ -41,7 +41,7 @@ class Line:
     def config(self, target: float, strength: float | None = None, seed: int = 0) -> RunConfig:
         """The run's settings: steps of equal length until `target`, with the strength that the search found."""
         config = plain(self.method, self.scope, target, seed)
-        config = config if strength is None else with_strength(config, self.pace * strength)
+        config = config if strength is None else with_strength(config, strength)
         return with_settings(config, dict(self.settings))
 
 
@@ -104,5 +104,5 @@ def lines_of(experiments: Sequence[Experiment]) -> list[Line]:
     """Every line of `experiments` once, by what it runs, not by what a table calls it."""
     found: dict[tuple[Any, ...], Line] = {}
     for line in (line for experiment in experiments for line in experiment.lines):
-        found.setdefault((line.method, line.scope, line.settings, line.pace), line)
+        found.setdefault((line.method, line.scope, line.settings, line.epochs), line)
     return list(found.values())

@@ -9,7 +9,6 @@ from imu_core.paper.published import COLUMNS, FIGURES, SOURCE, TABLES, Value
 from imu_core.paper.record import COMMAND, command, ids, label
 
 OURS = {"w1": "W1 of outputs", "gap": "Average gap, points"}  # columns the paper does not have: heading
-_LAYERS = {"head": "head", "all": "all"}
 _KINDS = {"classes": "Whole classes", "random": "Random samples"}
 _FACTORS = {"w1": (1.0, 4), "gap": (100.0, 2)}
 
@@ -61,15 +60,19 @@ def rows(name: str, listed: Sequence[Mapping[str, Any]]) -> list[str]:
     printed = TABLES[name].rows
     shown = [c for c in (*COLUMNS, *OURS) if any(c in row["values"] for row in listed)]
     titles = [f"{COLUMNS[c].title}, {COLUMNS[c].unit}" if c in COLUMNS else OURS[c] for c in shown]
-    lines = [f"| | layers | sets | {' | '.join(titles)} |", "|---|---|--:|" + "--:|" * len(shown)]
+    lines = [f"| | layers | sets | got there | {' | '.join(titles)} |", "|---|---|--:|--:|" + "--:|" * len(shown)]
     for row in listed:
         theirs = printed.get(row["paper"], {})
         cells = [f"{_here(row['values'].get(c), c)}{_there(theirs.get(c))}" for c in shown]
         mark = "" if row["paper"] in printed else " *"
         sets = max((value["n"] for value in row["values"].values()), default=0)
         scope = row.get("scope", "")
-        lines.append(f"| {row['title']}{mark} | {_LAYERS.get(scope, scope)} | {sets} | {' | '.join(cells)} |")
+        lines.append(f"| {row['title']}{mark} | {scope} | {sets} | {_got_there(row)} | {' | '.join(cells)} |")
     return lines
+
+
+def _got_there(row: Mapping[str, Any]) -> str:
+    return f"{row['reached']}/{row['runs']}" if "runs" in row else ""
 
 
 def _here(value: Mapping[str, Any] | None, column: str) -> str:
@@ -142,9 +145,10 @@ def _full(kind: str, found: Mapping[str, Any]) -> str:
     own, theirs = found["spearman"], FIGURES["figure2"].numbers["spearman"]
     near = own["half"] is not None and abs(own["mean"] - theirs) <= own["half"]
     verdict = "Agrees" if near else ("Lower here" if own["mean"] < theirs else "Higher here")
+    note = f" {found['note']}" if found.get("note") else ""
     return (
-        f"{verdict}. {_KINDS.get(kind, kind)}, {own['n']} forget sets: rank correlation of head and full-model scores {_number(own)}, "
-        f"{theirs:g} in the paper. {found.get('note', '')}".strip()
+        f"{verdict}. {_KINDS.get(kind, kind)}, {own['n']} forget sets: rank correlation of head and full-model scores "
+        f"{_number(own)}, {theirs:g} in the paper.{note}"
     )
 
 

@@ -47,11 +47,14 @@ def stages(kinds: Sequence[str]) -> list[Stage]:
     found = []
     for kind in (k for k in (CLASSES, RANDOM, SUBCLASSES) if k in kinds):
         lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head")
-        found += [Stage(f"{kind}, head: search", kind, lines, "none"), Stage(f"{kind}, head", kind, lines, "membership")]
+        attacked = tuple(line for line in lines if _what(line) in _attacked(kind))
+        others = tuple(line for line in lines if line not in attacked)
+        found += [Stage(f"{kind}, head: search", kind, lines, "none"), Stage(f"{kind}, head", kind, attacked, "membership")]
+        found += [Stage(f"{kind}, head, without attack", kind, others, "quick")] if others else []
     repeated = [stage for stage in found if stage.kind == CLASSES and not stage.is_search]
     for kind in (k for k in (CLASSES, RANDOM) if k in kinds):
         wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head")
-        core = tuple(line for line in wide if (line.method, line.scope, line.settings) in {_what(c) for c in _CORE})
+        core = tuple(line for line in wide if _what(line) in {_what(c) for c in _CORE})
         rest = tuple(line for line in wide if line not in core)
         for name, lines in (("core", core), ("rest", rest)):
             title = f"{kind}, wider scopes, {name}"
@@ -62,7 +65,17 @@ def stages(kinds: Sequence[str]) -> list[Stage]:
 
 
 def _what(line: Line) -> tuple[Any, ...]:
-    return line.method, line.scope, line.settings
+    return line.method, line.scope, line.settings, line.epochs
+
+
+def _attacked(kind: str) -> set[tuple[Any, ...]]:
+    """The lines that are attacked, which costs more than the run itself: those of Tables 1 and 10, and rows that print it."""
+    return {
+        _what(line)
+        for e in experiments([kind])
+        for line in e.lines
+        if "original" in TABLES[e.id].rows or "membership" in TABLES[e.id].rows.get(line.paper, {})
+    }
 
 
 class Reproduction:
@@ -83,7 +96,7 @@ class Reproduction:
         self.store = Store(url)
         self.outcome = Outcome("queued")
         self._sweep: Sweep | None = None
-        self._strengths: dict[tuple[str, str, str], float] = {}
+        self._strengths: dict[tuple[Any, ...], float] = {}
         self._is_cancelled = False
 
     def cancel(self) -> None:
@@ -121,20 +134,24 @@ class Reproduction:
 
     def strength(self, line: Line, ground: Ground) -> float | None:
         """What the search chose for the line's method at its scope, by the rule that sees no test set; None before it ended."""
-        key = (ground.kind, *line.search)
+        key = (ground.kind, *line.search, line.epochs)
         if key not in self._strengths:
             found = self._tried(self._grid_of(line, ground), ground.target)
             if found is None:
                 return None
-            self._strengths[key] = choose(found).value
+            chosen = choose(list(found))
+            share = min(1.0, found[chosen] / line.epochs) if line.epochs else 1.0
+            self._strengths[key] = float(f"{share * chosen.value:.3g}")
         return self._strengths[key]
 
-    def _tried(self, cells: Sequence[Cell], target: float) -> list[Tried] | None:
+    def _tried(self, cells: Sequence[Cell], target: float) -> dict[Tried, float] | None:
+        """What the runs of a search reached, each with the epochs it took; None before all of them have ended."""
         latest = self.store.latest([cell.key for cell in cells])
         if not all(cell.key in latest for cell in cells):
             return None
         records = self.store.trajectories([latest[cell.key].id for cell in cells])
-        return [tried(records[latest[cell.key].id], target) for cell in cells]
+        ended = [records[latest[cell.key].id] for cell in cells]
+        return {tried(record, target): record.points[-1].epoch if record.points else 1.0 for record in ended}
 
     # Doing it.
 
