@@ -41,7 +41,7 @@ def _titles(found: Mapping[str, Any]) -> dict[str, str]:
 
 def _influence(found: Mapping[str, Any]) -> tuple[Any, str, str]:
     points = {kind: part["points"] for kind, part in found.items()}
-    caption = "Each dot is a training sample of the forget set. N·s on the head; above 0 its removal would raise the loss of the set."
+    caption = "Each dot is a sample of the forget set. N·s on the head; above 0 its removal would raise the loss of the set."
     chart = charts.influence(points, _titles(found), _parts.theme())
     return chart, "Influence of forget samples in ascending order", caption
 
@@ -51,9 +51,9 @@ def _epochs(found: Mapping[str, Any]) -> tuple[Any, str, str]:
     lines = {kind: part["lines"] for kind, part in found.items()}
     shares = {kind: {who: told[name[kind]] for who, told in part["numbers"].items()} for kind, part in found.items()}
     caption = (
-        "Above: 15 samples drawn from the forget set, scores after each epoch of IMU; the paper plots −N·s. Below, over all samples "
-        "and forget sets, with 95 % intervals: one class, how even the weights are (100 % = all equal); random samples, the share "
-        "with a positive score. GA has no weights: it is the control, scored the same way."
+        "Above: 15 samples drawn from the forget set, scores after each epoch of IMU; the paper plots −N·s. Below, over all "
+        "samples and forget sets, with 95 % intervals: one class, how even the weights are (100 % = all equal); random samples, "
+        "the share with a positive score. GA has no weights: it is the control, scored the same way."
     )
     return charts.epochs(lines, shares, _titles(found), _parts.theme()), "Influence of samples by epoch", caption
 

@@ -13,6 +13,7 @@ from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.paper.agreement import interval
 from imu_core.paper.published import COLUMNS, TABLES, Table
+from imu_core.paper.readable import with_unrun
 from imu_core.records import Outcome, RunConfig, Trajectory
 from pages import _form, _paper_record, _parts
 
@@ -22,9 +23,9 @@ PLAIN = {"displayModeBar": False}
 def section(name: str, found: Mapping[str, Any] | None) -> None:
     """The whole table; `found` is None where nobody has run it."""
     published, rows = TABLES[name], list((found or {}).get("rows", ()))
-    st.subheader(f"{published.title}", anchor=False)
+    st.subheader(published.title, anchor=False)
     _said((found or {}).get("sentences", ()))
-    listed = rows or _printed_only(published)
+    listed = with_unrun(name, rows)
     column = _column(name, published, listed)
     pairs = [_pair(row, published, column) for row in listed]
     shown = [pair for pair in pairs if pair.ours is not None or pair.theirs is not None]
@@ -33,23 +34,16 @@ def section(name: str, found: Mapping[str, Any] | None) -> None:
     st.plotly_chart(charts.beside(shown, title, _parts.theme()), key="paper_chart", config=PLAIN, alt=alt)
     st.caption(_parts.plain(_legend(published, found)))
     _numbers(listed, published)
-    for text in (found or {}).get("missing", ()):
-        st.caption(f"Missing: {_parts.plain(text)}")
+    missing = (found or {}).get("missing", ())
+    if missing:
+        st.caption("Missing. " + " ".join(_parts.plain(text[:1].upper() + text[1:]) for text in missing))
     if rows:
         _repeat(rows, found)
 
 
 def _said(sentences: Sequence[Mapping[str, str]]) -> None:
-    if sentences:
-        first, *others = (_parts.plain(item["words"]) for item in sentences)
-        st.markdown(f"**{first.split('.', 1)[0]}.**{first.split('.', 1)[1] if '.' in first else ''}")
-        if others:
-            st.markdown("\n".join(f"- {text}" for text in others))
-
-
-def _printed_only(published: Table) -> list[dict[str, Any]]:
-    """Rows that hold nothing of ours: what the page shows before anything was run."""
-    return [{"key": key, "title": key, "role": "paper", "paper": key, "values": {}} for key in published.rows]
+    told = [(_parts.plain(item["lead"]), _parts.plain(item["words"])) for item in sentences]
+    st.markdown("\n".join(f"- **{lead}** {words}" if lead else f"- {words}" for lead, words in told))
 
 
 def _column(name: str, published: Table, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -71,7 +65,7 @@ def _pair(row: Mapping[str, Any], published: Table, column: str) -> charts.Pair:
     half = interval(theirs, published.runs) if theirs else None
     return charts.Pair(
         row["title"],
-        row.get("method", row["key"]),
+        row.get("method", row["paper"]),
         row.get("control"),
         None if own is None else factor * own["mean"],
         None if own is None or own["half"] is None else factor * own["half"],
@@ -101,11 +95,9 @@ def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
     for c in shown:
         label = f"{_paper_record.heading(c)} {_paper_record.arrow(c)}"
         about = _paper_record.HELP.get(c) or _paper_record.OURS[c][4]
-        config[c] = st.column_config.TextColumn(label, help=about, width="small")
+        config[c] = st.column_config.TextColumn(label, help=about)
         if c in COLUMNS:
-            config[f"{c} paper"] = st.column_config.TextColumn(
-                "paper", help=f"{COLUMNS[c].title} as the paper prints it.", width="small"
-            )
+            config[f"{c} paper"] = st.column_config.TextColumn("paper", help=f"{COLUMNS[c].title} as the paper prints it.")
     frame = pd.DataFrame(lines)
     empty = [name for name in frame if name != "Row" and not frame[name].astype(bool).any()]
     st.dataframe(

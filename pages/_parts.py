@@ -54,7 +54,7 @@ def navigation() -> Page:
             ],
             "Keep": [st.Page("pages/archive.py", title="Runs", icon=":material/inventory_2:", url_path="runs")],
             "Read": [
-                st.Page("pages/paper.py", title="The paper", icon=":material/article:", url_path="paper"),
+                st.Page("pages/paper.py", title="Paper", icon=":material/article:", url_path="paper"),
                 st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
             ],
         }

@@ -20,8 +20,11 @@ def part() -> str:
 
 
 _parts.hand_over()
-st.title("Does the paper come out again?")
-st.markdown(f"Every table of the IMU paper ({SOURCE}) with our runs beside it, at equal depth, with controls on the same layers.")
+st.title("The paper")
+st.markdown(
+    f"Does it come out again? The tables of the IMU paper ({SOURCE}) with our runs beside them, at equal depth, with controls on "
+    "the same layers."
+)
 records = _paper_record.load()
 name = part()
 found = _paper_record.chosen(records)

@@ -19,11 +19,11 @@ AGREES, SAME_WAY, NOT_SEEN, OPPOSITE, NEW, OPEN = "agrees", "same direction", "n
 
 
 def sentences(experiment: Experiment, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """[{verdict, words}], one for each claim whose rows are there, one for the controls, one for the figures themselves."""
+    """[{verdict, lead, words}]: one for each claim whose rows are there, one for the controls, one for the figures themselves."""
     known = {row["key"]: row for row in rows}
     found = [judge(claim, table, known) for claim in experiment.claims]
     found += [_controls(experiment, known), _levels(table, rows), _start(table, known)]
-    return [item for item in found if item]
+    return [{"lead": "", **item} for item in found if item]
 
 
 def judge(claim: Claim, table: Table, rows: Rows) -> dict[str, str] | None:
@@ -34,13 +34,13 @@ def judge(claim: Claim, table: Table, rows: Rows) -> dict[str, str] | None:
     theirs, sure = printed(table, claim)
     verdict = compare(theirs, sure, own)
     names = [rows[key]["title"] for key in claim.ours]
-    words = f"{_words_of(verdict)} {_said(table, claim, theirs, sure)} Here {names[0]} against {names[1]}: {_measured(own)}."
+    words = f"{_said(table, claim, theirs, sure)} Here {names[0]} against {names[1]}: {_measured(own)}."
     fair = difference(rows, claim.fair, claim.column) if claim.fair else None
     if fair is not None:
         words += _reason(own, fair, [rows[key]["title"] for key in claim.fair])
     elif verdict in (NOT_SEEN, OPPOSITE, NEW):
         words += " All runs here take steps of one length and stop at one depth; in the paper each row has its own."
-    return {"verdict": verdict, "words": words + _short_of(rows, {*claim.ours, *claim.fair})}
+    return {"verdict": verdict, "lead": _words_of(verdict), "words": words + _short_of(rows, {*claim.ours, *claim.fair})}
 
 
 def _short_of(rows: Rows, keys: Iterable[str]) -> str:

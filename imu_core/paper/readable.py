@@ -41,8 +41,8 @@ def _table(name: str, table: Mapping[str, Any]) -> list[str]:
     published = TABLES[name]
     lines = [f"### {label(name)}: {published.title}", ""]
     if table["rows"]:
-        lines += [_setting(table), "", *rows(name, table["rows"]), ""]
-    lines += [f"- {item['words']}" for item in table["sentences"]]
+        lines += [_setting(table), "", *rows(name, with_unrun(name, table["rows"])), ""]
+    lines += [f"- {item['lead']} {item['words']}".replace("-  ", "- ") for item in table["sentences"]]
     lines += [f"- {table['note']}"] if table.get("note") else []
     lines += [f"- Missing: {text}" for text in table["missing"]]
     return [*lines, ""]
@@ -69,6 +69,15 @@ def rows(name: str, listed: Sequence[Mapping[str, Any]]) -> list[str]:
         scope = row.get("scope", "")
         lines.append(f"| {row['title']}{mark} | {scope} | {sets} | {_got_there(row)} | {' | '.join(cells)} |")
     return lines
+
+
+def with_unrun(name: str, listed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`listed`, and behind it a row without values of ours for every row of the paper that none of them answers."""
+    known = {row["paper"] for row in listed}
+    left = [key for key in TABLES[name].rows if key not in known]
+    titles = {"original": "Original model", "retrained": "Retrained model"}
+    empty = [{"key": f"unrun-{key}", "title": f"{titles.get(key, key)} (not run)", "paper": key, "values": {}} for key in left]
+    return [dict(row) for row in listed] + empty
 
 
 def _got_there(row: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def _is_record(record: Mapping[str, Any]) -> bool:
 
 
 def _is_table(table: Mapping[str, Any]) -> bool:
-    said = all(isinstance(item["words"], str) for item in table["sentences"])
+    said = all(isinstance(item[name], str) for item in table["sentences"] for name in ("lead", "words"))
     return said and all(isinstance(text, str) for text in table["missing"]) and all(_is_row(row) for row in table["rows"])
 
 

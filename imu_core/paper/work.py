@@ -211,24 +211,25 @@ class Reproduction:
         ground = self.grounds.get(experiment.kind)
         if ground is None:
             return {"rows": [], "sentences": [], "missing": [self.why[experiment.kind]], "note": experiment.note}
-        found, missing, seen = [], [], []
+        found, missing, seen = [], {}, []
         for line in experiment.lines:
             made, lacking, runs = self._row(line, ground)
             found += [made] if made else []
-            missing += [lacking] if lacking else []
+            for words in lacking:
+                missing.setdefault(words, []).append(line.title)
             seen += runs
         listed = [*rows.reference_rows(seen), *found]
         return {
             "kind": experiment.kind, "dataset": ground.dataset, "model": ground.model, "target": ground.target,
-            "requests": list(ground.requests), "rows": listed, "missing": missing + self._without_reference(listed, ground),
+            "requests": list(ground.requests), "rows": listed, "missing": [f"{words}: {'; '.join(titles)}." for words, titles in missing.items()] + self._without_reference(listed, ground),
             "sentences": sentences(experiment, TABLES[experiment.id], listed), "note": experiment.note,
         }  # fmt: skip
 
-    def _row(self, line: Line, ground: Ground) -> tuple[dict[str, Any] | None, str, list[Summary]]:
+    def _row(self, line: Line, ground: Ground) -> tuple[dict[str, Any] | None, list[str], list[Summary]]:
         """(the line's row, what it lacks, its runs)."""
         strength, wanted = self.strength(line, ground), requests_of(line, ground)
         if strength is None:
-            return None, f"{line.title}: not run yet.", []
+            return None, ["not run yet"], []
         seeds = seeds_of(line, ground.kind)
         cells = {request: [ground.cell(line, request, strength, seed) for seed in seeds] for request in wanted}
         stored = self.store.latest([cell.key for group in cells.values() for cell in group])
@@ -237,11 +238,10 @@ class Reproduction:
         flat = [run for group in runs.values() for run in group]
         done = sum(bool(group) for group in runs.values())
         if not done:
-            return None, f"{line.title}: not run yet.", []
-        lacking = f"{line.title}: {done} of {len(wanted)} forget sets so far." if done < len(wanted) else ""
+            return None, ["not run yet"], []
+        lacking = [f"{done} of {len(wanted)} forget sets so far"] if done < len(wanted) else []
         made = rows.row(line, ground, runs, strength)
-        if made["failed"]:
-            lacking = f"{lacking} {line.title}: {made['failed']} runs failed.".strip()
+        lacking += ["failed runs, whose reasons are in the store"] if made["failed"] else []
         return (made if made["each"] else None), lacking, flat
 
     def _without_reference(self, listed: Sequence[dict[str, Any]], ground: Ground) -> list[str]:
