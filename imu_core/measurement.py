@@ -30,6 +30,7 @@ from imu_core.unlearning import Run
 Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)
 QUICK = ("correctness", "entropy", "modified_entropy")  # features attacked beside confidence, on at most LARGEST a side
 LARGEST = 2500
+FEW = 1000  # a side that `memberships` lets the SVC learn from
 MOST_MACHINES = 50  # classes up to which MIA-NN, with one classifier a class, does not hold up everything else
 MOST_JUDGED = 1000  # forget samples that the incompetent network of ZRF is asked about
 _TEACHER = 1  # the seed of its random weights; trained models start from 0
@@ -76,11 +77,11 @@ class Measurement:
     def memberships(self) -> dict[str, float]:
         """Model → fraction of the forget set that the SVC judges non-member, and nothing else; Cancelled where it was stopped.
 
-        For many runs: the SVC learns from at most `LARGEST` samples a side, seconds instead of a minute on CIFAR-10.
+        For many runs: the SVC learns from at most `FEW` samples a side, half a second instead of a minute on CIFAR-10.
         """
         found = {}
         for name, logits in self._models().items():
-            found[name] = self._cached("few", name, lambda pair=logits: attack_membership(self.problem, pair, LARGEST))
+            found[name] = self._cached("few", name, lambda pair=logits: attack_membership(self.problem, pair, FEW))
         return found
 
     def __iter__(self) -> Iterator[tuple[float, str]]:

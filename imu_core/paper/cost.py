@@ -8,7 +8,7 @@ from functools import cached_property
 
 from imu_core import runtime
 from imu_core.grid import Cell
-from imu_core.measurement import LARGEST
+from imu_core.measurement import FEW
 from imu_core.methods import METHODS
 from imu_core.paper.experiment import TARGET, plain
 from imu_core.problem import problem as make_problem
@@ -49,7 +49,7 @@ class Pace:
         """A run with its measurement, seconds."""
         config, forget = cell.config, len(self.problem.split.forget)
         whole = len(self.problem.train.labels) + len(self.problem.test.labels)
-        attack = _ATTACK * min(2 * LARGEST, 2 * len(self.problem.test.labels)) ** 2 if measure == "membership" else 0.0
+        attack = _ATTACK * min(2 * FEW, 2 * len(self.problem.test.labels)) ** 2 if measure == "membership" else 0.0
         if config.scope == "head":
             return self.head + attack
         steps = whole / 2 if METHODS[config.method].edit else 3 * _EPOCHS * forget

@@ -213,15 +213,16 @@ class Reproduction:
             return {"rows": [], "sentences": [], "missing": [self.why[experiment.kind]], "note": experiment.note}
         found, missing, seen = [], {}, []
         for line in experiment.lines:
-            made, lacking, runs = self._row(line, ground)
+            made, short, runs = self._row(line, ground)
             found += [made] if made else []
-            for words in lacking:
+            for words in short:
                 missing.setdefault(words, []).append(line.title)
             seen += runs
         listed = [*rows.reference_rows(seen), *found]
+        lacking = [*_listed(missing), *self._without_reference(listed, ground)]
         return {
             "kind": experiment.kind, "dataset": ground.dataset, "model": ground.model, "target": ground.target,
-            "requests": list(ground.requests), "rows": listed, "missing": [f"{words}: {'; '.join(titles)}." for words, titles in missing.items()] + self._without_reference(listed, ground),
+            "requests": list(ground.requests), "rows": listed, "missing": lacking,
             "sentences": sentences(experiment, TABLES[experiment.id], listed), "note": experiment.note,
         }  # fmt: skip
 
@@ -254,6 +255,10 @@ class Reproduction:
             f"No retrained model for {len(left)} of {len(ground.requests)} forget sets: W_dist, W1 and the average gap are "
             f"over the others. Train one with: {command}"
         ]
+
+
+def _listed(missing: dict[str, list[str]]) -> list[str]:
+    return [f"{words}: {'; '.join(titles)}." for words, titles in missing.items()]
 
 
 def _searched(lines: Sequence[Line]) -> list[Line]:
