@@ -11,9 +11,9 @@ import streamlit as st
 from imu_core import data
 from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
-from imu_core.paper.agreement import interval
 from imu_core.paper.published import COLUMNS, TABLES, Table
 from imu_core.paper.readable import with_unrun
+from imu_core.paper.verdicts import interval
 from imu_core.records import Outcome, RunConfig, Trajectory
 from pages import _form, _paper_record, _parts
 

@@ -25,7 +25,7 @@ from imu_core.errors import CheckpointError, ConfigError, DataError
 from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Paired
-from imu_core.paper import agreement, distribution, plan, readable, record, rows, work
+from imu_core.paper import distribution, plan, readable, record, rows, verdicts, work
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line
 from imu_core.paper.published import COLUMNS, FIGURES, TABLES, Table, Value
 from imu_core.records import Dataset, Problem
@@ -169,7 +169,7 @@ def a_row(key: str, values: list[float], reached: int | None = None, **more: Any
 def verdict(imu: list[float], ga: list[float], fair: list[float] | None = None, paper: tuple[str, str] = ("IMU", "GA")) -> Any:
     known = {"IMU": a_row("IMU", imu), "GA": a_row("GA", ga)} | ({"GA head": a_row("GA head", fair)} if fair else {})
     claim = Claim("test", paper, ("IMU", "GA"), ("IMU", "GA head") if fair else ())
-    return agreement.judge(claim, A_TABLE, known)
+    return verdicts.judge(claim, A_TABLE, known)
 
 
 GOOD = [92.0, 93.0, 94.0, 93.5]
@@ -183,25 +183,25 @@ def less(by: float, wobble: float = 0.1) -> list[float]:
 @pytest.mark.parametrize(
     ("ga", "paper", "wanted"),
     [
-        (less(20.0, 0.5), ("IMU", "GA"), agreement.AGREES),
-        (less(5.0), ("IMU", "GA"), agreement.SAME_WAY),
-        (less(0.0, 3.0), ("IMU", "GA"), agreement.NOT_SEEN),
-        (less(-5.0), ("IMU", "GA"), agreement.OPPOSITE),
-        (less(0.0, 3.0), ("IMU", "near"), agreement.AGREES),
-        (less(5.0), ("IMU", "near"), agreement.NEW),
+        (less(20.0, 0.5), ("IMU", "GA"), verdicts.AGREES),
+        (less(5.0), ("IMU", "GA"), verdicts.SAME_WAY),
+        (less(0.0, 3.0), ("IMU", "GA"), verdicts.NOT_SEEN),
+        (less(-5.0), ("IMU", "GA"), verdicts.OPPOSITE),
+        (less(0.0, 3.0), ("IMU", "near"), verdicts.AGREES),
+        (less(5.0), ("IMU", "near"), verdicts.NEW),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(ga: list[float], paper: tuple[str, str], wanted: str) -> None:
     found = verdict(GOOD, ga, paper=paper)
     assert found["verdict"] == wanted
-    test = agreement.difference({"a": a_row("a", GOOD), "b": a_row("b", ga)}, ("a", "b"), "test")
+    test = verdicts.difference({"a": a_row("a", GOOD), "b": a_row("b", ga)}, ("a", "b"), "test")
     oracle = stats.ttest_rel(GOOD, ga)
     assert test.p == pytest.approx(oracle.pvalue)
     assert ("no difference seen" in found["words"]) == (oracle.pvalue > 0.05)
 
 
 def test_a_single_forget_set_says_nothing() -> None:
-    assert verdict([93.0], [70.0])["verdict"] == agreement.OPEN
+    assert verdict([93.0], [70.0])["verdict"] == verdicts.OPEN
     assert verdict([], []) is None
 
 
@@ -216,17 +216,17 @@ def test_the_reason_is_looked_for_on_the_same_layers() -> None:
 def test_a_printed_difference_counts_only_beyond_its_own_spread() -> None:
     wide = dataclasses.replace(A_TABLE, rows={"a": {"test": Value(93.0, 20.0)}, "b": {"test": Value(80.0, 20.0)}})
     claim = Claim("test", ("a", "b"), ("a", "b"))
-    assert agreement.printed(wide, claim) == (13.0, False)
-    assert agreement.printed(A_TABLE, Claim("test", ("IMU", "GA"), ("a", "b"))) == (20.0, True)
+    assert verdicts.printed(wide, claim) == (13.0, False)
+    assert verdicts.printed(A_TABLE, Claim("test", ("IMU", "GA"), ("a", "b"))) == (20.0, True)
     bare = dataclasses.replace(A_TABLE, runs=None, rows={"a": {"test": Value(93.0)}, "b": {"test": Value(92.6)}})
-    assert agreement.printed(bare, claim)[1] is None
+    assert verdicts.printed(bare, claim)[1] is None
     known = {"a": a_row("a", GOOD), "b": a_row("b", less(0.0, 3.0))}
-    assert agreement.judge(claim, bare, known)["verdict"] == agreement.AGREES, "0.4 points without ± are none"
+    assert verdicts.judge(claim, bare, known)["verdict"] == verdicts.AGREES, "0.4 points without ± are none"
 
 
 def test_rows_that_did_not_get_there_are_named() -> None:
     known = {"IMU": a_row("IMU", GOOD), "GA": a_row("GA", less(20.0), reached=1)}
-    found = agreement.judge(Claim("test", ("IMU", "GA"), ("IMU", "GA")), A_TABLE, known)
+    found = verdicts.judge(Claim("test", ("IMU", "GA"), ("IMU", "GA")), A_TABLE, known)
     assert "reached by GA in 1 of 4 runs" in found["words"]
 
 
@@ -235,21 +235,21 @@ def test_controls_and_levels_are_told() -> None:
     imu, lost = a_row("imu", GOOD, paper="IMU"), a_row("imu-permuted", less(0.0, 3.0), paper="")
     start = a_row("original", [90.0, 90.2], paper="original")
     del start["runs"], start["reached"]
-    said = [item["words"] for item in agreement.sentences(experiment, TABLES["table1"], [start, imu, lost])]
+    said = [item["words"] for item in verdicts.sentences(experiment, TABLES["table1"], [start, imu, lost])]
     assert any("1 comparison: no difference seen" in text for text in said)
     assert any("of 2 printed accuracies lie inside" in text for text in said)
     assert any("The networks differ: the original model here has 90.1 %" in text for text in said)
     worse = a_row("imu-permuted", less(2.0), paper="")
-    said = [item["words"] for item in agreement.sentences(experiment, TABLES["table1"], [imu, worse])]
+    said = [item["words"] for item in verdicts.sentences(experiment, TABLES["table1"], [imu, worse])]
     assert any("a difference in test accuracy for 1: imu +2.00" in text for text in said)
 
 
 def test_an_interval_of_the_paper() -> None:
     values = np.random.default_rng(0).normal(50, 3, 10)
-    half = agreement.interval(Value(values.mean(), values.std(ddof=1)), 10)
+    half = verdicts.interval(Value(values.mean(), values.std(ddof=1)), 10)
     low, high = stats.t.interval(0.95, 9, values.mean(), stats.sem(values))
     assert (values.mean() - half, values.mean() + half) == pytest.approx((low, high))
-    assert agreement.interval(Value(50.0), 10) is None
+    assert verdicts.interval(Value(50.0), 10) is None
 
 
 # ----------------------------------------------------------------------------------------------------------- stored to rows
@@ -595,5 +595,5 @@ def test_a_damaged_record_is_no_error_of_the_page(shipped_record: Path) -> None:
 
 def test_pairs_and_columns_are_known() -> None:
     assert set(rows.MEASURED) == {*COLUMNS, *readable.OURS}
-    assert isinstance(agreement.difference({}, ("a", "b"), "test"), (Paired, type(None)))
+    assert isinstance(verdicts.difference({}, ("a", "b"), "test"), (Paired, type(None)))
     assert RANDOM in {e.kind for e in EVERYTHING}

@@ -10,12 +10,12 @@ from typing import Any
 from imu_core.errors import ConfigError
 from imu_core.grid import Cell
 from imu_core.paper import distribution, rows
-from imu_core.paper.agreement import sentences
 from imu_core.paper.cost import Pace
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, TARGET, Experiment, Line, lines_of, plain
 from imu_core.paper.main_tables import WIDE_GA, WIDE_IMU, WIDE_PERMUTED
 from imu_core.paper.plan import EXPERIMENTS, SEEDS, VALUES, Ground, experiments, grounds, requests_of, seeds_of
 from imu_core.paper.published import TABLES
+from imu_core.paper.verdicts import sentences
 from imu_core.records import Outcome
 from imu_core.search import Tried, choose, grid, tried, with_strength
 from imu_core.store import Store
