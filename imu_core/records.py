@@ -186,7 +186,8 @@ class Influence:
     """Signed scores (n,) of the forget samples, with what the weights and the pages need beside them.
 
     `scores` are in the paper's sign: s_i = (1/N) g_F^T (H + λI)^-1 g_i, positive = helpful. `total` is that N.
-    `residual` is the true relative residual of the solve, `iterations` its steps (both 0 for closed forms).
+    `residual` is the true relative residual of the solve, `iterations` its steps (both 0 for closed forms). `scope` says whose
+    gradients and curvature these are: the head's, or those of more layers.
     """
 
     scores: Tensor
@@ -198,6 +199,7 @@ class Influence:
     residual: float = 0.0
     iterations: int = 0
     seconds: float = 0.0
+    scope: str = "head"
 
 
 ESTIMATORS = ("diagonal", "diagonal_ggn", "exact", "kfac", "ekfac", "gradient", "dual")

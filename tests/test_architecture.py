@@ -39,7 +39,7 @@ problem
 reference
 reidentification
 measurement
-attacks similarity standings
+agreement attacks similarity standings
 stored
 exports figures store
 grid

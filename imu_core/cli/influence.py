@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from torch import Tensor
 
+from imu_core import agreement, runtime, weights
 from imu_core import influence as head_influence
-from imu_core import runtime, weights
+from imu_core.agreement import Agreement
 from imu_core.cli.speaking import (
     Damping,
     Estimator,
@@ -28,22 +29,28 @@ from imu_core.cli.speaking import (
     percent,
     say,
     speaking,
+    stoppable,
     write_json,
 )
-from imu_core.errors import ImuError
+from imu_core.errors import Cancelled, ConfigError, ConvergenceError, ImuError
 from imu_core.influence import ranking
-from imu_core.records import Influence, Problem
+from imu_core.records import Influence, Problem, scope_blocks
 
 _LARGEST_SHARE = 0.05  # "the top 5 %"
+_EVERY = 0.02  # of the work between two lines of progress
 
 _INFLUENCE_EXAMPLES = """\b
 Examples:
   python -m imu_core influence --forget class:Sandal --top 10
   python -m imu_core influence --forget random:10% --estimator kfac --damping 0.001 --csv scores.csv
   python -m imu_core influence --forget hardest:100 --psi tanh --json scores.json
+  python -m imu_core influence --forget class:Sandal --scope all
 
 A positive score is helpful: without the sample the loss of the forget set would rise. Weights keep positive scores alone
-and sum to 1; they are what IMU multiplies each sample's loss with."""
+and sum to 1; they are what IMU multiplies each sample's loss with.
+
+With --scope all the gradients and the curvature (Gauss-Newton, conjugate gradients) go through every layer, and a table says
+how the head alone agrees with that: Figure 2 of the paper. It takes minutes; what it finds is kept and shown on the page."""
 
 
 @app.command("influence", short_help="Which samples carry the most influence.", epilog=_INFLUENCE_EXAMPLES)
@@ -54,23 +61,33 @@ def influence_command(
     model: ModelName = "small_resnet",
     forget: Forget = "class:Sandal",
     problem_seed: ProblemSeed = 0,
-    estimator: Estimator = "diagonal",
+    estimator: Estimator = None,
     damping: Damping = 1e-2,
     psi: Psi = "sqrt",
+    scope: Annotated[str, typer.Option(help="Whose gradients and curvature: head, last:K or all.")] = "head",
+    curvature: Annotated[
+        int | None, typer.Option(metavar="INTEGER", min=1, help="Forget samples the curvature of wider scopes is from; default all.")
+    ] = None,
     top: Annotated[int, typer.Option(metavar="INTEGER", min=1, help="Rows shown at each end.")] = 5,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="All samples as CSV.")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Show which samples of the forget set carry the most influence on the model's head, and how uneven that is."""
+    """Show which samples of the forget set carry the most influence on the model, and how uneven that is."""
     check_writable(csv_file, json_file)
-    choice("estimator", estimator, list(head_influence.ESTIMATORS))
+    wide = _checked_scope(scope, estimator, curvature)
     choice("psi", psi, list(weights.PSI))
     asked = load(context.params)
-    found = _scores(asked, estimator, damping)
+    estimator = estimator or ("exact" if wide else "diagonal")
+    compared = _compared(asked, scope, damping, curvature) if wide else None
+    found = compared.scores[f"layers {estimator}"] if compared else _scores(asked, estimator, damping)
     held = weights.sample_weights(found, psi=psi)
     rows = _influence_rows(asked, found, held)
     facts = _influence_facts(asked, found, psi, held)
+    if compared:
+        facts |= {"curvature": compared.curvature, "agreement": compared.rows()}
     _show_influence(rows, facts, top)
+    if compared:
+        _show_agreement(compared)
     if csv_file is not None:
         from imu_core.exports import scores_csv
 
@@ -85,6 +102,47 @@ def _scores(problem: Problem, estimator: str, damping: float) -> Influence:
     return head_influence.head_scores(
         Z, labels, head.weight, head.bias, total=len(problem.dataset.train), estimator=estimator, damping=damping
     )
+
+
+def _checked_scope(scope: str, estimator: str | None, curvature: int | None) -> bool:
+    """Whether more than the head is asked for; ConfigError for settings that do not go with that."""
+    wide = scope_blocks(scope) != 0
+    choice("estimator", estimator, ["exact", "diagonal"] if wide else list(head_influence.ESTIMATORS))
+    if curvature is not None and not wide:
+        raise ConfigError("--curvature is for --scope last:K and all; the head's curvature is always from all forget samples.")
+    return wide
+
+
+def _compared(problem: Problem, scope: str, damping: float, curvature: int | None) -> agreement.Found:
+    """Scores by the head and through the layers, as found before or now, with a line of progress for every new sentence."""
+    known = agreement.stored(problem, scope=scope, damping=damping, curvature=curvature)
+    if known is not None:
+        say("Found earlier with these settings, and kept.")
+        return known
+    work, said = Agreement(problem, scope=scope, damping=damping, curvature=curvature), -1.0
+    with stoppable(work):
+        for fraction, words in work:
+            if fraction - said >= _EVERY:
+                said = fraction
+                say(f"  {fraction:4.0%}  {words}")
+    if work.found is None:
+        raise Cancelled(work.outcome.reason) if work.outcome.state == "cancelled" else ConvergenceError(work.outcome.reason)
+    return work.found
+
+
+def _show_agreement(found: agreement.Found) -> None:
+    other = agreement.words_of(found.scope)
+    typer.echo(f"\nAgainst {other}, exact, with the curvature of {found.curvature:,} forget samples:")
+    shares = "".join(f"{f'top {100 * share:g} %':>9}" for share in agreement.SHARES)
+    typer.echo(f"{'scores':<16} {'Spearman':>9} {'95 %':>15}{shares} {'differ':>7} {'seconds':>8} {'MB':>6} {'iterations':>10}")
+    for row in found.rows():
+        overlap = "".join(f"{row['overlap'][share]:>9.0%}" for share in agreement.SHARES)
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        typer.echo(
+            f"{row['scores']:<16} {row['spearman']:>9.3f} {interval:>15}{overlap} {row['discrepancy']:>7.0%} "
+            f"{row['seconds']:>8.2f} {row['peak_bytes'] / 1e6:>6.0f} {row['iterations']:>10}"
+        )
+    typer.echo(agreement.verdict(found))
 
 
 def _influence_rows(problem: Problem, found: Influence, held: Tensor) -> list[dict[str, Any]]:
@@ -109,6 +167,7 @@ def _influence_facts(problem: Problem, found: Influence, psi: str, held: Tensor)
     return {
         "problem": problem.describe(),
         "estimator": found.estimator,
+        "scope": found.scope,
         "damping": found.damping,
         "psi": psi,
         "forget": len(held),
@@ -126,7 +185,7 @@ def _influence_facts(problem: Problem, found: Influence, psi: str, held: Tensor)
 def _spearman_to_exact(problem: Problem, found: Influence) -> float | None:
     """Rank correlation of the scores with those of the exact head Hessian; None where there is nothing to rank."""
     try:
-        exact = found if found.estimator == "exact" else _scores(problem, "exact", found.damping)
+        exact = found if (found.estimator, found.scope) == ("exact", "head") else _scores(problem, "exact", found.damping)
     except ImuError as error:
         say(f"No comparison with exact: {error}")
         return None
@@ -136,7 +195,7 @@ def _spearman_to_exact(problem: Problem, found: Influence) -> float | None:
 
 def _show_influence(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], top: int) -> None:
     samples = f"{facts['problem']['forget']}, {len(rows):,} of {facts['total']:,} samples"
-    how = f"{facts['estimator']}, damping {facts['damping']:g}, psi {facts['psi']}, {facts['seconds']:.3f} s"
+    how = f"{facts['scope']}, {facts['estimator']}, damping {facts['damping']:g}, psi {facts['psi']}, {facts['seconds']:.3f} s"
     typer.echo(f"{samples}: {how}")
     typer.echo(f"{'rank':>6} {'id':>7}  {'class':<12} {'score':>11} {'weight':>9} {'loss/nats':>10}")
     cut = len(rows) > 2 * top
@@ -152,7 +211,7 @@ def _show_influence(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any],
         f"The {_LARGEST_SHARE * 100:g} % with the largest scores hold {percent(facts['top_share_of_scores'])} "
         f"of all positive score and {percent(facts['top_share_of_weights'])} of all weight."
     )
-    typer.echo(f"Spearman correlation with exact: {'not defined' if rank is None else f'{rank:.3f}'}.")
+    typer.echo(f"Spearman correlation with exact on the head: {'not defined' if rank is None else f'{rank:.3f}'}.")
 
 
 def _influence_line(row: Mapping[str, Any]) -> str:

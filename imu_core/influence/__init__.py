@@ -1,5 +1,6 @@
-"""Influence of training samples on a set, with the curvature of the classifier head."""
+"""Influence of training samples on a set, with the curvature of the classifier head or of more layers."""
 
+from imu_core.influence.full_model import FULL_ESTIMATORS, FullInfluence, full_scores
 from imu_core.influence.head import ESTIMATORS, head_scores
 
-__all__ = ["ESTIMATORS", "head_scores"]
+__all__ = ["ESTIMATORS", "FULL_ESTIMATORS", "FullInfluence", "full_scores", "head_scores"]

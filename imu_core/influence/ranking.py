@@ -41,3 +41,20 @@ def spearman(one: Any, other: Any) -> float:
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def overlap(one: Any, other: Any, share: float) -> float:
+    """Share of the top `share` (0-1) of samples by `one` that is in the top `share` by `other` as well, at least one sample.
+
+    By chance it would be `share` itself. Ties are broken by position.
+    """
+    a, b = _array(one), _array(other)
+    count = max(1, round(share * len(a)))
+    top = (set(np.argsort(-scores, kind="stable")[:count].tolist()) for scores in (a, b))
+    return len(set.intersection(*top)) / count
+
+
+def discrepancy(approximate: Any, exact: Any) -> np.ndarray:
+    """Relative discrepancy of every score, |a_i − b_i| / |b_i|, (n,); nan where the exact score is 0."""
+    a, b = _array(approximate), _array(exact)
+    return np.divide(np.abs(a - b), np.abs(b), out=np.full(len(b), np.nan), where=b != 0)

@@ -34,6 +34,20 @@ def mean_interval(values: Any, confidence: float = 0.95) -> Mean:
     return Mean(float(kept.mean()), half, len(kept))
 
 
+def spearman_interval(rho: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """(low, high) of the interval of Spearman's correlation `rho` over `n` samples; nan where it is not defined (n below 4).
+
+    tanh(atanh ρ ± z √((1 + ρ²/2) / (n − 3))). It speaks of other samples of this kind under the same model, not of other models.
+    At ρ = ±1 its width is 0. Bonett and Wright 2000, Psychometrika 65, equation 9.
+    """
+    if math.isnan(rho) or n < 4:
+        return math.nan, math.nan
+    if abs(rho) >= 1.0:
+        return math.copysign(1.0, rho), math.copysign(1.0, rho)
+    half = float(stats.norm.ppf(0.5 + confidence / 2)) * math.sqrt((1 + rho * rho / 2) / (n - 3))
+    return math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
+
+
 class Paired(NamedTuple):
     """Mean of the differences a − b, half the width of its interval, p of the paired t-test, pairs, and the same in words."""
 

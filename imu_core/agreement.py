@@ -1,0 +1,205 @@
+"""Whether influence by the head alone ranks the forget samples as influence through all layers does: the paper's Figure 2."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imu_core import runtime
+from imu_core.errors import Cancelled, ConfigError, ImuError
+from imu_core.influence import FullInfluence, head_scores, ranking
+from imu_core.measurement import spread
+from imu_core.metrics.intervals import spearman_interval
+from imu_core.models import checkpoints
+from imu_core.records import Influence, Outcome, Problem, finite
+
+SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap is counted
+HEAD, DIAGONAL, FULL_DIAGONAL, FULL = "head exact", "head diagonal", "layers diagonal", "layers exact"
+KINDS = (HEAD, DIAGONAL, FULL_DIAGONAL, FULL)
+_FORMAT = 1
+_DIAGONAL_SHARE = 0.1  # of the time, for the diagonal through all layers
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """How one set of scores agrees with another: Spearman with its interval, overlap of the top shares, relative discrepancy.
+
+    `discrepancy` is the median over samples of |a_i − b_i| / |b_i|.
+    """
+
+    spearman: float
+    low: float
+    high: float
+    overlap: dict[float, float]
+    discrepancy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Scores of the forget samples by `KINDS`, with what each cost: `peak` bytes by which the process grew at most meanwhile."""
+
+    scope: str
+    damping: float
+    curvature: int
+    scores: dict[str, Influence]
+    peak: dict[str, int] = field(default_factory=dict)
+
+    def agreed(self, kind: str, other: str = FULL) -> Agreed:
+        """How `kind` agrees with `other`, through all layers by default."""
+        a, b = self.scores[kind].scores, self.scores[other].scores
+        rho = ranking.spearman(a, b)
+        overlap = {share: ranking.overlap(a, b, share) for share in SHARES}
+        return Agreed(rho, *spearman_interval(rho, len(b)), overlap, float(torch.tensor(ranking.discrepancy(a, b)).nanmedian()))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each kind: its agreement with `FULL`, seconds, bytes, iterations and residual."""
+        rows = []
+        for kind, found in self.scores.items():
+            cost = {"seconds": found.seconds, "peak_bytes": self.peak[kind], "iterations": found.iterations}
+            rows.append({"scores": kind, **vars(self.agreed(kind)), **cost, "residual": found.residual})
+        return rows
+
+
+class Agreement:
+    """Scores by the head alone and through the layers in `scope`, and how they agree. Iterate for (fraction done, words).
+
+    `found` is there once it is done, and kept on disk: `stored` finds it again. All four share the curvature set: the forget
+    samples, or `curvature` of them evenly spaced, which is what a large forget set of a large network takes.
+    """
+
+    def __init__(self, problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> None:
+        if curvature is not None and (isinstance(curvature, bool) or not isinstance(curvature, int) or curvature < 1):
+            raise ConfigError(f"curvature is {curvature!r}; it is a number of forget samples, a whole number from 1, or None.")
+        self.problem, self.scope, self.damping = problem, scope, float(damping)
+        self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))
+        self.found: Found | None = None
+        self.outcome = Outcome("queued")
+        self._cancel = threading.Event()
+        self._works = {kind: self._full(kind.split()[1]) for kind in (FULL_DIAGONAL, FULL)}
+
+    def cancel(self) -> None:
+        """Ask it to stop; safe from any thread."""
+        self._cancel.set()
+        for work in self._works.values():
+            work.cancel()
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        runtime.limit_threads()
+        self.outcome = Outcome("running")
+        try:
+            yield from self._measure()
+            self.outcome = Outcome("done")
+            yield 1.0, "done"
+        except Cancelled as error:
+            self.outcome = Outcome("cancelled", str(error))
+        except ImuError as error:
+            self.outcome = Outcome("failed", str(error))
+
+    def _measure(self) -> Iterator[tuple[float, str]]:
+        scores: dict[str, Influence] = {}
+        peak: dict[str, int] = {}
+        for kind in (HEAD, DIAGONAL):
+            memory = runtime.Memory()
+            scores[kind] = self._head(kind.split()[1])
+            peak[kind] = memory.peak()
+        start = 0.0
+        for (kind, work), share in zip(self._works.items(), (_DIAGONAL_SHARE, 1 - _DIAGONAL_SHARE), strict=True):
+            memory = runtime.Memory()
+            for fraction, words in work.working():
+                yield start + share * fraction, f"{kind}: {words}"
+            start += share
+            assert work.influence is not None
+            scores[kind], peak[kind] = work.influence, memory.peak()
+        self.found = Found(self.scope, self.damping, len(self._curved), scores, peak)
+        path = _path(self.problem, self.scope, self.damping, len(self._curved))
+        runtime.write_whole(path, lambda part: part.write_text(_as_text(self.found), encoding="utf-8"))
+
+    def _head(self, estimator: str) -> Influence:
+        part, head = self.problem.train, self.problem.head
+        index, common = self.problem.split.forget, {"total": len(part.labels), "damping": self.damping, "estimator": estimator}
+        curvature = (part.Z[self._curved], part.labels[self._curved])
+        return head_scores(part.Z[index], part.labels[index], head.weight, head.bias, curvature=curvature, **common)
+
+    def _full(self, estimator: str) -> FullInfluence:
+        images, labels = self.problem.dataset.train.images, self.problem.train.labels
+        index, everything = self.problem.split.forget, len(self._curved) == len(self.problem.split.forget)
+        return FullInfluence(
+            self.problem.model,
+            images[index],
+            labels[index],
+            scope=self.scope,
+            curvature=None if everything else (images[self._curved], labels[self._curved]),
+            estimator=estimator,
+            damping=self.damping,
+            total=len(labels),
+        )
+
+
+def stored(problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> Found | None:
+    """What an `Agreement` with these settings found earlier, here or in what ships; None where there is nothing to read."""
+    count = min(curvature or len(problem.split.forget), len(problem.split.forget))
+    path = _path(problem, scope, float(damping), count)
+    for place in (path, runtime.ASSETS / "influence" / path.name):
+        try:
+            return _from_text(place.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # missing, damaged or of another version: it is computed again
+    return None
+
+
+def verdict(found: Found) -> str:
+    """What the comparison says, in two sentences."""
+    head, like = found.agreed(HEAD), found.agreed(DIAGONAL, FULL_DIAGONAL)
+    if math.isnan(head.spearman):
+        return "There is nothing to rank: too few samples, or all have the same score."
+    seconds = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
+    size = len(found.scores[FULL].scores)
+    return (
+        f"The head alone ranks these {size:,} samples like {words_of(found.scope)}: Spearman {head.spearman:.3f} "
+        f"({head.low:.3f} to {head.high:.3f}), and {100 * head.overlap[0.1]:.0f} % of the top tenth are the same; the scores "
+        f"themselves differ by {100 * head.discrepancy:.0f} % (median), and the head is {seconds:,.0f} times faster. "
+        f"With the diagonal on both sides, as the paper's code estimates it, the correlation is {like.spearman:.3f}."
+    )
+
+
+def words_of(scope: str) -> str:
+    """`scope` in words: all layers, the head, the head and the last 2 blocks."""
+    if scope in ("all", "head"):
+        return {"all": "all layers", "head": "the head"}[scope]
+    count = int(scope.partition(":")[2])
+    return f"the head and the last {'block' if count == 1 else f'{count} blocks'}"
+
+
+def _path(problem: Problem, scope: str, damping: float, curvature: int) -> Path:
+    who = (checkpoints.state_hash(problem.model), problem.dataset.hash, checkpoints.removed_hash(problem.split.forget))
+    key = hashlib.sha256(repr((_FORMAT, *who, scope, damping, curvature)).encode()).hexdigest()[:24]
+    return runtime.home() / "influence" / f"{key}.json"
+
+
+_ARRAYS = ("scores", "losses", "gradient_norms")
+
+
+def _as_text(found: Found | None) -> str:
+    assert found is not None
+    scores = {}
+    for kind, one in found.scores.items():
+        scores[kind] = {name: value.tolist() if name in _ARRAYS else value for name, value in vars(one).items()}
+    return json.dumps(finite({**vars(found), "format": _FORMAT, "scores": scores}), allow_nan=False)
+
+
+def _from_text(text: str) -> Found:
+    values = json.loads(text)
+    if values.pop("format") != _FORMAT or set(values["scores"]) != set(KINDS):
+        raise ValueError("another version")
+    scores = values.pop("scores")
+    for one in scores.values():
+        one.update({name: torch.tensor(one[name], dtype=torch.float64) for name in _ARRAYS})
+    return Found(scores={kind: Influence(**scores[kind]) for kind in KINDS}, **values)
