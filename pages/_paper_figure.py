@@ -64,7 +64,7 @@ def _ranks(found: Mapping[str, Any]) -> tuple[Any, str, str]:
     return (
         chart,
         "Scores through the whole model against scores by the head",
-        f"Each dot is a forget sample of {part['request']}.",
+        f"Each dot is a sample of {part['request']}.",
     )
 
 

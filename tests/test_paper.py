@@ -21,14 +21,15 @@ from test_pages import APP, PATIENCE, healthy, words
 from typer.testing import Result
 
 import imu_core
+from imu_core import agreement
 from imu_core.errors import CheckpointError, ConfigError, DataError
 from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Paired
-from imu_core.paper import distribution, plan, readable, record, rows, verdicts, work
+from imu_core.paper import distribution, layers, plan, readable, record, rows, verdicts, work
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line
 from imu_core.paper.published import COLUMNS, FIGURES, TABLES, Table, Value
-from imu_core.records import Dataset, Problem
+from imu_core.records import Dataset, Influence, Problem
 from imu_core.store import Store
 from imu_core.stored import Summary
 
@@ -294,6 +295,7 @@ def few_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         if not lines and name != "table1-subclasses":
             monkeypatch.delitem(plan.EXPERIMENTS, name)
     monkeypatch.setattr(plan, "DRAWS", 2)
+    monkeypatch.setattr(layers, "WANTED", 0)
     monkeypatch.setattr(distribution, "DRAWN", 20)
     classes = plan._classes
     monkeypatch.setattr(plan, "_classes", lambda dataset, model: classes(dataset, model)[:2])
@@ -414,6 +416,26 @@ def test_scores_over_epochs(lenet: Problem) -> None:
     for told in found["numbers"].values():
         assert told["alike"][0] == pytest.approx(1.0)
         assert told["forget"][-1] <= told["forget"][0]
+
+
+def test_the_head_against_all_layers(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept comparisons are found again, for one forget set or more; none is made without being asked for."""
+    ground = plan.Ground(CLASSES, "tiny", "lenet5", ("class:Sandal", "class:Bag"), 0.01)
+    assert layers.missing(ground) == ["class:Sandal", "class:Bag"]
+    assert layers.figure2(ground) == {}
+    values = torch.arange(1.0, 41.0, dtype=torch.float64)
+    scores = {kind: Influence(values, values, values, "exact", 0.01, 400, seconds=2.0) for kind in agreement.KINDS}
+    scores[agreement.HEAD] = dataclasses.replace(scores[agreement.HEAD], scores=values.flip(0), seconds=0.5)
+    kept = agreement.Found("all", 0.01, 40, scores, {})
+    sandal = lenet.split.request
+    monkeypatch.setattr(agreement, "stored", lambda problem, **_: kept if problem.split.request == sandal else None)
+    assert layers.missing(ground) == ["class:Bag"]
+    found = layers.figure2(ground)["classes"]
+    assert (found["spearman"]["mean"], found["spearman"]["half"], found["spearman"]["n"]) == (pytest.approx(-1.0), None, 1)
+    assert found["diagonal"]["mean"] == pytest.approx(1.0)
+    assert found["points"][0] == [int(lenet.split.forget[0]), 40.0, 1.0]
+    assert "All layers take 4 times as long" in readable.told("figure2", {"classes": found})[0]
+    assert list(charts.ranks([1.0], [2.0]).data[0].y) == [2.0]
 
 
 def told(name: str, first: float, last: float) -> str:

@@ -78,8 +78,11 @@ def _say_cost(work: Reproduction, workers: int, minutes: float | None) -> None:
     for stage, total, todo, seconds in planned:
         rest = f"{todo} to do, about {_minutes(seconds / workers)}" if todo else "all stored"
         say(f"  {stage.name}: {total} runs, {rest}")
+    left = work.comparisons()
+    if left:
+        say(f"  Figure 2: {left} comparisons through all layers to do, some minutes each, last of all")
     total = sum(seconds for *_, seconds in planned) / workers
-    if not total:
+    if not total and not left:
         say("Every run is stored already.")
         return
     limit = "" if minutes is None or 60 * minutes >= total else f" It stops after {minutes:g} minutes; --full goes to the end."

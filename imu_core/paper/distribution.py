@@ -56,7 +56,7 @@ def scores(problem: Problem, weight: Tensor, bias: Tensor) -> Tensor:
 def _spreads(ground: Ground) -> dict[str, Any]:
     found = {request: spread_of(_problem(ground, request)) for request in ground.requests}
     first = found[ground.requests[0]]
-    numbers = {name: _interval([f["numbers"][name] for f in found.values()]) for name in first["numbers"]}
+    numbers = {name: interval([f["numbers"][name] for f in found.values()]) for name in first["numbers"]}
     return {"request": ground.requests[0], "points": first["points"], "extremes": first["extremes"], "numbers": numbers}
 
 
@@ -102,7 +102,7 @@ def _changes(ground: Ground) -> dict[str, Any]:
     first = found[ground.requests[0]]
     numbers = {
         who: {
-            name: [_interval([f["numbers"][who][name][e] for f in found.values()]) for e in range(EPOCHS + 1)]
+            name: [interval([f["numbers"][who][name][e] for f in found.values()]) for e in range(EPOCHS + 1)]
             for name in first["numbers"][who]
         }
         for who in first["numbers"]
@@ -143,6 +143,7 @@ def _told(values: Sequence[Tensor], points: Sequence[Point]) -> dict[str, list[f
     }
 
 
-def _interval(values: Sequence[float]) -> dict[str, Any]:
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """{mean, half, n} of values over forget sets; half is None for a single one."""
     mean = mean_interval(values)
     return {"mean": mean.mean, "half": mean.half if mean.n > 1 else None, "n": mean.n}

@@ -154,10 +154,13 @@ def _full(kind: str, found: Mapping[str, Any]) -> str:
     own, theirs = found["spearman"], FIGURES["figure2"].numbers["spearman"]
     near = own["half"] is not None and abs(own["mean"] - theirs) <= own["half"]
     verdict = "Agrees" if near else ("Lower here" if own["mean"] < theirs else "Higher here")
-    note = f" {found['note']}" if found.get("note") else ""
+    seconds = found.get("seconds", {})
+    times = seconds["layers exact"] / max(seconds["head exact"], 1e-9) if seconds else None
+    cost = f" All layers take {times:,.0f} times as long." if times else ""
+    diagonal = f" With the diagonal on both sides, as the authors' code has it: {_number(found['diagonal'])}." if seconds else ""
     return (
-        f"{verdict}. {_KINDS.get(kind, kind)}, {own['n']} forget sets: rank correlation of head and full-model scores "
-        f"{_number(own)}, {theirs:g} in the paper.{note}"
+        f"{verdict}. {_KINDS.get(kind, kind)}, {own['n']} forget set{'s' if own['n'] > 1 else ''}: rank correlation of the "
+        f"scores by the head and through all layers {_number(own)}, {theirs:g} in the paper.{diagonal}{cost}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from imu_core.errors import ConfigError
 from imu_core.grid import Cell
-from imu_core.paper import distribution, rows
+from imu_core.paper import distribution, layers, rows
 from imu_core.paper.cost import Pace
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, TARGET, Experiment, Line, lines_of, plain
 from imu_core.paper.main_tables import WIDE_GA, WIDE_IMU, WIDE_PERMUTED
@@ -82,7 +82,7 @@ class Reproduction:
     """The paper's tables on one data set and model; iterate it for (fraction, what just ended). `record()` is valid at any time.
 
     minutes   after how many it stops by itself (None: never); what had ended is stored, and the next start goes on from there
-    scopes    "head" leaves the wider ones out
+    wide      False leaves out whatever goes through more layers than the head
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Reproduction:
         self.dataset, self.model, self.url, self.workers, self.minutes = dataset, model, url, workers, minutes
         self.grounds, self.why = grounds(dataset, model)
         self.stages = [s for s in stages(list(self.grounds)) if wide or all(line.scope == "head" for line in s.lines)]
-        self.store = Store(url)
+        self.wide, self.store = wide, Store(url)
         self.outcome = Outcome("queued")
         self._sweep: Sweep | None = None
         self._strengths: dict[tuple[Any, ...], float] = {}
@@ -169,6 +169,22 @@ class Reproduction:
             if sweep.outcome.state != "done":
                 self.outcome = self._ending(sweep.outcome, until)
                 return
+        yield from self._compare(until)
+
+    def comparisons(self) -> int:
+        """How many forget sets Figure 2 still waits for."""
+        return len(layers.missing(self.grounds[CLASSES])) if self.wide else 0
+
+    def _compare(self, until: float | None) -> Iterator[tuple[float, str]]:
+        """What Figure 2 needs: the head against all layers, on a few classes."""
+        ground = self.grounds[CLASSES]
+        for request in layers.missing(ground) if self.wide else []:
+            for fraction, words in layers.compare(ground, request):
+                yield 1.0, f"Figure 2, {request}, {fraction:4.0%}: {words}"
+                if self._is_cancelled or (until is not None and time.monotonic() > until):
+                    stopped = Outcome("cancelled", "Stopped by you; start it again to go on.")
+                    self.outcome = self._ending(stopped, until)
+                    return
         self.outcome = Outcome("done", "Every run of every table is stored.")
 
     def sweep(self, stage: Stage, guess: bool = False) -> Sweep:
@@ -205,7 +221,9 @@ class Reproduction:
 
     def figures(self) -> dict[str, Any]:
         """The data of Figures 1, 2 and 6: seconds on the head, computed here."""
-        return distribution.figures(self.grounds)
+        found = distribution.figures(self.grounds)
+        compared = layers.figure2(self.grounds[CLASSES])
+        return found | ({"figure2": compared} if compared else {})
 
     def _table(self, experiment: Experiment) -> dict[str, Any]:
         ground = self.grounds.get(experiment.kind)
