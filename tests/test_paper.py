@@ -320,6 +320,9 @@ def test_the_work_is_done_once_and_stated_before(tiny: Dataset, few_tables: None
     assert sum(todo for _, _, todo, _ in planned) == sum(total for _, total, _, _ in planned) > 0
     assert all(seconds > 0 for _, _, todo, seconds in planned if todo)
     assert planned[0][0].name == "classes, head: search"
+    few = a_reproduction(url, sets=1, wide=False)
+    assert {len(ground.requests) for ground in few.grounds.values()} == {1}
+    assert {line.scope for stage in few.stages for line in stage.lines} == {"head"}
     fractions = [fraction for fraction, _ in made]
     assert fractions == sorted(fractions)
     assert (made.outcome.state, made.outcome.reason) == ("done", "Every run of every table is stored.")

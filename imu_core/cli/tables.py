@@ -36,6 +36,7 @@ def tables_command(
     full: Annotated[bool, typer.Option("--full", help="Do not stop after the minutes.")] = False,
     minutes: Annotated[float, typer.Option(min=0.01, max=100_000, help="After how many it stops by itself.")] = MINUTES,
     head_only: Annotated[bool, typer.Option("--head-only", help="Leave out the rows where other layers move.")] = False,
+    sets: Annotated[int | None, typer.Option(min=1, help="At most so many forget sets of each kind; all unless said.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = os.cpu_count() or 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and end.")] = False,
     stored: Annotated[bool, typer.Option("--stored", help="Run nothing: the tables of what is finished already.")] = False,
@@ -47,7 +48,7 @@ def tables_command(
     before = records.load(json_file)
     fetch(problem)
     say(f"Reading {problem}, {model} and its features.")
-    work = _work(problem, model, workers, None if full else minutes, not head_only)
+    work = _work(problem, model, workers, None if full else minutes, wide=not head_only, sets=sets)
     if not stored:
         _say_cost(work, workers, None if full else minutes)
     if dry_run:
@@ -64,9 +65,9 @@ def tables_command(
     raise typer.Exit({"failed": 1, "cancelled": 130}.get(work.outcome.state, 0))
 
 
-def _work(problem: str, model: str, workers: int, minutes: float | None, wide: bool) -> Reproduction:
+def _work(problem: str, model: str, workers: int, minutes: float | None, **more: Any) -> Reproduction:
     try:
-        return Reproduction(problem, model, default_url(), workers, minutes, wide)
+        return Reproduction(problem, model, default_url(), workers, minutes, **more)
     except CheckpointError as error:
         instead = "python -m imu_core tables --problem fashion --model small_resnet"
         raise CheckpointError(f"{error} On the set that ships the tables can be made at once: {instead}") from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imu_core.errors import ConfigError
 from imu_core.grid import Cell
+from imu_core.methods import METHODS
 from imu_core.paper import distribution, layers, rows
 from imu_core.paper.cost import Pace
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, TARGET, Experiment, Line, lines_of, plain
@@ -46,14 +47,14 @@ def stages(kinds: Sequence[str]) -> list[Stage]:
     """The whole work in its order: the head first, where a run takes about a second, then wide scopes, the core first."""
     found = []
     for kind in (k for k in (CLASSES, RANDOM, SUBCLASSES) if k in kinds):
-        lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head")
+        lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head" and not _reads_statistics(line))
         attacked = tuple(line for line in lines if _what(line) in _attacked(kind))
         others = tuple(line for line in lines if line not in attacked)
         found += [Stage(f"{kind}, head: search", kind, lines, "none"), Stage(f"{kind}, head", kind, attacked, "membership")]
         found += [Stage(f"{kind}, head, without attack", kind, others, "quick")] if others else []
     repeated = [stage for stage in found if stage.kind == CLASSES and not stage.is_search]
     for kind in (k for k in (CLASSES, RANDOM) if k in kinds):
-        wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head")
+        wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head" or _reads_statistics(line))
         core = tuple(line for line in wide if _what(line) in {_what(c) for c in _CORE})
         rest = tuple(line for line in wide if line not in core)
         for name, lines in (("core", core), ("rest", rest)):
@@ -62,6 +63,11 @@ def stages(kinds: Sequence[str]) -> list[Stage]:
         seeds = tuple(range(1, SEEDS))
         found += [Stage(f"{s.name}: more seeds", kind, s.lines, "quick", seeds) for s in repeated if s.kind == kind]
     return found
+
+
+def _reads_statistics(line: Line) -> bool:
+    """Whether a run waits for statistics of the whole training set, which takes minutes the first time, on the head too."""
+    return "statistics" in METHODS[line.method].needs(line.config(TARGET))
 
 
 def _what(line: Line) -> tuple[Any, ...]:
@@ -82,17 +88,20 @@ class Reproduction:
     """The paper's tables on one data set and model; iterate it for (fraction, what just ended). `record()` is valid at any time.
 
     minutes   after how many it stops by itself (None: never); what had ended is stored, and the next start goes on from there
+    sets      at most so many forget sets of each kind (None: all)
     wide      False leaves out whatever goes through more layers than the head
     """
 
     def __init__(
-        self, dataset: str, model: str, url: str, workers: int | None = None, minutes: float | None = MINUTES, wide: bool = True
-    ) -> None:
+        self, dataset: str, model: str, url: str, workers: int | None = None, minutes: float | None = MINUTES, wide: bool = True,
+        sets: int | None = None,
+    ) -> None:  # fmt: skip
         if minutes is not None and not 0.0 < minutes <= 100_000.0:
             raise ConfigError(f"minutes is {minutes!r}; it must be above 0 and at most 100000.")
         self.dataset, self.model, self.url, self.workers, self.minutes = dataset, model, url, workers, minutes
         self.grounds, self.why = grounds(dataset, model)
-        self.stages = [s for s in stages(list(self.grounds)) if wide or all(line.scope == "head" for line in s.lines)]
+        self.grounds = {kind: replace(ground, requests=ground.requests[:sets]) for kind, ground in self.grounds.items()}
+        self.stages = [stage for stage in (_narrowed(s, wide) for s in stages(list(self.grounds))) if stage.lines]
         self.wide, self.store = wide, Store(url)
         self.outcome = Outcome("queued")
         self._sweep: Sweep | None = None
@@ -273,6 +282,11 @@ class Reproduction:
             f"No retrained model for {len(left)} of {len(ground.requests)} forget sets: W_dist, W1 and the average gap are "
             f"over the others. Train one with: {command}"
         ]
+
+
+def _narrowed(stage: Stage, wide: bool) -> Stage:
+    """`stage`, without its lines at wider scopes unless they are wanted."""
+    return stage if wide else replace(stage, lines=tuple(line for line in stage.lines if line.scope == "head"))
 
 
 def _listed(missing: dict[str, list[str]]) -> list[str]:
