@@ -29,6 +29,7 @@ OURS = {
         "Mean distance from the retrained model over three accuracies and the attack.",
     ),
 }
+SHORT = {"forget": "Forget, %", "retain": "Retain, %", "test": "Test, %", "membership": "MIA", "w_dist": "W_dist", "seconds": "s"}
 HELP = {
     "forget": "Of the forget set, training images.",
     "retain": "Of all other training images.",
@@ -90,6 +91,9 @@ def here(value: Mapping[str, Any] | None, column: str) -> str:
     return f"{factor * value['mean']:.{decimals}f}{half}"
 
 
-def there(value: Value | None) -> str:
+def there(value: Value | None, column: str) -> str:
     """A printed value as the paper prints it."""
-    return "" if value is None else f"{value.mean:g}" + ("" if value.spread is None else f" ± {value.spread:g}")
+    if value is None:
+        return ""
+    decimals = 0 if column == "seconds" else 2
+    return f"{value.mean:.{decimals}f}" + ("" if value.spread is None else f" ± {value.spread:.{decimals}f}")

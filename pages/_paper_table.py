@@ -42,6 +42,8 @@ def section(name: str, found: Mapping[str, Any] | None) -> None:
 
 
 def _said(sentences: Sequence[Mapping[str, str]]) -> None:
+    if not sentences:
+        return
     told = [(_parts.plain(item["lead"]), _parts.plain(item["words"])) for item in sentences]
     st.markdown("\n".join(f"- **{lead}** {words}" if lead else f"- {words}" for lead, words in told))
 
@@ -93,11 +95,11 @@ def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
     config: dict[str, Any] = {"Row": st.column_config.Column("Row", pinned=True)}
     lines = [_line(row, published, shown) for row in rows]
     for c in shown:
-        label = f"{_paper_record.heading(c)} {_paper_record.arrow(c)}"
+        short = _paper_record.SHORT.get(c) or _paper_record.heading(c)
         about = _paper_record.HELP.get(c) or _paper_record.OURS[c][4]
-        config[c] = st.column_config.TextColumn(label, help=about)
+        config[c] = st.column_config.TextColumn(f"{short} {_paper_record.arrow(c)}", help=about)
         if c in COLUMNS:
-            config[f"{c} paper"] = st.column_config.TextColumn("paper", help=f"{COLUMNS[c].title} as the paper prints it.")
+            config[f"{c} paper"] = st.column_config.TextColumn(f"{short}, paper", help=f"{COLUMNS[c].title} as printed.")
     frame = pd.DataFrame(lines)
     empty = [name for name in frame if name != "Row" and not frame[name].astype(bool).any()]
     st.dataframe(
@@ -117,7 +119,7 @@ def _line(row: Mapping[str, Any], published: Table, shown: Sequence[str]) -> dic
     for c in shown:
         line[c] = _paper_record.here(row["values"].get(c), c)
         if c in COLUMNS:
-            line[f"{c} paper"] = _paper_record.there(theirs.get(c))
+            line[f"{c} paper"] = _paper_record.there(theirs.get(c), c)
     return line
 
 

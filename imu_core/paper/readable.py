@@ -63,7 +63,7 @@ def rows(name: str, listed: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [f"| | layers | sets | got there | {' | '.join(titles)} |", "|---|---|--:|--:|" + "--:|" * len(shown)]
     for row in listed:
         theirs = printed.get(row["paper"], {})
-        cells = [f"{_here(row['values'].get(c), c)}{_there(theirs.get(c))}" for c in shown]
+        cells = [f"{_here(row['values'].get(c), c)}{_there(theirs.get(c), c)}" for c in shown]
         mark = "" if row["paper"] in printed else " *"
         sets = max((value["n"] for value in row["values"].values()), default=0)
         scope = row.get("scope", "")
@@ -92,10 +92,11 @@ def _here(value: Mapping[str, Any] | None, column: str) -> str:
     return f"{factor * value['mean']:.{decimals}f}{half}"
 
 
-def _there(value: Value | None) -> str:
+def _there(value: Value | None, column: str) -> str:
     if value is None:
         return ""
-    return f" / {value.mean:g}" + ("" if value.spread is None else f" ± {value.spread:g}")
+    decimals = 0 if column == "seconds" else 2
+    return f" / {value.mean:.{decimals}f}" + ("" if value.spread is None else f" ± {value.spread:.{decimals}f}")
 
 
 def _figure(name: str, data: Mapping[str, Any] | None) -> list[str]:
