@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from imu_core import runtime
@@ -25,7 +25,6 @@ SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap
 HEAD, DIAGONAL, FULL_DIAGONAL, FULL = "head exact", "head diagonal", "layers diagonal", "layers exact"
 KINDS = (HEAD, DIAGONAL, FULL_DIAGONAL, FULL)
 _FORMAT = 1
-_DIAGONAL_SHARE = 0.1  # of the time, for the diagonal through all layers
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Found:
         a, b = self.scores[kind].scores, self.scores[other].scores
         rho = ranking.spearman(a, b)
         overlap = {share: ranking.overlap(a, b, share) for share in SHARES}
-        return Agreed(rho, *spearman_interval(rho, len(b)), overlap, float(torch.tensor(ranking.discrepancy(a, b)).nanmedian()))
+        return Agreed(rho, *spearman_interval(rho, len(b)), overlap, float(np.nanmedian(ranking.discrepancy(a, b))))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each kind: its agreement with `FULL`, seconds, bytes, iterations and residual."""
@@ -82,14 +81,11 @@ class Agreement:
         self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))
         self.found: Found | None = None
         self.outcome = Outcome("queued")
-        self._cancel = threading.Event()
-        self._works = {kind: self._full(kind.split()[1]) for kind in (FULL_DIAGONAL, FULL)}
+        self._work = self._through_layers()
 
     def cancel(self) -> None:
         """Ask it to stop; safe from any thread."""
-        self._cancel.set()
-        for work in self._works.values():
-            work.cancel()
+        self._work.cancel()
 
     def __iter__(self) -> Iterator[tuple[float, str]]:
         runtime.limit_threads()
@@ -110,14 +106,10 @@ class Agreement:
             memory = runtime.Memory()
             scores[kind] = self._head(kind.split()[1])
             peak[kind] = memory.peak()
-        start = 0.0
-        for (kind, work), share in zip(self._works.items(), (_DIAGONAL_SHARE, 1 - _DIAGONAL_SHARE), strict=True):
-            memory = runtime.Memory()
-            for fraction, words in work.working():
-                yield start + share * fraction, f"{kind}: {words}"
-            start += share
-            assert work.influence is not None
-            scores[kind], peak[kind] = work.influence, memory.peak()
+        yield from self._work.working()
+        for estimator, found in self._work.influences.items():
+            kind = f"layers {estimator}"
+            scores[kind], peak[kind] = found, self._work.peaks[estimator]
         self.found = Found(self.scope, self.damping, len(self._curved), scores, peak)
         path = _path(self.problem, self.scope, self.damping, len(self._curved))
         runtime.write_whole(path, lambda part: part.write_text(_as_text(self.found), encoding="utf-8"))
@@ -128,7 +120,7 @@ class Agreement:
         curvature = (part.Z[self._curved], part.labels[self._curved])
         return head_scores(part.Z[index], part.labels[index], head.weight, head.bias, curvature=curvature, **common)
 
-    def _full(self, estimator: str) -> FullInfluence:
+    def _through_layers(self) -> FullInfluence:
         images, labels = self.problem.dataset.train.images, self.problem.train.labels
         index, everything = self.problem.split.forget, len(self._curved) == len(self.problem.split.forget)
         return FullInfluence(
@@ -137,7 +129,7 @@ class Agreement:
             labels[index],
             scope=self.scope,
             curvature=None if everything else (images[self._curved], labels[self._curved]),
-            estimator=estimator,
+            estimators=[kind.split()[1] for kind in (FULL_DIAGONAL, FULL)],
             damping=self.damping,
             total=len(labels),
         )
@@ -163,10 +155,10 @@ def verdict(found: Found) -> str:
     seconds = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
     size = len(found.scores[FULL].scores)
     return (
-        f"The head alone ranks these {size:,} samples like {words_of(found.scope)}: Spearman {head.spearman:.3f} "
-        f"({head.low:.3f} to {head.high:.3f}), and {100 * head.overlap[0.1]:.0f} % of the top tenth are the same; the scores "
-        f"themselves differ by {100 * head.discrepancy:.0f} % (median), and the head is {seconds:,.0f} times faster. "
-        f"With the diagonal on both sides, as the paper's code estimates it, the correlation is {like.spearman:.3f}."
+        f"The head alone orders these {size:,} samples as {words_of(found.scope)} do with a Spearman correlation of "
+        f"{head.spearman:.3f} ({head.low:.3f} to {head.high:.3f}); {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are "
+        f"the same, the scores themselves differ by {100 * head.discrepancy:.0f} % (median), and the head is {seconds:,.0f} "
+        f"times faster. With the diagonal on both sides, as the paper's code has it, the correlation is {like.spearman:.3f}."
     )
 
 

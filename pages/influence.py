@@ -11,7 +11,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS, ranking
 from imu_core.records import Influence, Problem
 from imu_core.weights import PSI, effective_share, sample_weights
-from pages import _gallery, _problem
+from pages import _gallery, _problem, _through
 
 DAMPINGS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 PLAIN = {"displayModeBar": False}
@@ -180,8 +180,11 @@ def linked() -> None:
     """Charts and gallery in one fragment, so that a selection does not run the whole page."""
     left, right = st.columns([6, 6], gap="large")
     with left:
-        charts(problem, scored)
-        agreement(problem, scored, exact)
+        if _through.wanted():
+            _through.section(problem, damping, _select)
+        else:
+            charts(problem, scored)
+            agreement(problem, scored, exact)
     with right:
         right_side(problem, scored, weights)
 

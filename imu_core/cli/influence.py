@@ -66,7 +66,7 @@ def influence_command(
     psi: Psi = "sqrt",
     scope: Annotated[str, typer.Option(help="Whose gradients and curvature: head, last:K or all.")] = "head",
     curvature: Annotated[
-        int | None, typer.Option(metavar="INTEGER", min=1, help="Forget samples the curvature of wider scopes is from; default all.")
+        int | None, typer.Option(metavar="INTEGER", min=1, help="Forget samples for the curvature of wider scopes; default all.")
     ] = None,
     top: Annotated[int, typer.Option(metavar="INTEGER", min=1, help="Rows shown at each end.")] = 5,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="All samples as CSV.")] = None,
@@ -139,10 +139,15 @@ def _show_agreement(found: agreement.Found) -> None:
         overlap = "".join(f"{row['overlap'][share]:>9.0%}" for share in agreement.SHARES)
         interval = f"{row['low']:.3f} to {row['high']:.3f}"
         typer.echo(
-            f"{row['scores']:<16} {row['spearman']:>9.3f} {interval:>15}{overlap} {row['discrepancy']:>7.0%} "
+            f"{row['scores']:<16} {row['spearman']:>9.3f} {interval:>15}{overlap} {_differ(row['discrepancy']):>7} "
             f"{row['seconds']:>8.2f} {row['peak_bytes'] / 1e6:>6.0f} {row['iterations']:>10}"
         )
     typer.echo(agreement.verdict(found))
+
+
+def _differ(share: float) -> str:
+    """0.07 → '7 %', 23.2 → '23 x': estimators of another curvature have another scale."""
+    return f"{share:.0f} x" if share >= 10 else percent(share)
 
 
 def _influence_rows(problem: Problem, found: Influence, held: Tensor) -> list[dict[str, Any]]:

@@ -318,6 +318,58 @@ TERMS: tuple[Term, ...] = (
         see=("score", "effective_share", "psi"),
     ),
     Term(
+        key="full_influence",
+        title="Influence through all layers",
+        group=GROUP,
+        short="The same score with the gradients and the curvature of every parameter of the network, not of the head alone.",
+        text=(
+            r"$s_i = \frac{1}{N}\, g_F^\top (H+\lambda I)^{-1} g_i$ again, but $g$ and $H$ now cover all layers. $H$ is the "
+            "Gauss-Newton matrix: no one builds it, its products come from one derivative forward and one back, and conjugate "
+            "gradients solve with it. The paper takes the head for all of it and reports a Spearman correlation of 0.992 between "
+            "the two (Figure 2); the Influence page computes both on your problem. The trap: where the forget set is one class "
+            "that the model knows well, nearly any score ranks by the loss, and agreement says little about the layers below; "
+            "try a random forget set. And exact means the solve: a deep network's loss is not the bowl that the formula assumes."
+        ),
+        see=("gauss_newton", "influence", "exact", "spearman", "overlap", "discrepancy"),
+    ),
+    Term(
+        key="gauss_newton",
+        title="Gauss-Newton matrix",
+        group=GROUP,
+        short="The part of a network's curvature that is never negative; for the head alone it is the Hessian itself.",
+        text=(
+            r"$H = \frac{1}{n}\sum_i J_i^\top(\mathrm{diag}\,p_i - p_i p_i^\top)J_i$ with $J_i$ the derivative of sample "
+            "$i$'s logits in the parameters. It leaves out the bending of the network itself, which can be negative and then "
+            "means nothing in an influence. It is the Hessian of the network made linear around its parameters, and also the true "
+            "Fisher. The trap: it is the curvature of the loss on the forget set here, and not that of the training."
+        ),
+        see=("hessian", "full_influence", "damping", "residual"),
+    ),
+    Term(
+        key="overlap",
+        title="Overlap of the top",
+        group=GROUP,
+        short="Share of the highest scored samples by one ranking that are among the highest by the other; higher is closer.",
+        text=(
+            "Take the top tenth (quarter, half) by each score and count what they share. By chance it would be a tenth (quarter, "
+            "half). It looks where the weights are: a swap among the weakest samples does not count. The trap: of few samples "
+            "the top tenth is a handful, and one more or less moves it a lot."
+        ),
+        see=("spearman", "full_influence", "concentration"),
+    ),
+    Term(
+        key="discrepancy",
+        title="Relative discrepancy",
+        group=GROUP,
+        short="How far a sample's two scores are apart, as a share of the one through all layers; 0 means they are equal.",
+        text=(
+            r"$|s_i^{\mathrm{head}} - s_i^{\mathrm{all}}| / |s_i^{\mathrm{all}}|$ for each sample, which is what Figure 2 of the "
+            "paper plots; in one number it is the median. Lower is closer. The trap: it compares sizes and not order. All "
+            "scores times two is a discrepancy of 100 % and the same ranking, and the same weights under `sqrt`."
+        ),
+        see=("full_influence", "spearman", "overlap"),
+    ),
+    Term(
         key="spearman",
         title="Spearman correlation",
         group=GROUP,

@@ -12,7 +12,8 @@ import copy
 import math
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,29 +23,38 @@ from torch.nn import functional as F
 
 from imu_core import runtime
 from imu_core.errors import Cancelled, ConfigError, DataError, ImuError
-from imu_core.influence.solvers import solving
+from imu_core.influence.solvers import Solved, solving
 from imu_core.models.head import find_head, trainable
 from imu_core.records import Influence, Outcome
 from imu_core.training import chunk_of, to_input
 
 FULL_ESTIMATORS = ("exact", "diagonal", "gradient")
-RTOL = {torch.float32: 1e-4, torch.float64: 1e-8}  # float32 products carry noise of about 1e-6 times the condition number
+RTOL = {torch.float32: 1e-4, torch.float64: 1e-8}
 MOST_ITERATIONS = 500
 _BEFORE, _AFTER = 0.06, 0.94  # where on the progress bar the solve begins and ends
 
 Pair = tuple[Tensor, Any]
-Working = Generator[tuple[float, str], None, Tensor]
+
+
+@dataclass(eq=False)
+class _Gradients:
+    """Norms (n,) of the samples' gradients, the query's mean gradient and the mean squares, (P,) float64 each."""
+
+    norms: Tensor
+    mean: Tensor
+    squares: Tensor | None
 
 
 class FullInfluence:
-    """Influence of samples through the parameters in `scope`. Iterate it for (fraction done, words); then read `influence`.
+    """Influence of samples through the parameters in `scope`. Iterate it for (fraction done, words); then read `influences`.
 
         s_i = (1/N) g_Fᵀ (H + λI)⁻¹ g_i,   positive = helpful, as in `head_scores`
     g_F is the mean gradient of `query`, H the Gauss-Newton matrix of `curvature`; both default to the given samples. With
     x = (H + λI)⁻¹ g_F the scores are s_i = (1/N) (p_i − y_i)ᵀ J_i x: one forward-mode derivative for all samples.
 
-    `cancel()` stops it at the next chunk of images; `outcome` says how it ended, and `influence` is None unless it is done.
-    `full_scores` has the arguments; both copy the model and leave it as it is.
+    `cancel()` stops it at the next chunk of images; `outcome` says how it ended. `influences` (estimator → scores) holds what was
+    finished, in the order of `estimators`, and `peaks` by how many bytes the process grew at most meanwhile. Each one's seconds
+    include the gradients, which all share. The other arguments are those of `full_scores`; the model stays as it is.
     """
 
     def __init__(
@@ -56,7 +66,7 @@ class FullInfluence:
         scope: str = "all",
         query: Pair | None = None,
         curvature: Pair | None = None,
-        estimator: str = "exact",
+        estimators: Sequence[str] = ("exact",),
         damping: float = 1e-2,
         total: int | None = None,
         double: bool = False,
@@ -66,17 +76,17 @@ class FullInfluence:
     ) -> None:
         self.dtype = torch.float64 if double else torch.float32
         self.rtol = RTOL[self.dtype] if rtol is None else rtol
-        self.estimator, self.damping, self.scope = estimator, damping, scope
+        self.estimators, self.damping, self.scope = tuple(estimators), damping, scope
         self._check(total, chunk, max_iterations)
-        self._network = _Network(model, scope, self.dtype)
+        self._network, self._checker = _Network(model, scope, self.dtype), _Network(model, scope, torch.float64)
         classes = find_head(model).out_features
         self._own = _checked(images, labels, classes, "images")
         self._query = self._own if query is None else _checked(*query, classes, "query")
         self._curved = self._own if curvature is None else _checked(*curvature, classes, "curvature")
         self._total = len(self._own[1]) if total is None else int(total)
         self._chunk, self._most = chunk or chunk_of(self._own[0]), max_iterations
-        self._residual, self._iterations = 0.0, 0
-        self.influence: Influence | None = None
+        self.influences: dict[str, Influence] = {}
+        self.peaks: dict[str, int] = {}
         self.outcome = Outcome("queued")
         self._cancel = threading.Event()
 
@@ -96,21 +106,32 @@ class FullInfluence:
         except ImuError as error:
             self.outcome = Outcome("failed", str(error))
 
+    @property
+    def influence(self) -> Influence | None:
+        """The scores by the last estimator; None unless it is done."""
+        return self.influences.get(self.estimators[-1])
+
     def working(self) -> Iterator[tuple[float, str]]:
         """The same without the last line and with its errors raised: ConvergenceError, DataError, Cancelled."""
-        start = time.perf_counter()
-        norms, squares = yield from self._per_sample()
-        x = yield from self._solved((yield from self._mean_gradient()), squares)
-        scores, losses = yield from self._along(x)
-        if not bool(torch.isfinite(scores).all()):
-            raise DataError("The network's numbers are not finite on these images; influence is not defined for them.")
-        about = (self.estimator, float(self.damping), self._total, self._residual, self._iterations)
-        self.influence = Influence(scores, losses, norms, *about, time.perf_counter() - start, self.scope)
+        memory, start = runtime.Memory(), time.perf_counter()
+        gradients = yield from self._gradients()
+        shared = (memory.peak(), time.perf_counter() - start)
+        for estimator in self.estimators:
+            memory, start = runtime.Memory(), time.perf_counter()
+            x, residual, iterations = yield from self._solved(estimator, gradients)
+            scores, losses = yield from self._along(x, _AFTER if estimator == self.estimators[-1] else _BEFORE)
+            if not bool(torch.isfinite(scores).all()):
+                raise DataError("The network's numbers are not finite on these images; influence is not defined for them.")
+            seconds = shared[1] + time.perf_counter() - start
+            about = (estimator, float(self.damping), self._total, residual, iterations, seconds, self.scope)
+            self.influences[estimator] = Influence(scores, losses, gradients.norms, *about)
+            self.peaks[estimator] = max(shared[0], memory.peak())
 
     def _check(self, total: int | None, chunk: int | None, max_iterations: int) -> None:
-        if self.estimator not in FULL_ESTIMATORS:
-            allowed = ", ".join(FULL_ESTIMATORS)
-            raise ConfigError(f"estimator is {self.estimator!r}; through more layers than the head allowed are {allowed}.")
+        for estimator in self.estimators or ("",):
+            if estimator not in FULL_ESTIMATORS:
+                allowed = ", ".join(FULL_ESTIMATORS)
+                raise ConfigError(f"estimator is {estimator!r}; through more layers than the head allowed are {allowed}.")
         for name, value in (("damping", self.damping), ("rtol", self.rtol)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
                 raise ConfigError(f"{name} is {value!r}; it must be a finite number from 0.")
@@ -123,87 +144,88 @@ class FullInfluence:
         for images, labels in zip(*(part.split(self._chunk) for part in pair), strict=True):
             if self._cancel.is_set():
                 raise Cancelled("Stopped by you.")
-            yield (to_input(images) if images.dtype == torch.uint8 else images).to(self.dtype), labels
+            yield to_input(images) if images.dtype == torch.uint8 else images, labels
 
-    def _per_sample(self) -> Generator[tuple[float, str], None, tuple[Tensor, Tensor | None]]:
-        """Every sample's gradient norm (n,), and for `diagonal` the mean squared gradients of the curvature set."""
-        diagonal = self.estimator == "diagonal"
-        shared = diagonal and self._curved is self._own
-        norms, squares = yield from self._gradients(self._own, shared, "gradient norms")
-        if diagonal and not shared:
-            _, squares = yield from self._gradients(self._curved, True, "squared gradients")
-        return norms, squares
+    def _gradients(self) -> Generator[tuple[float, str], None, _Gradients]:
+        """What the estimators share: norms, the query's mean gradient and, for `diagonal`, the curvature set's mean squares."""
+        own, diagonal = self._own, "diagonal" in self.estimators
+        found = yield from self._per_sample(own, diagonal and self._curved is own)
+        if self._query is not own:
+            count = len(self._query[1])
+            found.mean.zero_()
+            for x, y in self._chunks(self._query):
+                found.mean.add_(self._network.pull(x, lambda z, y=y: _residual(z, y)), alpha=1 / count)
+                yield _BEFORE, "mean gradient of the query"
+        if diagonal and self._curved is not own:
+            found.squares = (yield from self._per_sample(self._curved, True)).squares
+        return found
 
-    def _gradients(
-        self, pair: tuple[Tensor, Tensor], squared: bool, words: str
-    ) -> Generator[tuple[float, str], None, tuple[Tensor, Tensor | None]]:
-        """Norms (n,) of the gradients, one sample after another so that only one is ever there, and their mean squares."""
-        norms, count = [], len(pair[1])
-        squares = torch.zeros(self._network.size, dtype=torch.float64) if squared else None
+    def _per_sample(self, pair: tuple[Tensor, Tensor], squared: bool) -> Generator[tuple[float, str], None, _Gradients]:
+        """One sample after another, so that only one gradient is ever there."""
+        norms, mean, count = [], torch.zeros(self._network.size, dtype=torch.float64), len(pair[1])
+        squares = torch.zeros_like(mean) if squared else None
         for x, y in self._chunks(pair):
             for image, label in zip(x.split(1), y.split(1), strict=True):
-                g = self._network.pull(image, lambda logits, label=label: logits.softmax(1) - _one_hot(label, logits))
+                g = self._network.pull(image, lambda z, label=label: _residual(z, label))
                 norms.append(float(g.norm()))
+                mean.add_(g, alpha=1 / count)
                 if squares is not None:
                     squares.addcmul_(g, g, value=1 / count)
-            yield 0.8 * _BEFORE * len(norms) / count, f"{words}, {len(norms):,} of {count:,} samples"
-        return torch.tensor(norms, dtype=torch.float64), squares
+            share = len(norms) / count if pair is self._own else 1.0
+            yield _BEFORE * share, f"gradients, {len(norms):,} of {count:,} samples"
+        return _Gradients(torch.tensor(norms, dtype=torch.float64), mean, squares)
 
-    def _mean_gradient(self) -> Working:
-        g, count = torch.zeros(self._network.size, dtype=torch.float64), len(self._query[1])
-        for x, y in self._chunks(self._query):
-            g += self._network.pull(x, lambda logits, y=y: (logits.softmax(1) - _one_hot(y, logits)) / count)
-            yield 0.9 * _BEFORE, "mean gradient"
-        return g
-
-    def _solved(self, g: Tensor, squares: Tensor | None) -> Working:
-        """x with (H + λI) x = g for the H of the estimator."""
-        if self.estimator == "gradient":
-            return g
-        if squares is not None:
-            flat = squares + self.damping
-            return torch.where(flat > 0, g / flat.clamp(min=torch.finfo(flat.dtype).tiny), 0.0)
-        solve, start, done = solving(g, rtol=self.rtol, max_iterations=self._most), time.perf_counter(), 0.0
+    def _solved(self, estimator: str, gradients: _Gradients) -> Generator[tuple[float, str], None, Solved]:
+        """(x, residual, iterations) with (H + λI) x = g_F for the H of the estimator."""
+        if estimator == "gradient":
+            return gradients.mean, 0.0, 0
+        if estimator == "diagonal":
+            assert gradients.squares is not None
+            flat = gradients.squares + self.damping
+            return torch.where(flat > 0, gradients.mean / flat.clamp(min=torch.finfo(flat.dtype).tiny), 0.0), 0.0, 0
+        solve, done = solving(gradients.mean, rtol=self.rtol, max_iterations=self._most), 0.0
+        start = time.perf_counter()
         try:
             asked = next(solve)
             while True:
                 done = max(done, self._share(asked.residual))
                 left = f", about {(time.perf_counter() - start) * (1 - done) / done:.0f} s left" if done else ""
                 words = f"iteration {asked.iterations}, residual {asked.residual:.0e} on the way to {self.rtol:.0e}{left}"
-                asked = solve.send((yield from self._product(asked.vector, done, words)))
+                network = self._checker if asked.check else self._network
+                asked = solve.send((yield from self._product(network, asked.vector, done, words)))
         except StopIteration as ended:
-            x, self._residual, self._iterations = ended.value
-            return x
+            return ended.value
 
     def _share(self, residual: float) -> float:
         """How much of the solve is done, 0 to 1, by the digits that the residual has gained."""
         return math.log(min(1.0, max(residual, self.rtol))) / math.log(self.rtol) if 0 < self.rtol < 1 else 0.0
 
-    def _product(self, v: Tensor, done: float, words: str) -> Working:
+    def _product(self, network: _Network, v: Tensor, done: float, words: str) -> Generator[tuple[float, str], None, Tensor]:
         """(H + λI) v; sums run over chunks in float64, so that many small ones lose nothing."""
         out, count = self.damping * v, len(self._curved[1])
         for x, _ in self._chunks(self._curved):
-            tangent = self._network.push(x, v)[1]
-            out += self._network.pull(x, lambda logits, t=tangent: _curved(logits.softmax(1), t) / count)
+            tangent = network.push(x, v)[1]
+            out += network.pull(x, lambda logits, t=tangent: _curved(logits.softmax(1), t) / count)
             yield _BEFORE + (_AFTER - _BEFORE) * done, words
         return out
 
-    def _along(self, x: Tensor) -> Generator[tuple[float, str], None, tuple[Tensor, Tensor]]:
+    def _along(self, x: Tensor, at: float) -> Generator[tuple[float, str], None, tuple[Tensor, Tensor]]:
         """Scores and losses (n,): every sample's derivative along x, forward."""
         scores, losses, count = [], [], len(self._own[1])
         for images, y in self._chunks(self._own):
             logits, tangent = (part.double() for part in self._network.push(images, x))
-            scores.append(((logits.softmax(1) - _one_hot(y, logits)) * tangent).sum(1) / self._total)
+            scores.append((_residual(logits, y) * tangent).sum(1) / self._total)
             losses.append(F.cross_entropy(logits, y, reduction="none"))
-            yield _AFTER + (1 - _AFTER) * sum(map(len, scores)) / count, "scores"
+            yield at, f"scores, {sum(map(len, scores)):,} of {count:,} samples"
         return torch.cat(scores), torch.cat(losses)
 
 
-def full_scores(model: nn.Module, images: Tensor, labels: Any, **settings: Any) -> Influence:
+def full_scores(model: nn.Module, images: Tensor, labels: Any, *, estimator: str = "exact", **settings: Any) -> Influence:
     """Signed influence of each sample on the loss of a set, with the curvature of all parameters in `scope`: `FullInfluence`.
 
-    The network runs in eval mode (batch norm with its running statistics). In float32, the default, sums and vectors are float64
-    and products are not: the true residual reaches about 1e-5, and `rtol` is 1e-4; in `double` it is 1e-8.
+    The network runs in eval mode (batch norm with its running statistics). By default products are float32, which alone would end
+    at a residual of 1e-3 to 1e-5; sums, vectors and the check of the true residual are float64, and the solve starts again from
+    what it has until that is within `rtol`: 1e-4, which moves hardly a rank. In `double` everything is float64 and `rtol` 1e-8.
 
     Args:
         images: (n, channels, h, w), uint8, or floats as the model takes them; labels: (n,) whole numbers below C.
@@ -225,7 +247,7 @@ def full_scores(model: nn.Module, images: Tensor, labels: Any, **settings: Any) 
     Cost: an iteration is about five forward passes over `curvature`; no per-sample gradient is kept.
     Source: IMU, arXiv 2508.01620, Eq. 8 (full model) and 9 (head), Figure 2; Schraudolph 2002 for the product.
     """
-    work = FullInfluence(model, images, labels, **settings)
+    work = FullInfluence(model, images, labels, estimators=(estimator,), **settings)
     runtime.limit_threads()
     for _ in work.working():
         pass
@@ -239,13 +261,13 @@ class _Network:
     def __init__(self, model: nn.Module, scope: str, dtype: torch.dtype) -> None:
         opened = {id(parameter) for parameter in trainable(model, scope)}
         names = [name for name, parameter in model.named_parameters() if id(parameter) in opened]
-        self._model = copy.deepcopy(model).eval().to(device="cpu", dtype=dtype)
+        self._dtype, self._model = dtype, copy.deepcopy(model).eval().to(device="cpu", dtype=dtype)
         self._model.requires_grad_(False)
         self._parameters = {name: self._model.get_parameter(name) for name in names}
         self.size = sum(parameter.numel() for parameter in self._parameters.values())
 
     def _logits(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(self._model, parameters, (x,))
+        return functional_call(self._model, parameters, (x.to(self._dtype),))
 
     @torch.no_grad()
     def push(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -256,7 +278,7 @@ class _Network:
         return jvp(lambda parameters: self._logits(parameters, x), (self._parameters,), (tangents,))
 
     @torch.enable_grad()
-    def pull(self, x: Tensor, cotangent: Any) -> Tensor:
+    def pull(self, x: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Jᵀ u (size,) float64, summed over the samples; `cotangent` makes u (n, C) from the logits."""
         leaves = {name: parameter.detach().requires_grad_() for name, parameter in self._parameters.items()}
         logits = self._logits(leaves, x)
@@ -264,8 +286,9 @@ class _Network:
         return torch.cat([part.reshape(-1).double() for part in found])
 
 
-def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
-    return F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+def _residual(logits: Tensor, labels: Tensor) -> Tensor:
+    """p − y (n, C), the gradient of every sample's cross-entropy in its logits."""
+    return logits.softmax(1) - F.one_hot(labels, logits.shape[1]).to(logits.dtype)
 
 
 def _curved(P: Tensor, T: Tensor) -> Tensor:

@@ -17,12 +17,14 @@ Solved = tuple[Tensor, float, int]
 class Asked(NamedTuple):
     """A vector whose product the solver needs next, with how far it is: iterations so far and their relative residual.
 
-    While the answer is checked the residual is what was asked for.
+    A `check` is the answer itself, for its true residual (`residual` is then what was asked for). It is worth computing more
+    exactly than the products between: the restart after it takes their rounding back.
     """
 
     vector: Tensor
     iterations: int
     residual: float
+    check: bool = False
 
 
 def conjugate_gradients(
@@ -66,7 +68,7 @@ def solving(
     iterations, residual, r = 0, 1.0, b
     for _ in range(_RESTARTS):
         x, iterations = yield from _descend(r, x, iterations, norm, rtol, max_iterations, precondition)
-        r = b - (yield Asked(x, iterations, rtol))
+        r = b - (yield Asked(x, iterations, rtol, True))
         residual = float(r.norm()) / norm
         if residual <= rtol or iterations >= max_iterations:
             break
