@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 READY   := $(VENV)/.installed
 
-.PHONY: help app test bench compare table people cifar check lock
+.PHONY: help app test bench compare table tables people cifar check lock
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench  measure speed side by side and print a table  (as JSON too: make bench ARGS='--json bench.json')"
 	@echo "make compare  every method on equal terms, all ten classes: the table in README"
 	@echo "make table    all methods at every scope, searched, with intervals: README and assets/results (an hour; resumable)"
+	@echo "make tables   the paper's tables beside ours: RESULTS.md and assets/results (at most an hour, resumable; all: ARGS=--full)"
 	@echo "make people   forget three people at every scope and search for them: the table in README (five minutes)"
 	@echo "make cifar    train what assets/models/cifar10 holds: hours; stop it and start it again at will  (IMU_DATA: where CIFAR-10 is)"
 	@echo "make check  ruff"
@@ -41,6 +42,10 @@ compare: $(READY)
 # What is stored is not run again: killed or stopped, the same command goes on. ARGS=--dry-run says what it would cost.
 table: $(READY)
 	@IMU_HOME="$(CURDIR)/build/table-home" $(BIN)/python -m imu_core table --readme README.md --json assets/results/methods.json $(ARGS)
+
+# The same for the tables and figures of the IMU paper. ARGS='--problem fashion --model small_resnet' needs no CIFAR-10.
+tables: $(READY)
+	@IMU_HOME="$(CURDIR)/build/table-home" $(BIN)/python -m imu_core tables --markdown RESULTS.md $(ARGS)
 
 # Writes what the page Re-identify shows for the three people whose retrained references ship.
 people: $(READY)

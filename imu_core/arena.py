@@ -106,12 +106,11 @@ class Arena:
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (dataset.mean, dataset.std))
         return mean + std * torch.randn(count, *dataset.train.images.shape[1:], generator=generator)
 
-    def forget_features(self) -> Tensor:
-        """Features (n, d) of the forget set under the copy as it is now, eval mode, without augmentation."""
-        forget = self.problem.split.forget
+    def features_of(self, index: Tensor) -> Tensor:
+        """Features (n, d) of training samples under the copy as it is now, eval mode, without augmentation."""
         if self.config.scope == "head" and self.config.bn == "eval":
-            return self.problem.train.Z[forget]
-        Z, _ = compute(self.module, self.problem.dataset.train.images[forget])
+            return self.problem.train.Z[index]
+        Z, _ = compute(self.module, self.problem.dataset.train.images[index])
         return Z
 
     @property

@@ -22,7 +22,7 @@ from imu_core.problem import problem as make_problem
 from imu_core.records import RunConfig
 from imu_core.stored import run_key
 
-MEASURES = ("none", "quick", "full")
+MEASURES = ("none", "quick", "membership", "full")
 _DEFAULTS: dict[str, Any] = {
     "problem": "fashion",
     "model": "small_resnet",

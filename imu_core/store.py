@@ -45,7 +45,7 @@ __all__ = ["Store", "Stored", "Summary", "changed_parameters", "default_url", "r
 
 _WAIT = 30.0  # seconds for which a writer waits for the others
 _CHUNK = 500  # values in one IN (…)
-_DEPTHS = ("none", "quick", "full")
+_DEPTHS = ("none", "quick", "membership", "full")
 
 _TABLES = sql.MetaData()
 _SCHEMA = sql.Table("imu_schema", _TABLES, sql.Column("version", sql.Integer, primary_key=True))

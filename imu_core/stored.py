@@ -77,7 +77,7 @@ class Summary:
 
     @property
     def depth(self) -> str:
-        """How far it was measured: none, quick (accuracies and distances) or full (with the membership attack)."""
+        """How far it was measured: none, quick (accuracies, distances), membership (a quick SVC too) or full (all attacks)."""
         return depth(self.metrics)
 
 
@@ -106,9 +106,9 @@ class Stored(Summary):
 
 
 def depth(metrics: Mapping[str, Any]) -> str:
-    """How far `metrics` go: none, quick or full."""
-    parts = [metrics.get(name) for name in ("accuracies", "membership")]
-    return ("none", "quick", "full")[sum(isinstance(part, dict) and "run" in part for part in parts)]
+    """How far `metrics` go: none, quick, membership or full."""
+    parts = [metrics.get(name) for name in ("accuracies", "membership", "attacks")]
+    return ("none", "quick", "membership", "full")[sum(isinstance(part, dict) and "run" in part for part in parts)]
 
 
 def run_key(problem: Mapping[str, Any], config: RunConfig) -> str:

@@ -84,7 +84,7 @@ class Sweep:
     url      the database (None: `store.default_url()`); a cluster of other machines needs one that all of them reach
     workers  processes on this machine (None: one a core); each computes with one thread, so the numbers depend on none of this
     cluster  address of a Dask scheduler, tcp://host:port, instead
-    measure  what is measured of each run: none, quick (accuracies, distances) or full (with the membership attack: seconds)
+    measure  what is measured of each run: none, quick (accuracies, distances), membership (and a quick SVC attack) or full
     keep     whether the parameters that changed are stored too
     retry    whether runs that are stored as failed are tried again
 
@@ -373,7 +373,15 @@ def _measured(run: Run, measure: str, watched: list[Any]) -> dict[str, Any]:
         if measurement.outcome.state == "cancelled":
             raise Cancelled(measurement.outcome.reason)
         return measurement.result
-    return _quick(run) if measure == "quick" else {}
+    if measure == "none":
+        return {}
+    found = _quick(run)
+    if measure == "membership":
+        start = time.perf_counter()
+        watched.append(measurement := Measurement(run))
+        found["membership"] = measurement.memberships()
+        found["seconds"]["membership"] = time.perf_counter() - start
+    return found
 
 
 def _quick(run: Run) -> dict[str, Any]:

@@ -53,7 +53,10 @@ def navigation() -> Page:
                 st.Page("pages/attack.py", title="Attack", icon=":material/policy:", url_path="attack"),
             ],
             "Keep": [st.Page("pages/archive.py", title="Runs", icon=":material/inventory_2:", url_path="runs")],
-            "Read": [st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary")],
+            "Read": [
+                st.Page("pages/paper.py", title="Paper", icon=":material/article:", url_path="paper"),
+                st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
+            ],
         }
     )
 

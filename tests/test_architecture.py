@@ -45,6 +45,7 @@ exports figures store
 grid
 sweep jobs
 comparison
+paper
 cli
 __main__
 """

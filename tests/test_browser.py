@@ -49,9 +49,10 @@ HEADINGS = {
     "reidentify": "Can the person still be found?",
     "attack": "Did it really forget?",
     "runs": "Runs",
+    "paper": "The paper",
     "glossary": "Glossary",
 }
-NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Runs", "Glossary")
+NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Runs", "Paper", "Glossary")
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {
     "model": "lenet5",

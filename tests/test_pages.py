@@ -43,7 +43,7 @@ from pages import _form, _gallery, _parts, _runs
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
 WITH_PROBLEM = ("start", "influence", "unlearn")
-PAGES = (*WITH_PROBLEM, "glossary")
+PAGES = (*WITH_PROBLEM, "paper", "glossary")
 TINY = {"dataset": "tiny", "model": "lenet5"}
 PATIENCE = 120.0  # seconds until a wait is given up; nothing is asserted about how long anything takes
 LONG = {"preset": "own", "scope": "all", "own_epochs": "500", "own_batch_size": "1", "measure": "false"}

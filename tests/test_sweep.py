@@ -98,7 +98,7 @@ WRONG = [
     ({"methods": []}, "empty list"),
     ({"colour": "red"}, "no part called 'colour'; its parts are problem"),
     ({"method": "ga", "methods": "imu"}, "twice"),
-    ({"measure": "everything"}, "allowed are none, quick, full"),
+    ({"measure": "everything"}, "allowed are none, quick, membership, full"),
     ({"settings": ["beta"]}, "must map names to values"),
     ({"settings": {"colour": 1}}, "no setting called 'colour'. Known settings: .*learning_rate"),
     ({"settings": {"seed": 1}}, "no setting called 'seed'"),

@@ -16,6 +16,15 @@ NEGGRAD = (
 )
 
 
+HESSIAN = Parameter(
+    "hessian",
+    "Hessian over",
+    "forget",
+    "The set whose curvature the influence is taken with; all training samples need the retain set (Table 8 of the paper).",
+    choices=("forget", "train"),
+)
+
+
 class WeightedAscent(Objective):
     """minimise −Σ wᵢ CEᵢ / Σ wᵢ over a batch, plus l1 · ‖head‖₁; a batch whose weights sum to 0 is skipped.
 
@@ -63,7 +72,7 @@ class InfluenceAscent(WeightedAscent):
 
 def influence_weights(view: View, config: RunConfig) -> Tensor:
     """Weights (n,) of the forget samples, by the config's estimator, ψ and control, at the current head."""
-    influence = view.influence(estimator=config.estimator, damping=config.damping)
+    influence = view.influence(hessian=view.options["hessian"], estimator=config.estimator, damping=config.damping)
     return sample_weights(
         influence,
         control=config.control,
@@ -78,6 +87,11 @@ def ga(view: View, config: RunConfig) -> Objective:
     """Gradient ascent: minimise −mean CE over the forget set (NegGrad; Golatkar et al. 2020; OPTML's GA, without BN drift)."""
     n = len(view.forget.labels)
     return WeightedAscent(view, config, torch.full((n,), 1.0 / n, dtype=torch.float64))
+
+
+def imu_needs(config: RunConfig) -> frozenset[str]:
+    """IMU sees the forget set alone, unless its Hessian is that of all training samples."""
+    return frozenset({"forget", "retain"} if config.options.get("hessian") == "train" else {"forget"})
 
 
 def imu(view: View, config: RunConfig) -> Objective:

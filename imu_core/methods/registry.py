@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imu_core.errors import ConfigError
 from imu_core.methods import amnesiac, boundary, dampening, distillation, fisher, one_step, references, relabel, scar, unsir
-from imu_core.methods.ascent import NEGGRAD, ga, imu, neggrad_plus
+from imu_core.methods.ascent import HESSIAN, NEGGRAD, ga, imu, imu_needs, neggrad_plus
 from imu_core.methods.base import Method, Parameter
 from imu_core.methods.npo import npo, simnpo
 from imu_core.methods.view import needs
@@ -26,7 +26,7 @@ _STRENGTH = Parameter("strength", "Strength", 1.0, "1 is the published step.", 1
 _THIRD = Parameter("retain_share", "Share of the retain set", 0.3, "A fixed random share of the retain set takes part.", 0.001)
 
 METHODS: dict[str, Method] = {
-    "imu": Method("IMU", "imu", imu, needs("forget"), "arXiv 2508.01620", uses=_IMU_USES),
+    "imu": Method("IMU", "imu", imu, imu_needs, "arXiv 2508.01620", uses=_IMU_USES, parameters=(HESSIAN,)),
     "ga": Method("GA", "ga", ga, needs("forget"), "gradient ascent; arXiv 1911.04933", uses=("weight_norm", "l1")),
     "npo": Method("NPO", "npo", npo, needs("forget"), "arXiv 2404.05868", uses=("beta",)),
     "simnpo": Method("SimNPO", "npo", simnpo, needs("forget"), "arXiv 2410.07163", uses=("beta",)),

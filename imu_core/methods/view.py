@@ -152,12 +152,17 @@ class View:
         with torch.no_grad():
             return nn.functional.cross_entropy(self.original(inputs), labels, reduction="none")
 
-    def influence(self, **settings: Any) -> Influence:
-        """Head influence of the forget samples at the current parameters; `settings` go to `influence.head_scores`."""
-        self._open("forget")
-        Z = self._arena.forget_features()
-        head = self.head
-        return head_scores(Z, self.forget.labels, head.weight, head.bias, total=self.total, **settings)
+    def influence(self, *, hessian: str = "forget", **settings: Any) -> Influence:
+        """Head influence of the forget samples at the current parameters; `settings` go to `influence.head_scores`.
+
+        `hessian`: the curvature over the forget set alone, or over all training samples ("train"), which opens the retain set.
+        """
+        samples, head = self.forget, self.head
+        Z = self._arena.features_of(samples.index)
+        if hessian == "train":
+            everything = torch.cat([samples.index, self.retain.index]).sort().values
+            settings["curvature"] = self._arena.features_of(everything), self._arena.problem.train.labels[everything]
+        return head_scores(Z, samples.labels, head.weight, head.bias, total=self.total, **settings)
 
 
 Needs = Callable[[Any], frozenset[str]]

@@ -1,0 +1,108 @@
+"""What a table of the paper asks of us: the runs behind each of its rows, the controls beside them, and what it claims."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imu_core.grid import with_settings
+from imu_core.records import RunConfig
+from imu_core.search import start, with_strength
+
+CLASSES, RANDOM, SUBCLASSES = "classes", "random", "subclasses"  # what is forgotten
+TARGET = 0.005  # forget accuracy at which runs on whole classes stop: within the range of the paper's rows
+_EVERY = 200  # steps between two looks at all sets; the forget set is looked at after every one
+_IMU = (("psi", "sqrt"),)  # the paper's; the gentle preset has another
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of ours: a method at a scope with some settings, beside the `paper`'s row of that name ("" for none).
+
+    role: paper (the row as the paper has it), same scope (a rival on IMU's own layers), control (weights taken away).
+    """
+
+    key: str
+    title: str
+    method: str
+    scope: str = "head"
+    settings: tuple[tuple[str, Any], ...] = ()
+    paper: str = ""
+    role: str = "paper"
+    epochs: int | None = None  # shorter steps than the search found, so that a run lasts about so many
+
+    @property
+    def search(self) -> tuple[str, str]:
+        """(method, scope): rows that share both take steps of the same length, so that they differ in one thing."""
+        return self.method, self.scope
+
+    def config(self, target: float, strength: float | None = None, seed: int = 0) -> RunConfig:
+        """The run's settings: steps of equal length until `target`, with the strength that the search found."""
+        config = plain(self.method, self.scope, target, seed)
+        config = config if strength is None else with_strength(config, strength)
+        return with_settings(config, dict(self.settings))
+
+
+def plain(method: str, scope: str, target: float, seed: int = 0) -> RunConfig:
+    """What the search of a method at a scope begins with; IMU as in the paper's main tables: ψ = sqrt, all samples, ν = 0."""
+    config = dataclasses.replace(start(method, scope, target, seed), eval_every=_EVERY)  # what counts is where a run stops
+    return dataclasses.replace(config, **dict(_IMU)) if method == "imu" else config
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A difference that the paper's rows state: `column` of its row `paper[0]` minus that of `paper[1]`.
+
+    `ours` are our lines as the paper has them, `fair` the same two on the same layers (() where `ours` already are).
+    """
+
+    column: str
+    paper: tuple[str, str]
+    ours: tuple[str, str]
+    fair: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One table: what is forgotten, its lines, its claims, and a sentence on what is done otherwise than in the paper."""
+
+    id: str
+    kind: str
+    lines: tuple[Line, ...]
+    claims: tuple[Claim, ...]
+    note: str = ""
+
+
+# Lines that several tables share: same-scope controls stand in all of them.
+
+IMU = Line("imu", "IMU", "imu", paper="IMU")
+GA = Line("ga", "GA (uniform weights)", "ga", role="same scope")
+PERMUTED = Line("imu-permuted", "IMU, weights permuted", "imu", settings=(("control", "permuted"),), role="control")
+RANDOM_WEIGHTS = Line("imu-random", "IMU, random weights", "imu", settings=(("control", "random"),), role="control")
+CONTROLS = (GA, PERMUTED, RANDOM_WEIGHTS)
+
+
+def at(line: Line, scope: str, **changes: Any) -> Line:
+    """`line` on other layers, under a key and title that say so."""
+    words = {"all": "all layers"}.get(scope, f"head and {scope.removeprefix('last:')} blocks")
+    words = words.replace("1 blocks", "1 block")
+    return dataclasses.replace(line, key=f"{line.key}@{scope}", title=f"{line.title}, {words}", scope=scope, **changes)
+
+
+def control_of(line: Line, **changes: Any) -> Line:
+    """`line` with its weights dealt out at random among the samples."""
+    settings = (*line.settings, ("control", "permuted"))
+    made = dataclasses.replace(
+        line, key=f"{line.key}-permuted", title=f"{line.title}, permuted", settings=settings, role="control", paper=""
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def lines_of(experiments: Sequence[Experiment]) -> list[Line]:
+    """Every line of `experiments` once, by what it runs, not by what a table calls it."""
+    found: dict[tuple[Any, ...], Line] = {}
+    for line in (line for experiment in experiments for line in experiment.lines):
+        found.setdefault((line.method, line.scope, line.settings, line.epochs), line)
+    return list(found.values())

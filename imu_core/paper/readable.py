@@ -1,0 +1,168 @@
+"""The paper's tables beside ours as Markdown: the file RESULTS.md, made from the records and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imu_core.paper.published import COLUMNS, FIGURES, SOURCE, TABLES, Value
+from imu_core.paper.record import COMMAND, command, ids, label
+
+OURS = {"w1": "W1 of outputs", "gap": "Average gap, points"}  # columns the paper does not have: heading
+_KINDS = {"classes": "Whole classes", "random": "Random samples"}
+_FACTORS = {"w1": (1.0, 4), "gap": (100.0, 2)}
+
+
+def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """Every table of every record: "here / paper" in each cell; 95 % intervals here, the paper's own ± there."""
+    head = [
+        "# The paper's tables again",
+        "",
+        f"Made by `{COMMAND}`; do not edit. Each cell has our figure, then the paper's ({SOURCE}). Ours: mean ± half a 95 % "
+        "t-interval over forget sets, seeds of a set averaged first. The paper's ± is not explained there. Rows marked * are "
+        "ours alone: the same rivals on IMU's layers, and controls whose weights are uniform, permuted or random.",
+        "",
+    ]
+    body = [line for record in records for line in _record(record)]
+    return "\n".join([*head, *(body or ["Nothing has been run yet."])]) + "\n"
+
+
+def _record(record: Mapping[str, Any]) -> list[str]:
+    lines = [f"## {record['dataset']}, {record['model']}", "", f"`{command(record)}`", ""]
+    for name in ids():
+        if name in record["tables"]:
+            lines += _table(name, record["tables"][name])
+        elif name in FIGURES:
+            lines += _figure(name, record["figures"].get(name))
+    return lines
+
+
+def _table(name: str, table: Mapping[str, Any]) -> list[str]:
+    published = TABLES[name]
+    lines = [f"### {label(name)}: {published.title}", ""]
+    if table["rows"]:
+        lines += [_setting(table), "", *rows(name, with_unrun(name, table["rows"])), ""]
+    lines += [f"- {item['lead']} {item['words']}".replace("-  ", "- ") for item in table["sentences"]]
+    lines += [f"- {table['note']}"] if table.get("note") else []
+    lines += [f"- Missing: {text}" for text in table["missing"]]
+    return [*lines, ""]
+
+
+def _setting(table: Mapping[str, Any]) -> str:
+    return (
+        f"{len(table['requests'])} forget sets of {table['dataset']} ({table['model']}); every run stops at "
+        f"{100 * table['target']:.2f} % forget accuracy."
+    )
+
+
+def rows(name: str, listed: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The lines of one Markdown table."""
+    printed = TABLES[name].rows
+    shown = [c for c in (*COLUMNS, *OURS) if any(c in row["values"] for row in listed)]
+    titles = [f"{COLUMNS[c].title}, {COLUMNS[c].unit}" if c in COLUMNS else OURS[c] for c in shown]
+    lines = [f"| | layers | sets | got there | {' | '.join(titles)} |", "|---|---|--:|--:|" + "--:|" * len(shown)]
+    for row in listed:
+        theirs = printed.get(row["paper"], {})
+        cells = [f"{_here(row['values'].get(c), c)}{_there(theirs.get(c), c)}" for c in shown]
+        mark = "" if row["paper"] in printed else " *"
+        sets = max((value["n"] for value in row["values"].values()), default=0)
+        scope = row.get("scope", "")
+        lines.append(f"| {row['title']}{mark} | {scope} | {sets} | {_got_there(row)} | {' | '.join(cells)} |")
+    return lines
+
+
+def with_unrun(name: str, listed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`listed`, and behind it a row without values of ours for every row of the paper that none of them answers."""
+    known = {row["paper"] for row in listed}
+    left = [key for key in TABLES[name].rows if key not in known]
+    titles = {"original": "Original model", "retrained": "Retrained model"}
+    empty = [{"key": f"unrun-{key}", "title": f"{titles.get(key, key)} (not run)", "paper": key, "values": {}} for key in left]
+    return [dict(row) for row in listed] + empty
+
+
+def _got_there(row: Mapping[str, Any]) -> str:
+    return f"{row['reached']}/{row['runs']}" if "runs" in row else ""
+
+
+def _here(value: Mapping[str, Any] | None, column: str) -> str:
+    if value is None:
+        return "–"
+    factor, decimals = (COLUMNS[column].factor, COLUMNS[column].decimals) if column in COLUMNS else _FACTORS[column]
+    half = "" if value["half"] is None else f" ± {factor * value['half']:.{decimals}f}"
+    return f"{factor * value['mean']:.{decimals}f}{half}"
+
+
+def _there(value: Value | None, column: str) -> str:
+    if value is None:
+        return ""
+    decimals = 0 if column == "seconds" else 2
+    return f" / {value.mean:.{decimals}f}" + ("" if value.spread is None else f" ± {value.spread:.{decimals}f}")
+
+
+def _figure(name: str, data: Mapping[str, Any] | None) -> list[str]:
+    figure = FIGURES[name]
+    lines = [f"### {label(name)}: {figure.title}", "", f"The paper ({figure.where}): {figure.says}.", ""]
+    if not data:
+        return [*lines, "- Missing: not run yet.", ""]
+    return [*lines, *(f"- {text}" for text in told(name, data)), ""]
+
+
+def told(name: str, data: Mapping[str, Any]) -> list[str]:
+    """What our data of a figure say, a sentence for each kind of forget set, made from the numbers."""
+    return [_TOLD[name](kind, found) for kind, found in data.items()]
+
+
+def _share(value: Mapping[str, Any]) -> str:
+    half = "" if value["half"] is None else f" ± {100 * value['half']:.1f}"
+    return f"{100 * value['mean']:.1f}{half} %"
+
+
+def _number(value: Mapping[str, Any]) -> str:
+    half = "" if value["half"] is None else f" ± {value['half']:.3f}"
+    return f"{value['mean']:.3f}{half}"
+
+
+def _spread(kind: str, found: Mapping[str, Any]) -> str:
+    numbers = found["numbers"]
+    wide = numbers["top"]["mean"] > 3 * 0.05
+    verdict = "Agrees: a few samples carry much." if wide else "Not seen here: the scores are spread nearly evenly."
+    return (
+        f"{verdict} {_KINDS[kind]}, {numbers['top']['n']} forget sets: the first 5 % of samples hold {_share(numbers['top'])} "
+        f"of the sum of positive scores, and {_share(numbers['positive'])} of samples have one. The weights act like equal ones "
+        f"on {_share(numbers['even'])} of the samples. Rank correlation of score and loss: {_number(numbers['with_loss'])}."
+    )
+
+
+def _epochs(kind: str, found: Mapping[str, Any]) -> str:
+    imu, ga = found["numbers"]["imu"], found["numbers"]["ga"]
+    even, positive = imu["even"], imu["positive"]
+    told = even if kind == "classes" else positive
+    what = "evenness of the weights" if kind == "classes" else "share of samples that help"
+    change = told[-1]["mean"] - told[0]["mean"]
+    halves = [value["half"] or 0.0 for value in (told[0], told[-1])]
+    seen = abs(change) > sum(halves)
+    verdict = ("Agrees" if change > 0 else "The opposite here") if seen else "Not seen here"
+    control = ga["even" if kind == "classes" else "positive"][-1]
+    return (
+        f"{verdict}. {_KINDS[kind]}, {told[0]['n']} forget sets: the {what} goes from {_share(told[0])} to {_share(told[-1])} in "
+        f"{len(told) - 1} epochs, while the forget accuracy goes from {_share(imu['forget'][0])} to {_share(imu['forget'][-1])}. "
+        f"Under GA it ends at {_share(control)}; the order of the samples afterwards has rank correlation "
+        f"{_number(imu['alike'][-1])} with that before."
+    )
+
+
+def _full(kind: str, found: Mapping[str, Any]) -> str:
+    own, theirs = found["spearman"], FIGURES["figure2"].numbers["spearman"]
+    near = own["half"] is not None and abs(own["mean"] - theirs) <= own["half"]
+    verdict = "Agrees" if near else ("Lower here" if own["mean"] < theirs else "Higher here")
+    seconds = found.get("seconds", {})
+    times = seconds["layers exact"] / max(seconds["head exact"], 1e-9) if seconds else None
+    cost = f" All layers take {times:,.0f} times as long." if times else ""
+    diagonal = f" With the diagonal on both sides, as the authors' code has it: {_number(found['diagonal'])}." if seconds else ""
+    return (
+        f"{verdict}. {_KINDS.get(kind, kind)}, {own['n']} forget set{'s' if own['n'] > 1 else ''}: rank correlation of the "
+        f"scores by the head and through all layers {_number(own)}, {theirs:g} in the paper.{diagonal}{cost}"
+    )
+
+
+_TOLD = {"figure1": _spread, "figure2": _full, "figure6": _epochs}

@@ -1,0 +1,97 @@
+"""What was made of the paper's tables, as a file: read with care, written whole, one record for each data set and model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from imu_core import runtime
+from imu_core.errors import DataError
+from imu_core.paper.published import FIGURES, TABLES
+from imu_core.records import finite
+
+PATH = runtime.ASSETS / "results" / "paper.json"
+FORMAT = "imu_core paper tables"
+LARGEST = 30 * 2**20  # bytes
+COMMAND = "make tables"
+
+
+def load(path: Path | None = None) -> list[dict[str, Any]]:
+    """The records that `python -m imu_core tables` wrote to `path` (by default the file that ships); [] where there is none.
+
+    DataError, a sentence, for anything else.
+    """
+    path = path or PATH
+    if not path.exists():
+        return []
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path.name} has more than {LARGEST // 2**20} MB; it holds no tables of the paper.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        good = found["format"] == FORMAT and all(_is_record(record) for record in found["records"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise DataError(f"{path.name} holds no tables of the paper. Make them with: {COMMAND}")
+    return found["records"]
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    texts = isinstance(record["dataset"], str) and isinstance(record["model"], str) and isinstance(record["figures"], dict)
+    return texts and all(name in TABLES and _is_table(table) for name, table in record["tables"].items())
+
+
+def _is_table(table: Mapping[str, Any]) -> bool:
+    said = all(isinstance(item[name], str) for item in table["sentences"] for name in ("lead", "words"))
+    return said and all(isinstance(text, str) for text in table["missing"]) and all(_is_row(row) for row in table["rows"])
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(row[name], str) for name in ("key", "title", "role", "paper"))
+    return texts and all(_is_mean(value) for value in row["values"].values())
+
+
+def _is_mean(value: Mapping[str, Any]) -> bool:
+    half = value["half"]
+    return math.isfinite(value["mean"]) and (half is None or math.isfinite(half)) and value["n"] >= 1
+
+
+def merged(records: Sequence[Mapping[str, Any]], new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`records` with `new` in the place of the one on the same data set and model; CIFAR-10 first, then in order of arrival."""
+    same = lambda record: (record["dataset"], record["model"]) == (new["dataset"], new["model"])  # noqa: E731
+    found = [dict(record) for record in records if not same(record)] + [dict(new)]
+    return sorted(found, key=lambda record: record["dataset"] != "cifar10")
+
+
+def as_json(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the file holds."""
+    return finite({"format": FORMAT, "command": COMMAND, "records": [_rounded(record) for record in records]})
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(inner) for inner in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def command(record: Mapping[str, Any], dataset: str = "") -> str:
+    """What makes a record again."""
+    return f"python -m imu_core tables --problem {dataset or record['dataset']} --model {record['model']}"
+
+
+def ids() -> list[str]:
+    """The tables that are made, then the figures, in the paper's order."""
+    made = [name for name in TABLES if name not in ("table1-one-superclass", "table10-cifar100")]
+    return [*made, *FIGURES]
+
+
+def label(name: str) -> str:
+    """Table 1, or Table 1 (CIFAR-100)."""
+    if name in FIGURES:
+        return f"Figure {FIGURES[name].number}"
+    return f"Table {TABLES[name].number}" + (" (CIFAR-100)" if "cifar100" in TABLES[name].part else "")

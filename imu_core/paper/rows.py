@@ -1,0 +1,113 @@
+"""Stored runs to rows: every column's mean with its interval over requests, and the models that nothing was done to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from imu_core.errors import DataError
+from imu_core.methods import METHODS
+from imu_core.metrics.gaps import average_gap
+from imu_core.metrics.intervals import mean_interval
+from imu_core.paper.experiment import Line
+from imu_core.paper.plan import Ground
+from imu_core.stored import Summary
+
+MEASURED = ("forget", "retain", "test", "membership", "w_dist", "w1", "gap", "seconds")  # in the order of the table
+MODELS = {"original": "Original model", "retrained": "Retrained model"}
+_SLACK = 0.01  # wide scopes look for the target on 500 samples: the whole set may lie this much above
+
+Each = dict[str, dict[str, float]]  # request → column → value, means over seeds
+
+
+def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], strength: float) -> dict[str, Any]:
+    """A line in numbers; `runs`: request → its stored runs, one a seed.
+
+    values   column → {mean, half, n}: mean and half the 95 % t-interval over requests, the seeds of a request averaged first
+    each     the same before the mean, by request, for paired tests
+    reached  how many runs got to the depth; a run that did not counts with what it had at its end
+    """
+    known = {request: [r for r in found if r.state in ("done", "diverged")] for request, found in runs.items()}
+    each = {request: _mean_of([columns(run) for run in found]) for request, found in known.items() if found}
+    all_runs = [run for found in known.values() for run in found]
+    config = line.config(ground.target, strength)
+    return {
+        "key": line.key, "title": line.title, "role": line.role, "paper": line.paper, "method": line.method,
+        "control": config.control, "scope": line.scope, "strength": strength, "setting": METHODS[line.method].strength,
+        "config": config.changed(), "saw": sorted(METHODS[line.method].needs(config)), "runs": len(all_runs),
+        "reached": sum(_reached(run, ground.target) for run in all_runs),
+        "failed": sum(run.state == "failed" for found in runs.values() for run in found),
+        "values": spread(each), "each": each,
+    }  # fmt: skip
+
+
+def reference_rows(runs: Iterable[Summary]) -> list[dict[str, Any]]:
+    """The original and the retrained models as rows, from what was measured beside `runs`; what is not known is not there."""
+    found: dict[str, Each] = {name: {} for name in MODELS}
+    for run in runs:
+        for name, each in found.items():
+            own = {k: v for k, v in columns(run, name).items() if k != "seconds"}
+            each[run.forget] = each.get(run.forget, {}) | own if own else each.get(run.forget, {})
+    rows = []
+    for name, each in found.items():
+        kept = {request: values for request, values in each.items() if values}
+        if kept:
+            rows.append(
+                {"key": name, "title": MODELS[name], "role": "model", "paper": name, "values": spread(kept), "each": kept}
+            )
+    return rows
+
+
+def columns(run: Summary, model: str = "run") -> dict[str, float]:
+    """The columns of one stored run, or of another model that was measured beside it; fractions and seconds."""
+    accuracies = _part(run.metrics, "accuracies", model)
+    found = {name: accuracies[name] for name in ("forget", "retain") if name in accuracies}
+    if accuracies:
+        found["test"] = accuracies.get("test_other", accuracies.get("test"))
+    membership = (run.metrics.get("membership") or {}).get(model)
+    distances = _part(run.metrics, "divergence", model).get("test") or {}
+    found |= {} if membership is None else {"membership": membership}
+    found |= {ours: distances[name] for ours, name in (("w_dist", "w1_classes"), ("w1", "w1")) if name in distances}
+    if model == "retrained" and accuracies:
+        found |= {"w_dist": 0.0, "w1": 0.0, "gap": 0.0}
+    else:
+        found |= _gap(run, model)
+    return {**found, "seconds": run.seconds} if found else {}
+
+
+def _part(metrics: Mapping[str, Any], name: str, model: str) -> dict[str, Any]:
+    return (metrics.get(name) or {}).get(model) or {}
+
+
+def _gap(run: Summary, model: str) -> dict[str, float]:
+    membership = run.metrics.get("membership") or {}
+    own, aim = ({**_part(run.metrics, "accuracies", n), "membership": membership.get(n)} for n in (model, "retrained"))
+    if None in (own["membership"], aim["membership"]):
+        return {}
+    try:
+        return {"gap": average_gap(own, aim)}
+    except DataError:
+        return {}
+
+
+def _mean_of(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over the seeds of one request; a column that one seed alone has (the attack) is that seed's."""
+    names = {name for values in found for name in values}
+    return {name: fmean(v[name] for v in found if v.get(name) is not None) for name in MEASURED if name in names}
+
+
+def spread(each: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Column → {mean, half, n} over requests; half is None where there is but one."""
+    found = {}
+    for name in MEASURED:
+        values = [columns[name] for columns in each.values() if columns.get(name) is not None]
+        if values:
+            mean = mean_interval(values)
+            found[name] = {"mean": mean.mean, "half": mean.half if mean.n > 1 else None, "n": mean.n}
+    return found
+
+
+def _reached(run: Summary, target: float) -> bool:
+    slack = 0.0 if run.scope == "head" else _SLACK
+    return run.state == "done" and run.accuracies.get("forget", 1.0) <= target + slack
