@@ -30,7 +30,7 @@ def compute(model: nn.Module, images: Tensor, chunk: int | None = None) -> tuple
 
 @torch.no_grad()
 def in_parts(model: nn.Module, images: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
-    """What `compute` gives, a chunk at a time, for whoever wants to show how far it is: (fraction done, Z, logits of the chunk)."""
+    """What `compute` gives, a chunk at a time, to show how far it is: (fraction done, Z, logits of that chunk)."""
     backbone, head = split_head(model)
     backbone.eval()
     done = 0
@@ -42,7 +42,8 @@ def in_parts(model: nn.Module, images: Tensor) -> Iterator[tuple[float, Tensor, 
 
 def keep(model: nn.Module, data_key: str, Z: Tensor, logits: Tensor) -> None:
     """Put on disk what `features` would otherwise compute: Z (N, d) and logits (N, C) of `model` on the set `data_key`."""
-    runtime.write_whole(_path(model, data_key), lambda part: save_file({"Z": Z.contiguous(), "logits": logits.contiguous()}, part))
+    tensors = {"Z": Z.contiguous(), "logits": logits.contiguous()}
+    runtime.write_whole(_path(model, data_key), lambda part: save_file(tensors, part))
 
 
 def _path(model: nn.Module, data_key: str) -> Path:

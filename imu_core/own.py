@@ -1,8 +1,8 @@
 """Bring a model of one's own: a stranger's checkpoint and images become a problem like any other, or a sentence says why not.
 
-`Bringing` is iterated and yields (fraction, words). It reads the checkpoint, builds the architecture, matches the names, finds the
-head, and then, before anything else, checks the accuracy on the test set. Only a model that fits is stored, as `own-NAME` among
-the trained models; whatever fails or is stopped leaves nothing behind.
+`Bringing` is iterated and yields (fraction, words). It reads the checkpoint, builds the architecture, matches the names, finds
+the head, and then, before anything else, checks the accuracy on the test set. Only a model that fits is stored, as `own-NAME`
+among the trained models; whatever fails or is stopped leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from imu_core import data, models, runtime
 from imu_core.data import archive, folder
-from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError
+from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
 from imu_core.features import in_parts, keep
 from imu_core.metrics.intervals import Share, share_interval
 from imu_core.models import brought, checkpoints, foreign
@@ -36,6 +36,7 @@ NORMALISATIONS = {
     "half": "0.5 and 0.5: values from -1 to 1",
     "none": "values from 0 to 1 as they are",
 }
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
 _IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
@@ -80,7 +81,10 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits."""
+    """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
+
+    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (with commas).
+    """
 
     accuracy: Share
     chance: float
@@ -92,6 +96,7 @@ class Check:
     fits: bool
     sentence: str
     advice: str = ""
+    suggestion: dict[str, str] = field(default_factory=dict)
     trials: tuple[Trial, ...] = field(default_factory=tuple)
 
 
@@ -108,6 +113,7 @@ class Bringing:
         self.dataset_name = order.dataset if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"
         self.check: Check | None = None
         self.outcome = Outcome("running")
+        self.layers: tuple[str, ...] = ()  # to choose a head from, where none was found
         self._variant = ""  # words on the form of the architecture that was taken
         self._made = False  # whether images were unpacked or decoded for this, and must go if it fails
         self._cancel = threading.Event()
@@ -127,7 +133,11 @@ class Bringing:
             self.outcome = Outcome("done")
         except Cancelled:
             self.outcome = Outcome("cancelled", "Stopped by you; nothing was kept.")
+        except HeadError as error:
+            self.layers = error.layers
+            raise
         finally:
+            self.order = replace(self.order, checkpoint=b"", images=None)  # what was uploaded need not stay in memory
             fits = self.check is not None and self.check.fits and self.outcome.state == "done"
             if self._made and not fits:
                 _remove_images(self.dataset_name)
@@ -141,8 +151,7 @@ class Bringing:
     def _refuse_taken(self) -> None:
         if brought.path(self.dataset_name, self.model_name).exists():
             raise ConfigError(
-                f"There is a model {self.model_name} on {self.dataset_name} already. Delete it, or choose another "
-                "name."
+                f"There is a model {self.model_name} on {self.dataset_name} already. Delete it, or choose another name."
             )
         if self.order.expected is not None and not 0 < self.order.expected <= 1:
             raise ConfigError(f"The expected accuracy is {self.order.expected!r}; as a share it must be above 0 and at most 1.")
@@ -155,8 +164,7 @@ class Bringing:
         if not data.is_here(self.dataset_name):
             if not data.source(self.dataset_name).free:
                 raise DataError(
-                    f"{self.dataset_name} is not on this machine yet. Fetch it first: choose it in the sidebar of any "
-                    "page."
+                    f"{self.dataset_name} is not on this machine yet. Fetch it first: choose it in the sidebar of any page."
                 )
             for fraction, words in data.download(self.dataset_name):
                 self._made = self._made or self.dataset_name.startswith(data.FOLDER)
@@ -240,10 +248,12 @@ def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn
         model.eval().requires_grad_(False)
         if _ends_in(model, head, images, order.architecture):
             return model, head, matched.how
-    known = ", ".join(f"{name} ({layer.in_features} → {layer.out_features})" for name, layer in brought.linear_layers(plain).items())
-    raise CheckpointError(
+    layers = brought.linear_layers(plain)
+    known = ", ".join(f"{name} ({layer.in_features} → {layer.out_features})" for name, layer in layers.items())
+    raise HeadError(
         f"No head was found: {order.head or 'no linear layer'} of {order.architecture} gives what the network returns for "
-        f"{classes} classes. Its linear layers: {known[:600] or 'none'}. Name the head, or choose another architecture."
+        f"{classes} classes. Its linear layers: {known[:600] or 'none'}. Name the head, or choose another architecture.",
+        tuple(layers),
     )
 
 
@@ -272,7 +282,7 @@ def _renumbered(state: dict[str, Tensor], head: str, order: tuple[str, ...], dat
     return state | {f"{head}.{part}": state[f"{head}.{part}"][rows] for part in ("weight", "bias")}
 
 
-def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> Statistics:
     """(mean, std) of each channel that `text` means for `dataset`; what an export of this program carries itself comes first."""
     channels = dataset.train.images.shape[1]
     carried = [strange.tensors.get(f"normalise.{part}") for part in ("mean", "std")] if strange else [None, None]
@@ -287,7 +297,7 @@ def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None =
     return fixed[text] if text in fixed else _numbers(text, channels)
 
 
-def _numbers(text: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _numbers(text: str, channels: int) -> Statistics:
     try:
         mean, std = (tuple(float(number) for number in part.split(",")) for part in text.split("/"))
     except ValueError:
@@ -325,7 +335,7 @@ def _share(logits: Tensor, labels: Tensor) -> Share:
 
 def _fit(accuracy: Share, chance: float, expected: float | None) -> tuple[bool, str]:
     if accuracy.low <= chance:
-        return False, "It does not fit: that is no better than chance. The normalisation or the order of the classes may be wrong."
+        return False, "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
     if expected is None:
         return True, "It fits."
     if accuracy.high + _SLACK < expected:
@@ -365,27 +375,32 @@ def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> 
     now = trials[0].accuracy
     best = max(trials, key=lambda trial: trial.accuracy)
     renumbered = max(trials, key=lambda trial: trial.best)
-    advice = ""
+    advice, suggestion = "", {}
     if best.accuracy >= now + _BETTER:
+        suggestion = {"normalisation": best.normalisation}
         advice = (
             f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
             f"{few} training images, as given {_percent(now)}. Choose that."
         )
     elif renumbered.best >= max(0.5, 2 * best.accuracy):
+        suggestion = {"normalisation": renumbered.normalisation, "classes": ", ".join(renumbered.order)}
         advice = (
             f"With the classes in another order and the normalisation {renumbered.normalisation} it "
             f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
             f"may be: {', '.join(renumbered.order)}."
         )
     elif not check.fits:
-        advice = f"No normalisation is much better on {few} training images: {_table(trials)}. Is it another architecture, or other data?"
+        advice = (
+            f"No normalisation is much better on {few} training images: {_table(trials)}. Is it another architecture, or "
+            "other data?"
+        )
     refused = bool(advice) and check.fits and order.expected is None
     sentence = check.sentence
     if refused:
         sentence = sentence.removesuffix("It fits.") + (
             "It does not fit as given. To take it all the same, name the accuracy that you expect of it."
         )
-    return replace(check, fits=check.fits and not refused, sentence=sentence, advice=advice, trials=trials)
+    return replace(check, fits=check.fits and not refused, sentence=sentence, advice=advice, suggestion=suggestion, trials=trials)
 
 
 def _table(trials: tuple[Trial, ...]) -> str:

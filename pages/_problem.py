@@ -11,6 +11,7 @@ from streamlit.navigation.page import Page
 
 import imu_core
 from imu_core import data
+from imu_core.own import datasets as folders
 from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.models import FOR_PEOPLE, suited
@@ -32,7 +33,8 @@ def sidebar(page: Page) -> None:
     with st.sidebar:
         names = list(data.DATASETS)
         own = str(_now("dataset"))
-        names += [own] if own.startswith(data.MARKET) else []
+        names += [name for name in folders() if name != own]
+        names += [own] if own.startswith((data.MARKET, data.FOLDER)) else []
         dataset = st.selectbox(
             "Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"), on_change=_changed
         )
@@ -66,9 +68,10 @@ def _changed() -> None:
     take_problem(st.session_state.dataset)
 
 
-def take_problem(dataset: str, forget: str = "") -> None:
-    """Make `dataset`, its first model and `forget` (its first suggestion by default) the problem of every page."""
-    st.session_state.update(dataset=dataset, model=models_for(dataset)[0], forget=forget or suggestions(dataset)[0], after="")
+def take_problem(dataset: str, forget: str = "", model: str = "") -> None:
+    """Make `dataset`, `model` (its first) and `forget` (its first suggestion by default) the problem of every page."""
+    model = model or models_for(dataset)[0]
+    st.session_state.update(dataset=dataset, model=model, forget=forget or suggestions(dataset)[0], after="")
 
 
 def _follow(page: Page) -> None:
@@ -114,8 +117,12 @@ def suggestions(dataset: str) -> list[str]:
     if people:
         first = SHOWN_PEOPLE if dataset == "people" else ()
         return [f"identity:{name}" for name in (*first, *(n for n in names if n not in first))] + general
-    classes = [f"class:{name}" for name in (names[5], *(n for n in names if n != names[5]))]
-    return [*classes, *general, f"class:{names[6]}+{names[0]}", *data.part_requests(dataset)]
+    if not names:
+        return [UNKNOWN_PEOPLE]
+    first = names[min(5, len(names) - 1)]
+    classes = [f"class:{name}" for name in (first, *(n for n in names if n != first))]
+    pair = [f"class:{names[6]}+{names[0]}"] if len(names) > 6 else []
+    return [*classes, *general, *pair, *data.part_requests(dataset)]
 
 
 def _history() -> list[tuple[str, dict[str, Any]]]:

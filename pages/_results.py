@@ -9,6 +9,7 @@ import streamlit as st
 from imu_core import exports, retrained
 from imu_core.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
+from imu_core.models.brought import is_brought
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import retrain
 from pages import _parts, _runs
@@ -181,5 +182,8 @@ def reference_offer(problem: Problem) -> None:
     text = f"No retrained model is stored for **{problem.split.request[:60]}**, so there is no star to compare with."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(text)
-        if st.button("Train it (about two minutes)"):
+        own = is_brought(problem.model_name)
+        if own:
+            st.caption("By our recipe, not by that of the model's makers, which nobody here knows.")
+        if st.button("Train it" if own else "Train it (about two minutes)"):
             _parts.start_training(title, lambda: retrain(problem))

@@ -23,7 +23,7 @@ Examples:
   python -m imu_core own delete own-stranger --problem cifar10
 
 A checkpoint is safetensors, or a state dict that torch.load(weights_only=True) reads; nothing in it is run. A folder of images
-holds train/ and test/ (or val/) with one folder a class, or the classes side by side: then a fifth of each is kept for testing."""
+holds train/ and test/ (or val/) with one folder a class, or the classes side by side: a fifth of each then tests."""
 
 own_app = typer.Typer(
     help="A model of your own: bring it, list what was brought, delete it.",
@@ -44,7 +44,7 @@ def bring_command(
     name: Annotated[str, typer.Option(help="It is called own-NAME afterwards.")],
     architecture: Annotated[str, typer.Option(help=f"{', '.join(MODELS)}, torchvision:NAME or timm:NAME.")],
     problem: Problem = "cifar10",
-    images: Annotated[Path | None, typer.Option(metavar="ZIP", dir_okay=False, help="Images to unpack, in place of --problem.")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="ZIP", dir_okay=False, help="Images, in place of --problem.")] = None,
     side: Annotated[int, typer.Option(help="Side of the unpacked images in pixels.")] = folder.USUAL_SIDE,
     normalisation: Annotated[str, typer.Option(help=f"{', '.join(own.NORMALISATIONS)}, or MEAN,…/STD,….")] = "imagenet",
     head: Annotated[str, typer.Option(metavar="LAYER", help="The head's dotted name, where it is not found.")] = "",
@@ -98,8 +98,7 @@ def _report(work: own.Bringing, check: own.Check) -> None:
         typer.echo(f"{label} classes: {', '.join(f'{name} {percent(value)}' for value, name in found)}")
     if check.fits:
         typer.echo(
-            f"Stored as {work.model_name}. Next: python -m imu_core run --problem {work.dataset_name} --model "
-            f"{work.model_name}"
+            f"Stored as {work.model_name}. Next: python -m imu_core run --problem {work.dataset_name} --model {work.model_name}"
         )
     else:
         typer.echo("Nothing was stored.")
@@ -130,8 +129,7 @@ def list_command(json_file: JsonFile = None) -> None:
         about = card["brought"]
         test = percent(card["accuracies"]["test"])
         typer.echo(
-            f"{model} on {dataset}: {about['architecture']}, {test} of {about['tested']:,} test images, from "
-            f"{about['file']}"
+            f"{model} on {dataset}: {about['architecture']}, {test} of {about['tested']:,} test images, from {about['file']}"
         )
     if not found:
         typer.echo("Nothing was brought yet.")

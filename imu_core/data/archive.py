@@ -69,14 +69,12 @@ def _check(member: zipfile.ZipInfo) -> None:
     shown = repr(name[:80])
     if path.is_absolute() or ".." in path.parts or "\\" in name or re.match("[A-Za-z]:", name) or not name.isprintable():
         raise DataError(
-            f"{shown} in the archive leads out of its folder. Nothing was unpacked; make the archive again without "
-            "it."
+            f"{shown} in the archive leads out of its folder. Nothing was unpacked; make the archive again without it."
         )
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise DataError(
-            f"{shown} in the archive is a link or no plain file. Nothing was unpacked; make the archive again without "
-            "it."
+            f"{shown} in the archive is a link or no plain file. Nothing was unpacked; make the archive again without it."
         )
     if member.flag_bits & 1:
         raise DataError(f"{shown} in the archive is encrypted. Make it again without a password.")

@@ -68,8 +68,7 @@ def checked_name(name: str) -> str:
     """`name` if unpacked images, or a brought model, may be called that; else a DataError."""
     if not _NAME.fullmatch(name):
         raise DataError(
-            f"{name[:40]!r} is no name: it takes letters, digits, - and _, at most 40, and starts with a letter or "
-            "digit."
+            f"{name[:40]!r} is no name: it takes letters, digits, - and _, at most 40, and starts with a letter or digit."
         )
     return name
 
@@ -146,8 +145,7 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     empty = [name for name, files in found.items() if not files]
     if empty:
         raise DataError(
-            f"The class {empty[0]!r} in {folder.name!r} has no image ({', '.join(IMAGES)}). Add some, or remove its "
-            "folder."
+            f"The class {empty[0]!r} in {folder.name!r} has no image ({', '.join(IMAGES)}). Add some, or remove its folder."
         )
     return found
 
@@ -181,13 +179,11 @@ def decode(path: Path, side: int, grey: bool = False) -> np.ndarray:
         return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR)).reshape(side, side, -1)
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{where} claims to be enormous ({error}); at most {MOST_PIXELS:,} pixels are read. Scale it "
-            "down."
+            f"{where} claims to be enormous ({error}); at most {MOST_PIXELS:,} pixels are read. Scale it down."
         ) from error
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError) as error:
         raise DataError(
-            f"{where} is damaged, or no image of a kind that is read ({error}). Copy it again, or remove "
-            "it."
+            f"{where} is damaged, or no image of a kind that is read ({error}). Copy it again, or remove it."
         ) from error
 
 

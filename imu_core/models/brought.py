@@ -97,8 +97,7 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
         raise ConfigError(f"torchvision has no classifier called {name!r}. It has, among others: resnet18, vgg16_bn, vit_b_16.")
     if channels != 3:
         raise ConfigError(
-            f"torchvision's {name} takes images in colour; these have {channels} channel. Read them without "
-            "'grey'."
+            f"torchvision's {name} takes images in colour; these have {channels} channel. Read them without 'grey'."
         )
     from torchvision import models
 
@@ -119,8 +118,7 @@ def _timm(name: str, classes: int, channels: int) -> nn.Module:
         ) from error
     if not timm.is_model(name):
         raise ConfigError(
-            f"timm has no architecture called {name!r}. Its list: python -c 'import timm; "
-            "print(timm.list_models())'"
+            f"timm has no architecture called {name!r}. Its list: python -c 'import timm; print(timm.list_models())'"
         )
     model = timm.create_model(name, pretrained=False, num_classes=classes, in_chans=channels)
     _check_size(name, model)
@@ -131,8 +129,7 @@ def _check_size(name: str, model: nn.Module) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
     if count > MOST_PARAMETERS:
         raise ConfigError(
-            f"{name} has {count / 1e6:,.0f} million parameters; at most {MOST_PARAMETERS / 1e6:,.0f} million fit "
-            "here."
+            f"{name} has {count / 1e6:,.0f} million parameters; at most {MOST_PARAMETERS / 1e6:,.0f} million fit here."
         )
 
 

@@ -76,8 +76,7 @@ def _content(path: Path) -> bytes:
         path = path.expanduser()
         if not path.is_file():
             raise CheckpointError(
-                f"There is no file {str(path)[:200]!r}. Name a checkpoint: .safetensors, or a state dict of "
-                "torch."
+                f"There is no file {str(path)[:200]!r}. Name a checkpoint: .safetensors, or a state dict of torch."
             )
         _check_bytes(path.stat().st_size, path.name)
         return path.read_bytes()
@@ -88,8 +87,7 @@ def _content(path: Path) -> bytes:
 def _check_bytes(size: int, file: str) -> None:
     if size > MOST_BYTES:
         raise CheckpointError(
-            f"{file} has {size / 2**20:,.0f} MiB; checkpoints of at most {MOST_BYTES / 2**20:,.0f} MiB are "
-            "read."
+            f"{file} has {size / 2**20:,.0f} MiB; checkpoints of at most {MOST_BYTES / 2**20:,.0f} MiB are read."
         )
     if size < 16:
         raise CheckpointError(f"{file} has {size} bytes: there is no checkpoint in it.")
@@ -185,11 +183,11 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def match(model: nn.Module, strange: Strange, classes: int) -> Matched:
-    """The tensors of `strange` under the names that `model` has, by name or else by order; CheckpointError says what does not fit.
+    """The tensors of `strange` under the names that `model` has, by name or else by order; or a CheckpointError.
 
     By order: layers of the same kind (convolutions, norms, linear layers) are paired in the order they come in, and every
-    shape must agree one for one. Whether that was right, accuracy decides. What a file may lack are the counters of batch norm and
-    the bias of a head that had none.
+    shape must agree one for one. Whether that was right, accuracy decides. A file may lack the counters of batch norm
+    and the bias of a head that had none.
     """
     own = {name: t for name, t in model.state_dict().items() if not name.endswith(_COUNTER) and name not in _NORMALISE}
     given = {name: t for name, t in strange.tensors.items() if not name.endswith(_COUNTER) and name not in _NORMALISE}
@@ -199,7 +197,7 @@ def match(model: nn.Module, strange: Strange, classes: int) -> Matched:
     if own.keys() == given.keys():
         pairs, how = [(name, name) for name in own], f"all {len(own)} tensors by their names"
     else:
-        pairs, how = list(_in_order(own, given, strange.file)), f"{len(own)} tensors by order: names differ, shapes agree one for one"
+        pairs, how = list(_in_order(own, given, strange.file)), f"{len(own)} tensors by order: shapes agree, names do not"
     _check_shapes(pairs, own, given, classes, strange.file)
     state = dict(model.state_dict())
     state |= {mine: given[theirs] for mine, theirs in pairs}
@@ -276,7 +274,7 @@ def _is_head(mine: Tensor, theirs: Tensor, classes: int) -> bool:
 
 @torch.no_grad()
 def ends_in(model: nn.Module, head: str, images: Tensor) -> bool:
-    """Whether the logits of `model` for `images` (n, channels, h, w) in [0, 1] are what its linear layer `head` puts out, no more."""
+    """Whether the logits of `model` for `images` (n, channels, h, w) in [0, 1] are exactly what its layer `head` puts out."""
     layer, kept = model.get_submodule(head), []
     hook = layer.register_forward_hook(lambda module, inputs, output: kept.append((inputs[0], output)))
     try:
