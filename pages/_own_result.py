@@ -108,7 +108,8 @@ def doors(dataset: str, model: str) -> None:
                 st.switch_page(page, query_params={})
     st.caption(
         "It is in the sidebar now, and every page and command takes it. A retrained reference is trained by our recipe "
-        f"({about['epochs']} epochs of SGD at {about['learning_rate']:g}, {about['batch_size']} images a step), not by its makers': "
+        f"({about['epochs']} epochs of SGD at {about['learning_rate']:g}, {about['batch_size']} images a step), not by its "
+        "makers': "
         "compare with that in mind. Methods that ask how the original was trained say that they cannot know."
     )
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from typing import Any
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
 import imu_core
 from imu_core import data
-from imu_core.own import datasets as folders
-from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
+from imu_core.errors import CheckpointError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.models import FOR_PEOPLE, suited
+from imu_core.own import datasets as folders
 from imu_core.records import Dataset, Problem
 from imu_core.training import Training
-from pages import _parts
+from pages import _history, _parts
 
 PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
@@ -125,17 +123,6 @@ def suggestions(dataset: str) -> list[str]:
     return [*classes, *general, *pair, *data.part_requests(dataset)]
 
 
-def _history() -> list[tuple[str, dict[str, Any]]]:
-    """The earlier requests in the link; a ConfigError where they are damaged."""
-    try:
-        found = json.loads(st.session_state.get("after") or "[]")
-        return [(str(request), dict(settings)) for request, settings in found]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(
-            "The list of earlier requests in the link is damaged. Press “Back to the original model” in the sidebar."
-        ) from error
-
-
 def current() -> Problem:
     """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
     _parts.hand_over()
@@ -145,7 +132,8 @@ def current() -> Problem:
         if source.free and not source.is_here():
             _fetch(state.dataset)
         with st.spinner("Preparing the model and its features", show_time=True):
-            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=_history())
+            earlier = _history.read()
+            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=earlier)
     except CheckpointError as error:
         _no_model(state.dataset, state.model, error)
     except DataError as error:
