@@ -45,8 +45,9 @@ def path(dataset: str, model: str) -> Path:
 
 def card(dataset: str, model: str) -> dict[str, Any]:
     """The card of a brought model; CheckpointError where it is not here or damaged."""
+    file = path(dataset, model).with_suffix(".json")
     with suppress(OSError, ValueError):
-        found = json.loads(path(dataset, model).with_suffix(".json").read_text())
+        found = json.loads(file.read_text())
         if isinstance(found, dict) and isinstance(found.get("brought"), dict):
             return found
     raise CheckpointError(
