@@ -1,4 +1,4 @@
-"""A model of one's own: what is brought becomes a problem like any other, and whatever is hostile leaves a sentence and nothing else."""
+"""A model of one's own: what is brought becomes a problem like any other, and what is hostile leaves a sentence, no more."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def refused(asked: own.Order, tmp_path: Path, kind: type[ImuError] = ImuError) -
     return text
 
 
-# ------------------------------------------------------------------------------------------------------------------- it goes through
+# ---------------------------------------------------------------------------------------------- it goes through
 
 
 def renamed(state: State) -> State:
@@ -206,9 +206,9 @@ def test_what_is_not_known_of_a_stranger_is_a_sentence(colours: Path, trained: S
         pass
     assert run.outcome.state == "failed"
     assert "own-three was brought" in run.outcome.reason
+    finished = Training(problem.dataset, "own-three", recipe=Recipe(batch_size=4))
+    finished.outcome = replace(finished.outcome, state="done")
     with pytest.raises(CheckpointError, match="was brought"):
-        finished = Training(problem.dataset, "own-three", recipe=Recipe(batch_size=4))
-        finished.outcome = replace(finished.outcome, state="done")
         finished.save()
 
 
@@ -236,7 +236,7 @@ def test_stopping_leaves_nothing(colours: Path, trained: State, tmp_path: Path) 
     assert left(tmp_path) == []
 
 
-# -------------------------------------------------------------------------------------------------------------- hostile checkpoints
+# ------------------------------------------------------------------------------------------ hostile checkpoints
 
 
 class Bomb:
@@ -340,7 +340,7 @@ def test_large_missing_and_strange_files_are_sentences(tmp_path: Path, monkeypat
             foreign.read(path)
 
 
-# ------------------------------------------------------------------------------------------------------------------- hostile images
+# ----------------------------------------------------------------------------------------------- hostile images
 
 
 def zipped(root: Path, prefix: str = "", extra: dict[Any, bytes] | None = None) -> bytes:
@@ -462,7 +462,7 @@ def test_a_missing_or_empty_class_is_a_sentence(trained: State, tmp_path: Path) 
     assert "There is no folder" in refused(order(tmp_path / "nowhere", saved(trained)), tmp_path, DataError)
 
 
-# ------------------------------------------------------------------------------------------------------------------- image folders
+# ------------------------------------------------------------------------------------------------ image folders
 
 
 def test_a_folder_without_parts_keeps_a_fifth_of_each_class_out(tmp_path: Path) -> None:
