@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from imu_core import models, runtime
 from imu_core.errors import CheckpointError
 from imu_core.features import compute
-from imu_core.models import checkpoints
+from imu_core.models import brought, checkpoints
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.records import Problem, RunConfig
 from imu_core.statistics import COMPANIONS
@@ -116,13 +116,22 @@ class Arena:
     @property
     def recipe(self) -> dict[str, Any]:
         """The recipe on the original model's card."""
+        self._trained_here("how it was trained")
         return self._original().card["recipe"]
+
+    def _trained_here(self, what: str) -> None:
+        """CheckpointError for a model that somebody brought: of its training nothing is known."""
+        if brought.is_brought(self.problem.model_name):
+            raise CheckpointError(
+                f"{self.problem.model_name} was brought, so {what} is not known, and this method needs it. Choose another method."
+            )
 
     def training_log(self, raise_if_stopped: Callable[[], None]) -> dict[str, Tensor]:
         """Sum, over the training steps whose batch held a removed sample, of what the step added to each parameter.
 
         Nobody stores a whole training. It is repeated here with the original's own recipe and seed, once, and the sum is kept.
         """
+        self._trained_here("what each step of its training did")
         removed = self.problem.split.removed
         path = self._log_file(removed)
         if not path.exists():
@@ -154,6 +163,8 @@ class Arena:
 
     def companion(self, kind: str) -> dict[str, Tensor]:
         """Tensors stored beside the original model; names are those of the module (the head's lose their prefix)."""
+        if kind == "initial":
+            self._trained_here("what it began its training with")
         found = self._original()
         tensors = found.companion(kind) if found.has(kind) else self._made(kind, found)
         if not (self.on_features and kind == "initial"):

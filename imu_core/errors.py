@@ -5,6 +5,8 @@ Everything the engine raises on purpose is an `ImuError`; pages and the command 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ImuError(Exception):
     """Base of every error the engine raises on purpose; its text is a sentence for people."""
@@ -20,6 +22,14 @@ class ConfigError(ImuError, ValueError):
 
 class CheckpointError(ImuError):
     """A checkpoint that is missing, damaged or does not fit the model."""
+
+
+class HeadError(CheckpointError):
+    """No head was found; `layers` are the linear layers to choose from, by their dotted names."""
+
+    def __init__(self, text: str, layers: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.layers = tuple(layers)
 
 
 class AccessError(ImuError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -27,10 +28,32 @@ def compute(model: nn.Module, images: Tensor, chunk: int | None = None) -> tuple
     return Z, head(Z)
 
 
+@torch.no_grad()
+def in_parts(model: nn.Module, images: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
+    """What `compute` gives, a chunk at a time, to show how far it is: (fraction done, Z, logits of that chunk)."""
+    backbone, head = split_head(model)
+    backbone.eval()
+    done = 0
+    for part in images.split(chunk_of(images)):
+        Z = backbone(to_input(part))
+        done += len(part)
+        yield done / len(images), Z, head(Z)
+
+
+def keep(model: nn.Module, data_key: str, Z: Tensor, logits: Tensor) -> None:
+    """Put on disk what `features` would otherwise compute: Z (N, d) and logits (N, C) of `model` on the set `data_key`."""
+    tensors = {"Z": Z.contiguous(), "logits": logits.contiguous()}
+    runtime.write_whole(_path(model, data_key), lambda part: save_file(tensors, part))
+
+
+def _path(model: nn.Module, data_key: str) -> Path:
+    key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
+    return runtime.home() / "features" / f"{key}.safetensors"
+
+
 def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
     """Features of `images` under `model`, from the cache on disk when this model has seen this set (`data_key`) before."""
-    key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
-    path = runtime.home() / "features" / f"{key}.safetensors"
+    path = _path(model, data_key)
     stored = _read(path, len(images))
     if stored is None:
         Z, logits = compute(model, images.images)

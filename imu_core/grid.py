@@ -17,7 +17,7 @@ import yaml
 
 from imu_core import data, methods
 from imu_core.errors import ConfigError
-from imu_core.models import MODELS
+from imu_core.models import MODELS, known
 from imu_core.problem import problem as make_problem
 from imu_core.records import RunConfig
 from imu_core.stored import run_key
@@ -187,7 +187,7 @@ def _check_names(axes: Mapping[str, Sequence[str]]) -> None:
         if not data.is_here(name):
             raise ConfigError(f"The data set {name} is not on this machine. Fetch it on a page, or with: run --problem {name}")
     for name in axes["model"]:
-        if name not in MODELS:
+        if not known(name):
             raise ConfigError(f"There is no model called {name[:40]!r}. Known models: {', '.join(MODELS)}.")
     for name in axes["method"]:
         methods.find(name)

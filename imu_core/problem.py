@@ -17,7 +17,7 @@ from imu_core import data
 from imu_core import forget as requests
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.features import compute, features
-from imu_core.models import MODELS, checkpoints
+from imu_core.models import MODELS, brought, checkpoints, known
 from imu_core.models.head import find_head
 from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig
 from imu_core.unlearning import Run
@@ -55,9 +55,12 @@ def problem(
 
 def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
     """The checkpoint of the original `model` on `dataset`; CheckpointError says how to train it where there is none."""
-    if model not in MODELS:
+    if not known(model):
         raise ConfigError(f"There is no model called {model!r}. Known models: {', '.join(MODELS)}.")
     found = checkpoints.find(dataset, model, NOTHING)
+    if found is None and brought.is_brought(model):
+        brought.card(dataset.name, model)  # raises where it was never brought
+        raise CheckpointError(f"The images of {dataset.name} have changed since {model} was brought: bring it again.")
     if found is None:
         raise CheckpointError(
             f"No {model} is trained on {dataset.name} yet. Train it on the page, or with: "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -74,6 +76,14 @@ def _folder(path: str | Path) -> Path:
     path = Path(path).expanduser()
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def place(name: str) -> str:
+    """The folder name that stands for a dataset: its own, or for one named by a path (market:FOLDER) a harmless one."""
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
+        return name
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", name)[-40:].strip("-")
+    return f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def generator(seed: int, *stream: int) -> torch.Generator:

@@ -99,6 +99,7 @@ RECIPES: dict[str, Recipe] = {
     "faces/small_resnet": replace(_PEOPLE, epochs=60, batch_size=16, learning_rate=0.1, precision="float32"),
     "airbench": _AIRBENCH,
     "resnet20": replace(_CIFAR, label_smoothing=0.0),
+    "resnet20_even": replace(_CIFAR, label_smoothing=0.0),
     "resnet18": replace(_CIFAR, epochs=30),
     "vgg19": replace(_CIFAR, epochs=40, learning_rate=0.1),
     "cifar10/lenet5": replace(_CIFAR, epochs=30, learning_rate=0.05, label_smoothing=0.0),
@@ -318,6 +319,11 @@ class Training:
         """Store the finished model with its card (float16 where that costs at most 0.1 point); originals get companions."""
         if self.outcome.state != "done":
             raise CheckpointError("Only a finished training can be saved: iterate it to the end first.")
+        if models.brought.is_brought(self.model_name) and not len(self.removed):
+            raise CheckpointError(
+                f"{self.model_name} was brought; a training may not take its place. Train an architecture "
+                "instead."
+            )
         folder = folder or checkpoints.folders()[1]
         role = "retrained" if len(self.removed) else "original"
         slug = re.sub("[^A-Za-z0-9]+", "-", self.request)[:40].strip("-")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from typing import Any
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
 import imu_core
 from imu_core import data
-from imu_core.errors import CheckpointError, ConfigError, DataError, ImuError
+from imu_core.errors import CheckpointError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.models import FOR_PEOPLE, suited
+from imu_core.own import datasets as folders
 from imu_core.records import Dataset, Problem
 from imu_core.training import Training
-from pages import _parts
+from pages import _history, _parts
 
 PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
@@ -32,7 +31,8 @@ def sidebar(page: Page) -> None:
     with st.sidebar:
         names = list(data.DATASETS)
         own = str(_now("dataset"))
-        names += [own] if own.startswith(data.MARKET) else []
+        names += [name for name in folders() if name != own]
+        names += [own] if own.startswith((data.MARKET, data.FOLDER)) else []
         dataset = st.selectbox(
             "Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"), on_change=_changed
         )
@@ -66,9 +66,10 @@ def _changed() -> None:
     take_problem(st.session_state.dataset)
 
 
-def take_problem(dataset: str, forget: str = "") -> None:
-    """Make `dataset`, its first model and `forget` (its first suggestion by default) the problem of every page."""
-    st.session_state.update(dataset=dataset, model=models_for(dataset)[0], forget=forget or suggestions(dataset)[0], after="")
+def take_problem(dataset: str, forget: str = "", model: str = "") -> None:
+    """Make `dataset`, `model` (its first) and `forget` (its first suggestion by default) the problem of every page."""
+    model = model or models_for(dataset)[0]
+    st.session_state.update(dataset=dataset, model=model, forget=forget or suggestions(dataset)[0], after="")
 
 
 def _follow(page: Page) -> None:
@@ -114,19 +115,11 @@ def suggestions(dataset: str) -> list[str]:
     if people:
         first = SHOWN_PEOPLE if dataset == "people" else ()
         return [f"identity:{name}" for name in (*first, *(n for n in names if n not in first))] + general
+    if not names:
+        return [UNKNOWN_PEOPLE]
     classes = [f"class:{name}" for name in sorted(names, key=lambda n: n != "Sandal")]
-    return [*classes, *general, f"class:{names[6]}+{names[0]}", *data.part_requests(dataset)]
-
-
-def _history() -> list[tuple[str, dict[str, Any]]]:
-    """The earlier requests in the link; a ConfigError where they are damaged."""
-    try:
-        found = json.loads(st.session_state.get("after") or "[]")
-        return [(str(request), dict(settings)) for request, settings in found]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(
-            "The list of earlier requests in the link is damaged. Press “Back to the original model” in the sidebar."
-        ) from error
+    pair = [f"class:{names[6]}+{names[0]}"] if len(names) > 6 else []
+    return [*classes, *general, *pair, *data.part_requests(dataset)]
 
 
 def current() -> Problem:
@@ -138,7 +131,8 @@ def current() -> Problem:
         if source.free and not source.is_here():
             _fetch(state.dataset)
         with st.spinner("Preparing the model and its features", show_time=True):
-            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=_history())
+            earlier = _history.read()
+            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=earlier)
     except CheckpointError as error:
         _no_model(state.dataset, state.model, error)
     except DataError as error:

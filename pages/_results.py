@@ -10,6 +10,7 @@ import streamlit as st
 from imu_core import exports, retrained
 from imu_core.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
+from imu_core.models.brought import is_brought
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import retrain, seconds_to_retrain
 from pages import _parts, _runs
@@ -182,6 +183,9 @@ def reference_offer(problem: Problem) -> None:
     text = f"No retrained model is stored for **{problem.split.request[:60]}**, so there is no star to compare with."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(text)
-        seconds = seconds_to_retrain(problem)
+        own = is_brought(problem.model_name)
+        if own:
+            st.caption("By our recipe, not by that of the model's makers, which nobody here knows.")
+        seconds = None if own else seconds_to_retrain(problem)
         if st.button(f"Train it (about {math.ceil(seconds / 60)} min)" if seconds else "Train it"):
             _parts.start_training(title, lambda: retrain(problem))

@@ -28,7 +28,7 @@ thumbnails statistics
 training
 features
 forget influence metrics
-explain
+explain own
 weights
 arena streams
 evaluation

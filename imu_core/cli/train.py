@@ -27,8 +27,10 @@ from imu_core.cli.speaking import (
     stoppable,
     write_json,
 )
+from imu_core.errors import ConfigError
 from imu_core.forget import GRAMMAR
 from imu_core.models import checkpoints
+from imu_core.models.brought import is_brought
 from imu_core.problem import NOTHING, original
 from imu_core.records import Point
 from imu_core.training import Recipe, Training, recipe_for
@@ -77,6 +79,11 @@ def _training(values: Mapping[str, Any]) -> Training:
     names = ("epochs", "learning_rate", "batch_size", "gradient_penalty")
     given = {name: values[name] for name in names if values[name] is not None}
     if values["forget"] is None:
+        if is_brought(values["model"]):
+            raise ConfigError(
+                f"{values['model']} was brought, not trained here. Its references can be trained: add --forget "
+                "REQUEST."
+            )
         fetch(values["problem"])
         dataset, removed, request = data.load(values["problem"]), NOTHING, ""
         recipe = recipe_for(values["model"], values["problem"])

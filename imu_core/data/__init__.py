@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from functools import lru_cache
 
-from imu_core.data import cifar, faces, fashion, market, people
+from imu_core.data import cifar, faces, fashion, folder, market, people
 from imu_core.errors import DataError
 from imu_core.records import Dataset, Source
 
@@ -52,6 +53,7 @@ DATASETS: dict[str, Source] = {
     "faces": Source("AT&T faces, 40 real people (4 MB to download)", faces.load, faces.is_here, faces.download, people=True),
 }
 MARKET = "market:"  # a dataset called market:FOLDER is read from that folder
+FOLDER = folder.PREFIX  # one called folder:PATH@SIDE is a folder of one's own images
 
 
 def _market(name: str, title: str, path: str = "") -> Source:
@@ -69,12 +71,29 @@ def _market(name: str, title: str, path: str = "") -> Source:
 DATASETS["market"] = _market("market", "Market-1501, 1,501 real people (given out by its makers)")
 
 
+def _folder(name: str) -> Source:
+    text = name.removeprefix(FOLDER)
+    return Source(
+        f"Images in {text}",
+        lambda: folder.load(name),
+        lambda: folder.is_here(text),
+        lambda: folder.fetch(text),
+        verb="Read",
+        free=True,
+    )
+
+
 def source(name: str) -> Source:
     """The registry entry of dataset `name`, or a DataError that lists the names there are."""
+    if name.startswith(FOLDER):
+        return _folder(name)
     if name.startswith(MARKET):
         return _market(name, f"People in {name[len(MARKET) :]}", name[len(MARKET) :])
     if name not in DATASETS:
-        raise DataError(f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}.")
+        raise DataError(
+            f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, "
+            f"{FOLDER}PATH."
+        )
     return DATASETS[name]
 
 
@@ -85,6 +104,10 @@ def is_here(name: str) -> bool:
 
 def class_names(name: str) -> tuple[str, ...]:
     """The classes of dataset `name` as far as they are known without its images; Fashion-MNIST's where they are not."""
+    if name.startswith(FOLDER):
+        with contextlib.suppress(DataError):  # reading it will say why
+            return folder.class_names(folder.parse(name.removeprefix(FOLDER)).path)
+        return ()
     return (DATASETS[name].class_names if name in DATASETS else ()) or fashion.CLASS_NAMES
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imu_core.glossary import attacks, compare, controls, endings, influence, methods, metrics, people, problem, rivals, runs
+from imu_core.glossary import attacks, compare, controls, endings, influence, methods, metrics, own, people, problem, rivals, runs
 from imu_core.glossary.term import Term
 
 __all__ = ["GROUPS", "TERMS", "Term", "help_text"]
@@ -19,6 +19,7 @@ _ALL = (
     *people.TERMS,
     *endings.TERMS,
     *runs.TERMS,
+    *own.TERMS,
 )
 
 TERMS: dict[str, Term] = {term.key: term for term in _ALL}

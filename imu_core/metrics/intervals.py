@@ -91,3 +91,21 @@ def holm(p_values: Any) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(raised, 1.0)
     return adjusted
+
+
+class Share(NamedTuple):
+    """`count` of `n`, as a fraction with its interval from `low` to `high`."""
+
+    count: int
+    n: int
+    share: float
+    low: float
+    high: float
+
+
+def share_interval(count: int, n: int, confidence: float = 0.95) -> Share:
+    """The Wilson interval of a share (Wilson 1927): it stays within 0 to 1 and holds for few samples. DataError where n is 0."""
+    if not 0 <= count <= n or n < 1:
+        raise DataError(f"{count} of {n} is no share: the count must be from 0 to n, and n at least 1.")
+    low, high = stats.binomtest(count, n).proportion_ci(confidence, method="wilson")
+    return Share(count, n, count / n, float(low), float(high))

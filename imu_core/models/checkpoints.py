@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from imu_core import models, runtime
 from imu_core.errors import CheckpointError
 from imu_core.records import Dataset
+from imu_core.runtime import place
 
 CARD_FORMAT = 1
 
@@ -63,14 +63,6 @@ def state_hash(model: nn.Module) -> str:
 def folders() -> tuple[Path, Path]:
     """Where checkpoints are looked for: what ships, then what this machine trained."""
     return runtime.ASSETS / "models", runtime.home() / "models"
-
-
-def place(dataset: str) -> str:
-    """The folder name that stands for a dataset: its own, or for one named by a path (market:FOLDER) a harmless one."""
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", dataset):
-        return dataset
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", dataset)[-40:].strip("-")
-    return f"{slug}-{hashlib.sha256(dataset.encode()).hexdigest()[:8]}"
 
 
 def find(dataset: Dataset, model_name: str, removed: Tensor, seed: int = 0) -> Checkpoint | None:

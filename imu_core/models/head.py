@@ -11,7 +11,9 @@ from imu_core.records import scope_blocks
 
 
 def head_name(model: nn.Module) -> str:
-    """Dotted name of the classifier head: the last `nn.Linear` in definition order."""
+    """Dotted name of the classifier head: what a brought model says (`head_layer`), else the last `nn.Linear` defined."""
+    if named := getattr(model, "head_layer", ""):
+        return named
     names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not names or not names[-1]:
         raise CheckpointError(f"{type(model).__name__} has no linear head below the top level: its last nn.Linear is missing.")
@@ -34,16 +36,27 @@ def split_head(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
-    """Modules with parameters in forward order, the head last; containers (Sequential, ModuleList) of blocks are opened."""
+    """Modules with parameters in forward order, the head last; containers (Sequential, ModuleList) of blocks are opened.
+
+    So is whatever the head lies in, so that the head is a block of its own.
+    """
+    head = find_head(model)
+    found = [block for block in _opened(model, head) if block is not head]
+    return [*found, head]
+
+
+def _opened(module: nn.Module, head: nn.Module) -> list[nn.Module]:
+    """The blocks of `module`, which is no block itself."""
 
     def has_parameters(module: nn.Module) -> bool:
         return next(module.parameters(), None) is not None
 
     found: list[nn.Module] = []
-    for child in filter(has_parameters, model.children()):
+    for child in filter(has_parameters, module.children()):
         inner = list(filter(has_parameters, child.children()))
         is_row = isinstance(child, (nn.Sequential, nn.ModuleList)) and not _is_layer(inner)
-        found.extend(inner if is_row else [child])
+        holds_head = child is not head and any(part is head for part in child.modules())
+        found.extend(_opened(child, head) if holds_head else inner if is_row else [child])
     return found
 
 

@@ -15,27 +15,34 @@ BLOCKS = 3  # in each of the three rows
 
 
 class Padded(nn.Module):
-    """The paper's shortcut without parameters (option A): every second pixel, and channels of zeros behind the old ones."""
+    """The paper's shortcut without parameters (option A): every second pixel, and channels of zeros behind the old ones.
 
-    def __init__(self, outputs: int) -> None:
+    The paper does not say where the zeros go; with `both`, half of them come before the old channels.
+    """
+
+    def __init__(self, outputs: int, both: bool = False) -> None:
         super().__init__()
-        self.outputs = outputs
+        self.outputs, self.both = outputs, both
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, inputs, h, w) to (n, outputs, h / 2, w / 2)."""
-        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.outputs - x.shape[1]))
+        zeros = self.outputs - x.shape[1]
+        before = zeros // 2 if self.both else 0
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, zeros - before))
 
 
 class ResNet20(nn.Module):
     """Stem, three rows of three residual blocks with widths 16, 32 and 64, global average pooling, linear head."""
 
+    BOTH = False  # where the zeros of its shortcuts go
+
     def __init__(self, classes: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std)
         self.stem = nn.Sequential(nn.Conv2d(shape[0], WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU())
-        self.row1 = _row(WIDTHS[0], WIDTHS[0])
-        self.row2 = _row(WIDTHS[0], WIDTHS[1])
-        self.row3 = _row(WIDTHS[1], WIDTHS[2])
+        self.row1 = _row(WIDTHS[0], WIDTHS[0], self.BOTH)
+        self.row2 = _row(WIDTHS[0], WIDTHS[1], self.BOTH)
+        self.row3 = _row(WIDTHS[1], WIDTHS[2], self.BOTH)
         self.head = nn.Linear(WIDTHS[2], classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -48,8 +55,14 @@ class ResNet20(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-def _row(inputs: int, outputs: int) -> nn.Sequential:
+class ResNet20Even(ResNet20):
+    """The same with the shortcuts' zeros on both sides of the old channels, as most public ResNet-20 checkpoints have them."""
+
+    BOTH = True
+
+
+def _row(inputs: int, outputs: int, both: bool) -> nn.Sequential:
     first = Block(inputs, outputs, 1 if inputs == outputs else 2)
     if inputs != outputs:
-        first.shortcut = Padded(outputs)
+        first.shortcut = Padded(outputs, both)
     return nn.Sequential(first, *(Block(outputs, outputs, 1) for _ in range(BLOCKS - 1)))

@@ -1,0 +1,290 @@
+"""A stranger's checkpoint: read without running anything in it, checked tensor by tensor, and laid over a network of ours.
+
+safetensors is read as it is; anything else through torch's `weights_only` reader, which refuses whatever is more than tensors.
+The file is read from memory: nothing is unpacked on the disk, and torch never takes the path that old tar files would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from imu_core.errors import CheckpointError
+from imu_core.models.brought import linear_layers
+
+MOST_BYTES, MOST_TENSORS, MOST_NUMBERS = 1 << 30, 20_000, 1 << 28
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+_DEEPEST = 3
+_COUNTER = "num_batches_tracked"  # counts batches; nothing reads it in eval mode, and old files lack it
+_NORMALISE = ("normalise.mean", "normalise.std")  # what this program's own exports carry
+
+
+@dataclass(frozen=True, eq=False)
+class Strange:
+    """The tensors of a file by name (wrappers and common prefixes taken off), in the file's order where it has one.
+
+    `notes` say in words what was taken off, `sha256` is the file's.
+    """
+
+    file: str
+    sha256: str
+    tensors: dict[str, Tensor]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """Tensors under the names of a network of ours, and in words how they were told which is which."""
+
+    state: dict[str, Tensor]
+    how: str
+
+
+def read(source: bytes | Path, file: str = "") -> Strange:
+    """The tensors in `source`, a path or a file's content (then called `file`).
+
+    Raises CheckpointError, a sentence, for files that are too large or damaged, hold more than tensors, or numbers that are none.
+    """
+    file = file or (source.name if isinstance(source, Path) else "the file")
+    content = source if isinstance(source, bytes) else _content(source)
+    _check_bytes(len(content), file)
+    is_safe = content[8:9] == b"{" and int.from_bytes(content[:8], "little") < len(content)
+    found = _safetensors(content, file) if is_safe else _weights_only(content, file)
+    tensors, notes = _unwrapped(found, file)
+    _check(tensors, file)
+    tensors, more = _without_prefix(tensors)
+    tensors = {name: tensor.detach() for name, tensor in tensors.items()}
+    if is_safe:  # that format sorts by itself; conv2 comes before conv10
+        tensors = dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
+    return Strange(file, hashlib.sha256(content).hexdigest(), tensors, (*notes, *more))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        path = path.expanduser()
+        if not path.is_file():
+            raise CheckpointError(
+                f"There is no file {str(path)[:200]!r}. Name a checkpoint: .safetensors, or a state dict of torch."
+            )
+        _check_bytes(path.stat().st_size, path.name)
+        return path.read_bytes()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{str(path)[:200]!r} cannot be read ({error}).") from error
+
+
+def _check_bytes(size: int, file: str) -> None:
+    if size > MOST_BYTES:
+        raise CheckpointError(
+            f"{file} has {size / 2**20:,.0f} MiB; checkpoints of at most {MOST_BYTES / 2**20:,.0f} MiB are read."
+        )
+    if size < 16:
+        raise CheckpointError(f"{file} has {size} bytes: there is no checkpoint in it.")
+
+
+def _safetensors(content: bytes, file: str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{file} is a damaged safetensors file ({str(error)[:120]}). Copy it again.") from error
+
+
+def _weights_only(content: bytes, file: str) -> Any:
+    try:
+        _check_zip(content, file)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a hostile pickle can make the reader raise anything; what it asked for was not done
+        asked = re.search(r"(?:GLOBAL|class|function|unsupported operand|built-in) ?`?([\w.]+\.[\w.]+)", str(error))
+        wants = f" (it asks for {asked[1][:60]})" if asked else ""
+        raise CheckpointError(
+            f"{file} is damaged, or holds more than tensors{wants}; nothing in it was run. Save the model again with "
+            "torch.save(model.state_dict(), …), or as safetensors."
+        ) from error
+
+
+def _check_zip(content: bytes, file: str) -> None:
+    """torch writes its zip without compression; one that grows when it is read was not made by torch."""
+    if not content.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise CheckpointError(f"{file} is a damaged archive ({str(error)[:100]}). Copy it again.") from error
+    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MOST_BYTES:
+        raise CheckpointError(f"{file} is a compressed archive, not what torch.save writes. Give the checkpoint itself.")
+
+
+def _unwrapped(found: Any, file: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The state dict in `found`, and through which keys it was reached."""
+    through: list[str] = []
+    while isinstance(found, Mapping) and len(through) <= _DEEPEST:
+        inner = next((key for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
+        if inner is None:
+            tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+            if not tensors:
+                break
+            return tensors, (f"taken from {' → '.join(through)}",) if through else ()
+        through.append(inner)
+        found = found[inner]
+    raise CheckpointError(f"{file} holds no state dict: no names with tensors. Save it with torch.save(model.state_dict(), …).")
+
+
+def _check(tensors: Mapping[str, Tensor], file: str) -> None:
+    if len(tensors) > MOST_TENSORS:
+        raise CheckpointError(f"{file} holds {len(tensors):,} tensors; at most {MOST_TENSORS:,} are read.")
+    numbers = 0
+    for name, tensor in tensors.items():
+        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        if not plain or tensor.is_complex() or type(tensor) not in (Tensor, nn.Parameter):
+            raise CheckpointError(f"{name[:80]} in {file} is no plain tensor of numbers (sparse, quantised or without data).")
+        numbers += tensor.numel()  # a view of one number can claim to be a trillion
+        if numbers > MOST_NUMBERS:
+            raise CheckpointError(f"{file} claims more than {MOST_NUMBERS:,} numbers; no more are read.")
+    for name, tensor in tensors.items():
+        wrong = 0 if not tensor.is_floating_point() else int((~torch.isfinite(tensor.detach())).sum())
+        if wrong:
+            raise CheckpointError(
+                f"{name[:80]} in {file} holds {wrong:,} values that are no numbers (nan or infinity) among {tensor.numel():,}. "
+                "Take a checkpoint from before the training diverged."
+            )
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The same without the prefixes that wrappers of networks leave on every name."""
+    taken = []
+    for _ in range(_DEEPEST):
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        taken.append(prefix)
+    return tensors, (f"{' and '.join(taken)} taken off every name",) if taken else ()
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"([0-9]{1,9})", name) if part]
+
+
+# Which tensor is which.
+
+
+def match(model: nn.Module, strange: Strange, classes: int) -> Matched:
+    """The tensors of `strange` under the names that `model` has, by name or else by order; or a CheckpointError.
+
+    By order: layers of the same kind (convolutions, norms, linear layers) are paired in the order they come in, and every
+    shape must agree one for one. Whether that was right, accuracy decides. A file may lack the counters of batch norm
+    and the bias of a head that had none.
+    """
+    own = {name: t for name, t in model.state_dict().items() if not name.endswith(_COUNTER) and name not in _NORMALISE}
+    given = {name: t for name, t in strange.tensors.items() if not name.endswith(_COUNTER) and name not in _NORMALISE}
+    added = f"{getattr(model, 'head_layer', '')}.bias"
+    if added in own and added not in given and len(own) == len(given) + 1:
+        del own[added]  # zeros, as it was built
+    if own.keys() == given.keys():
+        pairs, how = [(name, name) for name in own], f"all {len(own)} tensors by their names"
+    else:
+        pairs, how = list(_in_order(own, given, strange.file)), f"{len(own)} tensors by order: shapes agree, names do not"
+    _check_shapes(pairs, own, given, classes, strange.file)
+    state = dict(model.state_dict())
+    state |= {mine: given[theirs] for mine, theirs in pairs}
+    counters = {name: t for name, t in strange.tensors.items() if name in state and state[name].shape == t.shape}
+    return Matched(state | {n: t for n, t in counters.items() if n.endswith(_COUNTER)}, how)
+
+
+def _in_order(own: Mapping[str, Tensor], given: Mapping[str, Tensor], file: str) -> Iterator[tuple[str, str]]:
+    """(our name, their name), layer by layer."""
+    mine, its = _layers(own), _layers(given)
+    for kind in {**mine, **its}:
+        ours, theirs = mine.get(kind, []), its.get(kind, [])
+        if len(ours) != len(theirs):
+            raise CheckpointError(_other_network(own, given, file, kind, len(ours), len(theirs)))
+        for one, other in zip(ours, theirs, strict=True):
+            yield from ((f"{one}{leaf}", f"{other}{leaf}") for leaf, _ in kind)
+
+
+def _layers(tensors: Mapping[str, Tensor]) -> dict[tuple[tuple[str, int], ...], list[str]]:
+    """Kind of layer (its tensors' last names and dimensions) → prefixes of such layers, in order."""
+    layers: dict[str, list[tuple[str, int]]] = {}
+    for name, tensor in tensors.items():
+        prefix, dot, leaf = name.rpartition(".")
+        layers.setdefault(prefix + dot, []).append((leaf, tensor.ndim))
+    kinds: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    for prefix, leaves in layers.items():
+        kinds.setdefault(tuple(sorted(leaves)), []).append(prefix)
+    return kinds
+
+
+def _other_network(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor], file: str, kind: tuple[tuple[str, int], ...], ours: int, theirs: int
+) -> str:
+    missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
+    what = "+".join(leaf for leaf, _ in kind)
+    return (
+        f"{file} is another network: it has {theirs} layers of {what} in {max(n for _, n in kind)} dimensions, the "
+        f"architecture {ours}. "
+        f"Missing {', '.join(missing[:2]) or 'nothing'}; not expected {', '.join(e[:60] for e in extra[:2]) or 'nothing'}. "
+        "Choose the architecture it was trained with."
+    )
+
+
+def _check_shapes(
+    pairs: list[tuple[str, str]], own: Mapping[str, Tensor], given: Mapping[str, Tensor], classes: int, file: str
+) -> None:
+    wrong = [(mine, its) for mine, its in pairs if own[mine].shape != given[its].shape]
+    if not wrong:
+        return
+    mine, its = wrong[0]
+    one, other = tuple(own[mine].shape), tuple(given[its].shape)
+    if all(_is_head(own[m], given[t], classes) for m, t in wrong):
+        raise CheckpointError(
+            f"{file} tells {other[0]:,} classes apart ({its[:60]}), the images show {classes:,}. Bring images of exactly "
+            "its classes."
+        )
+    if one[0] == other[0] and len(one) == len(other) == 4 and one[2:] == other[2:] and other[1] in (1, 3):
+        raise CheckpointError(
+            f"{its[:60]} in {file} takes images of {other[1]} channel{'s' if other[1] > 1 else ''}, these have {one[1]}. "
+            "A folder is read in colour, or with @SIDEgrey in one channel."
+        )
+    raise CheckpointError(
+        f"{its[:60]} in {file} has the shape {other}, and {mine} of the architecture {one} ({len(wrong)} of {len(pairs)} tensors "
+        "differ). Choose the architecture it was trained with."
+    )
+
+
+def _is_head(mine: Tensor, theirs: Tensor, classes: int) -> bool:
+    return mine.ndim == theirs.ndim and mine.shape[0] == classes != theirs.shape[0] and mine.shape[1:] == theirs.shape[1:]
+
+
+# Which layer is the head.
+
+
+@torch.no_grad()
+def ends_in(model: nn.Module, head: str, images: Tensor) -> bool:
+    """Whether the logits of `model` for `images` (n, channels, h, w) in [0, 1] are exactly what its layer `head` puts out."""
+    layer, kept = model.get_submodule(head), []
+    hook = layer.register_forward_hook(lambda module, inputs, output: kept.append((inputs[0], output)))
+    try:
+        logits = model(images)
+    finally:
+        hook.remove()
+    once = len(kept) == 1 and kept[0][0].ndim == 2
+    return once and kept[0][1].shape == logits.shape and torch.equal(kept[0][1], logits)
+
+
+def candidates(model: nn.Module, classes: int) -> list[str]:
+    """The linear layers with one output a class, the last first: what could be the head."""
+    return [name for name, layer in reversed(linear_layers(model).items()) if layer.out_features == classes]

@@ -1,0 +1,490 @@
+"""Bring a model of one's own: a stranger's checkpoint and images become a problem like any other, or a sentence says why not.
+
+`Bringing` is iterated and yields (fraction, words). It reads the checkpoint, builds the architecture, matches the names, finds
+the head, and then, before anything else, checks the accuracy on the test set. Only a model that fits is stored, as `own-NAME`
+among the trained models; whatever fails or is stopped leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from imu_core import data, models, runtime
+from imu_core.data import archive, folder
+from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
+from imu_core.features import in_parts, keep
+from imu_core.metrics.intervals import Share, share_interval
+from imu_core.models import brought, checkpoints, foreign
+from imu_core.models.head import find_head, head_name
+from imu_core.records import Dataset, ImageSet, Outcome
+from imu_core.training import RECIPES, Recipe, chunk_of, predict, to_input
+
+PREFIX = brought.PREFIX
+NORMALISATIONS = {
+    "imagenet": "mean and standard deviation of ImageNet",
+    "dataset": "those of the images brought",
+    "half": "0.5 and 0.5: values from -1 to 1",
+    "none": "values from 0 to 1 as they are",
+}
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
+_IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
+VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
+_TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
+_POOR, _BETTER, _SLACK = 0.7, 0.1, 0.005  # below this, trials are made; by so much one must be better; rounding of an expectation
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody brings.
+
+    checkpoint     path of the file, or its content (then `file` says what it is called)
+    images         None, or a .zip of images: they become the dataset `folder:NAME@side`
+    normalisation  a key of `NORMALISATIONS`, or MEAN/STD with a comma between channels
+    head           dotted name of the head, where it cannot be found
+    classes        the class names in the checkpoint's order, where that is not the dataset's
+    expected       the test accuracy it should reach, 0 to 1
+    """
+
+    name: str
+    checkpoint: bytes | Path
+    architecture: str
+    dataset: str = "cifar10"
+    normalisation: str = "imagenet"
+    head: str = ""
+    classes: tuple[str, ...] = ()
+    expected: float | None = None
+    file: str = ""
+    images: bytes | Path | None = None
+    side: int = folder.USUAL_SIDE
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Accuracy (0 to 1) on a few training images under another choice; `best` renumbers the classes as well as can be."""
+
+    architecture: str
+    normalisation: str
+    accuracy: float
+    best: float
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
+
+    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (with commas).
+    """
+
+    accuracy: Share
+    chance: float
+    per_class: np.ndarray
+    class_names: tuple[str, ...]
+    head: str
+    features: int
+    matched: str
+    fits: bool
+    sentence: str
+    advice: str = ""
+    suggestion: dict[str, str] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = field(default_factory=tuple)
+
+
+class Bringing:
+    """Check what an `Order` names and store it if it fits; iterate for (fraction, words), then read `check` and `model_name`.
+
+    Stop with `cancel()` from any thread. Raises an ImuError while iterated where something cannot be used.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        folder.parse(f"{order.name}@{order.side}")  # the side's range
+        self.model_name = PREFIX + folder.checked_name(order.name)
+        self.dataset_name = order.dataset if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"
+        self.check: Check | None = None
+        self.outcome = Outcome("running")
+        self.layers: tuple[str, ...] = ()  # to choose a head from, where none was found
+        self._variant = ""  # words on the form of the architecture that was taken
+        self._made = False  # whether images were unpacked or decoded for this, and must go if it fails
+        self._cancel = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask it to stop; safe from any thread."""
+        self._cancel.set()
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        runtime.limit_threads()
+        try:
+            self._refuse_taken()
+            strange = foreign.read(self.order.checkpoint, self.order.file)
+            yield 0.01, f"{strange.file} is read: {len(strange.tensors):,} tensors"
+            yield from self._images()
+            yield from self._accept(data.load(self.dataset_name), strange)
+            self.outcome = Outcome("done")
+        except Cancelled:
+            self.outcome = Outcome("cancelled", "Stopped by you; nothing was kept.")
+        except HeadError as error:
+            self.layers = error.layers
+            raise
+        finally:
+            self.order = replace(self.order, checkpoint=b"", images=None)  # what was uploaded need not stay in memory
+            fits = self.check is not None and self.check.fits and self.outcome.state == "done"
+            if self._made and not fits:
+                _remove_images(self.dataset_name)
+
+    def _at(self, start: float, end: float, fraction: float) -> float:
+        """The overall fraction of a part that goes from `start` to `end`; raises Cancelled once it was stopped."""
+        if self._cancel.is_set():
+            raise Cancelled("Stopped by you.")
+        return start + (end - start) * fraction
+
+    def _refuse_taken(self) -> None:
+        if brought.path(self.dataset_name, self.model_name).exists():
+            raise ConfigError(
+                f"There is a model {self.model_name} on {self.dataset_name} already. Delete it, or choose another name."
+            )
+        if self.order.expected is not None and not 0 < self.order.expected <= 1:
+            raise ConfigError(f"The expected accuracy is {self.order.expected!r}; as a share it must be above 0 and at most 1.")
+
+    def _images(self) -> Iterator[tuple[float, str]]:
+        if self.order.images is not None:
+            for fraction, words in archive.unpack(self.order.images, self.order.name):
+                self._made = True
+                yield self._at(0.01, 0.1, fraction), words
+        if not data.is_here(self.dataset_name):
+            if not data.source(self.dataset_name).free:
+                raise DataError(
+                    f"{self.dataset_name} is not on this machine yet. Fetch it first: choose it in the sidebar of any page."
+                )
+            for fraction, words in data.download(self.dataset_name):
+                self._made = self._made or self.dataset_name.startswith(data.FOLDER)
+                yield self._at(0.1, 0.2, fraction), words
+
+    def _accept(self, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
+        """Build, check, and store what fits."""
+        yield from self._choose_variant(dataset, strange)
+        model, head, how = fitted(self.order, dataset, strange)
+        yield self._at(0.2, 0.2, 0), f"the head is {head}; checking the accuracy"
+        test = yield from self._outputs(model, dataset.test, 0.2, 0.4)
+        check = judge(dataset, test[1], self.order, (head, model.get_submodule(head).in_features, f"{how}{self._variant}"))
+        if check.accuracy.share < _POOR or not check.fits:
+            check = yield from self._tried(check, dataset, strange)
+        self.check = check
+        if not check.fits:
+            yield 1.0, "it does not fit; nothing is stored"
+            return
+        train = yield from self._outputs(model, dataset.train, 0.45, 0.98)
+        self._store(model, dataset, strange, train, test)
+        yield 1.0, f"{self.model_name} is stored"
+
+    def _choose_variant(self, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
+        """Some architectures exist in two forms that no tensor tells apart: take the one that recognises more training images."""
+        asked = self.order.architecture
+        trials = []
+        for architecture in (asked, *VARIANTS.get(asked, ())) if asked in VARIANTS else ():
+            yield self._at(0.2, 0.2, 0), f"trying the form {architecture}"
+            trials.append(_trial(replace(self.order, architecture=architecture), dataset, strange))
+        best = max(trials, key=lambda trial: trial.accuracy, default=None)
+        if best and best.architecture != asked:
+            self.order = replace(self.order, architecture=best.architecture)
+            self._variant = (
+                f"; the form {best.architecture} was taken, which recognises {_percent(best.accuracy)} of {_tried(dataset)} "
+                f"training images where {asked} recognises {_percent(trials[0].accuracy)}"
+            )
+
+    def _outputs(self, model: nn.Module, images: ImageSet, start: float, end: float) -> Iterator[tuple[float, str]]:
+        """Features and logits of all `images`, as the value of `yield from`."""
+        parts: list[tuple[Tensor, Tensor]] = []
+        for fraction, *part in in_parts(model, images.images):
+            parts.append(tuple(part))
+            yield self._at(start, end, fraction), f"{round(fraction * len(images)):,} of {len(images):,} images"
+        return tuple(map(torch.cat, zip(*parts, strict=True)))
+
+    def _tried(self, check: Check, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
+        """The check with advice: which normalisation or order of classes fits best, on a few training images."""
+        choices = tuple(dict.fromkeys((self.order.normalisation, *NORMALISATIONS)))
+        trials = []
+        for number, choice in enumerate(choices):
+            yield self._at(0.4, 0.45, number / len(choices)), f"trying the normalisation {choice}"
+            trials.append(_trial(replace(self.order, normalisation=choice), dataset, strange))
+        return advised(check, tuple(trials), self.order, _tried(dataset))
+
+    def _store(
+        self, model: nn.Module, dataset: Dataset, strange: foreign.Strange, train: tuple[Tensor, ...], test: tuple[Tensor, ...]
+    ) -> None:
+        """Features, tensors, and last the card: only with it the model exists."""
+        assert self.check is not None
+        for part, outputs in (("train", train), ("test", test)):
+            keep(model, f"{dataset.hash}-{part}", *outputs)
+        accuracies = {"train": _share(train[1], dataset.train.labels).share, "test": self.check.accuracy.share}
+        card = _card(self, dataset, strange, accuracies, sum(p.numel() for p in model.parameters()))
+        checkpoints.save(brought.path(dataset.name, self.model_name), model.state_dict(), card)
+
+
+def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn.Module, str, str]:
+    """(network in eval mode, name of its head, how the tensors were matched); CheckpointError says what does not fit.
+
+    A head is a linear layer with one output a class that the network returns unchanged. Where none is, or the one that was named
+    is not, the sentence lists the linear layers.
+    """
+    classes, images = len(dataset.class_names), to_input(dataset.test.images[:_PROBE])
+    mean, std = normalisation(order.normalisation, dataset, strange)
+    plain = models.construct(order.architecture, classes, images.shape[1:], mean, std)
+    names = [order.head] if order.head else foreign.candidates(plain, classes)
+    for head in names:
+        model = models.construct(order.architecture, classes, images.shape[1:], mean, std, head=head)
+        matched = foreign.match(model, strange, classes)
+        checkpoints.fill(model, _renumbered(matched.state, head, order.classes, dataset))
+        model.eval().requires_grad_(False)
+        if _ends_in(model, head, images, order.architecture):
+            return model, head, matched.how
+    layers = brought.linear_layers(plain)
+    known = ", ".join(f"{name} ({layer.in_features} → {layer.out_features})" for name, layer in layers.items())
+    raise HeadError(
+        f"No head was found: {order.head or 'no linear layer'} of {order.architecture} gives what the network returns for "
+        f"{classes} classes. Its linear layers: {known[:600] or 'none'}. Name the head, or choose another architecture.",
+        tuple(layers),
+    )
+
+
+def _ends_in(model: nn.Module, head: str, images: Tensor, architecture: str) -> bool:
+    try:
+        return foreign.ends_in(model, head, images)
+    except Exception as error:  # networks of other people fail in their own ways on images of the wrong size
+        size = " x ".join(map(str, images.shape[2:]))
+        raise CheckpointError(
+            f"{architecture} cannot take images of {size} pixels ({str(error)[:120]}). Read them at the size it was trained with."
+        ) from error
+
+
+def _renumbered(state: dict[str, Tensor], head: str, order: tuple[str, ...], dataset: Dataset) -> dict[str, Tensor]:
+    """`state` with the rows of the head in the dataset's order of classes."""
+    if not order:
+        return state
+    names = dataset.class_names
+    if sorted(order) != sorted(names):
+        missing, extra = sorted(set(names) - set(order)), sorted(set(order) - set(names))
+        raise ConfigError(
+            f"The order of classes must name each of the {len(names)} classes once: missing {', '.join(missing[:5]) or 'none'}, "
+            f"not a class {', '.join(e[:40] for e in extra[:5]) or 'none'}."
+        )
+    rows = torch.tensor([order.index(name) for name in names])
+    return state | {f"{head}.{part}": state[f"{head}.{part}"][rows] for part in ("weight", "bias")}
+
+
+def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> Statistics:
+    """(mean, std) of each channel that `text` means for `dataset`; what an export of this program carries itself comes first."""
+    channels = dataset.train.images.shape[1]
+    carried = [strange.tensors.get(f"normalise.{part}") for part in ("mean", "std")] if strange else [None, None]
+    if all(c is not None and c.numel() == channels for c in carried):
+        return tuple(tuple(c.flatten().tolist()) for c in carried)
+    fixed = {
+        "imagenet": _IMAGENET.get(channels, _IMAGENET[3]),
+        "dataset": (dataset.mean, dataset.std),
+        "half": ((0.5,) * channels, (0.5,) * channels),
+        "none": ((0.0,) * channels, (1.0,) * channels),
+    }
+    return fixed[text] if text in fixed else _numbers(text, channels)
+
+
+def _numbers(text: str, channels: int) -> Statistics:
+    try:
+        mean, std = (tuple(float(number) for number in part.split(",")) for part in text.split("/"))
+    except ValueError:
+        mean, std = (), ()
+    fine = len(mean) == len(std) == channels and all(-10 <= m <= 10 for m in mean) and all(1e-4 <= s <= 10 for s in std)
+    if not fine:
+        raise ConfigError(
+            f"The normalisation is {text[:60]!r}; it may be {', '.join(NORMALISATIONS)}, or {channels} means and {channels} "
+            "standard deviations in units of 0 to 1, such as 0.49,0.48,0.45/0.25,0.24,0.26."
+        )
+    return mean, std
+
+
+# The accuracy, and what it says.
+
+
+def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int, str]) -> Check:
+    """What the `logits` (N, C) on the test set say; `found` is the head, its number of features, and how names were matched."""
+    labels, classes = dataset.test.labels, len(dataset.class_names)
+    accuracy = _share(logits, labels)
+    sizes = torch.bincount(labels, minlength=classes).double()
+    hits = torch.bincount(labels[logits.argmax(1) == labels], minlength=classes).double()
+    chance = float(sizes.max() / sizes.sum())
+    fits, words = _fit(accuracy, chance, order.expected)
+    sentence = (
+        f"{_percent(accuracy.share)} of {accuracy.n:,} test images are recognised (95 % interval {_percent(accuracy.low)} to "
+        f"{_percent(accuracy.high)}); always naming the commonest class gives {_percent(chance)}. {words}"
+    )
+    return Check(accuracy, chance, (hits / sizes).numpy(), dataset.class_names, *found, fits, sentence)
+
+
+def _share(logits: Tensor, labels: Tensor) -> Share:
+    return share_interval(int((logits.argmax(1) == labels).sum()), len(labels))
+
+
+def _fit(accuracy: Share, chance: float, expected: float | None) -> tuple[bool, str]:
+    if accuracy.low <= chance:
+        return False, "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
+    if expected is None:
+        return True, "It fits."
+    if accuracy.high + _SLACK < expected:
+        return False, f"It does not fit: you expect {_percent(expected)}."
+    return True, f"It fits: you expect {_percent(expected)}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _tried(dataset: Dataset) -> int:
+    """How many training images a trial takes: fewer where they are large."""
+    pixels = dataset.train.images[0, 0].numel()
+    return min(len(dataset.train), max(_TRIED // 5, min(_TRIED, _TRIED * 64**2 // pixels)))
+
+
+def _trial(order: Order, dataset: Dataset, strange: foreign.Strange) -> Trial:
+    """A choice judged by training images: the test set stays what it is, the last word."""
+    model, *_ = fitted(order, dataset, strange)
+    few = _tried(dataset)
+    images = ImageSet(*(t[:: len(dataset.train) // few][:few] for t in (dataset.train.images, dataset.train.labels)))
+    said = predict(model, images, chunk_of(images.images)).argmax(1)
+    counts = torch.zeros(len(dataset.class_names), len(dataset.class_names))
+    counts.index_put_((images.labels, said), torch.ones(len(said)), accumulate=True)
+    rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
+    current = order.classes or dataset.class_names
+    names = dict(zip(columns.tolist(), (dataset.class_names[row] for row in rows.tolist()), strict=True))
+    place = {name: number for number, name in enumerate(dataset.class_names)}
+    renumbered = tuple(names[place[name]] for name in current)
+    share = [float(counts[r, c].sum()) / len(said) for r, c in ((range(len(counts)), range(len(counts))), (rows, columns))]
+    return Trial(order.architecture, order.normalisation, *share, renumbered)
+
+
+def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> Check:
+    """`check` with what the `trials` recommend; without an expectation, a much better choice means that this one does not fit."""
+    now = trials[0].accuracy
+    best = max(trials, key=lambda trial: trial.accuracy)
+    renumbered = max(trials, key=lambda trial: trial.best)
+    advice, suggestion = "", {}
+    if best.accuracy >= now + _BETTER:
+        suggestion = {"normalisation": best.normalisation}
+        advice = (
+            f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
+            f"{few} training images, as given {_percent(now)}. Choose that."
+        )
+    elif renumbered.best >= max(0.5, 2 * best.accuracy):
+        suggestion = {"normalisation": renumbered.normalisation, "classes": ", ".join(renumbered.order)}
+        advice = (
+            f"With the classes in another order and the normalisation {renumbered.normalisation} it "
+            f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
+            f"may be: {', '.join(renumbered.order)}."
+        )
+    elif not check.fits:
+        advice = (
+            f"No normalisation is much better on {few} training images: {_table(trials)}. Is it another architecture, or "
+            "other data?"
+        )
+    refused = bool(advice) and check.fits and order.expected is None
+    sentence = check.sentence
+    if refused:
+        sentence = sentence.removesuffix("It fits.") + (
+            "It does not fit as given. To take it all the same, name the accuracy that you expect of it."
+        )
+    return replace(check, fits=check.fits and not refused, sentence=sentence, advice=advice, suggestion=suggestion, trials=trials)
+
+
+def _table(trials: tuple[Trial, ...]) -> str:
+    return ", ".join(f"{trial.normalisation} {_percent(trial.accuracy)}" for trial in trials)
+
+
+# What is stored.
+
+
+def recipe_of(architecture: str, samples: int) -> Recipe:
+    """The recipe that references of a brought model are trained by: ours, not its makers', who know theirs."""
+    usual = RECIPES.get(architecture) or Recipe(learning_rate=0.05, crop=0.125, edge="reflect")
+    return replace(usual, batch_size=max(2, min(usual.batch_size, samples // 8)))
+
+
+def _card(
+    bringing: Bringing, dataset: Dataset, strange: foreign.Strange, accuracies: dict[str, float], parameters: int
+) -> dict[str, Any]:
+    order, check = bringing.order, bringing.check
+    mean, std = normalisation(order.normalisation, dataset, strange)
+    about = {
+        "architecture": order.architecture,
+        "normalisation": order.normalisation,
+        "mean": list(mean),
+        "std": list(std),
+        "head": check.head,
+        "file": strange.file,
+        "sha256": strange.sha256,
+        "notes": list(strange.notes),
+        "matched": check.matched,
+        "classes": list(order.classes),
+        "expected": order.expected,
+        "correct": check.accuracy.count,
+        "tested": check.accuracy.n,
+        "sentence": check.sentence,
+    }
+    return {
+        "role": "original",
+        "dataset": dataset.name,
+        "data_hash": dataset.hash,
+        "model": bringing.model_name,
+        "parameters": parameters,
+        "seed": 0,
+        "request": "",
+        "removed": 0,
+        "removed_hash": "none",
+        "command": "python -m imu_core own bring",
+        "recipe": asdict(recipe_of(order.architecture, len(dataset.train))),
+        "accuracies": accuracies,
+        "seconds": 0.0,
+        "stored": "float32",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "brought": about,
+    }
+
+
+def checked(dataset: Dataset, model: nn.Module, logits: Tensor, how: str) -> Check:
+    """The same check of a model that is here already, from its `logits` (N, C) on the test set."""
+    return judge(dataset, logits, Order("here", b"", ""), (head_name(model), find_head(model).in_features, how))
+
+
+def datasets() -> tuple[str, ...]:
+    """The image folders that brought models belong to, by name."""
+    return tuple(dict.fromkeys(name for name, _ in brought.everything() if name.startswith(data.FOLDER)))
+
+
+def remove(dataset: str, model: str) -> str:
+    """Delete a brought model, its references, and the images that were unpacked for it alone; says what was deleted."""
+    brought.remove(dataset, model)
+    if dataset.startswith(data.FOLDER) and not brought.names(dataset):
+        text = folder.parse(dataset.removeprefix(data.FOLDER)).path
+        if _remove_images(dataset):
+            return f"{model} is deleted, and the images that were unpacked as {text}."
+    return f"{model} is deleted."
+
+
+def _remove_images(dataset: str) -> bool:
+    """Delete decoded and unpacked images of a folder dataset; True where something had been unpacked."""
+    text = dataset.removeprefix(data.FOLDER)
+    path = folder.parse(text).path
+    unpacked = (folder.kept() / path).is_dir() if "/" not in path else False
+    if folder.is_here(text):
+        folder.cache(text).unlink(missing_ok=True)
+    if unpacked:
+        archive.remove(path)
+    data.load.cache_clear()
+    return unpacked

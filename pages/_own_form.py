@@ -1,0 +1,153 @@
+"""What somebody brings: images, checkpoint, architecture, and the details that are asked for only where they are not found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from imu_core import data, own
+from imu_core.data import folder
+from imu_core.glossary import help_text
+from imu_core.jobs import Job
+from imu_core.models import MODELS, brought
+from pages import _parts
+
+LARGEST_FILE = 256  # MB of an upload; larger files are named by their path
+WHERE = ("Already here", "Folder", "Zip file")
+HOW = ("Upload", "Path")
+KEYS = ("own_normalisation", "own_classes", "own_head")  # what advice may fill in
+
+
+def form() -> None:
+    """Three steps side by side, the details, and the button."""
+    images, checkpoint, network = st.columns(3, gap="large")
+    with images:
+        st.subheader("1 · Images", anchor=False)
+        where = st.segmented_control("Where they are", WHERE, default=WHERE[0], key="own_where", required=True)
+        _images(where)
+    with checkpoint:
+        st.subheader("2 · Checkpoint", anchor=False)
+        how = st.segmented_control("How it comes", HOW, default=HOW[0], key="own_how", required=True)
+        if how == "Upload":
+            kinds = ["safetensors", "pt", "pth", "th", "ckpt", "bin"]
+            st.file_uploader("Checkpoint file", kinds, key="own_file", max_upload_size=LARGEST_FILE, help=help_text("checkpoint"))
+        else:
+            st.text_input("Path on this machine", key="own_path", max_chars=400, help=help_text("checkpoint"))
+        st.text_input("Name", key="own_name", max_chars=40, placeholder="stranger", help="It is called own-NAME afterwards.")
+    with network:
+        st.subheader("3 · Network", anchor=False)
+        st.selectbox(
+            "Architecture", architectures(), key="own_architecture", accept_new_options=True, help=help_text("architecture")
+        )
+        st.selectbox(
+            "Normalisation",
+            list(own.NORMALISATIONS),
+            key="own_normalisation",
+            accept_new_options=True,
+            format_func=lambda name: f"{name}: {own.NORMALISATIONS[name]}" if name in own.NORMALISATIONS else name,
+            help=help_text("normalisation"),
+        )
+        st.number_input(
+            "Accuracy it should reach, % (0: not known)", 0.0, 100.0, 0.0, 0.1, key="own_expected", help=help_text("own_check")
+        )
+    with st.expander("Only where it is not found by itself: the head, the order of the classes"):
+        st.text_input("Head", key="own_head", max_chars=100, placeholder="fc", help=help_text("head"))
+        st.text_area(
+            "Class names in the checkpoint's order",
+            key="own_classes",
+            placeholder="cat, dog, …",
+            help="With commas; empty means the order of the data set, or of the folders' names.",
+        )
+    st.button("Check it", type="primary", on_click=start, key="own_start")
+
+
+@st.cache_data(show_spinner=False)
+def architectures() -> list[str]:
+    """The registry and torchvision's classifiers; what timm has is typed."""
+    return [*(name for name in MODELS if not name.startswith("reid") and name != "small_resnet_gr"), *brought.listed()]
+
+
+def _images(where: str) -> None:
+    if where == "Already here":
+        names = [name for name in data.DATASETS if not data.source(name).people] + list(own.datasets())
+        st.selectbox("Dataset", names, key="own_dataset", format_func=_state, help=help_text("dataset"))
+        return
+    if where == "Folder":
+        st.text_input("Folder on this machine", key="own_folder", max_chars=400, help=help_text("own_images"))
+    else:
+        st.file_uploader("Zip of images", "zip", key="own_zip", max_upload_size=LARGEST_FILE, help=help_text("own_images"))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input(
+            "Side in pixels",
+            folder.SMALLEST,
+            folder.LARGEST,
+            folder.USUAL_SIDE,
+            key="own_side",
+            help="Every image is cut to a square and scaled to this side: take the one that the network was trained with.",
+        )
+        if where == "Folder":
+            st.checkbox("Grey", key="own_grey", help="Read one channel in place of three.")
+
+
+def _state(name: str) -> str:
+    return name if data.is_here(name) else f"{name} (not here yet)"
+
+
+def _order() -> own.Order:
+    """What the widgets say."""
+    state = st.session_state
+    where, zipped, file = state.own_where, state.get("own_zip"), state.get("own_file")
+    dataset = state.get("own_dataset", "")
+    if where == "Folder":
+        dataset = f"{data.FOLDER}{state.own_folder.strip()}@{state.own_side}{'grey' if state.own_grey else ''}"
+    path = Path(state.get("own_path", "").strip())
+    checkpoint: Any = path if state.own_how == "Path" else file.getvalue() if file else b""
+    return own.Order(
+        name=state.own_name.strip(),
+        checkpoint=checkpoint,
+        file=file.name if state.own_how == "Upload" and file else "",
+        architecture=(state.own_architecture or "").strip(),
+        dataset=dataset,
+        normalisation=(state.own_normalisation or "").strip(),
+        head=state.own_head.strip(),
+        classes=tuple(part.strip() for part in state.own_classes.split(",") if part.strip()),
+        expected=state.own_expected / 100 or None,
+        images=zipped.getvalue() if where == "Zip file" and zipped else None,
+        side=state.get("own_side", folder.USUAL_SIDE),
+    )
+
+
+def _missing() -> str:
+    """What has not been given yet, in words."""
+    state = st.session_state
+    given = {
+        "a name": state.own_name.strip(),
+        "a checkpoint": state.get("own_file") if state.own_how == "Upload" else state.own_path.strip(),
+        "images": {"Folder": state.get("own_folder", "").strip(), "Zip file": state.get("own_zip")}.get(state.own_where, "here"),
+        "an architecture": state.own_architecture,
+        "a normalisation": state.own_normalisation,
+    }
+    return " and ".join(what for what, value in given.items() if not value)
+
+
+def start() -> None:
+    """Put the check in line, or say what is missing."""
+    missing = _missing()
+    st.session_state.own_said = f"Still missing: {missing}." if missing else ""
+    if missing:
+        return
+    orders = [_order()]  # popped, so that no upload outlives its check
+
+    def make() -> own.Bringing:
+        return own.Bringing(orders.pop())
+
+    title = f"Check {orders[0].name[:40]}"
+    st.session_state.bringing = _parts.queue().submit(Job(title, make, kind="training", owner=_parts.owner()))
+
+
+def follow(suggestion: dict[str, str]) -> None:
+    """Fill in what was advised and check again."""
+    st.session_state.update({f"own_{name}": value for name, value in suggestion.items()})
+    start()

@@ -1,0 +1,827 @@
+"""A model of one's own: what is brought becomes a problem like any other, and what is hostile leaves a sentence, no more."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import pickle
+import stat
+import struct
+import sys
+import tempfile
+import types
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from conftest import same_bits
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typer.testing import CliRunner
+
+import imu_core
+from imu_core import data, models, own, runtime
+from imu_core.cli import app
+from imu_core.data import archive, folder
+from imu_core.errors import CheckpointError, ConfigError, DataError, HeadError, ImuError
+from imu_core.metrics.intervals import share_interval
+from imu_core.models import brought, checkpoints, foreign
+from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
+from imu_core.reference import retrain, retrained
+from imu_core.training import Recipe, Training, predict, to_input
+
+NAMES = ("blue", "green", "red")
+SIDE = 16
+COUNTS = {"train": 12, "test": 6}
+State = dict[str, Tensor]
+
+
+# ------------------------------------------------------------------------------------------------- a small world of three colours
+
+
+def picture(label: int, seed: int) -> Image.Image:
+    """Noise in which one channel is strong: blue, green or red."""
+    pixels = np.random.default_rng(seed).integers(0, 120, (SIDE, SIDE, 3))
+    pixels[..., 2 - label] += 110
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def draw(root: Path, parts: tuple[str, ...] = ("train", "test")) -> Path:
+    """A folder of images: train and test, or with one part the classes side by side."""
+    for part in parts:
+        for label, name in enumerate(NAMES):
+            place = root / part / name if len(parts) > 1 else root / name
+            place.mkdir(parents=True)
+            for number in range(COUNTS[part]):
+                picture(label, 100 * label + number + 1000 * (part == "test")).save(place / f"{number:03d}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of images."""
+    return draw(tmp_path_factory.mktemp("colours"))
+
+
+@pytest.fixture(scope="module")
+def trained(colours: Path) -> State:
+    """The state dict of a LeNet-5 that tells the colours apart, trained on pixels from -1 to 1."""
+    dataset = folder_dataset(colours)
+    model = models.construct("lenet5", 3, (3, SIDE, SIDE), (0.5,) * 3, (0.5,) * 3)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(to_input(dataset.train.images)), dataset.train.labels).backward()
+        optimizer.step()
+    return {name: t.detach().clone() for name, t in model.state_dict().items() if not name.startswith("normalise")}
+
+
+def folder_dataset(root: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
+        patch.setenv("IMU_HOME", place)
+        return folder.load(f"{name_of(root)}")
+
+
+def name_of(root: Path) -> str:
+    return f"folder:{root}@{SIDE}"
+
+
+@pytest.fixture(autouse=True)
+def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A home and a folder for temporary files of this test's own, and no dataset in memory."""
+    for variable, name in (("IMU_HOME", "home"), ("TMPDIR", "temporary")):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    data.load.cache_clear()
+    yield
+    data.load.cache_clear()
+
+
+def left(tmp_path: Path) -> list[str]:
+    """Every file in home and among the temporary ones."""
+    places = (tmp_path / "home", tmp_path / "temporary")
+    return [str(path.relative_to(tmp_path)) for place in places for path in place.rglob("*") if path.is_file()]
+
+
+def saved(state: Any, legacy: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+def order(root: Path, checkpoint: bytes, **changes: Any) -> own.Order:
+    usual = {"name": "three", "architecture": "lenet5", "dataset": name_of(root), "normalisation": "half", "file": "three.pt"}
+    return own.Order(checkpoint=checkpoint, **(usual | changes))
+
+
+def bring(asked: own.Order) -> own.Bringing:
+    work = own.Bringing(asked)
+    for fraction, words in work:
+        assert 0 <= fraction <= 1
+        assert words
+    return work
+
+
+def refused(asked: own.Order, tmp_path: Path, kind: type[ImuError] = ImuError) -> str:
+    """The sentence, after making sure that nothing is left on the disk."""
+    with pytest.raises(kind) as caught:
+        bring(asked)
+    assert left(tmp_path) == []
+    text = str(caught.value)
+    assert text[-1] in ".?)…'"
+    assert "Traceback" not in text
+    return text
+
+
+# ---------------------------------------------------------------------------------------------- it goes through
+
+
+def renamed(state: State) -> State:
+    """The same tensors in the same order, under names that tell nothing."""
+    layers = {name.rpartition(".")[0]: None for name in state}
+    numbers = {layer: f"part{number}" for number, layer in enumerate(layers)}
+    return {f"{numbers[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": tensor for name, tensor in state.items()}
+
+
+FORMS: dict[str, Callable[[State], bytes]] = {
+    "a state dict": saved,
+    "of an old torch": lambda state: saved(state, legacy=True),
+    "safetensors": safetensors.torch.save,
+    "wrapped, prefixed": lambda s: saved({"epoch": 3, "state_dict": {f"module.{name}": t for name, t in s.items()}}),
+    "wrapped twice": lambda s: saved({"model": {"state_dict": s}}),
+    "in float64": lambda s: saved({name: t.double() for name, t in s.items()}),
+    "other names": lambda s: saved(renamed(s)),
+    "other names in safetensors": lambda s: safetensors.torch.save(renamed(s)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_stranger_is_stored_bit_for_bit_in_whatever_form_it_came(form: str, colours: Path, trained: State) -> None:
+    work = bring(order(colours, FORMS[form](trained)))
+    assert work.check is not None
+    assert work.check.fits
+    assert work.check.accuracy.share == 1.0
+    assert work.check.head == "head"
+    assert ("by order" in work.check.matched) == ("other names" in form)
+    stored = checkpoints.read_tensors(brought.path(work.dataset_name, "own-three"))
+    assert same_bits({name: stored[name] for name in trained}, trained)
+    assert work.order.checkpoint == b""
+
+
+def test_a_brought_model_is_a_problem_like_any_other(colours: Path, trained: State, tmp_path: Path) -> None:
+    work = bring(order(colours, saved(trained)))
+    before = set(left(tmp_path))
+    problem = imu_core.problem(work.dataset_name, model="own-three", forget="class:red")
+    assert set(left(tmp_path)) == before, "its features were stored by the check"
+    assert torch.equal(problem.test.logits, predict(problem.model, problem.dataset.test))
+    assert models.suited(work.dataset_name)[0] == "own-three"
+    run = imu_core.unlearn(problem, imu_core.RunConfig(method="ga", scope="all", epochs=2, batch_size=6, learning_rate=0.01))
+    for _ in run:
+        pass
+    assert run.outcome.state == "done", run.outcome.reason
+    training = retrain(problem)
+    for _ in training:
+        pass
+    training.save()
+    found = retrained(problem)
+    assert found is not None
+    assert found.accuracies["forget"] == 0.0
+
+
+def test_what_is_not_known_of_a_stranger_is_a_sentence(colours: Path, trained: State) -> None:
+    work = bring(order(colours, saved(trained)))
+    problem = imu_core.problem(work.dataset_name, model="own-three", forget="class:red")
+    run = imu_core.unlearn(problem, imu_core.RunConfig(method="amnesiac_delta", scope="all"))
+    for _ in run:
+        pass
+    assert run.outcome.state == "failed"
+    assert "own-three was brought" in run.outcome.reason
+    finished = Training(problem.dataset, "own-three", recipe=Recipe(batch_size=4))
+    finished.outcome = replace(finished.outcome, state="done")
+    with pytest.raises(CheckpointError, match="was brought"):
+        finished.save()
+
+
+def test_a_zip_becomes_a_data_set_and_goes_with_its_model(colours: Path, trained: State, tmp_path: Path) -> None:
+    work = bring(order(colours, saved(trained), images=zipped(colours, "wrapped/"), side=SIDE))
+    assert work.dataset_name == f"folder:three@{SIDE}"
+    assert work.check is not None
+    assert work.check.accuracy.n == 3 * COUNTS["test"]
+    assert own.datasets() == (work.dataset_name,)
+    assert imu_core.problem(work.dataset_name, model="own-three", forget="class:red").dataset.class_names == NAMES
+    with pytest.raises(ConfigError, match="already"):
+        bring(order(colours, saved(trained), images=zipped(colours), side=SIDE))
+    assert "images" in own.remove(work.dataset_name, "own-three")
+    assert [name for name in left(tmp_path) if "features" not in name] == []
+    with pytest.raises(CheckpointError, match="no brought model"):
+        own.remove(work.dataset_name, "own-three")
+
+
+def test_stopping_leaves_nothing(colours: Path, trained: State, tmp_path: Path) -> None:
+    work = own.Bringing(order(colours, saved(trained), images=zipped(colours), side=SIDE))
+    for number, _ in enumerate(work):
+        if number == 3:
+            work.cancel()
+    assert work.outcome.state == "cancelled"
+    assert left(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------ hostile checkpoints
+
+
+class Bomb:
+    """Whoever unpickles it makes a folder."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+HOSTILE: dict[str, Callable[[Bomb, State], bytes]] = {
+    "a pickle": lambda bomb, _: pickle.dumps(bomb),
+    "an old pickle": lambda bomb, _: pickle.dumps({"w": bomb}, protocol=0),
+    "saved by torch": lambda bomb, _: saved(bomb),
+    "among tensors": lambda bomb, state: saved({"state_dict": {**state, "more": bomb}}),
+    "beside a state dict": lambda bomb, state: saved({"state_dict": state, "args": bomb}, legacy=True),
+}
+
+
+@pytest.mark.parametrize("form", HOSTILE)
+def test_a_hostile_pickle_is_refused_and_not_run(form: str, colours: Path, trained: State, tmp_path: Path) -> None:
+    marker = tmp_path / "executed"
+    content = HOSTILE[form](Bomb(marker), trained)
+    text = refused(order(colours, content), tmp_path, CheckpointError)
+    assert "nothing in it was run" in text
+    assert not marker.exists()
+    if form == "a pickle":  # the test can fail: it does run where it is let
+        pickle.loads(content)
+        assert marker.exists()
+
+
+def spoiled(value: float) -> Callable[[State], bytes]:
+    def make(state: State) -> bytes:
+        bad = state["conv1.0.weight"].clone()
+        bad[2, 1, 0, 0] = value
+        return saved(state | {"conv1.0.weight": bad})
+
+    return make
+
+
+def compressed(state: State) -> bytes:
+    source, target = zipfile.ZipFile(io.BytesIO(saved(state))), io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in source.infolist():
+            archive.writestr(member.filename, source.read(member))
+    return target.getvalue()
+
+
+def cut(state: State) -> bytes:
+    return safetensors.torch.save(state)[:-100]
+
+
+def looped(_: State) -> bytes:
+    found: dict[str, Any] = {}
+    found["model"] = found
+    return saved(found)
+
+
+BROKEN: dict[str, tuple[Callable[[State], bytes], str]] = {
+    "nan": (spoiled(math.nan), "1 values that are no numbers"),
+    "infinity": (spoiled(math.inf), "no numbers"),
+    "wrong shape": (lambda s: saved(s | {"conv2.0.weight": torch.zeros(16, 6, 3, 3)}), r"conv2.0.weight .* \(16, 6, 3, 3\)"),
+    "fewer classes": (lambda s: saved(s | {"head.weight": torch.zeros(2, 84), "head.bias": torch.zeros(2)}), "2 classes apart"),
+    "grey": (lambda s: saved(s | {"conv1.0.weight": torch.zeros(6, 1, 5, 5)}), "images of 1 channel, these have 3"),
+    "another network": (lambda s: saved({n: t for n, t in s.items() if "hidden1" not in n}), "another network.*hidden1"),
+    "a view that claims to be huge": (lambda s: saved(s | {"x": torch.zeros(1).expand(1 << 40)}), "claims more than"),
+    "sparse": (lambda s: saved(s | {"x": torch.eye(3).to_sparse()}), "no plain tensor"),
+    "without data": (lambda s: saved(s | {"x": torch.empty(3, device="meta")}), "no plain tensor"),
+    "no tensors": (lambda s: saved({"epoch": 3}), "no state dict"),
+    "a list": (lambda s: saved([1, 2, 3]), "no state dict"),
+    "a loop": (looped, "no state dict"),
+    "a compressed zip": (compressed, "compressed"),
+    "cut off": (cut, "damaged"),
+    "a broken zip": (lambda s: saved(s)[:-30], "damaged"),
+    "noise": (lambda s: bytes(range(256)) * 20, "damaged"),
+    "empty": (lambda s: b"", "0 bytes"),
+}
+
+
+@pytest.mark.parametrize("form", BROKEN)
+def test_a_checkpoint_that_cannot_be_used_is_a_sentence(form: str, colours: Path, trained: State, tmp_path: Path) -> None:
+    make, words = BROKEN[form]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(foreign, "MOST_BYTES", 1 << 22)
+        asked = order(colours, make(trained))
+        with pytest.raises(ImuError, match=words):
+            bring(asked)
+    assert left(tmp_path) == []
+
+
+def test_large_missing_and_strange_files_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "large.pt"
+    file.write_bytes(bytes(5000))
+    monkeypatch.setattr(foreign, "MOST_BYTES", 4096)
+    with pytest.raises(CheckpointError, match="at most"):
+        foreign.read(file)
+    for path in (tmp_path / "nowhere", tmp_path, Path("\0"), Path("~nobody-at-all/x")):
+        with pytest.raises(CheckpointError):
+            foreign.read(path)
+
+
+# ----------------------------------------------------------------------------------------------- hostile images
+
+
+def zipped(root: Path, prefix: str = "", extra: dict[Any, bytes] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for file in sorted(root.rglob("*.png")):
+            archive.write(file, prefix + str(file.relative_to(root)))
+        for name, content in (extra or {}).items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def link() -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("train/red/link.png")
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        ("../climbed.png", "leads out"),
+        ("train/red/../../../climbed.png", "leads out"),
+        ("/climbed.png", "leads out"),
+        ("C:/climbed.png", "leads out"),
+        ("..\\climbed.png", "leads out"),
+        (link(), "link"),
+        ("train/RED/000.png", "two files of one name"),
+        ("train/red/000.png/x.png", "damaged"),
+        ("train/lonely/000.png", "'lonely' has no folder in test"),
+    ],
+    ids=str,
+)
+def test_a_hostile_archive_leaves_nothing(member: Any, words: str, colours: Path, trained: State, tmp_path: Path) -> None:
+    before = set(tmp_path.parent.rglob("*climbed*"))
+    if words == "two files of one name":
+        member = "train/red/000.PNG"
+    packed = zipped(colours, extra={member: b"../../secret"})
+    text = refused(order(colours, saved(trained), images=packed, side=SIDE), tmp_path, DataError)
+    assert words in text
+    assert set(tmp_path.parent.rglob("*climbed*")) == before
+
+
+def test_what_is_no_image_never_reaches_the_disk(colours: Path, tmp_path: Path) -> None:
+    more = {"run.py": b"import os", "__MACOSX/train/x.png": b"x", ".hidden/x.png": b"x", "train/red/notes.txt": b"x"}
+    for _ in archive.unpack(zipped(colours, extra=more), "three"):
+        pass
+    assert all(name.endswith(".png") and "hidden" not in name and "MACOSX" not in name for name in left(tmp_path))
+    with pytest.raises(DataError, match="already"):
+        list(archive.unpack(zipped(colours), "three"))
+
+
+def test_an_archive_has_bounds(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, words in (("MOST_MEMBERS", "members"), ("MOST_BYTES", "at most")):
+        with monkeypatch.context() as patch:
+            patch.setattr(archive, limit, 20)
+            with pytest.raises(DataError, match=words):
+                list(archive.unpack(zipped(colours), "three"))
+    lying = io.BytesIO()
+    with zipfile.ZipFile(lying, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("train/red/000.png", bytes(3 << 20))
+    content = lying.getvalue().replace(struct.pack("<I", 3 << 20), struct.pack("<I", 10))
+    with pytest.raises(DataError, match="damaged"):
+        list(archive.unpack(content, "three"))
+    with pytest.raises(DataError, match=r"no \.zip"):
+        list(archive.unpack(b"hello", "three"))
+    for name in ("../out", "", "a/b", "x" * 50):
+        with pytest.raises(DataError, match="no name"):
+            list(archive.unpack(zipped(colours), name))
+    assert left(tmp_path) == []
+
+
+def enormous(side: int) -> bytes:
+    """A PNG whose header says side x side pixels, with hardly any behind it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("side", "words"), [(50_000, "2500000000 pixels"), (9_000, "9,000 x 9,000 pixels"), (20, "damaged")])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_enormous_or_cut_off_image_is_a_sentence(side: int, words: str, packed: bool, trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    (root / "train" / "red" / "005.png").write_bytes(enormous(side))
+    images = {"images": zipped(root), "side": SIDE} if packed else {}
+    text = refused(order(root, saved(trained), **images), tmp_path, DataError)
+    assert words in text
+    assert "red/005.png" in text
+
+
+def test_a_file_that_would_start_another_program_is_not_opened(tmp_path: Path) -> None:
+    file = tmp_path / "vector.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) run\n")
+    with pytest.raises(DataError, match="no image of a kind that is read"):
+        folder.decode(file, SIDE)
+
+
+def without(root: Path, *parts: str) -> Path:
+    for file in (root.joinpath(*parts)).iterdir():
+        file.unlink()
+    return root
+
+
+def test_a_missing_or_empty_class_is_a_sentence(trained: State, tmp_path: Path) -> None:
+    root = without(draw(tmp_path / "one"), "test", "green")
+    assert "'green'" in refused(order(root, saved(trained)), tmp_path, DataError)
+    (root / "test" / "green").rmdir()
+    assert "'green' has no folder in test" in refused(order(root, saved(trained)), tmp_path, DataError)
+    both = draw(tmp_path / "two")
+    for part in ("train", "test"):
+        without(both, part, "red")
+        (both / part / "red").rmdir()
+    assert "3 classes apart" in refused(order(both, saved(trained)), tmp_path, CheckpointError)
+    (both / "test").rename(tmp_path / "away")
+    assert "no test" in refused(order(both, saved(trained)), tmp_path, DataError)
+    assert "There is no folder" in refused(order(tmp_path / "nowhere", saved(trained)), tmp_path, DataError)
+
+
+# ------------------------------------------------------------------------------------------------ image folders
+
+
+def test_a_folder_without_parts_keeps_a_fifth_of_each_class_out(tmp_path: Path) -> None:
+    root = draw(tmp_path / "flat", ("train",))
+    found = folder.listing(str(root))
+    again = folder.listing(str(root))
+    for name in NAMES:
+        train, test = found["train"][name], found["test"][name]
+        assert len(test) == COUNTS["train"] // 5
+        assert not set(train) & set(test)
+        assert len(train) + len(test) == COUNTS["train"]
+    assert found == again
+    dataset = data.load(name_of(root))
+    assert dataset.class_names == NAMES
+    assert dataset.train.labels[:6].tolist() == [0, 1, 2, 0, 1, 2], "every prefix is balanced"
+    channel = dataset.train.images.float().mean((2, 3)).argmax(1)
+    assert torch.equal(2 - channel, dataset.train.labels)
+
+
+def test_pixels_are_cut_to_a_square_and_turned_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :10] = 255  # outside the largest centred square
+    pixels[:4, 10:30] = (200, 0, 0)  # its upper edge
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "plain.png")
+    exif = Image.Exif()
+    exif[0x0112] = 3  # to be turned by 180 degrees
+    image.save(tmp_path / "turned.png", exif=exif)
+    plain, turned = (folder.decode(tmp_path / f"{name}.png", 20) for name in ("plain", "turned"))
+    assert np.array_equal(plain, pixels[:, 10:30])
+    assert np.array_equal(turned, pixels[::-1, 10:30][:, ::-1])
+    assert folder.decode(tmp_path / "plain.png", 8, grey=True).shape == (8, 8, 1)
+
+
+def test_statistics_are_those_of_the_pixels() -> None:
+    images = torch.randint(0, 256, (7, 3, 5, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    values = images.permute(1, 0, 2, 3).flatten(1).double().numpy() / 255
+    mean, std = folder.statistics(images)
+    assert np.allclose(mean, values.mean(1))
+    assert np.allclose(std, values.std(1))
+
+
+@pytest.mark.parametrize("text", ["", "@", "x@4", "x@999"])
+def test_a_bad_folder_name_is_a_sentence(text: str) -> None:
+    with pytest.raises(DataError):
+        data.load(f"folder:{text}")
+    assert not folder.is_here("\0") if text else True
+
+
+def test_too_many_pixels_are_refused_before_they_are_read(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "MOST_BYTES", 1000)
+    with pytest.raises(DataError, match="smaller side"):
+        list(folder.fetch(f"{colours}@{SIDE}"))
+    monkeypatch.setattr(folder, "MOST_IMAGES", 10)
+    with pytest.raises(DataError, match="at most 10"):
+        folder.listing(str(colours))
+    assert left(tmp_path) == []
+
+
+# ----------------------------------------------------------------------------------------------------------------- does it fit?
+
+
+def permuted(state: State, rows: list[int]) -> State:
+    return state | {f"head.{part}": state[f"head.{part}"][rows] for part in ("weight", "bias")}
+
+
+def test_another_order_of_classes_is_found_out_and_then_fits(colours: Path, trained: State, tmp_path: Path) -> None:
+    content = saved(permuted(trained, [2, 0, 1]))  # the checkpoint's classes: red, blue, green
+    work = bring(order(colours, content))
+    assert work.check is not None
+    assert not work.check.fits
+    assert work.check.accuracy.share == 0.0
+    assert "no better than chance" in work.check.sentence
+    assert work.check.suggestion["classes"] == "red, blue, green"
+    assert not brought.everything()
+    assert not [name for name in left(tmp_path) if "models" in name or "features" in name]
+    names = tuple(work.check.suggestion["classes"].split(", "))
+    again = bring(order(colours, content, classes=names))
+    assert again.check is not None
+    assert again.check.accuracy.share == 1.0
+    stored = checkpoints.read_tensors(brought.path(again.dataset_name, "own-three"))
+    assert same_bits({name: stored[name] for name in trained}, trained)
+    with pytest.raises(ConfigError, match="missing red"):
+        bring(order(colours, content, name="other", classes=("blue", "green", "violet")))
+
+
+def test_the_expected_accuracy_decides(colours: Path, trained: State) -> None:
+    half = saved(permuted(trained, [1, 0, 2]))  # one class of three is right
+    for expected, fits in ((0.95, False), (0.33, False)):
+        work = bring(order(colours, half, expected=expected))
+        assert work.check is not None
+        assert work.check.fits is fits
+    assert not brought.everything()
+    assert bring(order(colours, saved(trained), expected=1.0)).check.fits
+    with pytest.raises(ConfigError, match="at most 1"):
+        bring(order(colours, half, name="b", expected=1.7))
+
+
+def trial(normalisation: str, accuracy: float, best: float = 0.0) -> own.Trial:
+    return own.Trial("lenet5", normalisation, accuracy, max(best, accuracy), NAMES)
+
+
+def test_a_much_better_normalisation_means_that_this_one_does_not_fit(colours: Path) -> None:
+    dataset = folder_dataset(colours)
+    logits = F.one_hot(dataset.test.labels, 3).float()
+    logits[::4] = 0.0  # then class 0 is named
+    asked = order(colours, b"")
+    check = own.judge(dataset, logits, asked, ("head", 84, "by name"))
+    assert check.fits
+    better = own.advised(check, (trial("half", 0.7), trial("none", 0.81)), asked, 36)
+    assert not better.fits
+    assert better.suggestion == {"normalisation": "none"}
+    assert "81.0 %" in better.advice
+    assert "36 training images" in better.advice
+    assert own.advised(check, (trial("half", 0.7), trial("none", 0.79)), asked, 36).fits
+    assert own.advised(check, (trial("half", 0.7), trial("none", 0.81)), replace(asked, expected=0.6), 36).fits
+
+
+def test_the_check_counts_as_one_would_by_hand(colours: Path) -> None:
+    dataset = folder_dataset(colours)
+    logits = torch.randn(len(dataset.test), 3, generator=torch.Generator().manual_seed(1))
+    check = own.judge(dataset, logits, order(colours, b""), ("head", 84, "by name"))
+    said, labels = logits.argmax(1).tolist(), dataset.test.labels.tolist()
+    right = [a == b for a, b in zip(said, labels, strict=True)]
+    assert check.accuracy.count == sum(right)
+    for number in range(3):
+        mine = [r for r, label in zip(right, labels, strict=True) if label == number]
+        assert check.per_class[number] == sum(mine) / len(mine)
+    assert check.chance == 1 / 3
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 5), (5, 5), (9173, 10_000), (3, 8)])
+def test_the_interval_is_wilsons(count: int, n: int) -> None:
+    z, p = 1.959963984540054, count / n
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    found = share_interval(count, n)
+    assert found.low == pytest.approx((centre - half) / (1 + z * z / n), abs=1e-9)
+    assert found.high == pytest.approx((centre + half) / (1 + z * z / n), abs=1e-9)
+    for wrong in ((-1, 5), (6, 5), (0, 0)):
+        with pytest.raises(DataError):
+            share_interval(*wrong)
+
+
+def test_normalisations(colours: Path, trained: State) -> None:
+    dataset = folder_dataset(colours)
+    assert own.normalisation("dataset", dataset) == (dataset.mean, dataset.std)
+    assert own.normalisation("0.1,0.2,0.3/1,2,3", dataset) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    for wrong in ("", "imagenett", "1,2/3,4", "0,0,0/0,0,0", "nan,0,0/1,1,1", "1/2/3"):
+        with pytest.raises(ConfigError, match="normalisation is"):
+            own.normalisation(wrong, dataset)
+    carried = trained | {"normalise.mean": torch.full((1, 3, 1, 1), 0.25), "normalise.std": torch.full((1, 3, 1, 1), 0.5)}
+    assert own.normalisation("half", dataset, foreign.read(saved(carried))) == ((0.25,) * 3, (0.5,) * 3)
+
+
+# ----------------------------------------------------------------------------------------------------- architectures and heads
+
+
+class TwoHeads(nn.Module):
+    """The mean of two heads: neither of them ends the network."""
+
+    def __init__(self, classes: int, *_: Any) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(3, classes), nn.Linear(3, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean((2, 3))
+        return (self.one(pooled) + self.other(pooled)) / 2
+
+
+class HeadFirst(nn.Module):
+    """The head is defined before what comes below it, lies in a module with a norm, and has no bias."""
+
+    def __init__(self, classes: int, *_: Any) -> None:
+        super().__init__()
+        self.top = nn.ModuleDict({"norm": nn.LayerNorm(classes), "fc": nn.Linear(classes, classes, bias=False)})
+        self.below = nn.Linear(3, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.top["fc"](self.top["norm"](torch.relu(self.below(x.mean((2, 3))))))
+
+
+def test_where_no_head_is_found_the_layers_are_listed(colours: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(models.MODELS, "two", TwoHeads)
+    content = saved(TwoHeads(3).state_dict())
+    for head in ("", "one"):
+        work = own.Bringing(order(colours, content, architecture="two", head=head))
+        with pytest.raises(HeadError, match=r"one \(3 → 3\), other \(3 → 3\)"):
+            list(work)
+        assert work.layers == ("one", "other")
+    with pytest.raises(ConfigError, match="no linear layer of this network"):
+        bring(order(colours, content, architecture="two", head="norm"))
+    assert left(tmp_path) == []
+
+
+def test_a_head_is_found_wherever_it_is_defined(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.MODELS, "first", HeadFirst)
+    torch.manual_seed(0)
+    stranger = HeadFirst(3)
+    dataset = folder_dataset(colours)
+    model, head, _ = own.fitted(order(colours, b"", architecture="first"), dataset, foreign.read(saved(stranger.state_dict())))
+    assert head == head_name(model) == "top.fc"
+    images = to_input(dataset.test.images)
+    wanted = stranger((images - 0.5) / 0.5)
+    assert torch.allclose(model(images), wanted, atol=1e-6)
+    backbone, layer = split_head(model)
+    assert torch.equal(layer(backbone(images)), model(images))
+    assert float(layer.bias.abs().sum()) == 0.0
+    assert blocks(model)[-1] is find_head(model)
+    assert {id(p) for p in trainable(model, "last:1")} == {
+        id(p) for p in (*model.below.parameters(), *find_head(model).parameters())
+    }
+
+
+def test_torchvisions_networks_are_normalised_and_cut_at_their_head() -> None:
+    name = "torchvision:shufflenet_v2_x0_5"
+    assert name in brought.listed()
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+    model = models.construct(name, 5, (3, 32, 32), mean, std, head="fc").eval()
+    same = models.construct(name, 5, (3, 32, 32), mean, std, head="fc").eval()
+    assert same_bits(model.state_dict(), same.state_dict())
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    plain = brought.outside(name, 5, 3).eval()
+    plain.load_state_dict({n: t for n, t in model.state_dict().items() if not n.startswith("normalise")})
+    wanted = plain((images - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1))
+    assert torch.allclose(model(images), wanted, atol=1e-6)
+    backbone, head = split_head(model)
+    assert torch.equal(head(backbone(images)), model(images))
+    assert foreign.ends_in(model, "fc", images)
+    assert len(blocks(model)) > 3
+
+
+def test_architectures_that_do_not_exist_are_sentences(colours: Path, trained: State, tmp_path: Path) -> None:
+    wanted = {
+        "nothing": "no model called",
+        "torchvision:nothing": "no classifier",
+        "torchvision:../x": "no architecture",
+        "torchvision:vit_h_14": "million parameters",
+        "torchvision:shufflenet_v2_x0_5": "another network",
+        "timm:hf-hub:somebody/x": "no architecture",
+    }
+    for architecture, words in wanted.items():
+        assert words in refused(order(colours, saved(trained), architecture=architecture), tmp_path)
+
+
+def test_timm_comes_through_its_extra(colours: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    content = saved(HeadFirst(3).state_dict())
+    assert "imu-core[models]" in refused(order(colours, content, architecture="timm:small"), tmp_path)
+    asked: list[dict[str, Any]] = []
+
+    def create_model(name: str, **settings: Any) -> nn.Module:
+        asked.append({"name": name, **settings})
+        return HeadFirst(settings["num_classes"])
+
+    stub = types.SimpleNamespace(is_model=lambda name: name == "small", create_model=create_model)
+    monkeypatch.setitem(sys.modules, "timm", stub)
+    model, head, _ = own.fitted(
+        order(colours, b"", architecture="timm:small"), folder_dataset(colours), foreign.read(saved(HeadFirst(3).state_dict()))
+    )
+    assert head == "top.fc"
+    assert asked[0] == {"name": "small", "pretrained": False, "num_classes": 3, "in_chans": 3}
+    assert "normalise.mean" in model.state_dict()
+    assert "timm has no architecture" in refused(order(colours, content, architecture="timm:big"), tmp_path)
+
+
+def test_images_of_a_size_that_a_network_cannot_take_are_a_sentence() -> None:
+    with pytest.raises(CheckpointError, match="cannot take images of 16 x 16"):
+        own._ends_in(nn.Sequential(nn.Flatten(), nn.Linear(7, 3)), "1", torch.zeros(1, 3, 16, 16), "mine")
+
+
+def test_the_two_forms_of_resnet20_differ_only_in_where_zeros_go() -> None:
+    one, other = (models.construct(n, 10, (3, 8, 8), (0.5,) * 3, (0.5,) * 3).eval() for n in ("resnet20", "resnet20_even"))
+    assert same_bits(one.state_dict(), other.state_dict())
+    x = torch.arange(2 * 16 * 4 * 4.0).view(2, 16, 4, 4)
+    behind, both = one.row2[0].shortcut(x), other.row2[0].shortcut(x)
+    assert torch.equal(behind[:, :16], x[:, :, ::2, ::2])
+    assert torch.equal(both[:, 8:24], x[:, :, ::2, ::2])
+    assert float(both[:, :8].abs().sum() + both[:, 24:].abs().sum()) == 0.0
+
+
+def test_of_two_forms_the_one_that_recognises_more_is_taken(
+    colours: Path, trained: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Backwards(models.MODELS["lenet5"]):  # type: ignore[misc]
+        """The same tensors, the logits turned round before they leave."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flip(1))
+
+    monkeypatch.setitem(models.MODELS, "lenet5_backwards", Backwards)
+    monkeypatch.setattr(own, "VARIANTS", {"lenet5_backwards": ("lenet5",)})
+    work = bring(order(colours, saved(trained), architecture="lenet5_backwards"))
+    assert work.check is not None
+    assert work.check.fits
+    assert work.order.architecture == "lenet5"
+    assert "the form lenet5 was taken" in work.check.matched
+    assert brought.card(work.dataset_name, "own-three")["brought"]["architecture"] == "lenet5"
+
+
+def stranger() -> Path:
+    """The ResNet-20 that others trained: IMU_STRANGER, or weights/ in the data folder."""
+    named = os.environ.get("IMU_STRANGER")
+    places = [Path(named)] if named else sorted(Path(os.environ.get("IMU_DATA") or "-").glob("weights/resnet20*.th"))
+    if not places or not places[0].is_file() or not data.is_here("cifar10"):
+        pytest.skip("needs CIFAR-10 in IMU_DATA, and a ResNet-20 in IMU_STRANGER or as weights/resnet20*.th in IMU_DATA")
+    return places[0]
+
+
+def test_the_strangers_resnet20_goes_through(tmp_path: Path) -> None:
+    work = own.Bringing(own.Order("stranger", stranger(), "resnet20", "cifar10", expected=0.917))
+    for _ in work:
+        if work.check:
+            work.cancel()  # the accuracy is known; the features of 50,000 images would take minutes
+    assert work.check is not None
+    assert work.check.fits
+    assert work.check.sentence.startswith("91.7 % of 10,000 test images")
+    assert work.check.head == "head"
+    assert left(tmp_path) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------- commands
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["own", *arguments])
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    return found.exit_code, found.output
+
+
+def test_the_command_brings_lists_and_deletes(colours: Path, trained: State, tmp_path: Path) -> None:
+    file = tmp_path / "three.pt"
+    file.write_bytes(saved(trained))
+    place = ("--problem", name_of(colours), "--name", "three", "--architecture", "lenet5", "--normalisation", "half")
+    code, said = command("bring", str(file), *place, "--expected", "99", "--json", str(tmp_path / "out.json"))
+    assert code == 0, said
+    assert "100.0 % of 18 test images" in said
+    assert "Stored as own-three" in said
+    assert '"fits": true' in (tmp_path / "out.json").read_text()
+    code, said = command("list")
+    assert "own-three on folder:" in said
+    code, said = command("bring", str(file), *place)
+    assert (code, "already" in said) == (2, True)
+    code, said = command("delete", "own-three", "--problem", name_of(colours))
+    assert (code, "is deleted" in said) == (0, True)
+    assert command("list")[1] == "Nothing was brought yet.\n"
+    code, said = command("delete", "own-../../x", "--problem", "fashion")
+    assert (code, "no name" in said) == (2, True)
+
+
+def test_the_command_says_what_does_not_fit(colours: Path, trained: State, tmp_path: Path) -> None:
+    file = tmp_path / "three.pt"
+    file.write_bytes(saved(permuted(trained, [2, 0, 1])))
+    place = ("--problem", name_of(colours), "--name", "three", "--architecture", "lenet5", "--normalisation", "half")
+    code, said = command("bring", str(file), *place)
+    assert code == 1
+    assert "The checkpoint's order may be: red, blue, green." in said
+    assert "Nothing was stored." in said
+    file.write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    code, said = command("bring", str(file), *place)
+    assert (code, "nothing in it was run" in said) == (2, True)
+    assert not (tmp_path / "executed").exists()
+    assert runtime.home() == tmp_path / "home"

@@ -1,0 +1,94 @@
+"""The page Your own: a finished example, the three steps, what it says to hostile files, and the way to every other page."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_own import SIDE, Bomb, State, colours, name_of, permuted, saved, trained  # noqa: F401
+from test_pages import go_to, healthy, nothing_left_running, press, rerun, served, visit, wait_until, words  # noqa: F401
+
+from imu_core import data, own
+from imu_core.models import brought
+
+
+@pytest.fixture(autouse=True)
+def nothing_brought(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test brings is deleted after it: home is shared with the other files, whose features are there already."""
+    yield
+    for dataset, model in brought.everything():
+        own.remove(dataset, model)
+    data.load.cache_clear()
+
+
+def filled(root: Path, file: Path) -> AppTest:
+    """The page with everything filled in: a folder, and the path of a checkpoint."""
+    at = visit("your_own")
+    at.button_group(key="own_where").set_value("Folder")
+    at.button_group(key="own_how").set_value("Path")
+    rerun(at)
+    at.text_input(key="own_folder").set_value(str(root))
+    at.number_input(key="own_side").set_value(SIDE)
+    at.text_input(key="own_path").set_value(str(file))
+    at.text_input(key="own_name").set_value("paged")
+    at.selectbox(key="own_architecture").set_value("lenet5")
+    at.selectbox(key="own_normalisation").set_value("half")
+    return rerun(at)
+
+
+def finish(at: AppTest) -> AppTest:
+    job = at.session_state["bringing"]
+    wait_until(lambda: job.finished, f"{job.title}: {job.state}")
+    return rerun(at)
+
+
+def test_it_opens_on_a_finished_example_and_asks_for_what_is_missing() -> None:
+    at = visit("your_own")
+    assert "the check of a model that ships" in words(at)
+    assert "of 5,000 test images are recognised" in at.success[0].value.replace("\\", "")
+    assert at.metric[0].value.endswith("%")
+    press(at, "Check it")
+    assert "Still missing: a name and a checkpoint." in words(at).replace("\\", "")
+    assert "bringing" not in at.session_state
+
+
+def test_a_model_is_brought_opened_and_deleted(colours: Path, trained: State, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "three.pt"
+    file.write_bytes(saved(trained))
+    at = finish(press(filled(colours, file), "Check it"))
+    assert at.metric[0].value == "100.0 %"
+    assert "by our recipe" in words(at)
+    press(at, "See it forget")
+    assert at.session_state["dataset"] == name_of(colours)
+    assert at.session_state["model"] == "own-paged"
+    at = go_to(healthy(at), "unlearn")
+    assert not at.warning, [warning.value for warning in at.warning]
+    assert name_of(colours) in at.sidebar.selectbox[0].options
+    at = go_to(at, "your_own")
+    press(at, "Delete it for good")
+    assert "own-paged is deleted" in words(at).replace("\\", "")
+    assert brought.everything() == []
+    assert at.session_state["dataset"] == "fashion"
+
+
+def test_advice_is_followed_with_one_click(colours: Path, trained: State, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "three.pt"
+    file.write_bytes(saved(permuted(trained, [2, 0, 1])))
+    at = finish(press(filled(colours, file), "Check it"))
+    assert "does not fit" in at.error[0].value
+    assert brought.everything() == []
+    at = finish(press(at, "Check again with that"))
+    assert at.metric[0].value == "100.0 %"
+    assert at.text_area(key="own_classes").value == "red, blue, green"
+
+
+def test_a_hostile_file_is_a_sentence_on_the_page(colours: Path, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "hostile.pt"
+    file.write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    at = finish(press(filled(colours, file), "Check it"))
+    assert "nothing in it was run" in at.warning[0].value
+    assert not (tmp_path / "executed").exists()
+    assert brought.everything() == []
