@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import (  # noqa: F401
@@ -31,6 +33,13 @@ GO = "Compute through all layers"
 def job_of(at: AppTest) -> object:
     (job,) = at.session_state["through_jobs"].values()
     return job
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comparisons are kept in a folder of this test, where none is yet."""
+    path_of = agreement._path
+    monkeypatch.setattr(agreement, "_path", lambda *about: tmp_path / path_of(*about).name)
 
 
 def few(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
