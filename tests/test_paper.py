@@ -27,7 +27,7 @@ from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Paired
 from imu_core.paper import distribution, layers, plan, readable, record, rows, verdicts, work
-from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line
+from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line, plain
 from imu_core.paper.published import COLUMNS, FIGURES, TABLES, Table, Value
 from imu_core.records import Dataset, Influence, Problem
 from imu_core.store import Store
@@ -130,6 +130,12 @@ def test_rows_of_an_ablation_change_one_thing() -> None:
     assert full.options == {"hessian": "train"}
     assert METHODS["imu"].needs(full) == {"forget", "retain"}
     assert METHODS["imu"].needs(base) == {"forget"}
+
+
+def test_shallow_targets_are_searched_with_finer_steps() -> None:
+    deep, shallow = (plain("ga", "head", target) for target in (0.005, 0.9))
+    assert shallow.learning_rate == pytest.approx(deep.learning_rate / 10)
+    assert dataclasses.replace(shallow, learning_rate=deep.learning_rate, stop_at=0.005) == deep
 
 
 def test_the_hessian_over_all_training_samples(lenet: Problem) -> None:
