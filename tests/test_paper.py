@@ -207,6 +207,13 @@ def test_the_verdict_follows_from_the_numbers(ga: list[float], paper: tuple[str,
     assert ("no difference seen" in found["words"]) == (oracle.pvalue > 0.05)
 
 
+def test_before_the_papers_layers_were_run_the_same_layers_are_told() -> None:
+    known = {"IMU": a_row("IMU", GOOD), "GA head": a_row("GA head", less(5.0))}
+    found = verdicts.judge(Claim("test", ("IMU", "GA"), ("IMU", "GA"), ("IMU", "GA head")), A_TABLE, known)
+    assert found["verdict"] == verdicts.OPEN
+    assert "On the same layers here, IMU against GA head: +5.00" in found["words"]
+
+
 def test_a_single_forget_set_says_nothing() -> None:
     assert verdict([93.0], [70.0])["verdict"] == verdicts.OPEN
     assert verdict([], []) is None
