@@ -90,10 +90,10 @@ def _watch(job: Job) -> None:
 
 
 def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None:
-    agreed, size = found.agreed(HEAD), f"{len(problem.split.forget):,} samples"
+    agreed = found.agreed(HEAD)
     one, two, three = st.columns(3)
-    interval = f"{agreed.low:.3f} to {agreed.high:.3f}, {size}"
-    one.metric("Head ranks like all layers", f"{agreed.spearman:.3f}", help=help_text("spearman"), delta_description=interval)
+    interval = f"{agreed.low:.3f} to {agreed.high:.3f}"
+    one.metric("Same order", f"{agreed.spearman:.3f}", help=help_text("spearman"), delta_description=interval)
     overlap = f"{100 * agreed.overlap[SHARES[0]]:.0f} %"
     two.metric("Same top tenth", overlap, help=help_text("overlap"), delta_description="10 % would be chance")
     differ = f"{100 * agreed.discrepancy:.1f} %"
@@ -109,7 +109,9 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
         help=help_text("full_influence"),
     )
     _chart(problem, found, shown or "scores", select)
-    st.dataframe([_row(row) for row in found.rows()], hide_index=True, alt="Every kind of score against all layers, in numbers")
+    rows = [_row(row) for row in found.rows()]
+    widths = {name: st.column_config.Column(width=104 if name == "Scores" else 62) for name in rows[0]}
+    st.dataframe(rows, column_config=widths, hide_index=True, alt="Every kind of score against all layers, in numbers")
     st.caption(
         f"Against all layers, exact; damping {found.damping:g}, curvature of {found.curvature:,} forget samples, residual "
         f"{found.scores[agreement.FULL].residual:.0e}. MB is by how much the program grew meanwhile."

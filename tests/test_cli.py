@@ -239,6 +239,9 @@ WRONG = [
     (("influence", "--damping", "-1"), "damping is -1"),
     (("influence", "--estimator", "nope"), "--estimator is 'nope'"),
     (("influence", "--top", "0"), "--top"),
+    (("influence", "--scope", "tail"), "scope is 'tail'"),
+    (("influence", "--scope", "all", "--estimator", "kfac"), "allowed are exact, diagonal"),
+    (("influence", "--curvature", "5"), "--curvature is for"),
     (("nope",), "nope"),
 ]
 
@@ -456,6 +459,19 @@ def test_influence_of_the_exact_hessian_agrees_with_itself(cli: Callable[..., Re
     result = cli("influence", *TINY, "--estimator", "exact", "--json", out)
     assert strictly(out)["spearman_to_exact"] == pytest.approx(1.0)
     assert "Spearman correlation with exact on the head: 1.000" in result.stdout
+
+
+def test_influence_through_more_layers_is_compared_with_the_head(cli: Callable[..., Result], tmp_path: Path) -> None:
+    out = tmp_path / "layers.json"
+    asked = ("influence", *TINY, "--forget", "ids:0-9", "--scope", "last:1", "--json", out)
+    result = cli(*asked)
+    found = json.loads(out.read_text())
+    assert (found["scope"], found["estimator"], found["curvature"], len(found["samples"])) == ("last:1", "exact", 10, 10)
+    rows = {row["scores"]: row for row in found["agreement"]}
+    assert rows["layers exact"]["spearman"] == pytest.approx(1.0)
+    assert found["spearman_to_exact"] == pytest.approx(rows["head exact"]["spearman"])
+    assert "the head and the last block" in result.stdout
+    assert "Found earlier" in cli(*asked).stderr
 
 
 def test_influence_of_one_sample_has_no_ranking(cli: Callable[..., Result], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import (  # noqa: F401
@@ -33,6 +35,13 @@ def job_of(at: AppTest) -> object:
     return job
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comparisons are kept in a folder of this test, where none is yet."""
+    path_of = agreement._path
+    monkeypatch.setattr(agreement, "_path", lambda *about: tmp_path / path_of(*about).name)
+
+
 def few(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let the page take `count` forget samples for the curvature, so that the test does not wait."""
     monkeypatch.setattr(_through, "MOST", count)
@@ -56,7 +65,7 @@ def test_it_is_computed_with_progress_and_shown(lenet: Problem, monkeypatch: pyt
     rerun(at)
     found = job.work.found
     shown = {metric.label: metric.value for metric in at.metric}
-    assert shown["Head ranks like all layers"] == f"{found.agreed('head exact').spearman:.3f}"
+    assert shown["Same order"] == f"{found.agreed('head exact').spearman:.3f}"
     assert agreement.verdict(found) in words(at)
     assert "curvature of 10 forget samples" in words(at)
     rows = at.main.dataframe[0].value.set_index("Scores")
@@ -118,4 +127,5 @@ def test_a_solve_that_fails_is_a_sentence(lenet: Problem, monkeypatch: pytest.Mo
 def test_a_wrong_link_falls_back(lenet: Problem, query: dict[str, str]) -> None:
     at = visit("influence", **TINY, **query)
     assert not at.warning
-    assert at.segmented_control(key="through").value in ("the head", "all layers")
+    assert {"Top 5 % hold", "Ranks like exact"} <= {metric.label for metric in at.metric}
+    assert has_button(at, GO) == ("through_chart" in query)

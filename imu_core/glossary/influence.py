@@ -340,7 +340,7 @@ TERMS: tuple[Term, ...] = (
         text=(
             r"$H = \frac{1}{n}\sum_i J_i^\top(\mathrm{diag}\,p_i - p_i p_i^\top)J_i$ with $J_i$ the derivative of sample "
             "$i$'s logits in the parameters. It leaves out the bending of the network itself, which can be negative and then "
-            "means nothing in an influence. It is the Hessian of the network made linear around its parameters, and also the true "
+            "means nothing in an influence. It is the Hessian of the network made linear in its parameters, and also the true "
             "Fisher. The trap: it is the curvature of the loss on the forget set here, and not that of the training."
         ),
         see=("hessian", "full_influence", "damping", "residual"),
