@@ -106,6 +106,7 @@ def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
         frame.drop(columns=empty),
         column_config=config,
         hide_index=True,
+        height="content",
         placeholder="",
         key="paper_table",
         alt="Ours beside the paper's",

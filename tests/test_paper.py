@@ -27,7 +27,7 @@ from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Paired
 from imu_core.paper import distribution, layers, plan, readable, record, rows, verdicts, work
-from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line
+from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line, plain
 from imu_core.paper.published import COLUMNS, FIGURES, TABLES, Table, Value
 from imu_core.records import Dataset, Influence, Problem
 from imu_core.store import Store
@@ -132,6 +132,12 @@ def test_rows_of_an_ablation_change_one_thing() -> None:
     assert METHODS["imu"].needs(base) == {"forget"}
 
 
+def test_shallow_targets_are_searched_with_finer_steps() -> None:
+    deep, shallow = (plain("ga", "head", target) for target in (0.005, 0.9))
+    assert shallow.learning_rate == pytest.approx(deep.learning_rate / 10)
+    assert dataclasses.replace(shallow, learning_rate=deep.learning_rate, stop_at=0.005) == deep
+
+
 def test_the_hessian_over_all_training_samples(lenet: Problem) -> None:
     """Against a direct call: the curvature is that of every training sample, the query stays the forget set."""
     forget, train, head = lenet.split.forget, lenet.train, lenet.head
@@ -199,6 +205,13 @@ def test_the_verdict_follows_from_the_numbers(ga: list[float], paper: tuple[str,
     oracle = stats.ttest_rel(GOOD, ga)
     assert test.p == pytest.approx(oracle.pvalue)
     assert ("no difference seen" in found["words"]) == (oracle.pvalue > 0.05)
+
+
+def test_before_the_papers_layers_were_run_the_same_layers_are_told() -> None:
+    known = {"IMU": a_row("IMU", GOOD), "GA head": a_row("GA head", less(5.0))}
+    found = verdicts.judge(Claim("test", ("IMU", "GA"), ("IMU", "GA"), ("IMU", "GA head")), A_TABLE, known)
+    assert found["verdict"] == verdicts.OPEN
+    assert "On the same layers here, IMU against GA head: +5.00" in found["words"]
 
 
 def test_a_single_forget_set_says_nothing() -> None:

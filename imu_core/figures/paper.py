@@ -179,7 +179,7 @@ def _share(who: str, told: Sequence[Mapping[str, Any]], legend: bool) -> go.Scat
         },
         mode="lines+markers",
         name={"imu": "IMU", "ga": "GA, the control"}[who],
-        line={"color": style.colour, "dash": style.dash, "width": 2},
+        line={"color": style.colour, "dash": "dot" if who == "ga" else style.dash, "width": 2},  # often one upon the other
         marker={"symbol": style.marker, "size": 8},
         hovertemplate="epoch %{x}: %{y:.1f} %<extra></extra>",
         showlegend=legend,

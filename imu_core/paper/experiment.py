@@ -14,6 +14,7 @@ from imu_core.search import start, with_strength
 CLASSES, RANDOM, SUBCLASSES = "classes", "random", "subclasses"  # what is forgotten
 TARGET = 0.005  # forget accuracy at which runs on whole classes stop: within the range of the paper's rows
 _EVERY = 200  # steps between two looks at all sets; the forget set is looked at after every one
+_SHALLOW, _FINER = 0.5, 0.1  # targets above it, as for random samples: the search begins with a tenth of the step
 _IMU = (("psi", "sqrt"),)  # the paper's; the gentle preset has another
 
 
@@ -48,6 +49,8 @@ class Line:
 def plain(method: str, scope: str, target: float, seed: int = 0) -> RunConfig:
     """What the search of a method at a scope begins with; IMU as in the paper's main tables: ψ = sqrt, all samples, ν = 0."""
     config = dataclasses.replace(start(method, scope, target, seed), eval_every=_EVERY)  # what counts is where a run stops
+    if target > _SHALLOW:  # a few steps too far are many points there
+        config = dataclasses.replace(config, learning_rate=_FINER * config.learning_rate)
     return dataclasses.replace(config, **dict(_IMU)) if method == "imu" else config
 
 

@@ -29,9 +29,9 @@ def sentences(experiment: Experiment, table: Table, rows: Sequence[Mapping[str, 
 def judge(claim: Claim, table: Table, rows: Rows) -> dict[str, str] | None:
     """The paper's difference beside ours, paired over requests: on the paper's layers, then on the same ones."""
     own = difference(rows, claim.ours, claim.column)
-    if own is None:
-        return None
     theirs, sure = printed(table, claim)
+    if own is None:
+        return _half_known(claim, table, rows, theirs, sure)
     verdict = compare(theirs, sure, own)
     names = [rows[key]["title"] for key in claim.ours]
     words = f"{_said(table, claim, theirs, sure)} Here {names[0]} against {names[1]}: {_measured(own)}."
@@ -41,6 +41,17 @@ def judge(claim: Claim, table: Table, rows: Rows) -> dict[str, str] | None:
     elif verdict in (NOT_SEEN, OPPOSITE, NEW):
         words += " All runs here take steps of one length and stop at one depth; in the paper each row has its own."
     return {"verdict": verdict, "lead": _words_of(verdict), "words": words + _short_of(rows, {*claim.ours, *claim.fair})}
+
+
+def _half_known(claim: Claim, table: Table, rows: Rows, theirs: float, sure: bool | None) -> dict[str, str] | None:
+    """What can be said before the paper's own layers were run: the same two on the same layers."""
+    fair = difference(rows, claim.fair, claim.column) if claim.fair else None
+    if fair is None:
+        return None
+    names = [rows[key]["title"] for key in claim.fair]
+    words = f"{_said(table, claim, theirs, sure)} On the same layers here, {names[0]} against {names[1]}: {_measured(fair)}."
+    lead = "Open: the paper's own layers have not been run here."
+    return {"verdict": OPEN, "lead": lead, "words": words + _short_of(rows, claim.fair)}
 
 
 def _short_of(rows: Rows, keys: Iterable[str]) -> str:
@@ -157,7 +168,7 @@ def _controls(experiment: Experiment, rows: Rows) -> dict[str, str] | None:
         widest = max((found for _, found in judged), key=lambda found: abs(found.mean))
         return {
             "verdict": NOT_SEEN,
-            "words": f"{head}no difference seen in test accuracy (at most {_measured(widest)}).",
+            "words": f"{head}no difference seen in test accuracy (at most {signed(widest.mean)} ± {widest.half:.2f} points).",
         }
     listed = "; ".join(f"{title} {signed(found.mean)} ± {found.half:.2f} points" for title, found in seen[:3])
     more = f" and {len(seen) - 3} others" if len(seen) > 3 else ""

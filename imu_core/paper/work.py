@@ -278,9 +278,10 @@ class Reproduction:
         if not left or not listed:
             return []
         command = f"python -m imu_core train --problem {ground.dataset} --model {ground.model} --forget {left[0]}"
+        rest = "are over the others" if len(left) < len(ground.requests) else "cannot be measured"
         return [
-            f"No retrained model for {len(left)} of {len(ground.requests)} forget sets: W_dist, W1 and the average gap are "
-            f"over the others. Train one with: {command}"
+            f"No retrained model for {len(left)} of {len(ground.requests)} forget sets: W_dist, W1 and the average gap {rest}. "
+            f"Train one with: {command}"
         ]
 
 
