@@ -48,10 +48,11 @@ HEADINGS = {
     "compare": "Which one forgets better?",
     "reidentify": "Can the person still be found?",
     "attack": "Did it really forget?",
+    "your_own": "Your own",
     "runs": "Runs",
     "glossary": "Glossary",
 }
-NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Runs", "Glossary")
+NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Your own", "Runs", "Glossary")
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {
     "model": "lenet5",
