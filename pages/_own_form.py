@@ -46,11 +46,18 @@ def form() -> None:
             list(own.NORMALISATIONS),
             key="own_normalisation",
             accept_new_options=True,
-            format_func=lambda name: f"{name}: {own.NORMALISATIONS[name]}" if name in own.NORMALISATIONS else name,
             help=help_text("normalisation"),
         )
+        st.caption(own.NORMALISATIONS.get(st.session_state.own_normalisation, "MEAN,MEAN,MEAN/STD,STD,STD in units of 0 to 1"))
         st.number_input(
-            "Accuracy it should reach, % (0: not known)", 0.0, 100.0, 0.0, 0.1, key="own_expected", help=help_text("own_check")
+            "Accuracy it should reach, % (0: not known)",
+            0.0,
+            100.0,
+            0.0,
+            0.1,
+            key="own_expected",
+            format="%.1f",
+            help=help_text("own_check"),
         )
     with st.expander("Only where it is not found by itself: the head, the order of the classes"):
         st.text_input("Head", key="own_head", max_chars=100, placeholder="fc", help=help_text("head"))

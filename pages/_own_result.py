@@ -53,6 +53,8 @@ def going(job: Job) -> None:
         fraction, words = _parts.progress_of(job)
         st.progress(fraction, text=words)
         _parts.stop_button(job, f"own-stop-{job.id}")
+        if job.work is not None and job.work.check is not None:  # known long before the features of all images are
+            st.info(_parts.plain(job.work.check.sentence))
 
     if not job.finished:
         show()

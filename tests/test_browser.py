@@ -48,11 +48,12 @@ HEADINGS = {
     "compare": "Which one forgets better?",
     "reidentify": "Can the person still be found?",
     "attack": "Did it really forget?",
+    "your_own": "Your own",
     "runs": "Runs",
     "paper": "The paper",
     "glossary": "Glossary",
 }
-NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Runs", "Paper", "Glossary")
+NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Your own", "Runs", "Paper", "Glossary")
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {
     "model": "lenet5",

@@ -14,7 +14,7 @@ import typer
 from imu_core import data, methods, runtime
 from imu_core.cli.speaking import JsonFile, Plugins, app, card_line, load_plugins, speaking, write_json
 from imu_core.forget import GRAMMAR
-from imu_core.models import MODELS, checkpoints
+from imu_core.models import MODELS, brought, checkpoints
 from imu_core.records import RunConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit", "plotly")
@@ -56,12 +56,17 @@ def _facts() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "folders": {"shipped": str(shipped), "made": str(made), "home": str(runtime.home()), "data": str(runtime.data_folder())},
         "datasets": {name: {"title": source.title, "here": source.is_here()} for name, source in data.DATASETS.items()},
-        "models": [card for dataset in data.DATASETS for model in MODELS for card in _cards(dataset, model)],
+        "models": [card for dataset, model in _known() for card in _cards(dataset, model)],
         "architectures": list(MODELS),
         "methods": {name: _method_facts(name) for name in methods.METHODS},
         "presets": dict(methods.PRESETS),
         "requests": GRAMMAR,
     }
+
+
+def _known() -> list[tuple[str, str]]:
+    """(dataset, model) that something may be stored of: the registries, and what was brought."""
+    return [*((dataset, model) for dataset in data.DATASETS for model in MODELS), *brought.everything()]
 
 
 def _versions() -> dict[str, str]:

@@ -191,4 +191,6 @@ def load(values: Mapping[str, Any]) -> Problem:
 def card_line(card: Mapping[str, Any]) -> str:
     """Accuracies, epochs and seconds of a trained model, in one line."""
     found = ", ".join(f"{name} {percent(value)}" for name, value in card["accuracies"].items())
+    if "brought" in card:
+        return f"{found}, brought as {card['brought']['architecture']}"
     return f"{found}, {card['recipe']['epochs']} epochs, {card['seconds']:.0f} s"

@@ -111,6 +111,7 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
 
 
 def _timm(name: str, classes: int, channels: int) -> nn.Module:
+    runtime.import_torchvision()  # timm imports it unguarded
     try:
         import timm
     except ImportError as error:
@@ -152,7 +153,7 @@ def _normalised(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
     """Dotted name → layer of everything in `model` that could be a head: `nn.Linear`, not the model itself."""
-    return {name: module for name, module in model.named_modules() if name and type(module) is nn.Linear}
+    return {name: module for name, module in model.named_modules() if name and isinstance(module, nn.Linear)}
 
 
 def _checked_head(model: nn.Module, head: str) -> None:
