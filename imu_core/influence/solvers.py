@@ -4,38 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from imu_core.errors import ConvergenceError
 
-_RESTARTS = 5
+_ROUNDS = 12
+_ROUGH_RTOL, _ROUGH_GAIN = 1e-4, 0.1  # what a round in the faster precision aims at, and what it must bring to be followed by one
+
+Product = Callable[[Tensor], Tensor]
 
 
 def conjugate_gradients(
-    product: Callable[[Tensor], Tensor],
+    product: Product,
     b: Tensor,
     *,
     rtol: float = 1e-8,
     max_iterations: int = 5000,
-    precondition: Callable[[Tensor], Tensor] = lambda v: v,
+    precondition: Callable[[], Product] | None = None,
+    patience: int = 0,
+    rough: torch.dtype | None = None,
 ) -> tuple[Tensor, float, int]:
     """Solve product(x) = b for a symmetric positive (semi-)definite `product`: (x, relative residual, iterations).
 
-    The residual is ‖b − product(x)‖ / ‖b‖, computed afresh at the end and not taken from the recursion, which drifts:
-    where the two disagree the iteration restarts from x. Raises ConvergenceError when the true residual stays above
-    `rtol`. Hestenes and Stiefel 1952; any shape of b (the inner product runs over all its entries).
+    It goes in rounds: each solves for what is left, r = b − product(x), and then r is computed afresh in b's precision and
+    not taken from the recursion, which drifts. With `rough`, a faster precision that `product` takes as well, rounds search in
+    that one as long as it gets them on (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it is
+    called only when `patience` iterations did not do. The residual returned, ‖r‖ / ‖b‖, is the true one; ConvergenceError
+    when it stays above `rtol`. Hestenes and Stiefel 1952; any shape of b (the inner product runs over all its entries).
     """
     norm = float(b.norm())
-    x = b.new_zeros(b.shape)
+    x, r, size = torch.zeros_like(b), b, norm
     if norm == 0.0:
         return x, 0.0, 0
-    iterations, residual = 0, 1.0
-    for _ in range(_RESTARTS):
-        x, used = _descend(product, b - product(x), x, rtol * norm, max_iterations - iterations, precondition)
-        iterations += used
-        residual = float((b - product(x)).norm()) / norm
-        if residual <= rtol or iterations >= max_iterations:
+    smooth, iterations, precision = None, 0, rough or b.dtype
+    for _ in range(_ROUNDS):
+        if size <= rtol * norm or iterations >= max_iterations:
             break
+        waiting = precondition is not None and iterations < patience
+        if precondition is not None and smooth is None and not waiting:
+            smooth = precondition()
+        aim = 0.5 * rtol * norm / size if precision == b.dtype else max(0.5 * rtol * norm / size, _ROUGH_RTOL)
+        limit = min(max_iterations, patience if waiting else max_iterations) - iterations
+        step, used = _descend(product, (r / size).to(precision), aim, limit, smooth)
+        tried = x + size * step.to(b.dtype)
+        left = b - product(tried)
+        iterations, gain = iterations + used, float(left.norm()) / size
+        if gain < 1.0:
+            x, r, size = tried, left, float(left.norm())
+        if not gain <= _ROUGH_GAIN and not (waiting and used == limit):
+            if precision == b.dtype and not gain < 1.0:
+                break
+            precision = b.dtype
+    residual = size / norm
     if not residual <= rtol:
         raise ConvergenceError(
             f"The solve stopped at a relative residual of {residual:.1e} after {iterations} iterations; {rtol:.0e} was asked "
@@ -44,11 +65,11 @@ def conjugate_gradients(
     return x, residual, iterations
 
 
-def _descend(
-    product: Callable[[Tensor], Tensor], r: Tensor, x: Tensor, goal: float, limit: int, precondition: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, int]:
-    z = precondition(r)
-    p, rz = z, float((r * z).sum())
+def _descend(product: Product, r: Tensor, goal: float, limit: int, smooth: Product | None) -> tuple[Tensor, int]:
+    """(x, iterations) with product(x) near r, from x = 0, until the recursion's residual is at most `goal` or `limit` is reached."""
+    x = torch.zeros_like(r)
+    p = z = smooth(r) if smooth else r
+    rz = float((r * z).sum())
     for count in range(limit):
         if float(r.norm()) <= goal:
             return x, count
@@ -58,7 +79,7 @@ def _descend(
             return x, count + 1
         step = rz / curvature
         x, r = x + step * p, r - step * q
-        z = precondition(r)
+        z = smooth(r) if smooth else r
         rz, before = float((r * z).sum()), rz
         p = z + (rz / before) * p
     return x, limit
