@@ -2,8 +2,8 @@
 
 With a = [z; 1], p = softmax(W a), r = p − y and g = r ⊗ a, every estimator is one linear solve for a matrix X of the
 head's shape followed by s_i = (1/N) r_iᵀ X a_i. For this head the Hessian, the Gauss-Newton matrix and the true Fisher
-are the same, so `exact` approximates nothing. Everything is summed in float64; `exact` alone searches in float32 first, and what it
-found is then corrected and checked in float64.
+are the same, so `exact` approximates nothing. Everything is summed in float64; `exact` alone searches in float32 first, and
+what it finds is corrected and checked in float64.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class _Set:
             A = self._inputs(rows, torch.float64)
             logits = A @ theta.T
             if not bool(torch.isfinite(logits).all()):
-                raise DataError("features, weight or bias hold values that are not finite numbers; influence is not defined for them.")
+                raise DataError(
+                    "features, weight or bias hold values that are not finite numbers; influence is not defined for them."
+                )
             self._P[rows] = logits.softmax(1)
             self.losses[rows] = F.cross_entropy(logits, labels[rows], reduction="none")
             part = self._part(rows, A)

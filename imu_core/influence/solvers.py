@@ -66,7 +66,7 @@ def conjugate_gradients(
 
 
 def _descend(product: Product, r: Tensor, goal: float, limit: int, smooth: Product | None) -> tuple[Tensor, int]:
-    """(x, iterations) with product(x) near r, from x = 0, until the recursion's residual is at most `goal` or `limit` is reached."""
+    """(x, iterations) with product(x) near r, from x = 0, until the recursion's residual is at most `goal`; at most `limit`."""
     x = torch.zeros_like(r)
     p = z = smooth(r) if smooth else r
     rz = float((r * z).sum())
