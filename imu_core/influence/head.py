@@ -221,11 +221,12 @@ def _gradient(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float)
 
 def _exact(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
     m, C = curved.width, curved.classes
+    pays = damping > 0 and max(m, C) <= _MOST_WIDTH
     X, residual, iterations = conjugate_gradients(
         lambda V: curved.hessian_product(V) + damping * V,
         asked.mean_gradient(),
         rtol=rtol,
-        precondition=(lambda: _Kronecker(curved, corrected=False).inverse(damping)) if max(m, C) <= _MOST_WIDTH else None,
+        precondition=(lambda: _Kronecker(curved, corrected=False).inverse(damping)) if pays else None,
         patience=_patience(len(curved), m, C),
         rough=torch.float32 if damping else None,
     )

@@ -54,7 +54,9 @@ def conjugate_gradients(
             x, r, size = tried, left, float(left.norm())
         if not gain <= _ROUGH_GAIN and not (waiting and used == limit):
             if precision == b.dtype and not gain < 1.0:
-                break
+                if smooth is None:
+                    break
+                smooth = precondition = None  # a preconditioner of a singular matrix may lead astray
             precision = b.dtype
     residual = size / norm
     if not residual <= rtol:
