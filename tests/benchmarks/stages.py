@@ -271,7 +271,7 @@ INTERACTIONS = {
     "unlearn": ("measure", False, True),
     "compare": ("compare",),
     "attack": ("attacked",),
-    "archive": ("search", "dog", ""),
+    "archive": (),
     "glossary": ("term_search", "score", ""),
 }
 

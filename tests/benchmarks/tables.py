@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,10 @@ Rows = list[dict[str, Any]]
 
 def markdown(parts: dict[str, dict[str, Any]]) -> str:
     """Every part that was measured, with the machine it was measured on and how busy that was."""
-    makers = {"libraries": _libraries, "full": _full, "curves": _curves, "scopes": _scopes, "features": _plain, "server": _plain}
-    titles = {
-        "libraries": "Influence of all samples of a set on its own loss, each way in a process of its own; memory is what the "
-        "process grew by.",
-        "full": "N 50,000, d 2,048, C 1,000, the whole process:",
-        "curves": "Growth: slopes of seconds and memory on logarithmic scales (1 is linear), over the four largest sizes:",
-        "scopes": "IMU beside GA with the same steps, without the judging:",
-        "features": "Features, before the first page:",
-        "server": "Server time of a page, warm (goal below 300 ms):",
-    }
     found = [
-        f"{titles[name]} {_conditions(parts[name])}\n\n{make(parts[name]['rows'])}"
-        for name, make in makers.items()
-        if name in parts
+        f"{title} {_conditions(parts[name])}\n\n{make(parts[name]['rows'])}"
+        for name, (title, make) in TABLES.items()
+        if name in parts and any(row["seconds"] is not None for row in parts[name]["rows"])
     ]
     return "\n\n".join(found)
 
@@ -100,9 +90,33 @@ def _scopes(rows: Rows) -> str:
 
 
 def _plain(rows: Rows) -> str:
-    return _table(
-        ["", "seconds", "processor"], [[row["what"], _seconds(row["seconds"]), _seconds(row["processor"])] for row in rows]
-    )
+    ratios = any(row["ratio"] is not None for row in rows)
+    lines = [
+        [row["what"], _seconds(row["seconds"]), _seconds(row["processor"]), *([_times(row["ratio"])] if ratios else [])]
+        for row in rows
+    ]
+    against = next((row["against"] for row in rows if row["against"]), "")
+    return _table(["", "seconds", "processor", *([f"x {against}"] if ratios else [])], lines)
+
+
+TABLES: dict[str, tuple[str, Callable[[Rows], str]]] = {
+    "libraries": (
+        "Influence of all samples of a set on its own loss, each way in a process of its own; memory is what it grew by.",
+        _libraries,
+    ),
+    "full": ("N 50,000, d 2,048, C 1,000, the whole process:", _full),
+    "curves": (
+        "Growth: slopes of seconds and memory on logarithmic scales (1 is linear), over the four largest sizes; those of exact "
+        "are for one iteration:",
+        _curves,
+    ),
+    "scopes": ("IMU beside GA with the same steps, without the judging:", _scopes),
+    "methods": ("Five epochs on the head of the embedded set:", _plain),
+    "evaluation": ("The same, accuracies on whole sets at every epoch:", _plain),
+    "features": ("Features of a whole dataset, before the first page:", _plain),
+    "server": ("Server time of a page, warm (goal below 0.3 s), and after an interaction:", _plain),
+    "pages": ("In Chromium, from the address to the heading and to the end of the script:", _plain),
+}
 
 
 def into(readme: Path, text: str, begin: str, end: str) -> None:
