@@ -30,7 +30,7 @@ from imu_core.records import Problem, RunConfig
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 LIBRARIES = ROOT / "build" / "influence-venv" / "bin" / "python"
-PATIENCE = 600  # seconds until a process is given up
+PATIENCE, MOST_SECONDS = 900, 120  # until a process is given up, and until a library is
 CIFAR = {"dataset": "cifar10", "model": "airbench", "forget": "class:dog"}
 FASHION = {"dataset": "fashion", "model": "small_resnet", "forget": "class:Sandal"}
 
@@ -68,14 +68,14 @@ def usual() -> tuple[dict[str, str], str]:
     return FASHION, f"Fashion-MNIST, small_resnet, class Sandal, because {reason}"
 
 
-def child(python: Path | str, *arguments: str) -> tuple[list[dict[str, Any]], str]:
+def child(python: Path | str, *arguments: str, patience: int = PATIENCE) -> tuple[list[dict[str, Any]], str]:
     """The JSON lines that a script of this folder prints, run in a process of its own, and why there are no more of them."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     command = [str(python), str(HERE / arguments[0]), *arguments[1:]]
     try:
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=patience)
     except subprocess.TimeoutExpired as late:
-        lines, error = (late.stdout or b"").decode(), f"did not finish in {PATIENCE} s"
+        lines, error = (late.stdout or b"").decode(), f"did not finish in {patience} s"
     else:
         lines, error = done.stdout, "" if not done.returncode else (done.stderr.strip().splitlines() or ["failed"])[-1]
     return [json.loads(line) for line in lines.splitlines() if line.startswith("{")], error
@@ -116,7 +116,14 @@ def _on_one_head(title: str, path: Path) -> Iterator[Row]:
     order = ["dense float64", *(name for name in WAYS if name != "dense float64")]
     for name in (n for n in order if n in OURS or LIBRARIES.exists()):
         out = path.with_name("scores.safetensors")
-        lines, error = child(sys.executable if name in OURS else LIBRARIES, "influence_libraries.py", name, str(path), str(out))
+        lines, error = child(
+            sys.executable if name in OURS else LIBRARIES,
+            "influence_libraries.py",
+            name,
+            str(path),
+            str(out),
+            patience=MOST_SECONDS,
+        )
         if error or not lines:
             yield Row("libraries", name, None, 0, note=f"{title}; {error[:120]}")
             continue
@@ -217,21 +224,24 @@ def bench_scopes(repeats: int) -> Iterator[Row]:
     """IMU against GA with the same steps at each scope, the best of a few runs of each in turn."""
     which, words = usual()
     forget = imu_core.problem(which["dataset"], model=which["model"], forget="random:512,seed=0")
-    for scope in ("head", "last:1", "all"):
+    for scope, epochs in (("head", 5), ("last:1", 1), ("all", 1)):
+        rounds = 4 * repeats if scope == "head" else repeats
         found: dict[str, list[float]] = {"ga": [], "imu": []}
-        for _ in range(repeats):
+        for _ in range(rounds):
             for name, seen in found.items():
-                seen.append(_own(forget, RunConfig(method=name, scope=scope, epochs=1, eval_every=10**6, learning_rate=1e-3)))
+                seen.append(_own(forget, name, scope, epochs))
         for name, seen in found.items():
             ratio = min(seen) / min(found["ga"])
-            yield Row("scopes", f"{name}, {scope}", min(seen), repeats, ratio, "ga", f"1 epoch on 512 samples; {words}")
+            note = f"epochs: {epochs}, 512 samples; {words}"
+            yield Row("scopes", f"{name}, {scope}", min(seen), rounds, ratio, "ga", note)
 
 
-def _own(problem: Problem, config: RunConfig) -> float:
-    """Seconds a method itself takes, influence included: a run without its judging."""
+def _own(problem: Problem, method: str, scope: str, epochs: int) -> float:
+    """Seconds a method itself takes for `epochs`, influence included: a run that ends before all images are judged."""
+    batches = math.ceil(len(problem.split.forget) / 256)
+    config = RunConfig(method=method, scope=scope, epochs=epochs + 1, eval_every=epochs * batches, learning_rate=1e-3)
     run = imu_core.unlearn(problem, config)
-    for _ in run:
-        pass
+    next(point for point in run if point.step)
     return run.phases["prepare"] + run.phases["steps"]
 
 
