@@ -9,13 +9,14 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 READY   := $(VENV)/.installed
 
-.PHONY: help app test bench compare table tables people cifar check lock
+.PHONY: help app test bench bench-libraries compare table tables people cifar check lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make app    start the app on http://$(ADDRESS):$(PORT)  (another port: make app PORT=8502)"
 	@echo "make test   run every test  (some of them: make test ARGS='-k influence')"
-	@echo "make bench  measure speed side by side and print a table  (as JSON too: make bench ARGS='--json bench.json')"
+	@echo "make bench  measure speed and memory side by side: README and assets/results/bench.json  (a part: make bench ARGS='--only libraries')"
+	@echo "make bench-libraries  build the environment of the influence libraries that make bench compares with"
 	@echo "make compare  every method on equal terms, all ten classes: the table in README"
 	@echo "make table    all methods at every scope, searched, with intervals: README and assets/results (an hour; resumable)"
 	@echo "make tables   the paper's tables beside ours: RESULTS.md and assets/results (at most an hour, resumable; all: ARGS=--full)"
@@ -33,8 +34,19 @@ test: $(READY)
 	@rm -rf build/test-home
 	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+# Each part is written as it ends; stopped, it goes on with ARGS=--missing. The libraries it compares with live in an environment
+# of their own, which is built first where that has not been done: make bench-libraries.
 bench: $(READY)
-	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/bench.py $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/bench.py --json assets/results/bench.json \
+	  --picture assets/pictures/bench-scaling.png --readme README.md $(ARGS)
+
+bench-libraries: build/influence-venv/.installed
+
+build/influence-venv/.installed: tests/benchmarks/requirements-influence.txt
+	@$(PYTHON) -m venv build/influence-venv
+	@build/influence-venv/bin/pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	@build/influence-venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 compare: $(READY)
 	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/equal_terms.py

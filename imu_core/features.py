@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from imu_core import runtime
 from imu_core.errors import CheckpointError
 from imu_core.models import checkpoints
 from imu_core.models.head import split_head
-from imu_core.records import Features, ImageSet
+from imu_core.records import Dataset, Features, ImageSet
 from imu_core.training import chunk_of, to_input
 
 
@@ -46,9 +47,69 @@ def keep(model: nn.Module, data_key: str, Z: Tensor, logits: Tensor) -> None:
     runtime.write_whole(_path(model, data_key), lambda part: save_file(tensors, part))
 
 
-def _path(model: nn.Module, data_key: str) -> Path:
-    key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
-    return runtime.home() / "features" / f"{key}.safetensors"
+class _Work:
+    """The features of one image set on their way to `path`. Whoever needs them computes the next chunk, none twice."""
+
+    def __init__(self, model: nn.Module, images: Tensor, path: Path) -> None:
+        self._backbone, self._head = split_head(model)
+        self._backbone.eval()
+        self._parts, self._path = images.split(chunk_of(images)), path
+        self._found: list[Tensor] = []
+        self._lock = threading.Lock()
+        self.stored = False
+
+    @property
+    def fraction(self) -> float:
+        """How much is computed, 0 to 1."""
+        return len(self._found) / len(self._parts)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Compute one chunk more; after the last, store all of them."""
+        with self._lock:
+            if self.fraction < 1.0:
+                self._found.append(self._backbone(to_input(self._parts[len(self._found)])))
+            if self.fraction == 1.0 and not self.stored:
+                self._store()
+
+    def _store(self) -> None:
+        try:
+            Z = torch.cat(self._found)
+            runtime.write_whole(self._path, lambda part: save_file({"Z": Z, "logits": self._head(Z)}, part))
+            self.stored = True
+        finally:
+            _WORK.pop(self._path, None)
+
+
+_WORK: dict[Path, _Work] = {}
+_READY: set[tuple[Path, Path, int]] = set()
+
+
+def steps(model: nn.Module, images: ImageSet, data_key: str) -> Iterator[float]:
+    """Compute what `features` would have to compute, yielding the fraction that is done; nothing where it is stored already.
+
+    Callers in several threads share the work, and what one leaves undone the next one goes on with.
+    """
+    path = _path(model, data_key)
+    if _read(path, len(images)) is None:
+        work = _WORK.setdefault(path, _Work(model, images.images, path))
+        while not work.stored:
+            work.step()
+            yield work.fraction
+
+
+def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tuple[float, str]]:
+    """Compute the features of both sets of `dataset` that are not stored yet, yielding (fraction done, what is done)."""
+    asked = (runtime.home(), checkpoint.path, checkpoint.path.stat().st_mtime_ns)
+    if asked in _READY:
+        return
+    model, total, before = checkpoints.load_model(checkpoint, dataset), len(dataset.train) + len(dataset.test), 0
+    for part, images in (("train", dataset.train), ("test", dataset.test)):
+        for fraction in steps(model, images, f"{dataset.hash}-{part}"):
+            done = before + round(fraction * len(images))
+            yield done / total, f"Features of {done:,} of {total:,} images, computed once and kept"
+        before += len(images)
+    _READY.add(asked)
 
 
 def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
@@ -56,11 +117,15 @@ def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
     path = _path(model, data_key)
     stored = _read(path, len(images))
     if stored is None:
-        Z, logits = compute(model, images.images)
-        stored = {"Z": Z, "logits": logits}
-        runtime.write_whole(path, lambda part: save_file(stored, part))
-        stored = _read(path, len(images)) or stored  # where numbers lie in memory decides their last bits: the same for all
+        for _ in steps(model, images, data_key):
+            pass
+        stored = checkpoints.read_tensors(path)  # where numbers lie in memory decides their last bits: the same for all
     return Features(stored["Z"], images.labels, stored["logits"])
+
+
+def _path(model: nn.Module, data_key: str) -> Path:
+    key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
+    return runtime.home() / "features" / f"{key}.safetensors"
 
 
 def embedding(model: nn.Module, images: Tensor, data_key: str, backbone: str, keep: bool) -> Tensor:

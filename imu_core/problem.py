@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from imu_core import data
 from imu_core import forget as requests
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.features import compute, features
+from imu_core.features import prepare as prepare_features
 from imu_core.models import MODELS, brought, checkpoints, known
 from imu_core.models.head import find_head
 from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig
@@ -51,6 +52,15 @@ def problem(
     checkpoint = original(loaded, model)
     network, train, test = _original(checkpoint.path, checkpoint.path.stat().st_mtime_ns, dataset)
     return Problem(loaded, model, network, train, test, requests.split(forget, loaded, train, seed), seed)
+
+
+def prepare(dataset: str = "fashion", *, model: str = "small_resnet") -> Iterator[tuple[float, str]]:
+    """Compute the features that `problem` needs and nobody has stored yet, yielding (fraction done, what is done).
+
+    Nothing comes where they are stored. What is left undone is gone on with by the next caller. Raises as `problem` does.
+    """
+    loaded = data.load(dataset)
+    yield from prepare_features(original(loaded, model), loaded)
 
 
 def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 from imu_core import data
 from imu_core.evaluation import accuracies
 from imu_core.features import features
+from imu_core.features import prepare as prepare_features
 from imu_core.models import checkpoints
 from imu_core.records import Features, Problem
 from imu_core.training import Recipe, Training
@@ -37,6 +39,13 @@ def retrained(problem: Problem) -> Reference | None:
     train, test = _logits(found.path, found.path.stat().st_mtime_ns, problem.dataset.name)
     train_hit, test_hit = (part.logits.argmax(1) == part.labels for part in (train, test))
     return Reference(found.card, train, test, accuracies(train_hit, test_hit, problem))
+
+
+def prepare(problem: Problem) -> Iterator[tuple[float, str]]:
+    """Compute the features that `retrained` needs and nobody has stored yet, yielding (fraction done, what is done)."""
+    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    if found is not None:
+        yield from prepare_features(found, problem.dataset)
 
 
 def retrained_model(problem: Problem) -> nn.Module | None:

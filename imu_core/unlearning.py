@@ -25,7 +25,8 @@ from imu_core.streams import Part, Stream
 from imu_core.training import one_cycle
 from imu_core.weights import effective_share
 
-_MOST_POINTS = {True: 1000, False: 60}  # evaluations in one run, over features and over images, unless eval_every says more
+_MOST_POINTS, _FEWEST_POINTS = {True: 1000, False: 60}, 20  # evaluations in one run, over features and over images
+_MOST_JUDGED = 2 * 10**12  # products of numbers in all evaluations over features: large heads are judged, and kept, more seldom
 _PARTS, _FINER = 20, 2  # of the straight line that an edit is walked in; how often a part is walked in parts again
 _DECIMALS_OF_CHANCE = 2.0  # standard errors above 1/C that still count as chance
 
@@ -104,7 +105,7 @@ class Run:
             yield from self._walk(objective)
             return
         optimizer, schedule = self._optimizer([*arena.parameters, *objective.extra])
-        every = self.config.eval_every or max(1, math.ceil(self.steps / _MOST_POINTS[arena.on_features]))
+        every = self.config.eval_every or max(1, math.ceil(self.steps / self._most_points))
         first = self._point(None, objective.weights, full=self.steps == 0)
         if self._has_ended(first):
             yield first if first.full else self._replace_full(first, objective.weights)
@@ -130,6 +131,15 @@ class Run:
                     if ended:
                         return
         self.outcome = Outcome("done", self._why_done())
+
+    @property
+    def _most_points(self) -> int:
+        """Evaluations in one run unless `eval_every` says more."""
+        assert self._arena is not None
+        most, head, train = _MOST_POINTS[self._arena.on_features], self.problem.head, self.problem.train
+        if not self._arena.on_features:
+            return most
+        return max(_FEWEST_POINTS, min(most, _MOST_JUDGED // (len(train.labels) * head.in_features * head.out_features)))
 
     def _walk(self, edit: Edit) -> Iterator[Point]:
         """The straight line from the original to `edit` in twentieths, each judged; it ends where a target is reached.

@@ -62,6 +62,14 @@ def navigation() -> Page:
     )
 
 
+def progress(steps: Iterable[tuple[float, str]]) -> None:
+    """A bar for what yields (fraction done, what is done), here and now; none where nothing comes."""
+    bar = st.empty()
+    for fraction, words in steps:
+        bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {words}")
+    bar.empty()
+
+
 @st.cache_resource
 def queue() -> JobQueue:
     """The worker threads of this server, shared by all visitors; each visitor's jobs run one after another."""

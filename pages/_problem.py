@@ -8,11 +8,12 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 import imu_core
-from imu_core import data
+from imu_core import data, reference
 from imu_core.errors import CheckpointError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.models import FOR_PEOPLE, suited
 from imu_core.own import datasets as folders
+from imu_core.problem import prepare
 from imu_core.records import Dataset, Problem
 from imu_core.training import Training
 from pages import _history, _parts
@@ -130,9 +131,12 @@ def current() -> Problem:
         source = data.source(state.dataset)
         if source.free and not source.is_here():
             _fetch(state.dataset)
-        with st.spinner("Preparing the model and its features", show_time=True):
+        _parts.progress(prepare(state.dataset, model=state.model))
+        with st.spinner("Preparing the model", show_time=True):
             earlier = _history.read()
-            return imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=earlier)
+            found = imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=earlier)
+        _parts.progress(reference.prepare(found))
+        return found
     except CheckpointError as error:
         _no_model(state.dataset, state.model, error)
     except DataError as error:
@@ -170,10 +174,8 @@ def _no_model(dataset: str, model: str, error: CheckpointError) -> None:
     """Nothing is trained yet: train it, without asking where that takes less than two minutes."""
     title = f"Train {model} on {dataset}"
     if any(job.title == title for job in _parts.queue().active(_parts.owner())):
-        st.info(
-            f"{title}: progress and Stop are in the sidebar; this page opens when it has finished.",
-            icon=":material/model_training:",
-        )
+        words = f"{title}: progress and Stop are in the sidebar; this page opens when it has finished."
+        st.info(words, icon=":material/model_training:")
         return
     asked = st.session_state.setdefault("asked_for", set())
     automatic = dataset in QUICK and data.is_here(dataset) and title not in asked
@@ -187,8 +189,6 @@ def _no_model(dataset: str, model: str, error: CheckpointError) -> None:
 def _fetch(dataset: str) -> None:
     """Download, draw or read `dataset` here and now, with its progress; the page starts again when it is there."""
     st.caption(f"{_parts.plain(dataset)} is not on this machine yet. Leaving this page stops the work.")
-    bar = st.progress(0.0, text="Starting")
-    for fraction, text in data.download(dataset):
-        bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {text}")
+    _parts.progress(data.download(dataset))
     st.session_state.fetched = dataset
     st.rerun()

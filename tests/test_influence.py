@@ -11,10 +11,12 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.func import grad, hessian, vmap
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from imu_core.errors import ConfigError, ConvergenceError, DataError, ImuError
 from imu_core.influence import ESTIMATORS, head_scores
-from imu_core.influence.solvers import conjugate_gradients
+from imu_core.influence import head as room
+from imu_core.influence.solvers import Product, conjugate_gradients
 
 D, C = 5, 4
 
@@ -243,7 +245,84 @@ def test_eigenvalue_correction_brings_the_curvature_nearer(head: Head) -> None:
     assert near < far
 
 
+# Large sets are worked through in parts.
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["one set", "separate sets"])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("kept", [0, 10**9], ids=["made again", "kept"])
+def test_parts_change_nothing(head: Head, estimator: str, separate: bool, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = head_scores(*head.own, head.W, head.b)
+    expected = head.scores(separate, estimator=estimator)
+    monkeypatch.setattr(room, "_PART", 7 * (D + C))  # seven rows at once, and the last part is shorter
+    monkeypatch.setattr(room, "_MOST_KEPT", kept)
+    assert relative(head.scores(separate, estimator=estimator), expected) < 1e-7
+    parted = head_scores(*head.own, head.W, head.b)
+    assert torch.allclose(parted.losses, whole.losses, rtol=1e-12)
+    assert torch.allclose(parted.gradient_norms, whole.gradient_norms, rtol=1e-12)
+
+
+def test_a_large_set_makes_no_copy_of_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tensor as large as the features is made: the largest are the probabilities, n x C."""
+    n, d = 400, 50
+    g = torch.Generator().manual_seed(0)
+    Z, y, W = torch.randn(n, d, generator=g), torch.randint(C, (n,), generator=g), torch.randn(C, d, generator=g)
+    monkeypatch.setattr(room, "_PART", 20 * (d + C))
+    monkeypatch.setattr(room, "_MOST_KEPT", 0)
+    largest = Largest()
+    with largest:
+        for estimator in set(ESTIMATORS) - {"dual", "gradient"}:
+            head_scores(Z, y, W, torch.zeros(C), estimator=estimator)
+    assert n * C <= largest.numbers < n * d / 4
+
+
+class Largest(TorchDispatchMode):
+    """The size of the largest tensor that any operation makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: object, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
+        made = func(*args, **(kwargs or {}))
+        given = {a.untyped_storage().data_ptr() for a in args if isinstance(a, Tensor)}
+        if isinstance(made, Tensor) and made.untyped_storage().data_ptr() not in given:  # views are free
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
 # The solver.
+
+
+def test_the_preconditioner_is_made_only_when_patience_ends() -> None:
+    M = torch.diag(torch.logspace(0, 4, 60, dtype=torch.float64))
+    b, asked = torch.ones(60, dtype=torch.float64), []
+
+    def exact_inverse() -> Product:
+        asked.append(True)
+        return lambda v: v / M.diagonal().to(v.dtype)
+
+    _, _, easy = conjugate_gradients(lambda v: v, b, precondition=exact_inverse, patience=5)
+    assert (easy, asked) == (1, [])
+    x, residual, iterations = conjugate_gradients(lambda v: M @ v, b, precondition=exact_inverse, patience=5)
+    assert asked == [True]
+    assert iterations <= 8
+    assert residual <= 1e-8
+    assert torch.allclose(x, b / M.diagonal(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("worst", [2, 12])
+def test_the_faster_precision_never_costs_accuracy(worst: int) -> None:
+    """With a condition number of 10¹² float32 leads nowhere, and float64 takes over."""
+    scale = torch.logspace(0, worst, 8, dtype=torch.float64)
+    seen = set()
+
+    def product(v: Tensor) -> Tensor:
+        seen.add(v.dtype)
+        return scale.to(v.dtype) * v
+
+    x, residual, _ = conjugate_gradients(product, torch.ones(8, dtype=torch.float64), rtol=1e-10, rough=torch.float32)
+    assert residual <= 1e-10
+    assert torch.float32 in seen
+    assert float((scale * x - 1).norm()) <= 1e-9
 
 
 def test_exact_reports_a_true_residual(head: Head) -> None:

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import same_bits
+from torch import Tensor
 from torch.nn import functional as F
 
 import imu_core
@@ -19,10 +21,10 @@ from imu_core import data, forget, models, runtime
 from imu_core import features as room
 from imu_core.arena import Arena
 from imu_core.errors import CheckpointError, ConfigError
-from imu_core.features import compute, features
+from imu_core.features import compute, features, steps
 from imu_core.models import checkpoints
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
-from imu_core.problem import NOTHING, original
+from imu_core.problem import NOTHING, original, prepare
 from imu_core.records import Dataset, ImageSet, Problem, RunConfig
 from imu_core.reference import retrain, retrained, seconds_to_retrain
 from imu_core.statistics import class_statistics, importances
@@ -463,10 +465,48 @@ def test_damaged_features_on_disk_are_computed_again(content: bytes | str, lenet
 
 def test_features_come_from_disk_the_second_time(lenet: Problem, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = features(lenet.model, lenet.dataset.test, "key")
-    monkeypatch.setattr(room, "compute", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(room, "split_head", lambda *_: pytest.fail("computed again"))
     assert torch.equal(features(lenet.model, lenet.dataset.test, "key").Z, first.Z)
     with pytest.raises(pytest.fail.Exception, match="computed again"):
         features(lenet.model, lenet.dataset.test, "another key")
+
+
+def test_features_left_undone_are_gone_on_with_and_no_chunk_is_computed_twice(
+    lenet: Problem, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks: list[Tensor] = []
+    monkeypatch.setattr(room, "to_input", lambda images: chunks.append(images) or to_input(images))
+    images, expected = lenet.dataset.test, compute(lenet.model, lenet.dataset.test.images)[0]
+    chunks.clear()
+    left = steps(lenet.model, images, "key")
+    seen = [next(left), next(left)]
+    left.close()
+    other = steps(lenet.model, images, "key")
+    with ThreadPoolExecutor(2) as pool:
+        parts = list(pool.map(list, (other, steps(lenet.model, images, "key"))))
+    assert len(chunks) == len(images.images.split(len(chunks[0])))
+    assert seen == sorted(seen)
+    assert all(part == sorted(part) and part[0] > 0 and part[-1] == 1.0 for part in parts)
+    assert torch.equal(features(lenet.model, images, "key").Z, expected)
+    assert list(steps(lenet.model, images, "key")) == []
+
+
+def test_what_could_not_be_stored_is_tried_again(lenet: Problem, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime, "write_whole", full)
+        with pytest.raises(OSError, match="no space"):
+            features(lenet.model, lenet.dataset.test, "key")
+    assert len(features(lenet.model, lenet.dataset.test, "key").Z) == len(lenet.dataset.test)
+
+
+def test_preparing_says_how_far_it_is_and_is_silent_the_second_time(lenet: Problem, fresh_home: Path) -> None:
+    said = list(prepare("fashion", model="lenet5"))
+    assert [fraction for fraction, _ in said] == sorted(fraction for fraction, _ in said)
+    assert said[-1] == (1.0, "Features of 15,000 of 15,000 images, computed once and kept")
+    assert list(prepare("fashion", model="lenet5")) == []
 
 
 def test_features_belong_to_one_model(lenet: Problem, fresh_home: Path) -> None:

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -20,6 +20,7 @@ from imu_core import influence as head_influence
 from imu_core.errors import ConfigError, ImuError
 from imu_core.forget import GRAMMAR
 from imu_core.models import MODELS
+from imu_core.problem import prepare
 from imu_core.problem import problem as make_problem
 from imu_core.records import Problem, finite
 
@@ -175,16 +176,22 @@ def fetch(dataset: str) -> None:
     if data.is_here(dataset):
         return
     say(f"{dataset} is not on this machine yet. {data.source(dataset).verb}ing it.")
+    say_tenths(data.download(dataset))
+
+
+def say_tenths(steps: Iterable[tuple[float, str]]) -> None:
+    """A line a tenth of the way of what yields (fraction done, what is done)."""
     said = -1
-    for fraction, name in data.download(dataset):
+    for fraction, words in steps:
         if int(10 * fraction) > said:
             said = int(10 * fraction)
-            say(f"  {fraction:4.0%}  {name}")
+            say(f"  {fraction:4.0%}  {words}")
 
 
 def load(values: Mapping[str, Any]) -> Problem:
     """The problem that the options name; says so first, since reading a model's features the first time takes seconds."""
     say(f"Reading {values['problem']}, {values['model']} and its features.")
+    say_tenths(prepare(values["problem"], model=values["model"]))
     return make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
 
 

@@ -2,16 +2,16 @@
 
 With a = [z; 1], p = softmax(W a), r = p − y and g = r ⊗ a, every estimator is one linear solve for a matrix X of the
 head's shape followed by s_i = (1/N) r_iᵀ X a_i. For this head the Hessian, the Gauss-Newton matrix and the true Fisher
-are the same, so `exact` approximates nothing. Everything runs in float64.
+are the same, so `exact` approximates nothing. Everything is summed in float64; `exact` alone searches in float32 first, and
+what it finds is corrected and checked in float64.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,35 +22,104 @@ from imu_core.influence.solvers import conjugate_gradients
 from imu_core.records import Influence
 
 DUAL_LIMIT = 10_000
-_PRECONDITION_BELOW, _PRECONDITION_WIDTH = 1e-4, 2049  # where K-FAC preconditioning pays for its eigendecomposition
+_PART, _MOST_KEPT = 2**20, 2**25  # numbers in the rows worked on at once, and in a set whose parts are kept: 256 MB
+_MOST_WIDTH = 8192  # of features or classes, for a preconditioner that needs eigendecompositions
+_EIGEN = 10  # how many times m³ operations the eigendecomposition of an m x m matrix costs
 
 Pair = tuple[Any, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class _Set:
-    """One sample set at one head: A (n, d+1) inputs, P (n, C) probabilities, R = P − Y (n, C), losses (n,), nats."""
+class _Part(NamedTuple):
+    """Some rows of a set at one head: A (r, d+1) inputs with a one behind, P (C, r) probabilities, R = P − Y (C, r).
+
+    Class by class, because a product of a flat matrix with a tall one is twice as fast as the other way round.
+    """
 
     A: Tensor
     P: Tensor
     R: Tensor
-    losses: Tensor
+
+
+class _Set:
+    """One sample set at one head, worked through in parts, so that no copy of large features in float64 ever exists.
+
+    A small set keeps its parts; a large one keeps P (n, C) alone and makes A and R of each part whenever it is needed.
+    `losses` (n,) in nats, `norms` (n,) of the per-sample gradients.
+    """
+
+    def __init__(self, Z: Tensor, labels: Tensor, W: Tensor, b: Tensor | None) -> None:
+        self._Z, self._y, self._has_bias = Z, labels, b is not None
+        self.classes = len(W)
+        self._rows, self.width = max(1, _PART // (Z.shape[1] + len(W))), Z.shape[1] + (b is not None)
+        self._P = torch.empty(len(Z), len(W), dtype=torch.float64)
+        self._kept: dict[torch.dtype, list[_Part]] = {}
+        self._keeps = len(Z) * (self.width + 2 * len(W)) <= _MOST_KEPT
+        self.losses, self.norms = (torch.empty(len(Z), dtype=torch.float64) for _ in range(2))
+        theta = W if b is None else torch.cat([W, b[:, None]], 1)
+        for rows in self._slices():
+            A = self._inputs(rows, torch.float64)
+            logits = A @ theta.T
+            if not bool(torch.isfinite(logits).all()):
+                raise DataError(
+                    "features, weight or bias hold values that are not finite numbers; influence is not defined for them."
+                )
+            self._P[rows] = logits.softmax(1)
+            self.losses[rows] = F.cross_entropy(logits, labels[rows], reduction="none")
+            part = self._part(rows, A)
+            self.norms[rows] = part.R.norm(dim=0) * A.norm(dim=1)
+            if self._keeps:
+                self._kept.setdefault(torch.float64, []).append(part)
 
     def __len__(self) -> int:
-        return len(self.A)
+        return len(self._Z)
+
+    def _slices(self) -> list[slice]:
+        return [slice(start, start + self._rows) for start in range(0, len(self), self._rows)]
+
+    def _inputs(self, rows: slice, dtype: torch.dtype) -> Tensor:
+        Z = self._Z[rows]
+        if not self._has_bias:
+            return Z.to(dtype)
+        A = Z.new_empty(len(Z), self.width, dtype=dtype)
+        A[:, :-1], A[:, -1] = Z, 1
+        return A
+
+    def _part(self, rows: slice, A: Tensor) -> _Part:
+        P = self._P[rows].T.to(A.dtype).contiguous()
+        R = P.clone()
+        R[self._y[rows], torch.arange(len(A))] -= 1
+        return _Part(A, P, R)
+
+    def parts(self, dtype: torch.dtype = torch.float64) -> Iterable[_Part]:
+        """The set, part by part, in `dtype`."""
+        if dtype in self._kept:
+            return self._kept[dtype]
+        made = (self._part(rows, self._inputs(rows, dtype)) for rows in self._slices())
+        return self._kept.setdefault(dtype, list(made)) if self._keeps else made
+
+    def mean(self, of: Callable[[_Part], Tensor]) -> Tensor:
+        """(1/n) Σ of what `of` sums over the rows of a part."""
+        total: Tensor | None = None
+        for part in self.parts():
+            total = of(part) if total is None else total.add_(of(part))
+        assert total is not None
+        return total / len(self)
 
     def mean_gradient(self) -> Tensor:
         """(C, d+1): (1/n) Rᵀ A."""
-        return self.R.T @ self.A / len(self)
+        return self.mean(lambda part: part.R @ part.A)
 
     def along(self, X: Tensor) -> Tensor:
         """Inner product of every per-sample gradient with X (C, d+1): r_iᵀ X a_i, (n,)."""
-        return (self.R * (self.A @ X.T)).sum(1)
+        return torch.cat([(part.R * (X @ part.A.T)).sum(0) for part in self.parts()])
 
     def hessian_product(self, V: Tensor) -> Tensor:
-        """H V for V (C, d+1), H = (1/n) Σ (diag p − p pᵀ) ⊗ a aᵀ; costs 4 n (d+1) C operations, memory n C."""
-        U = self.P * (self.A @ V.T)
-        return (U - self.P * U.sum(1, keepdim=True)).T @ self.A / len(self)
+        """H V for V (C, d+1), H = (1/n) Σ (diag p − p pᵀ) ⊗ a aᵀ, in V's precision; costs 4 n (d+1) C operations."""
+        total = torch.zeros_like(V)
+        for A, P, _ in self.parts(V.dtype):
+            U = P * (V @ A.T)
+            total += (U - P * U.sum(0)) @ A
+        return total / len(self)
 
 
 def head_scores(
@@ -106,7 +175,7 @@ def head_scores(
     return Influence(
         inner / N,
         own.losses,
-        own.R.norm(dim=1) * own.A.norm(dim=1),
+        own.norms,
         estimator,
         float(damping),
         N,
@@ -117,37 +186,32 @@ def head_scores(
 
 
 def _sample_set(features: Any, labels: Any, weight: Any, bias: Any) -> _Set:
-    Z, W = (torch.as_tensor(t).detach().to(torch.float64) for t in (features, weight))
+    Z, W = (torch.as_tensor(t).detach() for t in (features, weight))
+    Z = Z if Z.dtype in (torch.float32, torch.float64) else Z.to(torch.float64)
     y = torch.as_tensor(labels).detach()
     if Z.ndim != 2 or W.ndim != 2 or Z.shape[1] != W.shape[1] or y.shape != Z.shape[:1] or not len(Z):
         raise DataError(
             f"Shapes do not fit: features {tuple(Z.shape)}, labels {tuple(y.shape)}, weight {tuple(W.shape)}; "
             "expected (n, d), (n,) and (C, d) with n at least 1."
         )
-    b = torch.zeros(len(W), dtype=torch.float64) if bias is None else torch.as_tensor(bias).detach().to(torch.float64)
-    if b.shape != W.shape[:1]:
+    b = None if bias is None else torch.as_tensor(bias).detach().to(torch.float64)
+    if b is not None and b.shape != W.shape[:1]:
         raise DataError(f"bias has shape {tuple(b.shape)}; expected ({len(W)},), one number a class.")
     if y.is_floating_point() or int(y.min()) < 0 or int(y.max()) >= len(W):
         raise DataError(f"labels must be whole numbers from 0 to {len(W) - 1}, one for each row of weight.")
-    logits = Z @ W.T + b
-    if not bool(torch.isfinite(logits).all()):
-        raise DataError("features, weight or bias hold values that are not finite numbers; influence is not defined for them.")
-    A = Z if bias is None else torch.cat([Z, Z.new_ones(len(Z), 1)], 1)
-    P = logits.softmax(1)
-    y = y.to(torch.int64)
-    return _Set(A, P, P - F.one_hot(y, len(W)), F.cross_entropy(logits, y, reduction="none"))
+    return _Set(Z, y.to(torch.int64), W.to(torch.float64), b)
 
 
 Solved = tuple[Tensor, float, int]
 
 
 def _diagonal(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
-    D = curved.R.square().T @ curved.A.square() / len(curved)
+    D = curved.mean(lambda part: part.R.square() @ part.A.square())
     return own.along(_divide(asked.mean_gradient(), D + damping)), 0.0, 0
 
 
 def _diagonal_ggn(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
-    D = (curved.P * (1 - curved.P)).T @ curved.A.square() / len(curved)
+    D = curved.mean(lambda part: (part.P * (1 - part.P)) @ part.A.square())
     return own.along(_divide(asked.mean_gradient(), D + damping)), 0.0, 0
 
 
@@ -156,14 +220,22 @@ def _gradient(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float)
 
 
 def _exact(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
-    pays = damping < _PRECONDITION_BELOW and curved.A.shape[1] <= _PRECONDITION_WIDTH
+    m, C = curved.width, curved.classes
+    pays = damping > 0 and max(m, C) <= _MOST_WIDTH
     X, residual, iterations = conjugate_gradients(
         lambda V: curved.hessian_product(V) + damping * V,
         asked.mean_gradient(),
         rtol=rtol,
-        precondition=_Kronecker(curved, corrected=False).inverse(damping) if pays else (lambda v: v),
+        precondition=(lambda: _Kronecker(curved, corrected=False).inverse(damping)) if pays else None,
+        patience=_patience(len(curved), m, C),
+        rough=torch.float32 if damping else None,
     )
     return own.along(X), residual, iterations
+
+
+def _patience(n: int, m: int, C: int) -> int:
+    """Products with H that cost as much as K-FAC's factors: so long the plain iteration may go on, at twice the best cost."""
+    return 2 + (2 * n * (m * m + C * C) + _EIGEN * (m**3 + C**3)) // (4 * n * m * C)
 
 
 def _kfac(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
@@ -181,19 +253,25 @@ class _Kronecker:
     """
 
     def __init__(self, samples: _Set, corrected: bool) -> None:
-        n = len(samples)
-        sigma, self.U = torch.linalg.eigh(torch.diag(samples.P.mean(0)) - samples.P.T @ samples.P / n)
-        alpha, self.V = torch.linalg.eigh(samples.A.T @ samples.A / n)
+        p = samples.mean(lambda part: part.P.sum(1))
+        sigma, self.U = torch.linalg.eigh(torch.diag(p) - samples.mean(lambda part: part.P @ part.P.T))
+        alpha, self.V = torch.linalg.eigh(samples.mean(lambda part: part.A.T @ part.A))
         self.eigenvalues = sigma.clamp(min=0)[:, None] * alpha.clamp(min=0)
         if corrected:
-            spread = samples.P @ self.U.square() - (samples.P @ self.U).square()  # u_iᵀ S_k u_i, (n, C)
-            self.eigenvalues = spread.clamp(min=0).T @ (samples.A @ self.V).square() / n
+            self.eigenvalues = samples.mean(self._moments)
+
+    def _moments(self, part: _Part) -> Tensor:
+        spread = self.U.square().T @ part.P - (self.U.T @ part.P).square()  # u_iᵀ S_k u_i, (C, r)
+        return spread.clamp(min=0) @ (part.A @ self.V).square()
 
     def inverse(self, damping: float) -> Callable[[Tensor], Tensor]:
         """G (C, d+1) to (H + λI)⁻¹ G; directions without curvature and damping are dropped (pseudo-inverse)."""
 
+        scale = _divide(torch.ones_like(self.eigenvalues), self.eigenvalues + damping)
+
         def apply(G: Tensor) -> Tensor:
-            return self.U @ _divide(self.U.T @ G @ self.V, self.eigenvalues + damping) @ self.V.T
+            U, V = self.U.to(G.dtype), self.V.to(G.dtype)
+            return U @ ((U.T @ G @ V) * scale.to(G.dtype)) @ V.T
 
         return apply
 
@@ -205,15 +283,27 @@ def _dual(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> 
         raise ConfigError(
             f"The dual estimator builds a {m:,} x {m:,} matrix; it takes at most {DUAL_LIMIT:,} samples. Use 'exact' instead."
         )
-    K = (curved.R @ curved.R.T) * (curved.A @ curved.A.T)
+    K = torch.cat([_gram(part, curved) for part in curved.parts()])
     if asked is curved:  # push-through: (λI + F)⁻¹ g_F = (1/m) Gᵀ (λI + K/m)⁻¹ 1, stable down to λ = 0
         y = _solve(K, m * damping, K.new_ones(m))
-        return own.along((curved.R * y[:, None]).T @ curved.A), 0.0, 0
+        return own.along(_combined(curved, y)), 0.0, 0
     if damping == 0.0:
         raise ConfigError("The dual estimator with a separate query set needs a damping above 0.")
     g = asked.mean_gradient()
     y = _solve(K, m * damping, curved.along(g))  # Woodbury
-    return own.along((g - (curved.R * y[:, None]).T @ curved.A) / damping), 0.0, 0
+    return own.along((g - _combined(curved, y)) / damping), 0.0, 0
+
+
+def _gram(part: _Part, of: _Set) -> Tensor:
+    """Inner products of a part's gradients with all those of `of`, (r, m)."""
+    return torch.cat([(part.R.T @ other.R) * (part.A @ other.A.T) for other in of.parts()], 1)
+
+
+def _combined(samples: _Set, y: Tensor) -> Tensor:
+    """Σ y_i r_i ⊗ a_i, (C, d+1)."""
+    starts = torch.tensor([len(part.A) for part in samples.parts()]).cumsum(0)[:-1]
+    pieces = zip(samples.parts(), y.tensor_split(starts), strict=True)
+    return sum(((part.R * piece) @ part.A for part, piece in pieces), torch.zeros(()))
 
 
 def _solve(K: Tensor, shift: float, b: Tensor) -> Tensor:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from imu_core.errors import ConvergenceError
 
-_RESTARTS = 5
+_ROUNDS = 12
+_ROUGH_RTOL, _ROUGH_GAIN = 1e-4, 0.1  # what a round in the faster precision aims at, and what it must bring to be followed by one
 
+Product = Callable[[Tensor], Tensor]
 Solved = tuple[Tensor, float, int]
 
 
 class Asked(NamedTuple):
     """A vector whose product the solver needs next, with how far it is: iterations so far and their relative residual.
 
-    A `check` is the answer itself, for its true residual (`residual` is then what was asked for). It is worth computing more
-    exactly than the products between: the restart after it takes their rounding back.
+    A `check` is the answer itself, for its true residual. It is worth computing more exactly than the products between: the
+    round after it takes their rounding back.
     """
 
     vector: Tensor
@@ -27,21 +30,12 @@ class Asked(NamedTuple):
     check: bool = False
 
 
-def conjugate_gradients(
-    product: Callable[[Tensor], Tensor],
-    b: Tensor,
-    *,
-    rtol: float = 1e-8,
-    max_iterations: int = 5000,
-    precondition: Callable[[Tensor], Tensor] = lambda v: v,
-) -> Solved:
+def conjugate_gradients(product: Product, b: Tensor, **settings: object) -> Solved:
     """Solve product(x) = b for a symmetric positive (semi-)definite `product`: (x, relative residual, iterations).
 
-    The residual is ‖b − product(x)‖ / ‖b‖, computed afresh at the end and not taken from the recursion, which drifts:
-    where the two disagree the iteration restarts from x. Raises ConvergenceError when the true residual stays above
-    `rtol`. Hestenes and Stiefel 1952; any shape of b (the inner product runs over all its entries).
+    The settings are those of `solving`, which is this for products that take long.
     """
-    solve = solving(b, rtol=rtol, max_iterations=max_iterations, precondition=precondition)
+    solve = solving(b, **settings)
     try:
         asked = next(solve)
         while True:
@@ -55,23 +49,45 @@ def solving(
     *,
     rtol: float = 1e-8,
     max_iterations: int = 5000,
-    precondition: Callable[[Tensor], Tensor] = lambda v: v,
+    precondition: Callable[[], Product] | None = None,
+    patience: int = 0,
+    rough: torch.dtype | None = None,
 ) -> Generator[Asked, Tensor, Solved]:
-    """`conjugate_gradients` for products that take long: it yields each vector it needs the product of and is sent that product.
+    """`conjugate_gradients` that yields each vector it needs the product of, and is sent that product.
 
-    So whoever computes the products can show how far it is and stop in the middle of one.
+    So whoever computes the products can show how far it is and stop in the middle of one. It goes in rounds: each solves for
+    what is left, r = b − product(x), and then r is computed afresh in b's precision and not taken from the recursion, which
+    drifts. With `rough`, a faster precision that products come in as well, rounds search in that one as long as it gets them
+    on (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it is called only when `patience`
+    iterations did not do. The residual returned, ‖r‖ / ‖b‖, is the true one; ConvergenceError when it stays above `rtol`.
+    Hestenes and Stiefel 1952; any shape of b (the inner product runs over all its entries).
     """
     norm = float(b.norm())
-    x = b.new_zeros(b.shape)
+    x, r, size = torch.zeros_like(b), b, norm
     if norm == 0.0:
         return x, 0.0, 0
-    iterations, residual, r = 0, 1.0, b
-    for _ in range(_RESTARTS):
-        x, iterations = yield from _descend(r, x, iterations, norm, rtol, max_iterations, precondition)
-        r = b - (yield Asked(x, iterations, rtol, True))
-        residual = float(r.norm()) / norm
-        if residual <= rtol or iterations >= max_iterations:
+    smooth, iterations, precision = None, 0, rough or b.dtype
+    for _ in range(_ROUNDS):
+        if size <= rtol * norm or iterations >= max_iterations:
             break
+        waiting = precondition is not None and iterations < patience
+        if precondition is not None and smooth is None and not waiting:
+            smooth = precondition()
+        aim = 0.5 * rtol * norm / size if precision == b.dtype else max(0.5 * rtol * norm / size, _ROUGH_RTOL)
+        limit = min(max_iterations, patience if waiting else max_iterations) - iterations
+        step, used = yield from _descend((r / size).to(precision), aim, limit, smooth, (iterations, size / norm))
+        iterations, tried = iterations + used, x + size * step.to(b.dtype)
+        left = b - (yield Asked(tried, iterations, size / norm, True))
+        gain = float(left.norm()) / size
+        if gain < 1.0:
+            x, r, size = tried, left, float(left.norm())
+        if not gain <= _ROUGH_GAIN and not (waiting and used == limit):
+            if precision == b.dtype and not gain < 1.0:
+                if smooth is None:
+                    break
+                smooth = precondition = None  # a preconditioner of a singular matrix may lead astray
+            precision = b.dtype
+    residual = size / norm
     if not residual <= rtol:
         raise ConvergenceError(
             f"The solve stopped at a relative residual of {residual:.1e} after {iterations} iterations; {rtol:.0e} was asked "
@@ -81,29 +97,25 @@ def solving(
 
 
 def _descend(
-    r: Tensor,
-    x: Tensor,
-    count: int,
-    norm: float,
-    rtol: float,
-    limit: int,
-    precondition: Callable[[Tensor], Tensor],
+    r: Tensor, goal: float, limit: int, smooth: Product | None, before: tuple[int, float]
 ) -> Generator[Asked, Tensor, tuple[Tensor, int]]:
-    """From the residual r of x: (x, iterations), once the recursion's residual is within rtol."""
-    z = precondition(r)
-    p, rz = z, float((r * z).sum())
-    while count < limit:
-        size = float(r.norm())
-        if size <= rtol * norm:
+    """(x, iterations) with product(x) near r, from x = 0, until the recursion's residual is at most `goal`; at most `limit`.
+
+    `before` is what is told beside each vector: the iterations of earlier rounds, and the residual that they ended with.
+    """
+    x, size = torch.zeros_like(r), float(r.norm())
+    p = z = smooth(r) if smooth else r
+    rz = float((r * z).sum())
+    for count in range(limit):
+        if size <= goal:
             return x, count
-        q = yield Asked(p, count, size / norm)
-        count += 1
+        q = yield Asked(p, before[0] + count, before[1] * size)
         curvature = float((p * q).sum())
         if not curvature > 0.0:  # a direction without curvature, or not a number: the true residual decides
-            return x, count
+            return x, count + 1
         step = rz / curvature
         x, r = x + step * p, r - step * q
-        z = precondition(r)
-        rz, before = float((r * z).sum()), rz
-        p = z + (rz / before) * p
+        size, z = float(r.norm()), smooth(r) if smooth else r
+        rz, earlier = float((r * z).sum()), rz
+        p = z + (rz / earlier) * p
     return x, limit

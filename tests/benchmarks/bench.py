@@ -1,7 +1,9 @@
 """How fast the engine and the pages are, side by side in one run: make bench, or python tests/benchmarks/bench.py --help.
 
-Everything is a median over repetitions; what is compared is interleaved, so that a busy machine slows both sides alike.
-Nothing is asserted: the table says what was measured, what it is compared with, and what the goal was.
+Everything is a median or the best of repetitions; what is compared is interleaved, so that a busy machine slows both sides
+alike, and the larger stages say the seconds of the processor beside those of the clock. Nothing is asserted: the table says
+what was measured, what it is compared with, and what the goal was. Each part is written as it ends, with the load beside it;
+`--only` measures some parts again, `--missing` those that a stopped run has left.
 """
 
 from __future__ import annotations
@@ -16,15 +18,19 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: beside another job, threads that spin cost a hundredfold
 
+import stages
+import tables
 import torch
+from stages import Row
 
 import imu_core
 from imu_core.influence import ESTIMATORS, head_scores
@@ -41,21 +47,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = {"start": "", "influence": "influence", "unlearn": "unlearn", "glossary": "glossary"}
+PAGES = {name: name for name in ("influence", "unlearn", "compare", "attack", "runs", "glossary")} | {"start": ""}
 FIVE_EPOCHS = {"scope": "head", "epochs": 5, "batch_size": 256, "schedule": "constant"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: median `seconds` of `repeats`, and `ratio` to `against` where it is compared with something."""
-
-    part: str
-    what: str
-    seconds: float | None
-    repeats: int
-    ratio: float | None = None
-    against: str = ""
-    note: str = ""
 
 
 def interleaved(works: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
@@ -263,58 +256,113 @@ def click_to_move(page: Any, address: str, repeats: int) -> list[Row]:
 # ---------------------------------------------------------------------------------------------------------------- table
 
 
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+COMMAND = "make bench"
+
+
 def show(row: Row) -> None:
     """Print one line of the table."""
-    seconds = "-" if row.seconds is None else f"{row.seconds * 1000:.1f} ms" if row.seconds < 1 else f"{row.seconds:.2f} s"
     ratio = "" if row.ratio is None else f"{row.ratio:.2f} x {row.against}"
-    print(f"{row.part:<22} {row.what:<42} {seconds:>10} {row.repeats or '':>4}  {ratio:<18} {row.note}".rstrip(), flush=True)
+    more = [f"{duration(row.processor)} of processor"] if row.processor is not None else []
+    more += [f"{row.bytes / 1e6:,.0f} MB"] if row.bytes is not None else []
+    more += [f"Spearman {row.spearman:.6f}"] if row.spearman is not None else []
+    note = "; ".join([*more, row.note])
+    print(
+        f"{row.part:<22} {row.what:<42} {duration(row.seconds):>10} {row.repeats or '':>4}  {ratio:<18} {note}".rstrip(),
+        flush=True,
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """0.0123 to '12.3 ms', 12.3 to '12.30 s'."""
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def processor() -> str:
+    """What the machine calls its processor."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def environment() -> dict[str, Any]:
     """What the figures depend on."""
     return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def small(options: argparse.Namespace) -> Problem:
+    """The problem of the parts that measure what the embedded set takes."""
+    return imu_core.problem("fashion", model="small_resnet", forget=options.forget)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
+    "methods": lambda o: bench_methods(small(o), o.repeats),
+    "influence": lambda o: bench_influence(small(o), o.repeats),
+    "evaluation": lambda o: bench_accuracies(small(o), o.repeats),
+    "scopes": lambda o: stages.bench_scopes(o.visits),
+    "libraries": lambda o: stages.bench_libraries(),
+    "curves": lambda o: stages.bench_curves(),
+    "server": lambda o: stages.bench_server(o.visits),
+    "features": lambda o: stages.bench_features(),
+    "pages": lambda o: bench_pages(o.visits),
+    "full": lambda o: stages.bench_full(),
+}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line of the benchmark."""
     parser = argparse.ArgumentParser(description="Measure the engine and the pages, side by side; print a table.")
-    parser.add_argument("--repeats", type=int, default=15, help="repetitions of each engine measurement (default 15)")
-    parser.add_argument("--visits", type=int, default=5, help="warm visits of each page (default 5)")
-    parser.add_argument("--forget", default="class:Sandal", help="forget request (default class:Sandal)")
-    parser.add_argument("--no-pages", action="store_true", help="leave the browser out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON too")
-    return parser.parse_args(arguments)
+    parser.add_argument("--repeats", type=int, default=15, help="repetitions of each small engine measurement (default 15)")
+    parser.add_argument("--visits", type=int, default=5, help="warm visits of each page, runs at each scope (default 5)")
+    parser.add_argument("--forget", default="class:Sandal", help="forget request on the embedded set (default class:Sandal)")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts to measure (default all: {','.join(PARTS)})")
+    parser.add_argument("--missing", action="store_true", help="leave out the parts that the JSON file holds already")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write each part as it ends; other parts in the file stay")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the curves as a PNG")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help=f"put the table between {BEGIN} and {END}")
+    options = parser.parse_args(arguments)
+    unknown = set(options.only.split(",")) - set(PARTS)
+    if unknown:
+        parser.error(f"--only names {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
+    return options
 
 
-def measure(options: argparse.Namespace) -> Iterator[Row]:
-    """Every row, as it is measured."""
-    problem = imu_core.problem("fashion", model="small_resnet", forget=options.forget)
-    yield from bench_methods(problem, options.repeats)
-    yield from bench_influence(problem, options.repeats)
-    yield from bench_accuracies(problem, options.repeats)
-    if not options.no_pages:
-        yield from bench_pages(options.visits)
+def measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One part: its rows, printed as they are measured, and what they depend on."""
+    about, rows = environment(), []
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    for row in PARTS[part](options):
+        rows.append(asdict(row))
+        show(row)
+    return {**about, "load_after": round(os.getloadavg()[0], 1), "rows": rows}
 
 
 def main() -> None:
-    """Measure, print, and write the JSON if it was asked for."""
+    """Measure, print, and write what was asked for."""
     options = parse()
-    about = environment()
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
-    print(f"{'part':<22} {'what':<42} {'median':>10} {'n':>4}  {'ratio':<18} note")
-    rows = []
-    for row in measure(options):
-        rows.append(asdict(row))
-        show(row)
-    if options.json:
-        text = json.dumps({"environment": about, "forget": options.forget, "rows": rows}, indent=1) + "\n"
-        imu_core.runtime.write_whole(options.json, lambda part: part.write_text(text))
+    kept = json.loads(options.json.read_text()).get("parts", {}) if options.json and options.json.exists() else {}
+    print(f"{'part':<22} {'what':<42} {'seconds':>10} {'n':>4}  {'ratio':<18} note")
+    for part in options.only.split(","):
+        if options.missing and part in kept:
+            continue
+        kept[part] = measure(part, options)
+        if options.json:
+            text = json.dumps({"command": COMMAND, "parts": {p: kept[p] for p in PARTS if p in kept}}, indent=1) + "\n"
+            imu_core.runtime.write_whole(options.json, lambda file, text=text: file.write_text(text))
+    if options.picture and "curves" in kept:
+        stages.picture(kept["curves"]["rows"], options.picture)
+    if options.readme:
+        tables.into(options.readme, tables.markdown(kept), BEGIN, END)
 
 
 if __name__ == "__main__":
