@@ -433,6 +433,15 @@ def test_a_test_set_without_the_forgotten_class_makes_no_invalid_record(lenet: P
     json.dumps(run.trajectory.to_dict(), allow_nan=False)
 
 
+def test_large_heads_are_judged_at_fewer_steps(lenet: Problem, cheap: Cheap, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = cheap(epochs=30, learning_rate=1e-4)
+    assert len(list(imu_core.unlearn(lenet, config))) == 91  # three batches an epoch, and the beginning
+    monkeypatch.setattr("imu_core.unlearning._MOST_JUDGED", 1)
+    found = list(imu_core.unlearn(lenet, config))
+    assert len(found) == 19  # the beginning, and every fifth step
+    assert [found[-1].step, found[-1].full] == [90, True]
+
+
 def test_evaluations_are_thinned_as_asked(lenet: Problem, cheap: Cheap) -> None:
     assert [p.step for p in unlearn(lenet, cheap(eval_every=4))] == [0, 4, 6]
     long = finished(lenet, cheap(epochs=450, batch_size=16, learning_rate=1e-4))

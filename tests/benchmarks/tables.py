@@ -77,7 +77,8 @@ def _curves(rows: Rows) -> str:
         [work, *(f"{found[work, axis]['slope of seconds']:.2f} / {found[work, axis]['slope of bytes']:.2f}" for axis in axes)]
         for work in works
     ]
-    return _table(["work, seconds / memory", *axes], lines)
+    picture = "![How seconds and memory grow with N, d and C](assets/pictures/bench-scaling.png)"
+    return _table(["work, seconds / memory", *axes], lines) + f"\n\n{picture}"
 
 
 def _scopes(rows: Rows) -> str:
