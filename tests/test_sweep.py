@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -351,11 +352,36 @@ def test_two_workers_give_the_same_numbers(alone: tuple, url: str) -> None:
     assert numbers(work.store, [cell.key for cell in grid]) == expected
 
 
-def test_a_dask_cluster_gives_the_same_numbers(alone: tuple, url: str) -> None:
+@contextmanager
+def dask_workers(address: str, count: int, folder: Path) -> Iterator[None]:
+    """`count` workers of the scheduler at `address`, started as a person starts them; what they print is shown where they fail."""
+    command = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    with ExitStack() as stack:
+        for index in range(count):
+            log = stack.enter_context((folder / f"worker-{index}.log").open("w"))
+            place = ["--local-directory", str(folder)]
+            process = subprocess.Popen([*command, *place], stdout=log, stderr=subprocess.STDOUT, cwd=Path(sweep.__file__).parents[1])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        with distributed_client(address) as client:
+            try:
+                client.wait_for_workers(count, timeout=180)
+            except TimeoutError:
+                pytest.fail("\n".join(path.read_text()[-4000:] for path in sorted(folder.glob("worker-*.log"))))
+        yield
+
+
+def distributed_client(address: str) -> Any:
+    return pytest.importorskip("distributed").Client(address, set_as_default=False)
+
+
+def test_a_dask_cluster_gives_the_same_numbers(alone: tuple, url: str, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
     grid, expected = alone
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
-    with distributed.LocalCluster(**settings) as cluster:
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster,
+        dask_workers(cluster.scheduler_address, 2, tmp_path),
+    ):
         work = Sweep(grid, url, cluster=cluster.scheduler_address)
         finish(work)
     assert work.outcome == dataclasses.replace(work.outcome, state="done")
