@@ -354,13 +354,13 @@ def test_two_workers_give_the_same_numbers(alone: tuple, url: str) -> None:
 
 @contextmanager
 def dask_workers(address: str, count: int, folder: Path) -> Iterator[None]:
-    """`count` workers of the scheduler at `address`, started as a person starts them; what they print is shown where they fail."""
+    """`count` workers of the scheduler at `address`, started as a person starts them; what they print is shown when they fail."""
     command = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     with ExitStack() as stack:
         for index in range(count):
             log = stack.enter_context((folder / f"worker-{index}.log").open("w"))
-            place = ["--local-directory", str(folder)]
-            process = subprocess.Popen([*command, *place], stdout=log, stderr=subprocess.STDOUT, cwd=Path(sweep.__file__).parents[1])
+            here = {"stdout": log, "stderr": subprocess.STDOUT, "cwd": Path(sweep.__file__).parents[1]}
+            process = subprocess.Popen([*command, "--local-directory", str(folder)], **here)
             stack.callback(process.wait)
             stack.callback(process.kill)
         with distributed_client(address) as client:
