@@ -208,6 +208,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
                 f"{slope:.2f}", (curve["size"][-1], curve[what][-1] / unit), fontsize=7, color=line[0].get_color()
             )
             axes[above][column].set(xscale="log", yscale="log")
+            axes[above][column].xaxis.set_minor_formatter("")
         fixed = ", ".join(f"{key} {value:,}" for key, value in zip(CURVES, BASE, strict=True) if key != axis)
         axes[1][column].set_xlabel(f"{axis}  ({fixed})")
     axes[0][0].set_ylabel("processor seconds")
