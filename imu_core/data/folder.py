@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from imu_core import runtime
+from imu_core.data.market import FORMATS
 from imu_core.errors import DataError
 from imu_core.records import Dataset, ImageSet
 
@@ -30,7 +31,6 @@ PREFIX = "folder:"
 USUAL_SIDE, SMALLEST, LARGEST = 32, 8, 256
 MOST_IMAGES, MOST_CLASSES, MOST_PIXELS, MOST_BYTES = 200_000, 1000, 80_000_000, 1 << 30
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")  # Pillow reads others by starting other programs
 _TRAIN, _TEST = ("train", "training"), ("test", "val", "valid", "validation")
 _HELD_OUT = 5  # one in so many is kept for testing where there is no test folder
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -168,7 +168,7 @@ def decode(path: Path, side: int, grey: bool = False) -> np.ndarray:
     where = f"{path.parent.name}/{path.name}"
     mode = "L" if grey else "RGB"
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(
                     f"{where} has {image.width:,} x {image.height:,} pixels; at most {MOST_PIXELS:,} in all are read. Scale "

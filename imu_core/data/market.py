@@ -32,6 +32,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as every
 MOST_IMAGES, MOST_PIXELS = 200_000, 4_000_000
 _NAME = re.compile(r"(-1|[0-9]{4,5})_c([0-9]{1,2})(?:s[0-9]{1,2})?_.*\.(?:jpe?g|png)", re.IGNORECASE)
 _IMAGE = (".jpg", ".jpeg", ".png")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")  # Pillow reads others by starting other programs
 _HELD_OUT = 2
 
 
@@ -102,7 +103,7 @@ def listing(folder: Path) -> dict[str, list[Path]]:
 def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB") -> np.ndarray:
     """Pixels uint8 of an image file at `size` (width, height); a DataError names a file that is damaged or enormous."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(
                     f"{path.parent.name}/{path.name} has {image.width:,} x {image.height:,} pixels; "
