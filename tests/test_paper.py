@@ -238,10 +238,11 @@ def test_a_printed_difference_counts_only_beyond_its_own_spread() -> None:
     assert verdicts.judge(claim, bare, known)["verdict"] == verdicts.AGREES, "0.4 points without ± are none"
 
 
-def test_rows_that_did_not_get_there_are_named() -> None:
+def test_rows_that_did_not_get_there_are_named_and_not_compared() -> None:
     known = {"IMU": a_row("IMU", GOOD), "GA": a_row("GA", less(20.0), reached=1)}
     found = verdicts.judge(Claim("test", ("IMU", "GA"), ("IMU", "GA")), A_TABLE, known)
     assert "reached by GA in 1 of 4 runs" in found["words"]
+    assert (found["verdict"], found["lead"]) == (verdicts.OPEN, "Not comparable.")
 
 
 def test_controls_and_levels_are_told() -> None:

@@ -32,7 +32,8 @@ def judge(claim: Claim, table: Table, rows: Rows) -> dict[str, str] | None:
     theirs, sure = printed(table, claim)
     if own is None:
         return _half_known(claim, table, rows, theirs, sure)
-    verdict = compare(theirs, sure, own)
+    short = _short_of(rows, claim.ours)
+    verdict = OPEN if short else compare(theirs, sure, own)
     names = [rows[key]["title"] for key in claim.ours]
     words = f"{_said(table, claim, theirs, sure)} Here {names[0]} against {names[1]}: {_measured(own)}."
     fair = difference(rows, claim.fair, claim.column) if claim.fair else None
@@ -40,7 +41,8 @@ def judge(claim: Claim, table: Table, rows: Rows) -> dict[str, str] | None:
         words += _reason(own, fair, [rows[key]["title"] for key in claim.fair])
     elif verdict in (NOT_SEEN, OPPOSITE, NEW):
         words += " All runs here take steps of one length and stop at one depth; in the paper each row has its own."
-    return {"verdict": verdict, "lead": _words_of(verdict), "words": words + _short_of(rows, {*claim.ours, *claim.fair})}
+    lead = "Not comparable." if short else _words_of(verdict)
+    return {"verdict": verdict, "lead": lead, "words": words + _short_of(rows, {*claim.ours, *claim.fair})}
 
 
 def _half_known(claim: Claim, table: Table, rows: Rows, theirs: float, sure: bool | None) -> dict[str, str] | None:
