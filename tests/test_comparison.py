@@ -159,10 +159,11 @@ def test_a_run_says_how_far_it_moved_and_how_much_memory_it_took(lenet: Problem,
     run = finished(lenet, cheap(method="ga", learning_rate=0.05))
     before = dict(lenet.model.named_parameters())
     moved = math.sqrt(sum(float((p - before[n]).double().square().sum()) for n, p in run.model().named_parameters()))
-    assert run.trajectory.costs["moved"] == pytest.approx(moved, rel=1e-6)
-    assert run.trajectory.costs["peak_bytes"] >= 0
-    assert Trajectory.from_dict(run.trajectory.to_dict()).costs == run.trajectory.costs
-    older = run.trajectory.to_dict()
+    trajectory = run.trajectory
+    assert trajectory.costs["moved"] == pytest.approx(moved, rel=1e-6)
+    assert trajectory.costs["peak_bytes"] >= 0
+    older = trajectory.to_dict()
+    assert Trajectory.from_dict(older).costs == trajectory.costs
     del older["costs"]
     assert Trajectory.from_dict(older).costs == {}
 
