@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from imu_core import runtime
-from imu_core.errors import Cancelled, ConfigError, ImuError
+from imu_core.errors import ConfigError
 from imu_core.influence import FullInfluence, head_scores, ranking
 from imu_core.measurement import spread
 from imu_core.metrics.intervals import spearman_interval
 from imu_core.models import checkpoints
-from imu_core.records import Influence, Outcome, Problem, finite
+from imu_core.records import Influence, Problem, finite
+from imu_core.stoppable import Stoppable
 
 SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap is counted
 HEAD, DIAGONAL, FULL_DIAGONAL, FULL = "head exact", "head diagonal", "layers diagonal", "layers exact"
@@ -67,7 +68,7 @@ class Found:
         return rows
 
 
-class Agreement:
+class Agreement(Stoppable):
     """Scores by the head alone and through the layers in `scope`, and how they agree. Iterate for (fraction done, words).
 
     `found` is there once it is done, and kept on disk: `stored` finds it again. All four share the curvature set: the forget
@@ -75,31 +76,20 @@ class Agreement:
     """
 
     def __init__(self, problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> None:
+        super().__init__()
         if curvature is not None and (isinstance(curvature, bool) or not isinstance(curvature, int) or curvature < 1):
             raise ConfigError(f"curvature is {curvature!r}; it is a number of forget samples, a whole number from 1, or None.")
         self.problem, self.scope, self.damping = problem, scope, float(damping)
         self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))
         self.found: Found | None = None
-        self.outcome = Outcome("queued")
         self._work = self._through_layers()
 
     def cancel(self) -> None:
         """Ask it to stop; safe from any thread."""
         self._work.cancel()
 
-    def __iter__(self) -> Iterator[tuple[float, str]]:
-        runtime.limit_threads()
-        self.outcome = Outcome("running")
-        try:
-            yield from self._measure()
-            self.outcome = Outcome("done")
-            yield 1.0, "done"
-        except Cancelled as error:
-            self.outcome = Outcome("cancelled", str(error))
-        except ImuError as error:
-            self.outcome = Outcome("failed", str(error))
-
-    def _measure(self) -> Iterator[tuple[float, str]]:
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Scores of the head first, then through the layers; `found` once both are there."""
         scores: dict[str, Influence] = {}
         peak: dict[str, int] = {}
         for kind in (HEAD, DIAGONAL):

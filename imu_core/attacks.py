@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,13 +17,14 @@ from torch.nn import functional as F
 
 from imu_core import models as architectures
 from imu_core import runtime
-from imu_core.errors import Cancelled, ConfigError, DataError, ImuError
+from imu_core.errors import ConfigError, DataError
 from imu_core.measurement import same_kind, spread
 from imu_core.metrics import thresholds
 from imu_core.metrics.lira import u_lira
 from imu_core.models.head import find_head, head_name, split_head, trainable
-from imu_core.records import Features, Outcome, Problem, RunConfig, scope_blocks
+from imu_core.records import Features, Problem, RunConfig, scope_blocks
 from imu_core.reference import retrained, retrained_model
+from imu_core.stoppable import Stoppable
 from imu_core.training import chunk_of, to_input
 from imu_core.unlearning import Run
 
@@ -39,37 +39,15 @@ _ROUNDS, _ITERATIONS = 10, 20  # L-BFGS iterations for a shadow head, in rounds 
 _ENOUGH = 1e-3  # relative gain of a round below which a shadow head is trained
 
 
-class Attack:
+class Attack(Stoppable):
     """What the attacks share: `result` is valid at any time, `outcome` says how it ended (errors of the engine: failed)."""
 
+    STOPPED = "Stopped by you; what was found before stays."
+
     def __init__(self, problem: Problem) -> None:
+        super().__init__()
         self.problem = problem
-        self.outcome = Outcome("queued")
         self.result: dict[str, Any] = {}
-        self._cancel = threading.Event()
-
-    def cancel(self) -> None:
-        """Ask the attack to stop; safe from any thread. What was found stays."""
-        self._cancel.set()
-
-    def __iter__(self) -> Iterator[tuple[float, str]]:
-        runtime.limit_threads()
-        self.outcome = Outcome("running")
-        try:
-            yield from self._attack()
-            self.outcome = Outcome("done")
-            yield 1.0, "done"
-        except Cancelled:
-            self.outcome = Outcome("cancelled", "Stopped by you; what was found before stays.")
-        except ImuError as error:
-            self.outcome = Outcome("failed", str(error))
-
-    def _attack(self) -> Iterator[tuple[float, str]]:
-        raise TypeError(f"{type(self).__name__} does not say what it does.")
-
-    def _raise_if_cancelled(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled("Stopped.")
 
     @torch.no_grad()
     def _features(self, model: nn.Module, part: str, index: Tensor) -> Tensor:
@@ -143,7 +121,8 @@ class Probe(Attack):
         last = {name: points[-1] for name, points in self.result.items() if points}
         return {name: {f"probe_{key}": point[key] for key in ("forgotten", "others")} for name, point in last.items()}
 
-    def _attack(self) -> Iterator[tuple[float, str]]:
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Fit a probe on the features of each model, and of an untrained one."""
         control = architectures.build(self.problem.model_name, self.problem.dataset, _CONTROL)
         everybody = {**self.models, UNTRAINED: control}
         for number, (name, model) in enumerate(everybody.items()):
@@ -271,7 +250,8 @@ class Relearn(Attack):
         self._most = epochs * math.ceil(len(self._pool) / _BATCH)
         self.result = {"target": self._target, "most": self._most, "curves": {}, "steps": {}, "words": {}, "ain": None}
 
-    def _attack(self) -> Iterator[tuple[float, str]]:
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Relearn with each candidate in turn until the forget accuracy is back."""
         candidates = {"run": self.run.model, "retrained": lambda: retrained_model(self.problem), RANDOM_HEAD: self._control}
         for number, (name, make) in enumerate(candidates.items()):
             self._raise_if_cancelled()
@@ -387,7 +367,8 @@ class ShadowAttack(Attack):
         if self._run is not None:
             self._run.cancel()
 
-    def _attack(self) -> Iterator[tuple[float, str]]:
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Fit pairs of heads, with the forget set and without, and unlearn the first of each."""
         forget, retain = self.problem.split.forget, self.problem.split.retain
         for k in range(self.shadows):
             half = retain[torch.randperm(len(retain), generator=runtime.generator(self.seed, _HALVES, k))[: len(retain) // 2]]

@@ -19,6 +19,7 @@ ORDER = """
 errors
 records
 runtime depth
+stoppable
 data models.layers glossary
 models.reid_resnet models.small_resnet
 models.resnet18 models.resnet20

@@ -86,7 +86,7 @@ def test_it_is_computed_with_progress_and_shown(lenet: Problem, monkeypatch: pyt
 
 def test_it_can_be_stopped_and_says_so(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     few(monkeypatch, 11)
-    monkeypatch.setattr(Agreement, "_measure", _endless)
+    monkeypatch.setattr(Agreement, "working", _endless)
     at = press(visit("influence", **TINY, **LAYERS), GO)
     job = job_of(at)
     wait_until(lambda: bool(job.snapshot()), "the first progress")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,11 @@ from torch.func import functional_call, jvp
 from torch.nn import functional as F
 
 from imu_core import runtime
-from imu_core.errors import Cancelled, ConfigError, DataError, ImuError
+from imu_core.errors import ConfigError, DataError
 from imu_core.influence.solvers import Solved, solving
 from imu_core.models.head import find_head, trainable
-from imu_core.records import Influence, Outcome
+from imu_core.records import Influence
+from imu_core.stoppable import Stoppable
 from imu_core.training import chunk_of, to_input
 
 FULL_ESTIMATORS = ("exact", "diagonal", "gradient")
@@ -45,7 +45,7 @@ class _Gradients:
     squares: Tensor | None
 
 
-class FullInfluence:
+class FullInfluence(Stoppable):
     """Influence of samples through the parameters in `scope`. Iterate it for (fraction done, words); then read `influences`.
 
         s_i = (1/N) g_Fᵀ (H + λI)⁻¹ g_i,   positive = helpful, as in `head_scores`
@@ -74,6 +74,7 @@ class FullInfluence:
         chunk: int | None = None,
         max_iterations: int = MOST_ITERATIONS,
     ) -> None:
+        super().__init__()
         self.dtype = torch.float64 if double else torch.float32
         self.rtol = RTOL[self.dtype] if rtol is None else rtol
         self.estimators, self.damping, self.scope = tuple(estimators), damping, scope
@@ -87,24 +88,6 @@ class FullInfluence:
         self._chunk, self._most = chunk or chunk_of(self._own[0]), max_iterations
         self.influences: dict[str, Influence] = {}
         self.peaks: dict[str, int] = {}
-        self.outcome = Outcome("queued")
-        self._cancel = threading.Event()
-
-    def cancel(self) -> None:
-        """Ask it to stop; safe from any thread."""
-        self._cancel.set()
-
-    def __iter__(self) -> Iterator[tuple[float, str]]:
-        runtime.limit_threads()
-        self.outcome = Outcome("running")
-        try:
-            yield from self.working()
-            self.outcome = Outcome("done")
-            yield 1.0, "done"
-        except Cancelled as error:
-            self.outcome = Outcome("cancelled", str(error))
-        except ImuError as error:
-            self.outcome = Outcome("failed", str(error))
 
     @property
     def influence(self) -> Influence | None:
@@ -142,8 +125,7 @@ class FullInfluence:
     def _chunks(self, pair: tuple[Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels of a chunk at a time; here a Stop takes hold."""
         for images, labels in zip(*(part.split(self._chunk) for part in pair), strict=True):
-            if self._cancel.is_set():
-                raise Cancelled("Stopped by you.")
+            self._raise_if_cancelled()
             yield to_input(images) if images.dtype == torch.uint8 else images, labels
 
     def _gradients(self) -> Generator[tuple[float, str], None, _Gradients]:
