@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from imu_core import models, runtime
@@ -16,10 +18,11 @@ from imu_core.features import compute
 from imu_core.models import brought, checkpoints
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.records import Problem, RunConfig
-from imu_core.statistics import COMPANIONS
+from imu_core.statistics import IMPORTANCE_BATCH, batch_importances, feature_statistics
 from imu_core.training import Recipe, Training, fresh, to_input
 
 _FLIP, _LIMIT = 23, 29  # streams of the generator
+_WAIT = 0.2  # seconds between two looks at a lock
 
 
 class Arena:
@@ -173,14 +176,51 @@ class Arena:
         return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
     def _made(self, kind: str, original: checkpoints.Checkpoint) -> dict[str, Tensor]:
-        """A companion that is not stored beside the original, because the model is large: computed once, kept on this machine."""
+        """A companion that is not stored beside the original, because the model is large."""
         dataset, name = self.problem.dataset, self.problem.model_name
         if kind == "initial":
             return fresh(name, dataset, original.card["seed"]).state_dict()
-        path = runtime.home() / "companions" / f"{checkpoints.state_hash(self.problem.model)}-{dataset.hash}.{kind}.safetensors"
-        if not path.exists():
-            checkpoints.save(path, COMPANIONS[kind](self.problem.model, dataset.train))
+        if kind == "statistics":
+            train = self.problem.train
+            return feature_statistics(train.Z, train.labels, len(dataset.class_names))
+        return self._head_importances() if self.on_features else self._kept_importances()
+
+    def _head_importances(self) -> dict[str, Tensor]:
+        """Those of the head alone, from the cached features: the rest would take minutes and nobody asked for it."""
+        train = self.problem.train
+        parts = zip(train.Z.split(IMPORTANCE_BATCH), train.labels.split(IMPORTANCE_BATCH), strict=True)
+        return batch_importances(self.problem.head, parts, IMPORTANCE_BATCH, head_name(self.problem.model) + ".")
+
+    def _kept_importances(self) -> dict[str, Tensor]:
+        """Those of all parameters: minutes on a large model, so computed once for all visitors and kept on this machine."""
+        images = self.problem.dataset.train
+        name = f"{checkpoints.state_hash(self.problem.model)}-{self.problem.dataset.hash}.importances.safetensors"
+        path = runtime.home() / "companions" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone(path):
+            if not path.exists():
+                parts = zip(images.images.split(IMPORTANCE_BATCH), images.labels.split(IMPORTANCE_BATCH), strict=True)
+                found = batch_importances(self.problem.model, self._stoppable(parts), IMPORTANCE_BATCH)
+                checkpoints.save(path, found)
         return checkpoints.read_tensors(path)
+
+    def _stoppable(self, parts: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, labels in parts:
+            self.raise_if_stopped()
+            yield to_input(pixels), labels
+
+    @contextmanager
+    def _alone(self, path: Path) -> Iterator[None]:
+        """Nobody else makes `path` meanwhile, in this process or another; waiting ends with Cancelled when the run is stopped."""
+        lock = FileLock(path.with_suffix(".lock"))
+        while not lock.is_locked:
+            self.raise_if_stopped()
+            with suppress(Timeout):
+                lock.acquire(timeout=_WAIT)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def model(self) -> nn.Module:
         """A whole model with the parameters as they are now, in eval mode, without gradients; the caller owns it."""

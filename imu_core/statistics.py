@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,16 @@ IMPORTANCE_BATCH = 256
 
 @torch.no_grad()
 def class_statistics(model: nn.Module, images: ImageSet) -> dict[str, Tensor]:
-    """Per-class feature statistics: `count` (C,), `mean` (C, d), `covariance` (C, d, d), unbiased, float32 (for SCAR)."""
+    """`feature_statistics` of the features that go into the head of `model`."""
     backbone, head = split_head(model)
     backbone.eval()
     Z = torch.cat([backbone(part.float() / 255) for part in images.images.split(100)])
-    groups = [Z[images.labels == c].double() for c in range(head.out_features)]
+    return feature_statistics(Z, images.labels, head.out_features)
+
+
+def feature_statistics(Z: Tensor, labels: Tensor, classes: int) -> dict[str, Tensor]:
+    """Of the features (n, d) of each class: `count` (C,), `mean` (C, d), `covariance` (C, d, d), unbiased, float32 (for SCAR)."""
+    groups = [Z[labels == c].double() for c in range(classes)]
     return {
         "count": torch.tensor([len(group) for group in groups]),
         "mean": torch.stack([group.mean(0) for group in groups]).float(),
@@ -29,24 +35,35 @@ def class_statistics(model: nn.Module, images: ImageSet) -> dict[str, Tensor]:
 
 
 def importances(model: nn.Module, images: ImageSet, batch_size: int = IMPORTANCE_BATCH) -> dict[str, Tensor]:
-    """Parameter importances as SSD and LFSSD define them, by `fisher.NAME` and `absolute.NAME`; eval mode, no augmentation.
+    """`batch_importances` of every parameter, over the images in order; no augmentation."""
+    parts = zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True)
+    return batch_importances(model, ((pixels.float() / 255, labels) for pixels, labels in parts), batch_size)
+
+
+def batch_importances(
+    module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], batch_size: int, prefix: str = ""
+) -> dict[str, Tensor]:
+    """Parameter importances as SSD and LFSSD define them, by `fisher.NAME` and `absolute.NAME`; eval mode.
 
     fisher    mean over batches of (gradient of the batch-mean cross-entropy)², arXiv 2308.07707: its scale depends on the
               batch size, so the same size (`batch_size`, stored too) must be used for the forget set
     absolute  mean over batches of |gradient of the batch-mean squared logit norm|, arXiv 2402.19308
+
+    `prefix` stands before the names: that of the head inside its network, where `module` is the head over features.
     """
-    model = copy.deepcopy(model).eval().requires_grad_(True)
-    named = dict(model.named_parameters())
+    module = copy.deepcopy(module).eval().requires_grad_(True)
+    named = {prefix + name: p for name, p in module.named_parameters()}
     totals = {f"{kind}.{name}": torch.zeros_like(p) for kind in ("fisher", "absolute") for name, p in named.items()}
-    batches = list(zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True))
-    for pixels, labels in batches:
-        logits = model(pixels.float() / 255)
+    count = 0
+    for inputs, labels in batches:
+        logits = module(inputs)
         cross = torch.autograd.grad(F.cross_entropy(logits, labels), named.values(), retain_graph=True)
         norm = torch.autograd.grad(logits.square().sum(1).mean(), named.values())
         for name, g, h in zip(named, cross, norm, strict=True):
-            totals[f"fisher.{name}"] += g.square() / len(batches)
-            totals[f"absolute.{name}"] += h.abs() / len(batches)
-    return {**totals, "batch_size": torch.tensor(batch_size)}
+            totals[f"fisher.{name}"] += g.square()
+            totals[f"absolute.{name}"] += h.abs()
+        count += 1
+    return {name: total / count for name, total in totals.items()} | {"batch_size": torch.tensor(batch_size)}
 
 
 COMPANIONS = {"statistics": class_statistics, "importances": importances}

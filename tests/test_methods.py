@@ -146,7 +146,7 @@ def test_dampening_is_its_rule(name: str, kind: str, scope: str, lenet: Problem,
     expected = []
     for key in view.names:
         mine = found[key].square() if name == "ssd" else found[key].abs()
-        theirs = view.statistics[f"{kind}.{key}"]
+        theirs = view.importances[f"{kind}.{key}"]
         factor = torch.where(
             mine > 0.5 * theirs, torch.minimum(0.8 * theirs / mine, torch.ones_like(mine)), torch.ones_like(mine)
         )

@@ -717,6 +717,7 @@ ASK: dict[str, Callable[[View], object]] = {
     "forget": lambda view: view.forget,
     "retain": lambda view: view.retain,
     "statistics": lambda view: view.statistics,
+    "importances of statistics": lambda view: view.importances,
     "initial_weights": lambda view: view.initial_weights,
     "influence": lambda view: view.influence(),
     "batches of forget": lambda view: list(view.batches("forget")),

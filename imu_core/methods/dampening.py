@@ -20,9 +20,8 @@ DAMPEN = Parameter(
 )
 
 
-def forget_importances(view: View, squared: bool) -> list[Tensor]:
+def forget_importances(view: View, squared: bool, size: int) -> list[Tensor]:
     """Importances of the parameters in scope on the forget set, by the same rule and batch size as the stored ones."""
-    size = int(view.statistics["batch_size"])
     batches, total = 0, [torch.zeros_like(p) for p in view.parameters]
     with view.judging():
         for inputs, labels in view.batches("forget", size):
@@ -35,10 +34,11 @@ def forget_importances(view: View, squared: bool) -> list[Tensor]:
 
 
 def _dampened(view: View, kind: str) -> Edit:
-    stored = view.statistics
+    stored = view.importances
     alpha, strength = view.options["alpha"], view.options["dampening"]
     target, chosen = [], 0
-    for name, p, mine in zip(view.names, view.parameters, forget_importances(view, kind == "fisher"), strict=True):
+    found = forget_importances(view, kind == "fisher", int(stored["batch_size"]))
+    for name, p, mine in zip(view.names, view.parameters, found, strict=True):
         theirs = stored[f"{kind}.{name}"]
         selected = mine > alpha * theirs
         factor = torch.where(selected, (strength * theirs / mine).clamp(max=1.0), torch.ones_like(mine))

@@ -90,9 +90,15 @@ class View:
 
     @property
     def statistics(self) -> dict[str, Tensor]:
-        """Class statistics and parameter importances stored when the original model was trained."""
+        """Statistics of the features of each class, stored when the original model was trained."""
         self._open("statistics")
-        return {**self._arena.companion("statistics"), **self._arena.companion("importances")}
+        return self._arena.companion("statistics")
+
+    @property
+    def importances(self) -> dict[str, Tensor]:
+        """Importances of the parameters over the training set, by the module's names, stored when the original was trained."""
+        self._open("statistics")
+        return self._arena.companion("importances")
 
     @property
     def training_log(self) -> list[Tensor]:

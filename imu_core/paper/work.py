@@ -9,7 +9,6 @@ from typing import Any
 
 from imu_core.errors import ConfigError
 from imu_core.grid import Cell
-from imu_core.methods import METHODS
 from imu_core.paper import distribution, layers, rows
 from imu_core.paper.cost import Pace
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, TARGET, Experiment, Line, lines_of, plain
@@ -47,14 +46,14 @@ def stages(kinds: Sequence[str]) -> list[Stage]:
     """The whole work in its order: the head first, where a run takes about a second, then wide scopes, the core first."""
     found = []
     for kind in (k for k in (CLASSES, RANDOM, SUBCLASSES) if k in kinds):
-        lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head" and not _reads_statistics(line))
+        lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head")
         attacked = tuple(line for line in lines if _what(line) in _attacked(kind))
         others = tuple(line for line in lines if line not in attacked)
         found += [Stage(f"{kind}, head: search", kind, lines, "none"), Stage(f"{kind}, head", kind, attacked, "membership")]
         found += [Stage(f"{kind}, head, without attack", kind, others, "quick")] if others else []
     repeated = [stage for stage in found if stage.kind == CLASSES and not stage.is_search]
     for kind in (k for k in (CLASSES, RANDOM) if k in kinds):
-        wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head" or _reads_statistics(line))
+        wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head")
         core = tuple(line for line in wide if _what(line) in {_what(c) for c in _CORE})
         rest = tuple(line for line in wide if line not in core)
         for name, lines in (("core", core), ("rest", rest)):
@@ -63,11 +62,6 @@ def stages(kinds: Sequence[str]) -> list[Stage]:
         seeds = tuple(range(1, SEEDS))
         found += [Stage(f"{s.name}: more seeds", kind, s.lines, "quick", seeds) for s in repeated if s.kind == kind]
     return found
-
-
-def _reads_statistics(line: Line) -> bool:
-    """Whether a run waits for statistics of the whole training set, which takes minutes the first time, on the head too."""
-    return "statistics" in METHODS[line.method].needs(line.config(TARGET))
 
 
 def _what(line: Line) -> tuple[Any, ...]:
