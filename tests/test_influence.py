@@ -309,6 +309,21 @@ def test_the_preconditioner_is_made_only_when_patience_ends() -> None:
     assert torch.allclose(x, b / M.diagonal(), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("worst", "is_made"), [(0.3, False), (4, True)])
+def test_the_preconditioner_is_made_as_soon_as_too_many_iterations_are_foretold(worst: float, is_made: bool) -> None:
+    """At a condition number of 2 patience would last; at 10,000 it would be spent in vain, and the first iterations tell."""
+    scale, asked = torch.logspace(0, worst, 400, dtype=torch.float64), []
+
+    def inverse() -> Product:
+        asked.append(True)
+        return lambda v: v / scale.to(v.dtype)
+
+    _, residual, iterations = conjugate_gradients(lambda v: scale * v, torch.ones_like(scale), precondition=inverse, patience=40)
+    assert bool(asked) is is_made
+    assert residual <= 1e-8
+    assert iterations <= 20
+
+
 @pytest.mark.parametrize("worst", [2, 12])
 def test_the_faster_precision_never_costs_accuracy(worst: int) -> None:
     """With a condition number of 10¹² float32 leads nowhere, and float64 takes over."""

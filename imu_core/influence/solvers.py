@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from imu_core.errors import ConvergenceError
 
 _ROUNDS = 12
+_TRIAL = 6  # iterations before it is foretold how many there will be
 _ROUGH_RTOL, _ROUGH_GAIN = 1e-4, 0.1  # what a round in the faster precision aims at, and what it must bring to be followed by one
 
 Product = Callable[[Tensor], Tensor]
@@ -58,8 +60,9 @@ def solving(
     So whoever computes the products can show how far it is and stop in the middle of one. It goes in rounds: each solves for
     what is left, r = b − product(x), and then r is computed afresh in b's precision and not taken from the recursion, which
     drifts. With `rough`, a faster precision that products come in as well, rounds search in that one as long as it gets them
-    on (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it is called only when `patience`
-    iterations did not do. The residual returned, ‖r‖ / ‖b‖, is the true one; ConvergenceError when it stays above `rtol`.
+    on (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it is called only when more than
+    `patience` iterations would be needed at the speed seen so far. The residual returned, ‖r‖ / ‖b‖, is the true one;
+    ConvergenceError when it stays above `rtol`.
     Hestenes and Stiefel 1952; any shape of b (the inner product runs over all its entries).
     """
     norm = float(b.norm())
@@ -67,21 +70,25 @@ def solving(
     if norm == 0.0:
         return x, 0.0, 0
     smooth, iterations, precision = None, 0, rough or b.dtype
+
+    def too_slow(iterations: int, residual: float) -> bool:
+        return iterations >= patience or _foretold(iterations, residual, rtol) > patience
+
     for _ in range(_ROUNDS):
         if size <= rtol * norm or iterations >= max_iterations:
             break
-        waiting = precondition is not None and iterations < patience
+        waiting = precondition is not None and not too_slow(iterations, size / norm)
         if precondition is not None and smooth is None and not waiting:
             smooth = precondition()
         aim = 0.5 * rtol * norm / size if precision == b.dtype else max(0.5 * rtol * norm / size, _ROUGH_RTOL)
-        limit = min(max_iterations, patience if waiting else max_iterations) - iterations
-        step, used = yield from _descend((r / size).to(precision), aim, limit, smooth, (iterations, size / norm))
+        ends = too_slow if waiting else (lambda iterations, residual: iterations >= max_iterations)
+        step, used = yield from _descend((r / size).to(precision), aim, ends, smooth, (iterations, size / norm))
         iterations, tried = iterations + used, x + size * step.to(b.dtype)
         left = b - (yield Asked(tried, iterations, size / norm, True))
         gain = float(left.norm()) / size
         if gain < 1.0:
             x, r, size = tried, left, float(left.norm())
-        if not gain <= _ROUGH_GAIN and not (waiting and used == limit):
+        if not gain <= _ROUGH_GAIN and not (waiting and too_slow(iterations, size / norm)):
             if precision == b.dtype and not gain < 1.0:
                 if smooth is None:
                     break
@@ -96,26 +103,32 @@ def solving(
     return x, residual, iterations
 
 
+def _foretold(iterations: int, residual: float, rtol: float) -> float:
+    """How many iterations it takes to `rtol` at the speed of the first ones; 0 as long as there are too few to tell."""
+    if iterations < _TRIAL or residual <= rtol:
+        return 0.0
+    return iterations * math.log(rtol) / math.log(residual) if residual < 1.0 else math.inf
+
+
 def _descend(
-    r: Tensor, goal: float, limit: int, smooth: Product | None, before: tuple[int, float]
+    r: Tensor, goal: float, ends: Callable[[int, float], bool], smooth: Product | None, before: tuple[int, float]
 ) -> Generator[Asked, Tensor, tuple[Tensor, int]]:
-    """(x, iterations) with product(x) near r, from x = 0, until the recursion's residual is at most `goal`; at most `limit`.
+    """(x, iterations) with product(x) near r, from x = 0, until the recursion's residual is at most `goal`, or `ends`.
 
     `before` is what is told beside each vector: the iterations of earlier rounds, and the residual that they ended with.
     """
-    x, size = torch.zeros_like(r), float(r.norm())
+    x, size, count = torch.zeros_like(r), float(r.norm()), 0
     p = z = smooth(r) if smooth else r
     rz = float((r * z).sum())
-    for count in range(limit):
-        if size <= goal:
-            return x, count
+    while size > goal and not ends(before[0] + count, before[1] * size):
         q = yield Asked(p, before[0] + count, before[1] * size)
         curvature = float((p * q).sum())
+        count += 1
         if not curvature > 0.0:  # a direction without curvature, or not a number: the true residual decides
-            return x, count + 1
+            break
         step = rz / curvature
         x, r = x + step * p, r - step * q
         size, z = float(r.norm()), smooth(r) if smooth else r
         rz, earlier = float((r * z).sum()), rz
         p = z + (rz / earlier) * p
-    return x, limit
+    return x, count
