@@ -113,8 +113,8 @@ class Dataset:
             return hashlib.sha256(self.key.encode()).hexdigest()[:16]
         digest = hashlib.sha256()
         for part in (self.train, self.test):
-            digest.update(part.images.numpy().tobytes())
-            digest.update(part.labels.numpy().tobytes())
+            digest.update(part.images.contiguous().numpy().reshape(-1))
+            digest.update(part.labels.contiguous().numpy().reshape(-1))
         return digest.hexdigest()[:16]
 
 
