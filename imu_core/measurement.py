@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imu_core import models as architectures
-from imu_core.errors import Cancelled, ImuError
 from imu_core.evaluation import accuracies
 from imu_core.features import compute
 from imu_core.metrics import METRICS, divergence, gaps, membership, neighbour, thresholds
 from imu_core.metrics import zrf as forgetting
 from imu_core.models import checkpoints
 from imu_core.models.head import find_head
-from imu_core.records import Outcome, Problem
+from imu_core.records import Problem
 from imu_core.reference import retrained
 from imu_core.reidentification import drift, judge, references
+from imu_core.stoppable import Stoppable
 from imu_core.unlearning import Run
 
 Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)
@@ -45,7 +45,7 @@ _GAPS = {f.__name__: f for f in (gaps.average_gap, gaps.tug_of_war, gaps.tug_of_
 _TITLES = {"confidence": "membership"} | {feature: f"membership_{feature}" for feature in QUICK}  # feature → key in METRICS
 
 
-class Measurement:
+class Measurement(Stoppable):
     """Final metrics of a finished `run`, beside those of the original and of the retrained model where one is stored.
 
     Iterate it for (fraction done, what is being measured); `result` fills as it goes and is valid at any time:
@@ -63,16 +63,13 @@ class Measurement:
         seconds      what each part took
     """
 
+    STOPPED = "Stopped by you; what was measured before stays."
+
     def __init__(self, run: Run) -> None:
+        super().__init__()
         self.run, self.problem = run, run.problem
-        self.outcome = Outcome("queued")
         parts = ("accuracies", "membership", "attacks", "divergence", "gaps", "worst_case", "zrf", "neighbour", "seconds")
         self.result: dict[str, Any] = {name: {} for name in parts}
-        self._cancel = threading.Event()
-
-    def cancel(self) -> None:
-        """Ask the measurement to stop; safe from any thread. What was measured stays."""
-        self._cancel.set()
 
     def memberships(self) -> dict[str, float]:
         """Model → fraction of the forget set that the SVC judges non-member, and nothing else; Cancelled where it was stopped.
@@ -84,17 +81,8 @@ class Measurement:
             found[name] = self._cached("few", name, lambda pair=logits: attack_membership(self.problem, pair, FEW))
         return found
 
-    def __iter__(self) -> Iterator[tuple[float, str]]:
-        self.outcome = Outcome("running")
-        try:
-            yield from self._measure()
-            self.outcome = Outcome("done")
-        except Cancelled:
-            self.outcome = Outcome("cancelled", "Stopped by you; what was measured before stays.")
-        except ImuError as error:
-            self.outcome = Outcome("failed", str(error))
-
-    def _measure(self) -> Iterator[tuple[float, str]]:
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Part after part into `result`; each says what it is before it begins."""
         yield 0.0, "outputs of all models"
         models = self._timed("outputs", self._models)
         for name, logits in models.items():
@@ -118,7 +106,6 @@ class Measurement:
         if self.problem.dataset.people is not None:
             yield 0.95, "looking for people with all models"
             self._timed("retrieval", lambda: self._abandonable(self._retrieval))
-        yield 1.0, "done"
 
     def _compare(self, name: str, models: dict[str, Logits]) -> None:
         self.result["divergence"][name] = divergences(self.problem, models["retrained"], models[name])
@@ -183,8 +170,7 @@ class Measurement:
         return found
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
-        if self._cancel.is_set():
-            raise Cancelled("Stopped.")
+        self._raise_if_cancelled()
         start = time.perf_counter()
         try:
             return work()
@@ -206,8 +192,7 @@ class Measurement:
         thread.start()
         while thread.is_alive():
             thread.join(0.05)
-            if self._cancel.is_set():
-                raise Cancelled("Stopped.")
+            self._raise_if_cancelled()
         if "error" in box:
             raise box["error"]
         return box["value"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imu_core.errors import DataError, ImuError
+from imu_core.errors import DataError
 from imu_core.features import compute
 from imu_core.measurement import Logits, spread
 from imu_core.models import checkpoints
 from imu_core.models.head import blocks, find_head, head_name
-from imu_core.records import Outcome, Problem
+from imu_core.records import Problem
 from imu_core.reference import retrained_model
+from imu_core.stoppable import Stoppable
 from imu_core.training import chunk_of, to_input
 
 SAMPLES = 400  # test images whose activations are compared
@@ -141,7 +141,7 @@ def block_outputs(model: nn.Module, images: Tensor) -> Iterator[tuple[float, dic
         yield number / len(chunks), {name: torch.cat(parts) for name, parts in found.items()} if number == len(chunks) else {}
 
 
-class LayerSimilarity:
+class LayerSimilarity(Stoppable):
     """CKA of every block of `models` (name → network) to the original and, where one is stored, to the retrained network.
 
     Iterate it for (fraction done, words); afterwards or after a Stop:
@@ -153,27 +153,16 @@ class LayerSimilarity:
     """
 
     def __init__(self, problem: Problem, models: Mapping[str, nn.Module], most: int = SAMPLES) -> None:
-        self.problem, self.outcome = problem, Outcome("queued")
+        super().__init__()
+        self.problem = problem
         self._models = dict(models)
         self._index = spread(torch.arange(len(problem.dataset.test)), most)
         self.samples, self.layers = len(self._index), block_names(problem.model)
         self.values: dict[str, dict[str, list[float]]] = {}
         self.identical: dict[str, int] = {}
-        self._cancel = threading.Event()
 
-    def cancel(self) -> None:
-        """Ask it to stop; safe from any thread. Models that were compared stay compared."""
-        self._cancel.set()
-
-    def __iter__(self) -> Iterator[tuple[float, str]]:
-        self.outcome = Outcome("running")
-        try:
-            yield from self._compare()
-            self.outcome = Outcome("cancelled", "Stopped by you.") if self._cancel.is_set() else Outcome("done")
-        except ImuError as error:
-            self.outcome = Outcome("failed", str(error))
-
-    def _compare(self) -> Iterator[tuple[float, str]]:
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Model after model; those that were compared before a Stop stay compared."""
         reference = retrained_model(self.problem)
         models = {"original": self.problem.model, **({"retrained": reference} if reference is not None else {}), **self._models}
         known: dict[str, dict[str, Tensor]] = {}
@@ -181,18 +170,15 @@ class LayerSimilarity:
             grams: dict[str, Tensor] = yield from self._grams(
                 name, model, known.get("original"), number / len(models), len(models)
             )
-            if self._cancel.is_set():
-                return
             if name in ("original", "retrained"):
                 known[name] = grams
             if name != "original":
                 self.values[name] = {who: [cka(grams[at], other[at]) for at in self.layers] for who, other in known.items()}
-        yield 1.0, "done"
 
     def _grams(
         self, name: str, model: nn.Module, original: dict[str, Tensor] | None, start: float, models: int
     ) -> Generator[tuple[float, str], None, dict[str, Tensor]]:
-        """Gram matrices by layer, read where this model was asked before, or its features are known; {} after a Stop."""
+        """Gram matrices by layer, read where this model was asked before, or its features are known."""
         self.identical[name] = identical_blocks(model, self.problem.model)
         key = (checkpoints.state_hash(model), self.problem.dataset.hash, self.samples)
         if key in _KEPT:
@@ -204,8 +190,7 @@ class LayerSimilarity:
         found: dict[str, Tensor] = {}
         for fraction, found in block_outputs(model, self.problem.dataset.test.images[self._index]):  # noqa: B007
             yield start + 0.8 * fraction / models, f"activations of {name}"
-            if self._cancel.is_set():
-                return {}
+            self._raise_if_cancelled()
         return _keep(key, {layer: gram(values) for layer, values in found.items()})
 
 
