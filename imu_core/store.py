@@ -32,6 +32,7 @@ from imu_core.stored import (
     columns,
     depth,
     from_text,
+    knows_reference,
     read_parameters,
     run_key,
     to_text,
@@ -486,8 +487,9 @@ def _newest(connection: sql.Connection, key: str) -> Mapping[str, Any] | None:
 
 
 def _says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    def rank(row: Mapping[str, Any], parameters: bool) -> tuple[bool, int, bool]:
-        return row["state"] in ("done", "diverged"), _DEPTHS.index(depth(row["metrics"])), parameters
+    def rank(row: Mapping[str, Any], parameters: bool) -> tuple[bool, int, bool, bool]:
+        metrics = row["metrics"]
+        return row["state"] in ("done", "diverged"), _DEPTHS.index(depth(metrics)), knows_reference(metrics), parameters
 
     return rank(new, new["parameters"] is not None) > rank(old, old["has_parameters"])
 

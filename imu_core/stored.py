@@ -111,6 +111,12 @@ def depth(metrics: Mapping[str, Any]) -> str:
     return ("none", "quick", "membership", "full")[sum(isinstance(part, dict) and "run" in part for part in parts)]
 
 
+def knows_reference(metrics: Mapping[str, Any]) -> bool:
+    """Whether `metrics` were taken beside a retrained model."""
+    accuracies = metrics.get("accuracies")
+    return isinstance(accuracies, dict) and "retrained" in accuracies
+
+
 def run_key(problem: Mapping[str, Any], config: RunConfig) -> str:
     """64 hex digits that stand for a run: SHA-256 of its problem (as `Problem.describe` words it), config and schema.
 

@@ -33,11 +33,12 @@ from imu_core import runtime
 from imu_core.errors import Cancelled, ConfigError, ImuError, StoreError
 from imu_core.grid import MEASURES, Cell, cells, load_plugins, parse_value, plugin_files, read_spec, with_settings
 from imu_core.measurement import Measurement, divergences, model_accuracies, numbers, run_logits
+from imu_core.models import checkpoints
 from imu_core.problem import problem as make_problem
 from imu_core.records import Outcome, Trajectory
 from imu_core.reference import retrained
 from imu_core.store import Store, Summary, changed_parameters, default_url
-from imu_core.stored import clean_name, clean_tags
+from imu_core.stored import clean_name, clean_tags, knows_reference
 from imu_core.unlearning import Run, unlearn
 
 __all__ = ["MEASURES", "Cell", "Plan", "Sweep", "cells", "parse_value", "plugin_files", "read_spec", "table", "with_settings"]
@@ -88,8 +89,9 @@ class Sweep:
     keep     whether the parameters that changed are stored too
     retry    whether runs that are stored as failed are tried again
 
-    What is stored (and not deleted) is not run again, unless it was measured less than asked for now: then it is completed. A
-    run that fails is stored with its reason and stops nothing. `outcome` says how it ended; `results` are the stored runs.
+    What is stored (and not deleted) is not run again, unless it was measured less than asked for now, or before its retrained
+    model was trained: then it is completed. A run that fails is stored with its reason and stops nothing. `outcome` says how it
+    ended; `results` are the stored runs.
     """
 
     def __init__(
@@ -131,9 +133,9 @@ class Sweep:
         return [found[key] for key in keys if key in found]
 
     def pending(self) -> list[Cell]:
-        """The cells that are not stored yet, or were measured less than asked for."""
+        """The cells that are not stored yet, or were measured less than asked for or before their retrained model was there."""
         found = self.store.latest([cell.key for cell in self.cells])
-        return [cell for cell in self.cells if not _is_settled(found.get(cell.key), self.task.measure, self.retry)]
+        return [cell for cell in self.cells if not _is_settled(cell, found.get(cell.key), self.task.measure, self.retry)]
 
     def plan(self) -> Plan:
         """What is to be done, and how long that may take judging by what is stored."""
@@ -235,12 +237,22 @@ def _left(began: float, done: int, missing: int) -> str:
     return f"; {_duration((time.monotonic() - began) / done * missing)} left" if missing else ""
 
 
-def _is_settled(found: Summary | None, measure: str, retry: bool) -> bool:
+def _is_settled(cell: Cell, found: Summary | None, measure: str, retry: bool) -> bool:
     if found is None or found.state not in _SETTLED:
         return False
     if found.state == "failed":
         return not retry
+    if measure != "none" and not knows_reference(found.metrics) and _is_retrained(cell):
+        return False
     return MEASURES.index(found.depth) >= MEASURES.index(measure)
+
+
+def _is_retrained(cell: Cell) -> bool:
+    """Whether there is a retrained model by now; False as well where the problem itself is no longer there."""
+    with suppress(ImuError):
+        problem = make_problem(cell.dataset, model=cell.model, forget=cell.forget, seed=cell.problem_seed)
+        return checkpoints.find(problem.dataset, problem.model_name, problem.split.removed) is not None
+    return False
 
 
 def _kind(cell: Cell) -> tuple[str, ...]:
@@ -317,7 +329,7 @@ def run_cell(cell: Cell, task: Task) -> Ended:
     if store.is_stopped(task.sweep):
         return Ended(cell.key, "stopped", "")
     there = store.latest([cell.key]).get(cell.key)
-    if there is not None and there.state != "failed" and _is_settled(there, task.measure, False):
+    if there is not None and there.state != "failed" and _is_settled(cell, there, task.measure, False):
         return Ended(cell.key, there.state, f"{cell.title}: stored by somebody else meanwhile")
     with runtime.one_thread(), threadpoolctl.threadpool_limits(1):
         trajectory, parameters = _attempt(cell, task, store)

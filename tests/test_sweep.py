@@ -20,7 +20,9 @@ import torch
 
 from imu_core import methods, runtime, sweep
 from imu_core.errors import ConfigError, DataError, ImuError
+from imu_core.problem import problem as make_problem
 from imu_core.records import Dataset, RunConfig
+from imu_core.reference import retrain
 from imu_core.store import Store
 from imu_core.sweep import Cell, Sweep, cells, parse_value, read_spec, table, with_settings
 
@@ -206,6 +208,27 @@ def test_a_fuller_measurement_completes_the_same_records(tiny: Dataset, url: str
         ids.add(run.id)
     assert depths == ["none", "quick", "full", "full"]
     assert len(ids) == 1
+
+
+def test_runs_are_measured_again_once_their_retrained_model_is_there(tiny: Dataset, url: str) -> None:
+    spec = {**TINY, "forget": "ids:3,5,9"}
+    work = Sweep(cells(spec), url, workers=1, measure="quick")
+    finish(work)
+    (before,) = work.results
+    assert not before.metrics["divergence"]
+    assert not Sweep(cells(spec), url, measure="quick").pending()
+    training = retrain(make_problem("tiny", model="lenet5", forget="ids:3,5,9"))
+    for _ in training:
+        pass
+    training.save()
+    assert not Sweep(cells(spec), url, measure="none").pending()
+    again = Sweep(cells(spec), url, workers=1, measure="quick")
+    assert len(again.pending()) == 1
+    finish(again)
+    (after,) = again.results
+    assert after.id == before.id
+    assert set(after.metrics["divergence"]) == {"original", "run"}
+    assert not again.pending()
 
 
 def test_a_failing_run_is_stored_with_its_reason_and_stops_nothing(
