@@ -88,6 +88,7 @@ class Sweep:
     measure  what is measured of each run: none, quick (accuracies, distances), membership (and a quick SVC attack) or full
     keep     whether the parameters that changed are stored too
     retry    whether runs that are stored as failed are tried again
+    brief    whether their last point is judged as those before it (`unlearn`); for searches, with measure "none" alone
 
     What is stored (and not deleted) is not run again, unless it was measured less than asked for now, or before its retrained
     model was trained: then it is completed. A run that fails is stored with its reason and stops nothing. `outcome` says how it
@@ -107,7 +108,10 @@ class Sweep:
         plugins: Sequence[str | Path] = (),
         keep: bool = False,
         retry: bool = False,
+        brief: bool = False,
     ) -> None:
+        if brief and measure != "none":
+            raise ConfigError("A brief run is not judged on the whole sets, so nothing is measured of it: take measure 'none'.")
         if measure not in MEASURES:
             raise ConfigError(f"measure is {str(measure)[:40]!r}; allowed are {', '.join(MEASURES)}.")
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 1024):
@@ -116,7 +120,7 @@ class Sweep:
         self.store = Store(url or default_url())
         self.workers = workers or os.cpu_count() or 1
         files = tuple(str(Path(file).absolute()) for file in plugins)
-        self.task = Task(self.store.url, self.id, measure, clean_name(name), clean_tags(tags), files, keep)
+        self.task = Task(self.store.url, self.id, measure, clean_name(name), clean_tags(tags), files, keep, brief)
         self.outcome = Outcome("queued")
         self._cancel = threading.Event()
 
@@ -306,6 +310,7 @@ class Task:
     tags: tuple[str, ...]
     plugins: tuple[str, ...]
     keep: bool
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -367,7 +372,7 @@ def _run(cell: Cell, task: Task, watched: list[Any]) -> Run:
     problem = make_problem(cell.dataset, model=cell.model, forget=cell.forget, seed=cell.problem_seed)
     if problem.split.request != cell.forget:
         raise ConfigError(f"The request {cell.forget[:60]!r} must be spelt {problem.split.request[:60]!r} here.")
-    run = unlearn(problem, cell.config)
+    run = unlearn(problem, cell.config, brief=task.brief)
     watched.append(run)
     for _ in run:
         pass

@@ -31,23 +31,25 @@ _PARTS, _FINER = 20, 2  # of the straight line that an edit is walked in; how of
 _DECIMALS_OF_CHANCE = 2.0  # standard errors above 1/C that still count as chance
 
 
-def unlearn(problem: Problem, config: RunConfig | None = None) -> Run:
+def unlearn(problem: Problem, config: RunConfig | None = None, *, brief: bool = False) -> Run:
     """A `Run` of `config` (default: IMU on the head) on `problem`; nothing happens until it is iterated.
 
-    Raises ConfigError at once for a method that does not exist or does not fit the scope.
+    A `brief` one is not judged on the whole sets at its end, which at a wide scope often takes longer than all steps: for
+    searches, which look at the forget set alone. Raises ConfigError at once for a method that does not exist or does not fit
+    the scope.
     """
-    return Run(problem, config or RunConfig())
+    return Run(problem, config or RunConfig(), brief)
 
 
 class Run:
     """One unlearning run on its own copy of the model. Iterating yields Points, the first before any step.
 
-    The last Point is a full evaluation unless the run was cancelled. `cancel()` may be called from any thread and ends the
-    run within one step; what was yielded before stays valid. Errors of the engine end it as `failed`, with the sentence.
+    The last Point is a full evaluation unless the run is `brief` or was cancelled. `cancel()` may be called from any thread and
+    ends the run within one step; what was yielded before stays valid. Errors of the engine end it as `failed`, with the sentence.
     """
 
-    def __init__(self, problem: Problem, config: RunConfig) -> None:
-        self.problem, self.config = problem, config
+    def __init__(self, problem: Problem, config: RunConfig, brief: bool = False) -> None:
+        self.problem, self.config, self._brief = problem, config, brief
         self.method = methods.find(config.method)
         self.method.check(config.scope, problem.split)
         self.options = self.method.options(config)
@@ -209,7 +211,7 @@ class Run:
         return float(loss.detach())
 
     def _point(self, loss: float | None, weights: Tensor | None, full: bool) -> Point:
-        arena = self._arena
+        arena, full = self._arena, full and not self._brief
         assert arena is not None
         judged = self._timed("evaluation", lambda: self._evaluation.judge(full))
         summary = None
@@ -239,6 +241,8 @@ class Run:
 
     def _replace_full(self, point: Point, weights: Tensor | None) -> Point:
         """The run ends here: judge the same step again on the whole sets and keep that instead."""
+        if self._brief:
+            return point
         self.points.pop()
         return self._point(point.loss, weights, full=True)
 

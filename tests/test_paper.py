@@ -364,6 +364,23 @@ def _check_record(found: dict[str, Any]) -> None:
     assert found["figures"].keys() == {"figure1", "figure6"}
 
 
+def test_every_line_is_run_on_a_few_requests_before_any_goes_on() -> None:
+    names = [stage.name for stage in work.stages(["classes", "random"])]
+    wide = [name for name in names if "wider" in name]
+    assert names.index("classes, head, without attack: more seeds") < names.index("random, head") < names.index(wide[0])
+    assert wide[:4] == [
+        f"classes, wider scopes, {part}" for part in ("core: search", "core, the first", "rest: search", "rest, the first")
+    ]
+    assert wide[4:6] == ["classes, wider scopes, core, the others", "classes, wider scopes, rest, the others"]
+    stages = {stage.name: stage for stage in work.stages(["classes"])}
+    requests = list(range(10))
+    for part in ("core", "rest"):
+        first, others = (stages[f"classes, wider scopes, {part}, the {which}"] for which in ("first", "others"))
+        assert requests[slice(*first.part)] + requests[slice(*others.part)] == requests
+        assert first.lines == others.lines
+    assert [stage.name for stage in stages.values() if stage.compared] == ["classes, wider scopes, core, the first"]
+
+
 def test_the_clock_stops_it_and_it_goes_on(tiny: Dataset, few_tables: None, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()  # a minute has passed whenever somebody looks
     monkeypatch.setattr(work, "time", SimpleNamespace(monotonic=lambda: 60.0 * next(clock)))

@@ -210,6 +210,24 @@ def test_a_fuller_measurement_completes_the_same_records(tiny: Dataset, url: str
     assert len(ids) == 1
 
 
+def test_a_brief_run_skips_the_whole_sets_and_a_measured_one_takes_its_place(tiny: Dataset, url: str) -> None:
+    spec = {**TINY, "scope": "all", "forget": "class:Bag", "method": "ga"}
+    finish(Sweep(cells(spec), url, workers=1, measure="none", brief=True))
+    (found,) = Sweep(cells(spec), url).results
+    points = Store(url).get(found.id).trajectory.points
+    assert len(points) > 1
+    assert not any(point.full for point in points)
+    whole = Sweep(cells(spec), url, workers=1)
+    finish(whole)
+    (measured,) = whole.results
+    assert measured.id == found.id
+    last = Store(url).get(found.id).trajectory.points[-1]
+    assert last.full
+    assert last.step == points[-1].step
+    with pytest.raises(ConfigError, match="measure 'none'"):
+        Sweep(cells(spec), url, brief=True)
+
+
 def test_runs_are_measured_again_once_their_retrained_model_is_there(tiny: Dataset, url: str) -> None:
     spec = {**TINY, "forget": "ids:3,5,9"}
     work = Sweep(cells(spec), url, workers=1, measure="quick")

@@ -81,7 +81,7 @@ def _say_cost(work: Reproduction, workers: int, minutes: float | None) -> None:
         say(f"  {stage.name}: {total} runs, {rest}")
     left = work.comparisons()
     if left:
-        say(f"  Figure 2: {left} comparisons through all layers to do, some minutes each, last of all")
+        say(f"  Figure 2: {left} comparisons through all layers to do, some minutes each, one after the core and the others last")
     total = sum(seconds for *_, seconds in planned) / workers
     if not total and not left:
         say("Every run is stored already.")

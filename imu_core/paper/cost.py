@@ -49,11 +49,12 @@ class Pace:
         return time.perf_counter() - began
 
     def of(self, cell: Cell, measure: str = "quick") -> float:
-        """A run with its measurement, seconds."""
+        """A run with its measurement, seconds; with "none" it is a search's, which is not judged on the whole sets."""
         config, forget = cell.config, len(self.problem.split.forget)
         whole = len(self.problem.train.labels) + len(self.problem.test.labels)
         attack = _ATTACK * min(2 * FEW, 2 * len(self.problem.test.labels)) ** 2 if measure == "membership" else 0.0
         if config.scope == "head":
             return self.head + attack
         steps = whole / 2 if METHODS[config.method].edit else 3 * _EPOCHS * forget
-        return self.image * (whole + steps + _LOOKS * _LOOK) + attack
+        judged = _LOOKS * _LOOK + (0 if measure == "none" else whole)
+        return self.image * (steps + judged) + attack

@@ -24,9 +24,9 @@ def kept(problem: Problem) -> Found | None:
     return next((found for settings in _SETTINGS if (found := agreement.stored(problem, **settings)) is not None), None)
 
 
-def missing(ground: Ground) -> list[str]:
-    """The first forget sets that have not been compared yet."""
-    requests = ground.requests[:WANTED]
+def missing(ground: Ground, most: int = WANTED) -> list[str]:
+    """Which of the first `most` forget sets have not been compared yet."""
+    requests = ground.requests[:most]
     return [r for r in requests if kept(make_problem(ground.dataset, model=ground.model, forget=r)) is None]
 
 

@@ -23,18 +23,25 @@ from imu_core.stored import Summary
 from imu_core.sweep import Sweep
 
 MINUTES = 60.0
+FIRST = 3  # requests of a kind on which every wide line is run before any goes on to the others
 _CORE = (WIDE_GA, WIDE_IMU, WIDE_PERMUTED)  # of the wide lines: what the claims need first
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the work: what it is called, its kind of request, its lines, and what is measured ("none" for a search)."""
+    """A part of the work: what it is called, its kind of request, its lines, and what is measured ("none" for a search).
+
+    `part` says from where to where in the kind's requests it goes, `compared` how many forget sets Figure 2 has once it has
+    ended.
+    """
 
     name: str
     kind: str
     lines: tuple[Line, ...]
     measure: str
     seeds: tuple[int, ...] = (0,)
+    part: tuple[int, int | None] = (0, None)
+    compared: int = 0
 
     @property
     def is_search(self) -> bool:
@@ -43,25 +50,35 @@ class Stage:
 
 
 def stages(kinds: Sequence[str]) -> list[Stage]:
-    """The whole work in its order: the head first, where a run takes about a second, then wide scopes, the core first."""
-    found = []
-    for kind in (k for k in (CLASSES, RANDOM, SUBCLASSES) if k in kinds):
-        lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head")
-        attacked = tuple(line for line in lines if _what(line) in _attacked(kind))
-        others = tuple(line for line in lines if line not in attacked)
-        found += [Stage(f"{kind}, head: search", kind, lines, "none"), Stage(f"{kind}, head", kind, attacked, "membership")]
-        found += [Stage(f"{kind}, head, without attack", kind, others, "quick")] if others else []
-    repeated = [stage for stage in found if stage.kind == CLASSES and not stage.is_search]
-    for kind in (k for k in (CLASSES, RANDOM) if k in kinds):
+    """The whole work in its order: the head, where a run takes about a second, then wide scopes.
+
+    There every line is run on a few requests first, so that each table has rows soon, and intervals that narrow from then on.
+    """
+    known = [kind for kind in (CLASSES, RANDOM, SUBCLASSES) if kind in kinds]
+    found = [stage for kind in known for stage in _on_the_head(kind)]
+    for kind in (k for k in known if k != SUBCLASSES):
         wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head")
         core = tuple(line for line in wide if _what(line) in {_what(c) for c in _CORE})
-        rest = tuple(line for line in wide if line not in core)
-        for name, lines in (("core", core), ("rest", rest)):
-            title = f"{kind}, wider scopes, {name}"
-            found += [Stage(f"{title}: search", kind, lines, "none"), Stage(title, kind, lines, "membership")]
-        seeds = tuple(range(1, SEEDS))
-        found += [Stage(f"{s.name}: more seeds", kind, s.lines, "quick", seeds) for s in repeated if s.kind == kind]
+        groups = {"core": core, "rest": tuple(line for line in wide if line not in core)}
+        for name, lines in groups.items():
+            title, compared = f"{kind}, wider scopes, {name}", int((kind, name) == (CLASSES, "core"))
+            found += [Stage(f"{title}: search", kind, lines, "none")]
+            found += [Stage(f"{title}, the first", kind, lines, "membership", part=(0, FIRST), compared=compared)]
+        for name, lines in groups.items() if kind == CLASSES else ():
+            title = f"{kind}, wider scopes, {name}, the others"
+            found += [Stage(title, kind, lines, "membership", part=(FIRST, None))]
     return found
+
+
+def _on_the_head(kind: str) -> list[Stage]:
+    lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head")
+    attacked = tuple(line for line in lines if _what(line) in _attacked(kind))
+    others = tuple(line for line in lines if line not in attacked)
+    found = [Stage(f"{kind}, head", kind, attacked, "membership")]
+    found += [Stage(f"{kind}, head, without attack", kind, others, "quick")] if others else []
+    seeds = tuple(range(1, SEEDS))
+    more = [Stage(f"{s.name}: more seeds", kind, s.lines, "quick", seeds) for s in found if kind == CLASSES]
+    return [Stage(f"{kind}, head: search", kind, lines, "none"), *found, *more]
 
 
 def _what(line: Line) -> tuple[Any, ...]:
@@ -119,7 +136,7 @@ class Reproduction:
         if stage.is_search:
             return [cell for line in _searched(stage.lines) for cell in self._grid_of(line, ground)]
         found = {}
-        for request in ground.requests:
+        for request in ground.requests[slice(*stage.part)]:
             for line in stage.lines:
                 strength = self.strength(line, ground)
                 if request not in requests_of(line, ground) or (strength is None and not guess):
@@ -172,28 +189,33 @@ class Reproduction:
             if sweep.outcome.state != "done":
                 self.outcome = self._ending(sweep.outcome, until)
                 return
-        yield from self._compare(until)
+            yield from self._compare(until, min(stage.compared, layers.WANTED), (number + 1) / len(self.stages))
+            if self.outcome.state != "running":
+                return
+        yield from self._compare(until, layers.WANTED, 1.0)
+        if self.outcome.state == "running":
+            self.outcome = Outcome("done", "Every run of every table is stored.")
 
     def comparisons(self) -> int:
         """How many forget sets Figure 2 still waits for."""
         return len(layers.missing(self.grounds[CLASSES])) if self.wide else 0
 
-    def _compare(self, until: float | None) -> Iterator[tuple[float, str]]:
-        """What Figure 2 needs: the head against all layers, on a few classes."""
+    def _compare(self, until: float | None, most: int, at: float) -> Iterator[tuple[float, str]]:
+        """What Figure 2 needs: the head against all layers, on a few classes; the outcome says so where it was stopped."""
         ground = self.grounds[CLASSES]
-        for request in layers.missing(ground) if self.wide else []:
+        for request in layers.missing(ground, most) if self.wide else []:
             for fraction, words in layers.compare(ground, request):
-                yield 1.0, f"Figure 2, {request}, {fraction:4.0%}: {words}"
+                yield at, f"Figure 2, {request}, {fraction:4.0%}: {words}"
                 if self._is_cancelled or (until is not None and time.monotonic() > until):
                     stopped = Outcome("cancelled", "Stopped by you; start it again to go on.")
                     self.outcome = self._ending(stopped, until)
                     return
-        self.outcome = Outcome("done", "Every run of every table is stored.")
 
     def sweep(self, stage: Stage, guess: bool = False) -> Sweep:
         """The sweep behind a stage."""
         tags = ("paper", "search") if stage.is_search else ("paper",)
-        return Sweep(self.cells(stage, guess), self.url, workers=self.workers, measure=stage.measure, tags=tags)
+        cells, brief = self.cells(stage, guess), stage.is_search
+        return Sweep(cells, self.url, workers=self.workers, measure=stage.measure, tags=tags, brief=brief)
 
     def _ending(self, outcome: Outcome, until: float | None) -> Outcome:
         if outcome.state == "cancelled" and not self._is_cancelled and until is not None and time.monotonic() > until:
