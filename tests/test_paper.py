@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from typer.testing import Result
 
 import imu_core
 from imu_core import agreement
-from imu_core.errors import CheckpointError, ConfigError, DataError
+from imu_core.errors import CheckpointError, ConfigError, ConvergenceError, DataError
 from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Paired
@@ -292,6 +292,16 @@ def test_seeds_are_averaged_before_the_interval() -> None:
     assert (made["runs"], made["reached"], made["failed"]) == (3, 2, 1)
 
 
+def test_a_number_that_no_run_has_is_left_out() -> None:
+    """A distance that is no number is stored as nothing."""
+    run = a_run("a", 0, 0.0, 0.8)
+    run.metrics["divergence"] = {"run": {"test": {"w1_classes": None, "w1": 0.1}}}
+    ground = plan.Ground(CLASSES, "tiny", "lenet5", ("a",), 0.01)
+    values = rows.row(plan.EXPERIMENTS["table1"].lines[0], ground, {"a": [run]}, 0.003)["values"]
+    assert "w_dist" not in values
+    assert values["w1"]["mean"] == pytest.approx(0.1)
+
+
 # --------------------------------------------------------------------------------------------------------- the whole, small
 
 
@@ -395,6 +405,21 @@ def test_the_clock_stops_it_and_it_goes_on(tiny: Dataset, few_tables: None, url:
     finish(again)
     assert again.outcome.reason == "Every run of every table is stored."
     assert Store(url).count() > first
+
+
+def test_a_comparison_that_fails_leaves_nothing_else_undone(
+    tiny: Dataset, few_tables: None, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(ground: plan.Ground, request: str) -> Iterator[tuple[float, str]]:
+        yield 0.5, "halfway"
+        raise ConvergenceError("The solve stopped.")
+
+    monkeypatch.setattr(layers, "WANTED", 2)
+    monkeypatch.setattr(layers, "compare", fails)
+    made = a_reproduction(url)
+    said = [text for text in finish(made) if "The solve stopped." in text]
+    assert [text.split(":")[0] for text in said] == ["Figure 2, class"] * 2
+    assert made.outcome.reason == "Every run of every table is stored."
 
 
 def test_it_can_be_stopped(tiny: Dataset, few_tables: None, url: str) -> None:

@@ -93,7 +93,7 @@ def _gap(run: Summary, model: str) -> dict[str, float]:
 
 def _mean_of(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Means over the seeds of one request; a column that one seed alone has (the attack) is that seed's."""
-    names = {name for values in found for name in values}
+    names = {name for values in found for name, value in values.items() if value is not None}
     return {name: fmean(v[name] for v in found if v.get(name) is not None) for name in MEASURED if name in names}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imu_core.errors import ConfigError
+from imu_core.errors import ConfigError, ImuError
 from imu_core.grid import Cell
 from imu_core.paper import distribution, layers, rows
 from imu_core.paper.cost import Pace
@@ -117,6 +117,7 @@ class Reproduction:
         self.outcome = Outcome("queued")
         self._sweep: Sweep | None = None
         self._strengths: dict[tuple[Any, ...], float] = {}
+        self._failed: set[str] = set()  # forget sets whose comparison failed this time
         self._is_cancelled = False
 
     def cancel(self) -> None:
@@ -203,13 +204,18 @@ class Reproduction:
     def _compare(self, until: float | None, most: int, at: float) -> Iterator[tuple[float, str]]:
         """What Figure 2 needs: the head against all layers, on a few classes; the outcome says so where it was stopped."""
         ground = self.grounds[CLASSES]
-        for request in layers.missing(ground, most) if self.wide else []:
-            for fraction, words in layers.compare(ground, request):
-                yield at, f"Figure 2, {request}, {fraction:4.0%}: {words}"
-                if self._is_cancelled or (until is not None and time.monotonic() > until):
-                    stopped = Outcome("cancelled", "Stopped by you; start it again to go on.")
-                    self.outcome = self._ending(stopped, until)
-                    return
+        left = layers.missing(ground, most) if self.wide else []
+        for request in (r for r in left if r not in self._failed):
+            try:
+                for fraction, words in layers.compare(ground, request):
+                    yield at, f"Figure 2, {request}, {fraction:4.0%}: {words}"
+                    if self._is_cancelled or (until is not None and time.monotonic() > until):
+                        stopped = Outcome("cancelled", "Stopped by you; start it again to go on.")
+                        self.outcome = self._ending(stopped, until)
+                        return
+            except ImuError as error:  # a solve that does not converge is no reason to leave the rest undone
+                self._failed.add(request)
+                yield at, f"Figure 2, {request}: {error}"
 
     def sweep(self, stage: Stage, guess: bool = False) -> Sweep:
         """The sweep behind a stage."""
