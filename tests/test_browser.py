@@ -436,6 +436,19 @@ def test_the_problem_goes_along_through_every_door(visitor: Visitor) -> None:
     assert problem_of(page) == problem
 
 
+def taken_away(visitor: Visitor, label: str, folder: Path) -> Path:
+    """Streamlit makes such a file when it is asked for, and drops it where a session ends at that moment: a second click then."""
+    for _ in range(2):
+        with visitor.page.expect_download() as download:
+            main(visitor.page).get_by_role("button", name=label, exact=True).click()
+        if download.value.failure() is None:
+            break
+        visitor.errors[:] = [said for said in visitor.errors if "/media/" not in said]
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
 def test_files_can_be_taken_away(visitor: Visitor, tmp_path: Path) -> None:
     page = visitor.open("unlearn", methods="GA", measure="false")
     press_run(page)
@@ -444,10 +457,7 @@ def test_files_can_be_taken_away(visitor: Visitor, tmp_path: Path) -> None:
     main(page).get_by_text("Name, link and export").click()
     found = {}
     for label in ("JSON", "CSV", "PNG of the charts", "Model (safetensors)"):
-        with page.expect_download() as download:
-            main(page).get_by_role("button", name=label, exact=True).click()
-        found[label] = tmp_path / download.value.suggested_filename
-        download.value.save_as(found[label])
+        found[label] = taken_away(visitor, label, tmp_path)
     record = json.loads(found["JSON"].read_text())
     assert record["config"]["method"] == "ga"
     assert len(found["CSV"].read_text().splitlines()) == len(record["points"]) + 1

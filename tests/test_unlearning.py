@@ -785,7 +785,7 @@ def test_a_view_has_no_way_to_the_reference(toy: Callable, lenet: Problem, cheap
         "classes",
     }
     tools = {"module", "parameters", "names", "head", "fresh", "random_inputs", "judging", "raise_if_stopped"}
-    assert seen[0] <= allowed | tools | {"original_losses", "influence"}
+    assert seen[0] <= allowed | tools | {"original_losses", "influence", "importances"}
 
 
 def test_a_set_is_seen_as_it_is(toy: Callable, lenet: Problem, cheap: Cheap) -> None:
