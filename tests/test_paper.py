@@ -132,10 +132,13 @@ def test_rows_of_an_ablation_change_one_thing() -> None:
     assert METHODS["imu"].needs(base) == {"forget"}
 
 
-def test_shallow_targets_are_searched_with_finer_steps() -> None:
-    deep, shallow = (plain("ga", "head", target) for target in (0.005, 0.9))
-    assert shallow.learning_rate == pytest.approx(deep.learning_rate / 10)
-    assert dataclasses.replace(shallow, learning_rate=deep.learning_rate, stop_at=0.005) == deep
+@pytest.mark.parametrize(("kind", "finer"), [("classes", 1), ("random", 10), ("subclasses", 100)])
+def test_the_less_is_forgotten_the_finer_the_steps_that_are_searched(kind: str, finer: int) -> None:
+    usual, own = plain("ga", "head", 0.9), plain("ga", "head", 0.9, kind=kind)
+    assert own.learning_rate == pytest.approx(usual.learning_rate / finer)
+    assert dataclasses.replace(own, learning_rate=usual.learning_rate) == usual
+    ground = plan.Ground(kind, "cifar10", "airbench", ("class:cat",), 0.9)
+    assert ground.cell(Line("ga", "GA", "ga"), "class:cat").config.learning_rate == own.learning_rate
 
 
 def test_the_hessian_over_all_training_samples(lenet: Problem) -> None:

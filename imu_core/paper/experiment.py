@@ -14,7 +14,9 @@ from imu_core.search import start, with_strength
 CLASSES, RANDOM, SUBCLASSES = "classes", "random", "subclasses"  # what is forgotten
 TARGET = 0.005  # forget accuracy at which runs on whole classes stop: within the range of the paper's rows
 _EVERY = 200  # steps between two looks at all sets; the forget set is looked at after every one
-_SHALLOW, _FINER = 0.5, 0.1  # targets above it, as for random samples: the search begins with a tenth of the step
+# Where the depth is shallow a step too far is many points, and the fewer samples are forgotten, the more a step of one length
+# does to each. The search begins with so much of the usual step.
+_FINER = {CLASSES: 1.0, RANDOM: 0.1, SUBCLASSES: 0.01}
 _IMU = (("psi", "sqrt"),)  # the paper's; the gentle preset has another
 
 
@@ -39,18 +41,17 @@ class Line:
         """(method, scope): rows that share both take steps of the same length, so that they differ in one thing."""
         return self.method, self.scope
 
-    def config(self, target: float, strength: float | None = None, seed: int = 0) -> RunConfig:
+    def config(self, target: float, strength: float | None = None, seed: int = 0, kind: str = CLASSES) -> RunConfig:
         """The run's settings: steps of equal length until `target`, with the strength that the search found."""
-        config = plain(self.method, self.scope, target, seed)
+        config = plain(self.method, self.scope, target, seed, kind)
         config = config if strength is None else with_strength(config, strength)
         return with_settings(config, dict(self.settings))
 
 
-def plain(method: str, scope: str, target: float, seed: int = 0) -> RunConfig:
+def plain(method: str, scope: str, target: float, seed: int = 0, kind: str = CLASSES) -> RunConfig:
     """What the search of a method at a scope begins with; IMU as in the paper's main tables: ψ = sqrt, all samples, ν = 0."""
     config = dataclasses.replace(start(method, scope, target, seed), eval_every=_EVERY)  # what counts is where a run stops
-    if target > _SHALLOW:  # a few steps too far are many points there
-        config = dataclasses.replace(config, learning_rate=_FINER * config.learning_rate)
+    config = dataclasses.replace(config, learning_rate=_FINER[kind] * config.learning_rate)
     return dataclasses.replace(config, **dict(_IMU)) if method == "imu" else config
 
 

@@ -39,7 +39,7 @@ class Ground:
 
     def cell(self, line: Line, request: str, strength: float | None = None, seed: int = 0) -> Cell:
         """The run of `line` on one request."""
-        return Cell(self.dataset, self.model, request, 0, line.config(self.target, strength, seed))
+        return Cell(self.dataset, self.model, request, 0, line.config(self.target, strength, seed, self.kind))
 
 
 def grounds(dataset: str, model: str) -> tuple[dict[str, Ground], dict[str, str]]:

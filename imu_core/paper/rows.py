@@ -31,7 +31,7 @@ def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], stren
     known = {request: [r for r in found if r.state in ("done", "diverged")] for request, found in runs.items()}
     each = {request: _mean_of([columns(run) for run in found]) for request, found in known.items() if found}
     all_runs = [run for found in known.values() for run in found]
-    config = line.config(ground.target, strength)
+    config = line.config(ground.target, strength, kind=ground.kind)
     return {
         "key": line.key, "title": line.title, "role": line.role, "paper": line.paper, "method": line.method,
         "control": config.control, "scope": line.scope, "strength": strength, "setting": METHODS[line.method].strength,

@@ -148,7 +148,7 @@ class Reproduction:
         return list(found.values())
 
     def _grid_of(self, line: Line, ground: Ground) -> list[Cell]:
-        start = plain(line.method, line.scope, ground.target)
+        start = plain(line.method, line.scope, ground.target, kind=ground.kind)
         values = grid(start, VALUES["head" if line.scope == "head" else "wide"])
         configs = [with_strength(start, value) for value in values]
         return [Cell(ground.dataset, ground.model, ground.requests[0], 0, config) for config in configs]
