@@ -195,6 +195,22 @@ def test_float32_is_near_float64(tiny_net: nn.Module) -> None:
     assert relative(single.scores, double.scores) < 1e-3
 
 
+def test_float32_keeps_its_digits_where_the_model_is_sure(tiny_net: nn.Module) -> None:
+    """p (1 − p) and p − y of a sure sample are differences of nearly equal numbers, of which float32 keeps little."""
+    sure = copy.deepcopy(tiny_net)
+    with torch.no_grad():
+        sure.head.weight.mul_(40.0)
+        sure.head.bias.mul_(40.0)
+    images, _ = sets(N, 7)
+    logits = sure(images).detach()
+    labels = logits.argmax(1)
+    single, double = (full_scores(sure, images, labels, damping=1e-3, double=d, rtol=1e-4) for d in (False, True))
+    assert float(logits.softmax(1).amax(1).median()) > 0.999
+    assert single.iterations <= double.iterations + 2
+    assert relative(single.scores, double.scores) < 1e-3
+    assert relative(single.gradient_norms, double.gradient_norms) < 1e-4
+
+
 def test_total_divides_and_much_damping_leaves_the_gradient(tiny_net: nn.Module) -> None:
     gradient = full_scores(tiny_net, *OWN, estimator="gradient", double=True).scores
     assert torch.allclose(full_scores(tiny_net, *OWN, estimator="gradient", total=10 * N, double=True).scores * 10, gradient)

@@ -186,8 +186,8 @@ class FullInfluence(Stoppable):
         """(H + λI) v; sums run over chunks in float64, so that many small ones lose nothing."""
         out, count = self.damping * v, len(self._curved[1])
         for x, _ in self._chunks(self._curved):
-            tangent = network.push(x, v)[1]
-            out += network.pull(x, lambda logits, t=tangent: _curved(logits.softmax(1), t) / count)
+            tangent = network.push(x, v)[1].double()
+            out += network.pull(x, lambda logits, t=tangent: _curved(logits, t) / count)
             yield _BEFORE + (_AFTER - _BEFORE) * done, words
         return out
 
@@ -269,14 +269,18 @@ class _Network:
 
 
 def _residual(logits: Tensor, labels: Tensor) -> Tensor:
-    """p − y (n, C), the gradient of every sample's cross-entropy in its logits."""
-    return logits.softmax(1) - F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    """p − y (n, C), the gradient of every sample's cross-entropy in its logits; float64 within, as in `_curved`."""
+    return (logits.double().softmax(1) - F.one_hot(labels, logits.shape[1])).to(logits.dtype)
 
 
-def _curved(P: Tensor, T: Tensor) -> Tensor:
-    """S_i t_i for every row: (diag p − p pᵀ) t, (n, C)."""
+def _curved(logits: Tensor, T: Tensor) -> Tensor:
+    """S_i t_i for every row: (diag p − p pᵀ) t, (n, C), as the logits are.
+
+    In float64: where a sample is sure, p t and p pᵀ t are nearly the same, and float32 would leave little of their difference.
+    """
+    P = logits.double().softmax(1)
     U = P * T
-    return U - P * U.sum(1, keepdim=True)
+    return (U - P * U.sum(1, keepdim=True)).to(logits.dtype)
 
 
 def _checked(images: Any, labels: Any, classes: int, name: str) -> tuple[Tensor, Tensor]:
