@@ -56,18 +56,16 @@ def stages(kinds: Sequence[str]) -> list[Stage]:
     """
     known = [kind for kind in (CLASSES, RANDOM, SUBCLASSES) if kind in kinds]
     found = [stage for kind in known for stage in _on_the_head(kind)]
+    later = []
     for kind in (k for k in known if k != SUBCLASSES):
         wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head")
         core = tuple(line for line in wide if _what(line) in {_what(c) for c in _CORE})
-        groups = {"core": core, "rest": tuple(line for line in wide if line not in core)}
-        for name, lines in groups.items():
+        for name, lines in {"core": core, "rest": tuple(line for line in wide if line not in core)}.items():
             title, compared = f"{kind}, wider scopes, {name}", int((kind, name) == (CLASSES, "core"))
             found += [Stage(f"{title}: search", kind, lines, "none")]
             found += [Stage(f"{title}, the first", kind, lines, "membership", part=(0, FIRST), compared=compared)]
-        for name, lines in groups.items() if kind == CLASSES else ():
-            title = f"{kind}, wider scopes, {name}, the others"
-            found += [Stage(title, kind, lines, "membership", part=(FIRST, None))]
-    return found
+            later += [Stage(f"{title}, the others", kind, lines, "membership", part=(FIRST, None))] if kind == CLASSES else []
+    return found + later
 
 
 def _on_the_head(kind: str) -> list[Stage]:
