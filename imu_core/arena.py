@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from imu_core.features import compute
 from imu_core.models import brought, checkpoints
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.records import Problem, RunConfig
-from imu_core.statistics import IMPORTANCE_BATCH, batch_importances, feature_statistics
+from imu_core.statistics import IMPORTANCE_BATCH, batch_importances, feature_statistics, importances
 from imu_core.training import Recipe, Training, fresh, to_input
 
 _FLIP, _LIMIT = 23, 29  # streams of the generator
@@ -199,15 +199,8 @@ class Arena:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._alone(path):
             if not path.exists():
-                parts = zip(images.images.split(IMPORTANCE_BATCH), images.labels.split(IMPORTANCE_BATCH), strict=True)
-                found = batch_importances(self.problem.model, self._stoppable(parts), IMPORTANCE_BATCH)
-                checkpoints.save(path, found)
+                checkpoints.save(path, importances(self.problem.model, images, before_batch=self.raise_if_stopped))
         return checkpoints.read_tensors(path)
-
-    def _stoppable(self, parts: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        for pixels, labels in parts:
-            self.raise_if_stopped()
-            yield to_input(pixels), labels
 
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:

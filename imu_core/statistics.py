@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,17 @@ def feature_statistics(Z: Tensor, labels: Tensor, classes: int) -> dict[str, Ten
     }
 
 
-def importances(model: nn.Module, images: ImageSet, batch_size: int = IMPORTANCE_BATCH) -> dict[str, Tensor]:
-    """`batch_importances` of every parameter, over the images in order; no augmentation."""
-    parts = zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True)
-    return batch_importances(model, ((pixels.float() / 255, labels) for pixels, labels in parts), batch_size)
+def importances(
+    model: nn.Module, images: ImageSet, batch_size: int = IMPORTANCE_BATCH, before_batch: Callable[[], object] = lambda: None
+) -> dict[str, Tensor]:
+    """`batch_importances` of every parameter, over the images in order; no augmentation. `before_batch` may raise to end it."""
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, labels in zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True):
+            before_batch()
+            yield pixels.float() / 255, labels
+
+    return batch_importances(model, batches(), batch_size)
 
 
 def batch_importances(

@@ -26,8 +26,8 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
             st.session_state.setdefault(key, item.name)
             st.text_input("Name of the run", key=key, max_chars=60, on_change=_rename, args=(item, key))
     with two, st.container(horizontal=True):
-        _file("JSON", lambda: exports.to_json(record), f"{stem}.json", "application/json", item)
-        _file("CSV", lambda: exports.to_csv(record), f"{stem}.csv", "text/csv", item)
+        _file("JSON", exports.to_json(record), f"{stem}.json", "application/json", item)
+        _file("CSV", exports.to_csv(record), f"{stem}.csv", "text/csv", item)
         shown = [other.shown for other in items if other.shown]
         _file("PNG of the charts", lambda: figures.png(shown, reference), "runs.png", "image/png", item)
         model = lambda: exports.to_safetensors(item.run.model(), record)  # noqa: E731
@@ -59,6 +59,7 @@ def _rename(item: _runs.Kept, key: str) -> None:
 
 
 def _file(label: str, make: Any, name: str, mime: str, item: _runs.Kept) -> DeltaGenerator | bool:
+    """A file, or what makes it when asked: Streamlit may drop that when another visitor leaves, so small ones are made here."""
     return st.download_button(label, make, name, mime, key=f"{label}_{item.job.id}_{item.name}", on_click="ignore")
 
 

@@ -42,7 +42,7 @@ def test_class_statistics_come_from_the_cached_features(bare: Problem, monkeypat
 
 def test_on_the_head_only_its_own_importances_are_made(bare: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = statistics.importances(bare.model, bare.dataset.train)
-    monkeypatch.setattr(arena, "to_input", lambda images: pytest.fail("no image is read"))
+    monkeypatch.setattr(arena, "importances", lambda *args, **settings: pytest.fail("images are read"))
     found, head = companion(bare, "importances", scope="head"), head_name(bare.model)
     assert set(found) == {f"{k}.{head}.{p}" for k in ("fisher", "absolute") for p in ("weight", "bias")} | {"batch_size"}
     for name, tensor in found.items():
@@ -54,7 +54,7 @@ def test_those_of_all_layers_are_kept_and_read_again(bare: Problem, monkeypatch:
     expected = statistics.importances(bare.model, bare.dataset.train)
     assert set(first) == set(expected)
     assert all(torch.allclose(first[name], t, rtol=1e-4) for name, t in expected.items())
-    monkeypatch.setattr(arena, "batch_importances", lambda *args: pytest.fail("made twice"))
+    monkeypatch.setattr(arena, "importances", lambda *args, **settings: pytest.fail("made twice"))
     again = companion(bare, "importances", scope="all")
     assert all(torch.equal(again[name], t) for name, t in first.items())
 
@@ -62,50 +62,42 @@ def test_those_of_all_layers_are_kept_and_read_again(bare: Problem, monkeypatch:
 def test_visitors_who_ask_at_once_share_one_computation(bare: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     made, both = [], threading.Barrier(2)
 
-    def counted(*args: object) -> dict[str, torch.Tensor]:
+    def counted(*args: object, **settings: object) -> dict[str, torch.Tensor]:
         made.append(1)
-        return statistics.batch_importances(*args)
+        return statistics.importances(*args, **settings)
 
     def ask() -> dict[str, torch.Tensor]:
         both.wait(30)
         return companion(bare, "importances", scope="all")
 
-    monkeypatch.setattr(arena, "batch_importances", counted)
+    monkeypatch.setattr(arena, "importances", counted)
     with ThreadPoolExecutor(2) as pool:
         one, other = (job.result() for job in [pool.submit(ask), pool.submit(ask)])
     assert made == [1]
     assert set(one) == set(other)
 
 
+def stopping_after(looks: int) -> Iterator[None]:
+    yield from [None] * looks
+    raise Cancelled("Stopped by you.")
+
+
 def test_stop_ends_the_computation_and_the_next_one_starts_anew(bare: Problem) -> None:
-    looks = 0
-
-    def stop_at_the_second_look() -> None:
-        nonlocal looks
-        looks += 1
-        if looks > 1:
-            raise Cancelled("Stopped by you.")
-
+    looks = stopping_after(1)
     with pytest.raises(Cancelled):
-        Arena(bare, RunConfig(scope="all"), stop_at_the_second_look).companion("importances")
+        Arena(bare, RunConfig(scope="all"), lambda: next(looks)).companion("importances")
     assert len(companion(bare, "importances", scope="all")) > 3
 
 
 def test_who_waits_for_another_can_be_stopped(bare: Problem) -> None:
-    looks = 0
-
-    def stop_at_the_third_look() -> None:
-        nonlocal looks
-        looks += 1
-        if looks > 2:
-            raise Cancelled("Stopped by you.")
-
+    looks = stopping_after(2)
     name = f"{checkpoints.state_hash(bare.model)}-{bare.dataset.hash}.importances.lock"
     path = runtime.home() / "companions" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with arena.FileLock(path), pytest.raises(Cancelled):
-        Arena(bare, RunConfig(scope="all"), stop_at_the_third_look).companion("importances")
-    assert looks == 3
+        Arena(bare, RunConfig(scope="all"), lambda: next(looks)).companion("importances")
+    with pytest.raises(StopIteration):  # it looked three times, at the last of which it was told to stop
+        next(looks)
 
 
 @pytest.mark.parametrize(("method", "scope"), [("ssd", "head"), ("ssd", "all"), ("lfssd", "head"), ("scar", "all")])
