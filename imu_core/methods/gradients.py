@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -31,13 +31,11 @@ def mean_gradient(view: View, which: str, limit: int | None = None) -> list[Tens
     return [t / max(1, count) for t in total]
 
 
-def sample_gradients(view: View, which: str, limit: int) -> Tensor:
-    """Cross-entropy gradients of single samples, flattened, (n, p), of a fixed random `limit` of the set; eval mode."""
-    rows = []
+def sample_gradients(view: View, which: str, limit: int) -> Iterator[Tensor]:
+    """Cross-entropy gradients of single samples, flattened, (p,) each, of a fixed random `limit` of the set; eval mode."""
     with view.judging():
         for inputs, labels in view.batches(which, size=1, limit=limit):
-            rows.append(flat(gradients(view, F.cross_entropy(view.module(inputs), labels))))
-    return torch.stack(rows)
+            yield flat(gradients(view, F.cross_entropy(view.module(inputs), labels)))
 
 
 def flat(tensors: list[Tensor]) -> Tensor:

@@ -32,9 +32,10 @@ def iu_optml(view: View, config: RunConfig) -> Edit:
     The recursion keeps one vector o, set to the first retain sample's gradient and only ever rescaled, where the formula
     needs F⁻¹g for each new g. So k = v − s g₁ for one number s: one gradient step, α (n_f/n) (ḡ_f − ḡ_r), corrected along g₁.
     """
-    G, k = sample_gradients(view, "retain", view.options["samples"]), _difference(view)
-    o, n = G[0].clone(), len(G)
-    for g in G[1:]:
+    k, n = _difference(view), min(view.options["samples"], len(view.retain.labels))
+    G = sample_gradients(view, "retain", n)
+    o = next(G)
+    for g in G:
         t = float(o @ g)
         k = k - float(k @ g) / (n + t) * o
         o = o - t / (n + t) * o
@@ -47,7 +48,8 @@ def iu_woodfisher(view: View, config: RunConfig) -> Edit:
     Solved exactly by Woodbury, x = (v − Gᵀ (NλI + G Gᵀ)⁻¹ G v) / λ in float64; N is cut where the gradients would not fit.
     """
     v, damping = _difference(view), view.options["fisher_damping"]
-    G = sample_gradients(view, "retain", max(1, min(view.options["samples"], _MOST_NUMBERS // len(v)))).double()
+    most = max(1, min(view.options["samples"], _MOST_NUMBERS // len(v)))
+    G = torch.stack(list(sample_gradients(view, "retain", most))).double()
     K = G @ G.T + len(G) * damping * torch.eye(len(G), dtype=torch.float64)
     x = (v.double() - G.T @ torch.linalg.solve(K, G @ v.double())) / damping
     return Edit(moved(view, (view.options["alpha"] * x).to(v.dtype)))

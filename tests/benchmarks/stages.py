@@ -157,7 +157,7 @@ def bench_full() -> Iterator[Row]:
     """N 50,000, d 2,048, C 1,000: influence by every estimator that is linear in N, and runs on the head."""
     size = ",".join(map(str, FULL))
     for kind, name in FULL_WORKS:
-        lines, error = child(sys.executable, "scaling.py", kind, name, size)
+        lines, error = child(sys.executable, "scaling.py", kind, name, size, patience=2 * PATIENCE)
         if not lines:
             yield Row("full size", f"{kind}: {name}", None, 0, note=error[:120])
         for line in lines:
