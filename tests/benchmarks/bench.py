@@ -47,7 +47,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = {name: name for name in ("influence", "unlearn", "compare", "attack", "runs", "glossary")} | {"start": ""}
+PAGES = {name: name for name in ("influence", "unlearn", "compare", "attack", "your_own", "runs", "paper", "glossary")}
+PAGES |= {"start": ""}
 FIVE_EPOCHS = {"scope": "head", "epochs": 5, "batch_size": 256, "schedule": "constant"}
 
 

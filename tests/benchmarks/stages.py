@@ -282,7 +282,9 @@ INTERACTIONS = {
     "unlearn": ("measure", False, True),
     "compare": ("compare",),
     "attack": ("attacked",),
+    "your_own": (),
     "archive": (),
+    "paper": ("paper", "Table 3", "Table 1"),
     "glossary": ("term_search", "score", ""),
 }
 
