@@ -16,7 +16,7 @@ TARGET = 0.005  # forget accuracy at which runs on whole classes stop: within th
 _EVERY = 200  # steps between two looks at all sets; the forget set is looked at after every one
 # Where the depth is shallow a step too far is many points, and the fewer samples are forgotten, the more a step of one length
 # does to each. The search begins with so much of the usual step.
-_FINER = {CLASSES: 1.0, RANDOM: 0.1, SUBCLASSES: 0.01}
+_FINER = {CLASSES: 1.0, RANDOM: 0.1, SUBCLASSES: 0.05}
 _IMU = (("psi", "sqrt"),)  # the paper's; the gentle preset has another
 
 

@@ -61,5 +61,5 @@ SUBCLASS = Experiment(
     (Claim("test", ("IMU", "GA"), ("imu", "ga")),),
     "The paper's retrained models never recognise the subclass, so their labels are subclasses. Here the model names the 20 "
     "superclasses: a model that never saw boys still calls many of them people, so runs stop at its accuracy, not at 0. "
-    "Everything is on the head, in steps of a hundredth of the usual length, since a subclass fills only two batches.",
+    "Everything is on the head, in steps of at most a twentieth of the usual length, since a subclass fills only two batches.",
 )
