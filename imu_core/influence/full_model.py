@@ -31,7 +31,6 @@ from imu_core.training import chunk_of, to_input
 FULL_ESTIMATORS = ("exact", "diagonal", "gradient")
 RTOL = {torch.float32: 1e-4, torch.float64: 1e-8}
 MOST_ITERATIONS = 500
-_EACH = 0.1  # of the residual, after which the true one is computed: products in float32 are wrong by some 10⁻⁶
 _BEFORE, _AFTER = 0.06, 0.94  # where on the progress bar the solve begins and ends
 
 Pair = tuple[Tensor, Any]
@@ -166,8 +165,7 @@ class FullInfluence(Stoppable):
             assert gradients.squares is not None
             flat = gradients.squares + self.damping
             return torch.where(flat > 0, gradients.mean / flat.clamp(min=torch.finfo(flat.dtype).tiny), 0.0), 0.0, 0
-        each = 0.0 if self.dtype == torch.float64 else _EACH
-        solve, done = solving(gradients.mean, rtol=self.rtol, max_iterations=self._most, each=each), 0.0
+        solve, done = solving(gradients.mean, rtol=self.rtol, max_iterations=self._most), 0.0
         start = time.perf_counter()
         try:
             asked = next(solve)

@@ -14,11 +14,9 @@ from imu_core.errors import ConvergenceError
 _ROUNDS = 12
 _TRIAL = 6  # iterations before it is foretold how many there will be
 _ROUGH_RTOL, _ROUGH_GAIN = 1e-4, 0.1  # what a round in the faster precision aims at, and what it must bring to be followed by one
-_NEAR = 2.0  # times the goal: where the true residual is above that, the descent has gone astray and begins anew
 
 Product = Callable[[Tensor], Tensor]
 Solved = tuple[Tensor, float, int]
-_Way = tuple[Tensor, float]  # the direction a descent went last, and ⟨r, z⟩ of where it set out
 
 
 class Asked(NamedTuple):
@@ -56,25 +54,22 @@ def solving(
     precondition: Callable[[], Product] | None = None,
     patience: int = 0,
     rough: torch.dtype | None = None,
-    each: float = 0.0,
 ) -> Generator[Asked, Tensor, Solved]:
     """`conjugate_gradients` that yields each vector it needs the product of, and is sent that product.
 
     So whoever computes the products can show how far it is and stop in the middle of one. It goes in rounds: each solves for
     what is left, r = b − product(x), and then r is computed afresh in b's precision and not taken from the recursion, which
-    drifts; the descent goes on in its direction, since one that begins anew would have to learn the spectrum again (residual
-    replacement, van der Vorst and Ye 2000). `each` is how much of the residual a round may leave: 0.1 where products are a
-    little wrong, so that it cannot drift far. With `rough`, a faster precision that products come in as well, rounds search
-    in that one as long as it gets them on (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it
-    is called only when more than `patience` iterations would be needed at the speed seen so far. The residual returned,
-    ‖r‖ / ‖b‖, is the true one; ConvergenceError when it stays above `rtol`.
+    drifts. With `rough`, a faster precision that products come in as well, rounds search in that one as long as it gets them
+    on (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it is called only when more than
+    `patience` iterations would be needed at the speed seen so far. The residual returned, ‖r‖ / ‖b‖, is the true one;
+    ConvergenceError when it stays above `rtol`.
     Hestenes and Stiefel 1952; any shape of b (the inner product runs over all its entries).
     """
     norm = float(b.norm())
     x, r, size = torch.zeros_like(b), b, norm
     if norm == 0.0:
         return x, 0.0, 0
-    smooth, iterations, precision, way = None, 0, rough or b.dtype, None
+    smooth, iterations, precision = None, 0, rough or b.dtype
 
     def too_slow(iterations: int, residual: float) -> bool:
         return iterations >= patience or _foretold(iterations, residual, rtol) > patience
@@ -84,15 +79,13 @@ def solving(
             break
         waiting = precondition is not None and not too_slow(iterations, size / norm)
         if precondition is not None and smooth is None and not waiting:
-            smooth, way = precondition(), None
-        aim = max(0.5 * rtol * norm / size, each if precision == b.dtype else _ROUGH_RTOL)
+            smooth = precondition()
+        aim = 0.5 * rtol * norm / size if precision == b.dtype else max(0.5 * rtol * norm / size, _ROUGH_RTOL)
         ends = too_slow if waiting else (lambda iterations, residual: iterations >= max_iterations)
-        step, used, way = yield from _descend((r / size).to(precision), aim, ends, smooth, (iterations, size / norm), way)
+        step, used = yield from _descend((r / size).to(precision), aim, ends, smooth, (iterations, size / norm))
         iterations, tried = iterations + used, x + size * step.to(b.dtype)
         left = b - (yield Asked(tried, iterations, size / norm, True))
         gain = float(left.norm()) / size
-        near = precision == b.dtype and 0.0 < gain <= _NEAR * aim
-        way = (way[0] / gain, way[1] / gain**2) if way is not None and near else None
         if gain < 1.0:
             x, r, size = tried, left, float(left.norm())
         if not gain <= _ROUGH_GAIN and not (waiting and too_slow(iterations, size / norm)):
@@ -118,31 +111,24 @@ def _foretold(iterations: int, residual: float, rtol: float) -> float:
 
 
 def _descend(
-    r: Tensor,
-    goal: float,
-    ends: Callable[[int, float], bool],
-    smooth: Product | None,
-    before: tuple[int, float],
-    way: _Way | None,
-) -> Generator[Asked, Tensor, tuple[Tensor, int, _Way | None]]:
-    """(x, iterations, its way) with product(x) near r, from x = 0, until the recursion's residual is at most `goal`, or `ends`.
+    r: Tensor, goal: float, ends: Callable[[int, float], bool], smooth: Product | None, before: tuple[int, float]
+) -> Generator[Asked, Tensor, tuple[Tensor, int]]:
+    """(x, iterations) with product(x) near r, from x = 0, until the recursion's residual is at most `goal`, or `ends`.
 
-    `before` is what is told beside each vector: the iterations of earlier rounds, and the residual that they ended with. `way`
-    is that of an earlier round, in the scale of this one, to go on from; None to begin.
+    `before` is what is told beside each vector: the iterations of earlier rounds, and the residual that they ended with.
     """
     x, size, count = torch.zeros_like(r), float(r.norm()), 0
-    z = smooth(r) if smooth else r
+    p = z = smooth(r) if smooth else r
     rz = float((r * z).sum())
-    p = z if way is None else z + (rz / way[1]) * way[0].to(z.dtype)
     while size > goal and not ends(before[0] + count, before[1] * size):
         q = yield Asked(p, before[0] + count, before[1] * size)
         curvature = float((p * q).sum())
         count += 1
         if not curvature > 0.0:  # a direction without curvature, or not a number: the true residual decides
-            return x, count, None
+            break
         step = rz / curvature
-        x, r, way = x + step * p, r - step * q, (p, rz)
+        x, r = x + step * p, r - step * q
         size, z = float(r.norm()), smooth(r) if smooth else r
-        rz = float((r * z).sum())
-        p = z + (rz / way[1]) * p
-    return x, count, way
+        rz, earlier = float((r * z).sum()), rz
+        p = z + (rz / earlier) * p
+    return x, count
