@@ -190,9 +190,17 @@ def test_the_chunk_matters_only_in_the_last_bits_and_the_same_call_gives_the_sam
 
 def test_float32_is_near_float64(tiny_net: nn.Module) -> None:
     single, double = full_scores(tiny_net, *OWN), full_scores(tiny_net, *OWN, double=True)
-    assert 0 < single.residual <= 1e-4
+    assert 0 < single.residual <= 1e-3
     assert 0 < double.residual <= 1e-8
     assert relative(single.scores, double.scores) < 1e-3
+
+
+def test_the_usual_residual_leaves_nearly_every_rank(lenet: Problem) -> None:
+    index = lenet.split.forget
+    given = (lenet.model, lenet.dataset.train.images[index], lenet.train.labels[index])
+    single, double = full_scores(*given, damping=1e-3), full_scores(*given, damping=1e-3, double=True)
+    assert single.iterations < double.iterations
+    assert ranking.spearman(single.scores, double.scores) > 0.999
 
 
 def test_float32_keeps_its_digits_where_the_model_is_sure(tiny_net: nn.Module) -> None:
@@ -422,7 +430,7 @@ def test_the_comparison_on_a_problem(lenet: Problem, fresh_home: Path) -> None:
     assert (itself.spearman, itself.discrepancy, set(itself.overlap.values())) == (pytest.approx(1.0), 0.0, {1.0})
     rows = found.rows()
     assert [row["scores"] for row in rows] == list(agreement.KINDS)
-    assert rows[-1]["iterations"] > 0 < rows[-1]["residual"] <= 1e-4
+    assert rows[-1]["iterations"] > 0 < rows[-1]["residual"] <= 1e-3
     assert f"{agreed.spearman:.3f}" in agreement.verdict(found)
 
     again = agreement.stored(lenet, curvature=15)  # kept on disk, and read back to the bit
