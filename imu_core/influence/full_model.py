@@ -79,7 +79,7 @@ class FullInfluence(Stoppable):
         self.rtol = RTOL[self.dtype] if rtol is None else rtol
         self.estimators, self.damping, self.scope = tuple(estimators), damping, scope
         self._check(total, chunk, max_iterations)
-        self._network, self._checker = _Network(model, scope, self.dtype), _Network(model, scope, torch.float64)
+        self._network = _Network(model, scope, self.dtype)
         classes = find_head(model).out_features
         self._own = _checked(images, labels, classes, "images")
         self._query = self._own if query is None else _checked(*query, classes, "query")
@@ -173,8 +173,7 @@ class FullInfluence(Stoppable):
                 done = max(done, self._share(asked.residual))
                 left = f", about {(time.perf_counter() - start) * (1 - done) / done:.0f} s left" if done else ""
                 words = f"iteration {asked.iterations}, residual {asked.residual:.0e} on the way to {self.rtol:.0e}{left}"
-                network = self._checker if asked.check else self._network
-                asked = solve.send((yield from self._product(network, asked.vector, done, words)))
+                asked = solve.send((yield from self._product(asked.vector, done, words)))
         except StopIteration as ended:
             return ended.value
 
@@ -182,12 +181,12 @@ class FullInfluence(Stoppable):
         """How much of the solve is done, 0 to 1, by the digits that the residual has gained."""
         return math.log(min(1.0, max(residual, self.rtol))) / math.log(self.rtol) if 0 < self.rtol < 1 else 0.0
 
-    def _product(self, network: _Network, v: Tensor, done: float, words: str) -> Generator[tuple[float, str], None, Tensor]:
+    def _product(self, v: Tensor, done: float, words: str) -> Generator[tuple[float, str], None, Tensor]:
         """(H + λI) v; sums run over chunks in float64, so that many small ones lose nothing."""
         out, count = self.damping * v, len(self._curved[1])
         for x, _ in self._chunks(self._curved):
-            tangent = network.push(x, v)[1].double()
-            out += network.pull(x, lambda logits, t=tangent: _curved(logits, t) / count)
+            tangent = self._network.push(x, v)[1].double()
+            out += self._network.pull(x, lambda logits, t=tangent: _curved(logits, t) / count)
             yield _BEFORE + (_AFTER - _BEFORE) * done, words
         return out
 
@@ -206,9 +205,10 @@ def full_scores(model: nn.Module, images: Tensor, labels: Any, *, estimator: str
     """Signed influence of each sample on the loss of a set, with the curvature of all parameters in `scope`: `FullInfluence`.
 
     The network runs in eval mode (batch norm with its running statistics). By default products are float32, which in a deep
-    network lead no further than a residual of some 1e-4; sums, vectors and the check of the true residual are float64, and the
-    solve starts again from what it has until that is within `rtol`: 1e-3, which moves few ranks, and those little. In `double`
-    everything is float64 and `rtol` 1e-8.
+    network lead no further than a residual of some 1e-4; sums and vectors are float64, and the solve starts again from what it
+    has until the true residual is within `rtol`: 1e-3, which moves few ranks, and those little. In `double` everything is float64
+    and `rtol` 1e-8. The residual is that of the network in its own precision: in float64 a max-pool takes the other of two nearly
+    equal pixels here and there, which is another function with another Jacobian.
 
     Args:
         images: (n, channels, h, w), uint8, or floats as the model takes them; labels: (n,) whole numbers below C.

@@ -20,16 +20,11 @@ Solved = tuple[Tensor, float, int]
 
 
 class Asked(NamedTuple):
-    """A vector whose product the solver needs next, with how far it is: iterations so far and their relative residual.
-
-    A `check` is the answer itself, for its true residual. It is worth computing more exactly than the products between: the
-    round after it takes their rounding back.
-    """
+    """A vector whose product the solver needs next, with how far it is: iterations so far and their relative residual."""
 
     vector: Tensor
     iterations: int
     residual: float
-    check: bool = False
 
 
 def conjugate_gradients(product: Product, b: Tensor, **settings: object) -> Solved:
@@ -84,7 +79,7 @@ def solving(
         ends = too_slow if waiting else (lambda iterations, residual: iterations >= max_iterations)
         step, used = yield from _descend((r / size).to(precision), aim, ends, smooth, (iterations, size / norm))
         iterations, tried = iterations + used, x + size * step.to(b.dtype)
-        left = b - (yield Asked(tried, iterations, size / norm, True))
+        left = b - (yield Asked(tried, iterations, size / norm))
         gain = float(left.norm()) / size
         if gain < 1.0:
             x, r, size = tried, left, float(left.norm())
