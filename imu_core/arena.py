@@ -110,11 +110,18 @@ class Arena:
         return mean + std * torch.randn(count, *dataset.train.images.shape[1:], generator=generator)
 
     def features_of(self, index: Tensor) -> Tensor:
-        """Features (n, d) of training samples under the copy as it is now, eval mode, without augmentation."""
-        if self.config.scope == "head" and self.config.bn == "eval":
+        """Features (n, d) of training samples under the copy as it is now, eval mode, without augmentation.
+
+        The cached ones where nothing below the head can have moved, or nothing has yet: before the first step at any scope.
+        """
+        if (self.config.scope == "head" and self.config.bn == "eval") or self._is_untouched():
             return self.problem.train.Z[index]
         Z, _ = compute(self.module, self.problem.dataset.train.images[index])
         return Z
+
+    def _is_untouched(self) -> bool:
+        states = (module.state_dict().values() for module in (self.module, self.original))
+        return all(torch.equal(now, before) for now, before in zip(*states, strict=True))
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ HELP = {
     "test": "Of the test images without the forgotten class; of all of them where no class goes.",
     "membership": "Share of the forget set that an SVC takes for never seen. Here it learns from 1,000 images a side.",
     "w_dist": "As in the authors' code: between the class numbers that the retrained and this model predict on test images.",
-    "seconds": "Here one core of a processor, without reading features; in the paper the whole script on an RTX 3090.",
+    "seconds": "Here one core, the method alone: no features read, nothing judged. In the paper the whole script on an RTX 3090.",
 }
 
 

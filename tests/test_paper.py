@@ -358,7 +358,22 @@ def test_the_work_is_done_once_and_stated_before(tiny: Dataset, few_tables: None
     assert sum(todo for _, _, todo, _ in again.plan()) == 0
     assert all("are stored already" in text for text in finish(again))
     assert Store(url).count() == count
-    _check_record(again.record(again.figures()))
+    found = again.record(again.figures())
+    _check_record(found)
+    _check_times(found, again, Store(url))
+
+
+def _check_times(found: dict[str, Any], made: work.Reproduction, store: Store) -> None:
+    """They are the method's own: what preparing and stepping took, without the judging."""
+    row = next(row for row in found["tables"]["table5"]["rows"] if row["key"] == "psi-sqrt")
+    line = next(line for line in plan.EXPERIMENTS["table5"].lines if line.key == "psi-sqrt")
+    ground = made.grounds["classes"]
+    cells = [ground.cell(line, ground.requests[0], made.strength(line, ground), seed) for seed in range(plan.SEEDS)]
+    runs = store.latest([cell.key for cell in cells])
+    phases = [record.phases for record in store.trajectories([run.id for run in runs.values()]).values()]
+    own = [seconds["prepare"] + seconds["steps"] for seconds in phases]
+    assert row["each"][ground.requests[0]]["seconds"] == pytest.approx(sum(own) / len(own))
+    assert all(seconds["evaluation"] > 0 for seconds in phases)
 
 
 def _check_record(found: dict[str, Any]) -> None:
