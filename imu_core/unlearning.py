@@ -61,6 +61,7 @@ class Run:
         self._cancel = threading.Event()
         self._arena: Arena | None = None
         self._last_head: dict[str, Tensor] | None = None
+        self._final: tuple[Any, Trajectory] | None = None
 
     def cancel(self) -> None:
         """Ask the run to stop; safe from any thread."""
@@ -317,7 +318,15 @@ class Run:
 
     @property
     def trajectory(self) -> Trajectory:
-        """Everything on record so far; valid at any time."""
+        """Everything on record so far; valid at any time. Once the run has ended it is made once: pages ask dozens of times."""
+        now = (self.outcome, len(self.points), tuple(self.phases.values()))
+        if self._final is None or self._final[0] != now:
+            made = self._record()
+            self._final = (now, made) if self.outcome.state not in ("queued", "running") else None
+            return made
+        return self._final[1]
+
+    def _record(self) -> Trajectory:
         return Trajectory(
             self.config,
             self.problem.describe(),

@@ -20,8 +20,8 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         "",
         f"Made by `{COMMAND}`; do not edit. Each cell has our figure, then the paper's ({SOURCE}). Ours: mean ± half a 95 % "
         "t-interval over forget sets, seeds of a set averaged first. The paper's ± is not explained there. Rows marked * are "
-        "ours alone: the same rivals on IMU's layers, and controls whose weights are uniform, permuted or random. Run times are one "
-        "core's for the method alone, without reading features and without judging, some of them beside other work.",
+        "ours alone: the same rivals on IMU's layers, and controls whose weights are uniform, permuted or random. Run times are "
+        "one core's for the method alone, without reading features and without judging, some of them beside other work.",
         "",
     ]
     body = [line for record in records for line in _record(record)]

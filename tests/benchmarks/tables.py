@@ -42,7 +42,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2g}"
+    return "" if ratio is None else f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:,.0f}"
 
 
 def _libraries(rows: Rows) -> str:
