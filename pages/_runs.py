@@ -19,7 +19,7 @@ from imu_core.reference import target
 from imu_core.unlearning import Run
 from pages import _keeper, _parts
 
-HEAD_START = 0.8  # seconds: head runs end within it, undisturbed by the drawing of the page
+HEAD_START = 0.3  # seconds: a first run on the head ends within it, undisturbed by drawing, and something moves at once
 EXAMPLES = ("imu", "ga", "npo")
 
 

@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import imu_core
-from imu_core import methods, runtime
+from imu_core import arena, methods, runtime
+from imu_core.arena import Arena
 from imu_core.errors import AccessError, ConfigError, ImuError
 from imu_core.features import compute
 from imu_core.influence import head_scores
@@ -1171,3 +1172,33 @@ def test_one_cycle_rises_and_falls(lenet: Problem, cheap: Cheap) -> None:
     assert max(lengths) == pytest.approx(0.05, rel=0.05)
     assert lengths[0] == pytest.approx(0.05 / 25, rel=0.01)
     assert lengths[-1] < 0.05 / 100
+
+
+@pytest.mark.parametrize("scope", ["last:1", "all"])
+def test_features_are_computed_anew_only_once_something_has_moved(
+    lenet: Problem, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    asked = []
+    monkeypatch.setattr(arena, "compute", lambda *given: asked.append(1) or compute(*given))
+    copied, index = Arena(lenet, RunConfig(scope=scope)), lenet.split.forget
+    assert torch.equal(copied.features_of(index), lenet.train.Z[index])
+    assert not asked
+    with torch.no_grad():
+        copied.parameters[0].add_(0.1)
+    moved = copied.features_of(index)
+    assert asked == [1]
+    assert not torch.allclose(moved, lenet.train.Z[index])
+
+
+def test_the_record_of_a_finished_run_is_made_once_and_that_of_a_running_one_afresh(lenet: Problem) -> None:
+    run = unlearn(lenet, RunConfig(method="ga", epochs=2))
+    steps = iter(run)
+    next(steps)
+    first = run.trajectory
+    next(steps)
+    assert len(run.trajectory.points) == len(first.points) + 1
+    for _ in steps:
+        pass
+    assert run.trajectory is run.trajectory
+    assert run.trajectory.points == tuple(run.points)
+    assert run.trajectory.outcome.state == "done"
