@@ -512,6 +512,9 @@ def test_the_head_against_all_layers(lenet: Problem, monkeypatch: pytest.MonkeyP
     assert found["diagonal"]["mean"] == pytest.approx(1.0)
     assert found["points"][0] == [int(lenet.split.forget[0]), 40.0, 1.0]
     assert "All layers take 4 times as long" in readable.told("figure2", {"classes": found})[0]
+    assert "curvature" not in readable.told("figure2", {"classes": found})[0]
+    part = found | {"sizes": {"curvature": 500, "samples": 5000}}
+    assert "The curvature is that of 500 of 5,000 forget samples." in readable.told("figure2", {"classes": part})[0]
     assert list(charts.ranks([1.0], [2.0]).data[0].y) == [2.0]
 
 

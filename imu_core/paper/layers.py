@@ -42,10 +42,11 @@ def compare(ground: Ground, request: str) -> Iterator[tuple[float, str]]:
 
 
 def figure2(ground: Ground) -> dict[str, Any]:
-    """{} where nothing is kept, else {classes: request, points [sample, head, all layers], spearman, diagonal, top, seconds}.
+    """{} where nothing is kept, else {classes: request, points [sample, head, all], spearman, diagonal, top, seconds, sizes}.
 
     spearman and diagonal are rank correlations over forget sets: of the exact scores, and with the diagonal on both sides; top
-    is the share of the first tenth that both have; seconds are those of the head and of all layers.
+    is the share of the first tenth that both have; seconds are those of the head and of all layers; sizes say how many samples
+    of the forget set `request` names, and the curvature of how many.
     """
     found = {}
     for request in ground.requests:
@@ -61,7 +62,8 @@ def figure2(ground: Ground) -> dict[str, Any]:
     numbers = {"spearman": [a.spearman for a in exact], "diagonal": diagonal, "top": [a.overlap[0.1] for a in exact]}
     seconds = {kind: mean_interval([one.scores[kind].seconds for _, one in found.values()]).mean for kind in (HEAD, FULL)}
     told = {name: interval(values) for name, values in numbers.items()}
-    return {"classes": {"request": first, "points": _points(problem, known), "seconds": seconds, **told}}
+    sizes = {"curvature": known.curvature, "samples": len(problem.split.forget)}
+    return {"classes": {"request": first, "points": _points(problem, known), "seconds": seconds, "sizes": sizes, **told}}
 
 
 def _points(problem: Problem, known: Found) -> list[list[float]]:
