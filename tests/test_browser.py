@@ -325,9 +325,18 @@ def pause_midway(visitor: Visitor) -> int:
     with contextlib.suppress(TimeoutError):
         pause.click(timeout=10_000)
     expect(play).to_be_visible()
-    page.wait_for_timeout(1000)  # what was under way arrives
-    step, last = slider_value(visitor.settled()), main(page).get_by_role("slider", name="Step").get_attribute("max")
+    visitor.settled()
+    step, last = at_rest(page), main(page).get_by_role("slider", name="Step").get_attribute("max")
     return step if step < int(last) - 2 else 0
+
+
+def at_rest(page: Page) -> int:
+    """The slider's step once it has stood still for a second: a busy browser paints for seconds what was under way."""
+    seen = -1
+    while (now := slider_value(page)) != seen:
+        seen = now
+        page.wait_for_timeout(1000)
+    return seen
 
 
 def test_start_plays_its_example(visitor: Visitor) -> None:
