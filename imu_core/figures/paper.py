@@ -197,6 +197,6 @@ def ranks(head: Sequence[float], full: Sequence[float], theme: str = "light") ->
             hovertemplate="head %{x:.4g}, whole model %{y:.4g}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="Score by the head", zeroline=False)
-    figure.update_yaxes(title="Score through the whole model", zeroline=False)
+    figure.update_xaxes(title="Score by the head", zeroline=False, exponentformat="power")
+    figure.update_yaxes(title="Score through the whole model", zeroline=False, exponentformat="power")
     return base(figure, 400)
