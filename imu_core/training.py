@@ -321,8 +321,7 @@ class Training:
             raise CheckpointError("Only a finished training can be saved: iterate it to the end first.")
         if models.brought.is_brought(self.model_name) and not len(self.removed):
             raise CheckpointError(
-                f"{self.model_name} was brought; a training may not take its place. Train an architecture "
-                "instead."
+                f"{self.model_name} was brought; a training may not take its place. Train an architecture instead."
             )
         folder = folder or checkpoints.folders()[1]
         role = "retrained" if len(self.removed) else "original"

@@ -1,4 +1,4 @@
-"""The glossary: every word the pages use. Searchable; `?term=KEY` in the URL puts that term first."""
+"""The glossary: every word the pages use, a group at a time; the search goes through all, `?term=KEY` puts a term first."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from imu_core.glossary import GROUPS, TERMS, Term
 from pages import _parts
 
 WIDTH = 760  # pixels: lines of about a hundred letters, whatever the window
+ALL = "All"  # groups; a browser needs two seconds to set so many formulas, so one group comes first
 
 
 def matches(term: Term, search: str) -> bool:
@@ -59,25 +60,28 @@ with st.container(width=WIDTH):
         help="Finds every entry that holds all of your words, in its name or in its text.",
         max_chars=80,
     )
+    asked = st.query_params.get("term", "")
     group = st.pills(
         "Show",
-        GROUPS,
+        (*GROUPS, ALL),
+        default=TERMS[asked].group if asked in TERMS else GROUPS[0],
         key="term_group",
         bind="query-params",
-        help="Show one group only; click it again for all.",
+        disabled=bool(search),
+        help="One group of terms, or all of them. A search goes through all.",
     )
-    asked = st.query_params.get("term", "")
-    found = [term for term in TERMS.values() if group in (None, term.group) and matches(term, search or "")]
+    everywhere = search or group in (None, ALL)
+    found = [term for term in TERMS.values() if (everywhere or term.group == group) and matches(term, search or "")]
     here = {term.key for term in found} | ({asked} & TERMS.keys())
     if asked in TERMS:
         with st.container(border=True):
             show(TERMS[asked], here)
     elif asked:
         unknown(asked, here)
-    if search or group:
+    if search:
         st.caption(f"{len(found)} of {len(TERMS)} terms")
     if not found:
-        st.markdown(f"No entry {'in this group ' if group else ''}holds all of these words. Try fewer, or a shorter one.")
+        st.markdown("No entry holds all of these words. Try fewer, or a shorter one.")
     rest = [term for term in found if term.key != asked]
     if search:
         for term in sorted(rest, key=lambda term: rank(term, search)):

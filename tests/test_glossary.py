@@ -108,13 +108,18 @@ def page(**query: str) -> AppTest:
     return app
 
 
+def members(group: str) -> list[str]:
+    return [term.key for term in TERMS.values() if term.group == group]
+
+
 def anchors(app: AppTest) -> list[str]:
     """Keys of the entries shown, in order."""
     return [entry.anchor for entry in app.subheader]
 
 
-def test_the_page_shows_every_term_once() -> None:
-    assert sorted(anchors(page())) == sorted(TERMS)
+def test_the_page_shows_one_group_or_every_term_once() -> None:
+    assert anchors(page()) == members(GROUPS[0])
+    assert sorted(anchors(page(term_group="All"))) == sorted(TERMS)
 
 
 def test_search_narrows_and_puts_names_first() -> None:
@@ -132,7 +137,14 @@ def test_a_group_can_be_shown_alone() -> None:
     app = page()
     app.button_group(key="term_group").set_value("Controls").run()
     assert not app.exception
-    assert anchors(app) == [term.key for term in TERMS.values() if term.group == "Controls"]
+    assert anchors(app) == members("Controls")
+
+
+def test_a_search_goes_through_all_groups() -> None:
+    app = page(term_group="Controls", term_search="damping")
+    assert app.button_group(key="term_group").disabled
+    assert anchors(app)[0] == "damping"
+    assert TERMS["damping"].group != "Controls"
 
 
 def test_the_search_can_come_from_the_url() -> None:
@@ -143,14 +155,14 @@ def test_the_search_can_come_from_the_url() -> None:
 def test_a_term_in_the_url_comes_first_and_only_once() -> None:
     shown = anchors(page(term="psi"))
     assert shown[0] == "psi"
-    assert sorted(shown) == sorted(TERMS)
+    assert sorted(shown) == sorted(members(TERMS["psi"].group)), "its group comes with it"
     assert anchors(page(term="psi", term_search="membership"))[0] == "psi"
 
 
 @pytest.mark.parametrize("asked", ["dampin", "", "[x](http://example.com)`", "ψ" * 5000, "<b>", "__class__"])
 def test_a_term_that_does_not_exist_is_answered(asked: str) -> None:
     app = page(term=asked)
-    assert sorted(anchors(app)) == sorted(TERMS)
+    assert anchors(app) == members(GROUPS[0])
     said = " ".join(block.value for block in app.info)
     assert bool(said) == bool(asked)
     assert "http" not in said or "](http" not in said

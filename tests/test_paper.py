@@ -454,6 +454,15 @@ def test_what_cannot_be_asked_for_is_said(tiny: Dataset, url: str) -> None:
         work.Reproduction("tiny", "vgg19", url)
 
 
+def test_draws_stop_at_one_depth_whether_a_retrained_model_is_stored_or_not() -> None:
+    ground = plan.grounds("fashion", "small_resnet")[0]["random"]
+    problems = [imu_core.problem("fashion", model="small_resnet", forget=request) for request in ground.requests[:2]]
+    assert all(imu_core.retrained(problem) for problem in problems), "models are shipped for both, and they disagree"
+    assert len({imu_core.retrained(problem).accuracies["forget"] for problem in problems}) == 2
+    test = problems[0].test
+    assert ground.target == round(float((test.logits.argmax(1) == test.labels).double().mean()), 4)
+
+
 def test_subclasses_wait_for_a_model(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_is_trained", lambda dataset, model: False)
     ground, why = plan._subclasses("cifar10", "airbench")

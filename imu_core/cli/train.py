@@ -81,8 +81,7 @@ def _training(values: Mapping[str, Any]) -> Training:
     if values["forget"] is None:
         if is_brought(values["model"]):
             raise ConfigError(
-                f"{values['model']} was brought, not trained here. Its references can be trained: add --forget "
-                "REQUEST."
+                f"{values['model']} was brought, not trained here. Its references can be trained: add --forget REQUEST."
             )
         fetch(values["problem"])
         dataset, removed, request = data.load(values["problem"]), NOTHING, ""

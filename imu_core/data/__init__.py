@@ -91,8 +91,7 @@ def source(name: str) -> Source:
         return _market(name, f"People in {name[len(MARKET) :]}", name[len(MARKET) :])
     if name not in DATASETS:
         raise DataError(
-            f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, "
-            f"{FOLDER}PATH."
+            f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, {FOLDER}PATH."
         )
     return DATASETS[name]
 
