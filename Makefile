@@ -68,15 +68,19 @@ people: $(READY)
 	  $(BIN)/python -m imu_core reid --method $$method --json assets/people/scopes-reid_resnet18-0005-$$method.json || exit 1; \
 	done
 
-# One training after another on both cores; what is trained already is left alone, and one that was stopped goes on after its last
+# Originals, then references without each class, three random draws and parts of superclasses, one training after another on both
+# cores; what is trained already is left alone, and one that was stopped goes on after its last
 # whole epoch. On a machine that has other work, one thread each and two at a time get further: make -j2 cifar OMP_NUM_THREADS=1.
 # The first two variables stop glibc from giving the memory of every step back to the system: a quarter faster.
 CLASSES := airplane automobile bird cat deer dog frog horse ship truck
 TRAIN   := MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 \
            $(BIN)/python -m imu_core train --out $(CURDIR)/assets/models
 
-.PHONY: cifar-airbench cifar-resnet20 cifar-superclasses $(CLASSES:%=cifar-%)
-cifar: cifar-airbench cifar-resnet20 cifar-superclasses $(CLASSES:%=cifar-%)
+DRAWS   := 0 1 2
+PARTS   := aquatic_mammals/beaver
+
+.PHONY: cifar-airbench cifar-resnet20 cifar-superclasses $(CLASSES:%=cifar-%) $(DRAWS:%=cifar-random-%) $(PARTS:%=cifar-part-%)
+cifar: cifar-airbench cifar-resnet20 cifar-superclasses $(CLASSES:%=cifar-%) $(DRAWS:%=cifar-random-%) $(PARTS:%=cifar-part-%)
 
 cifar-airbench cifar-resnet20: cifar-%: $(READY)
 	@$(TRAIN) --problem cifar10 --model $*
@@ -86,6 +90,12 @@ cifar-superclasses: $(READY)
 
 $(CLASSES:%=cifar-%): cifar-%: cifar-airbench
 	@$(TRAIN) --problem cifar10 --model airbench --forget class:$*
+
+$(DRAWS:%=cifar-random-%): cifar-random-%: cifar-airbench
+	@$(TRAIN) --problem cifar10 --model airbench --forget random:10%,seed=$*
+
+$(PARTS:%=cifar-part-%): cifar-part-%: cifar-superclasses
+	@$(TRAIN) --problem cifar20 --model airbench --forget subclass:$*
 
 check: $(READY)
 	@$(BIN)/ruff check
