@@ -262,6 +262,29 @@ def test_controls_and_levels_are_told() -> None:
     assert any("a difference in test accuracy for 1: imu +2.00" in text for text in said)
 
 
+@pytest.mark.parametrize(
+    ("forgets", "wanted"),
+    [
+        ([0.930, 0.934, 0.938], "as deep as retraining: retrained models of 3 forget sets have 93.4 ± 1.0 %"),
+        ([0.45, 0.46, 0.47], "less deep than retraining: retrained models of 3 forget sets have 46.0 ± 2.5 %"),
+        ([0.96], "deeper than retraining: the retrained model of one forget set has 96.0 %"),
+    ],
+)
+def test_the_depth_is_held_against_the_retrained_models(forgets: list[float], wanted: str) -> None:
+    row = {
+        "key": "retrained",
+        "title": "Retrained",
+        "paper": "",
+        "values": rows.spread({str(n): {"forget": f} for n, f in enumerate(forgets)}),
+    }
+    random, classes = plan.EXPERIMENTS["table10"], plan.EXPERIMENTS["table1"]
+    said = [item["words"] for item in verdicts.sentences(random, TABLES["table10"], [row], 0.933)]
+    assert f"Runs stop at 93.3 % forget accuracy, {wanted}." in said
+    for experiment, target in ((random, None), (classes, 0.933)):
+        said = [item["words"] for item in verdicts.sentences(experiment, TABLES["table10"], [row], target)]
+        assert not any("Runs stop" in text for text in said)
+
+
 def test_an_interval_of_the_paper() -> None:
     values = np.random.default_rng(0).normal(50, 3, 10)
     half = verdicts.interval(Value(values.mean(), values.std(ddof=1)), 10)

@@ -9,7 +9,7 @@ from typing import Any
 from scipy import stats
 
 from imu_core.metrics.intervals import Paired, paired
-from imu_core.paper.experiment import Claim, Experiment
+from imu_core.paper.experiment import CLASSES, Claim, Experiment
 from imu_core.paper.published import COLUMNS, Table, Value
 
 SMALL = 0.5  # points: a printed difference without any ± that is below this counts as none
@@ -18,11 +18,17 @@ Rows = Mapping[str, Mapping[str, Any]]  # our rows by key
 AGREES, SAME_WAY, NOT_SEEN, OPPOSITE, NEW, OPEN = "agrees", "same direction", "not seen", "opposite", "new", "open"
 
 
-def sentences(experiment: Experiment, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """[{verdict, lead, words}]: one for each claim whose rows are there, one for the controls, one for the figures themselves."""
+def sentences(
+    experiment: Experiment, table: Table, rows: Sequence[Mapping[str, Any]], target: float | None = None
+) -> list[dict[str, str]]:
+    """[{verdict, lead, words}]: one for each claim whose rows are there, one for the controls, one for the figures themselves.
+
+    `target` is the forget accuracy at which the runs stopped: where no whole class goes, it is held against the retrained models'.
+    """
     known = {row["key"]: row for row in rows}
     found = [judge(claim, table, known) for claim in experiment.claims]
     found += [_controls(experiment, known), _levels(table, rows), _start(table, known)]
+    found += [] if target is None or experiment.kind == CLASSES else [_depth(target, known)]
     return [{"lead": "", **item} for item in found if item]
 
 
@@ -213,3 +219,17 @@ def _start(table: Table, rows: Rows) -> dict[str, str] | None:
         f"{theirs['test'].mean:.1f} %, so levels cannot be the same; differences can."
     )
     return {"verdict": OPEN, "words": words}
+
+
+def _depth(target: float, rows: Rows) -> dict[str, str] | None:
+    """How deep the runs went beside the retrained models, which recognise some of what they never saw."""
+    own = rows.get("retrained", {}).get("values", {}).get("forget")
+    if own is None:
+        return None
+    mean, half, many = 100 * own["mean"], 100 * (own["half"] or 0.0), own["n"] > 1
+    gap = 100 * target - mean
+    where = "as deep as" if abs(gap) <= half else "less deep than" if gap > 0 else "deeper than"
+    who = f"retrained models of {own['n']} forget sets" if many else "the retrained model of one forget set"
+    known = f"have {mean:.1f} ± {half:.1f} %" if many else f"has {mean:.1f} %"
+    words = f"Runs stop at {100 * target:.1f} % forget accuracy, {where} retraining: {who} {known}."
+    return {"verdict": AGREES if where == "as deep as" else OPEN, "words": words}

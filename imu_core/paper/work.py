@@ -270,7 +270,7 @@ class Reproduction:
         return {
             "kind": experiment.kind, "dataset": ground.dataset, "model": ground.model, "target": ground.target,
             "requests": list(ground.requests), "rows": listed, "missing": lacking,
-            "sentences": sentences(experiment, TABLES[experiment.id], listed), "note": experiment.note,
+            "sentences": sentences(experiment, TABLES[experiment.id], listed, ground.target), "note": experiment.note,
         }  # fmt: skip
 
     def _row(self, line: Line, ground: Ground) -> tuple[dict[str, Any] | None, list[str], list[Summary]]:
