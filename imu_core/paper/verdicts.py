@@ -23,7 +23,7 @@ def sentences(
 ) -> list[dict[str, str]]:
     """[{verdict, lead, words}]: one for each claim whose rows are there, one for the controls, one for the figures themselves.
 
-    `target` is the forget accuracy at which the runs stopped: where no whole class goes, it is held against the retrained models'.
+    `target` is the forget accuracy at which the runs stopped: unless classes go, it is held against the retrained models'.
     """
     known = {row["key"]: row for row in rows}
     found = [judge(claim, table, known) for claim in experiment.claims]
