@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from imu_core.records import Problem
 from imu_core.training import chunk_of
 
 SUBSET = 500  # samples of each set that wide scopes are judged by between the first and the last step
-_DRAW = 31  # stream of the generator
+_DRAW, _ORDER = 31, 32  # streams of the generator
+_SURE = 3.0  # standard errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,8 @@ class Evaluation:
         split, generator = self._problem.split, runtime.generator(self._problem.seed, _DRAW)
         whole = {"forget": split.forget, "retain": split.retain, "earlier": split.earlier}
         self._subsets = {name: _draw(index, generator) for name, index in whole.items() if len(index)}
+        order = torch.randperm(len(split.forget), generator=runtime.generator(self._problem.seed, _ORDER))
+        self._queue = split.forget[order]
         self._test = _draw(torch.arange(len(self._problem.test.labels)), generator)
         self._chunk = 500 if arena.on_features else chunk_of(self._problem.dataset.train.images)
         self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
@@ -71,15 +75,28 @@ class Evaluation:
             self._arena.set_mode(training=True)
 
     @torch.no_grad()
-    def forget_accuracy(self) -> float:
-        """Accuracy on the forget set alone, as `judge` would find it between steps: cheap enough for every step."""
+    def has_reached(self, target: float) -> bool:
+        """Whether at most `target` (0-1) of the forget set is recognised; asked after every step.
+
+        Over cached features all of it is looked at. Elsewhere one part after another, until three standard errors (of a draw
+        without replacement) tell its accuracy from the target or everything has been seen: cheap far away, exact nearby.
+        """
         self._arena.set_mode(training=False)
         try:
-            index = self._problem.split.forget if self._arena.on_features else self._subsets["forget"]
-            hit = self._logits(index, self._arena.inputs).argmax(1) == self._problem.train.labels[index]
-            return float(hit.double().mean())
+            return self._is_at_most(target)
         finally:
             self._arena.set_mode(training=True)
+
+    def _is_at_most(self, target: float) -> bool:
+        count, seen, hits = len(self._queue), 0, 0
+        for part in self._queue.split(count if self._arena.on_features else SUBSET):
+            hits += int((self._logits(part, self._arena.inputs).argmax(1) == self._problem.train.labels[part]).sum())
+            seen += len(part)
+            share = hits / seen
+            spread = max(share * (1 - share), target * (1 - target)) * (count - seen) / max(1, count - 1)
+            if seen < count and abs(share - target) > _SURE * math.sqrt(spread / seen):
+                break
+        return share <= target
 
     def _whole(self) -> Judgement:
         self.logits = train, test = self._all_logits()

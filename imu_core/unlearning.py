@@ -95,6 +95,7 @@ class Run:
             raise
 
     _step_done, _share = 0, 0.0
+    _asked: tuple[tuple[int, float] | None, bool] = (None, False)  # where the target was last asked for, and the answer
 
     def _loop(self) -> Iterator[Point]:
         runtime.limit_threads()
@@ -179,7 +180,10 @@ class Run:
         """Whether the forget set has reached `stop_at`; asked after every step, however far apart the evaluations are."""
         if self.config.stop_at is None:
             return False
-        return self._timed("evaluation", self._evaluation.forget_accuracy) <= self.config.stop_at
+        place = (self._step_done, self._share)
+        if self._asked[0] != place:
+            self._asked = place, self._timed("evaluation", lambda: self._evaluation.has_reached(self.config.stop_at))
+        return self._asked[1]
 
     def _optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
         c = self.config
@@ -245,13 +249,16 @@ class Run:
         if self._brief:
             return point
         self.points.pop()
-        return self._point(point.loss, weights, full=True)
+        whole = self._point(point.loss, weights, full=True)
+        said = self.outcome.reason.replace(_reached(point), _reached(whole))
+        self.outcome = dataclasses.replace(self.outcome, reason=said)
+        return whole
 
     def _has_ended(self, point: Point | None) -> bool:
         if point is None:
             return False
-        if self.config.stop_at is not None and point.accuracies["forget"] <= self.config.stop_at:
-            self.outcome = Outcome("done", f"{REACHED}: {point.accuracies['forget']:.1%} of the forget set is recognised.")
+        if self._at_target():
+            self.outcome = Outcome("done", _reached(point))
             return True
         recent = [p.accuracies["test"] for p in self.points[-2:]]
         if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._chance():
@@ -354,3 +361,7 @@ def _normalise(parameters: list[nn.Parameter]) -> None:
     if float(norm) > 0:
         for gradient in gradients:
             gradient /= norm
+
+
+def _reached(point: Point) -> str:
+    return f"{REACHED}: {point.accuracies['forget']:.1%} of the forget set is recognised."

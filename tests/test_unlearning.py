@@ -21,13 +21,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import imu_core
-from imu_core import arena, methods, runtime
+from imu_core import arena, evaluation, methods, runtime
 from imu_core.arena import Arena
 from imu_core.errors import AccessError, ConfigError, ImuError
+from imu_core.evaluation import Evaluation
 from imu_core.features import compute
 from imu_core.influence import head_scores
 from imu_core.methods import METHODS, Method, Objective, View, needs
-from imu_core.methods.base import SEES
+from imu_core.methods.ascent import WeightedAscent
+from imu_core.methods.base import SEES, Batch
 from imu_core.methods.presets import PRESETS
 from imu_core.methods.relabel import _DRAW, wrong_labels
 from imu_core.models import build
@@ -554,6 +556,39 @@ def test_weight_norms_scale_the_step(lenet: Problem, cheap: Cheap) -> None:
     length = float(moved("batch", 20).norm())
     assert float(moved("mean1", 20).norm()) == pytest.approx(length, rel=1e-3)
     assert float(moved("dataset", 20).norm()) == pytest.approx(length / 2, rel=1e-2)
+
+
+@pytest.mark.parametrize("scope", ["head", "all"])
+def test_a_target_is_asked_of_as_many_samples_as_it_takes(
+    scope: str, lenet: Problem, cheap: Cheap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is that of the whole forget set; far from the target, at wide scopes, a part of it says so."""
+    monkeypatch.setattr(evaluation, "SUBSET", 4)
+    hard = imu_core.problem("tiny", model="lenet5", forget="hardest:40")
+    judge = Evaluation(Arena(hard, cheap(scope=scope), lambda: None), lambda: False)
+    looked: list[int] = []
+    inside = judge._logits
+    monkeypatch.setattr(judge, "_logits", lambda index, inputs: looked.append(len(index)) or inside(index, inputs))
+    forget = hard.split.forget
+    whole = float((hard.train.logits[forget].argmax(1) == hard.train.labels[forget]).double().mean())
+    assert 0.1 < whole < 0.9
+    for target in (0.0, whole - 0.5 / 40, whole, whole + 0.5 / 40, 1.0):
+        looked.clear()
+        assert judge.has_reached(target) == (whole <= target)
+        far = scope == "all" and target in (0.0, 1.0)
+        assert sum(looked) < 40 if far else sum(looked) == 40
+
+
+@pytest.mark.parametrize("smallest", [1e-30, 1e-44, 1e-300, 5e-324])
+def test_a_batch_of_almost_no_weight_takes_a_step_like_any_other(lenet: Problem, cheap: Cheap, smallest: float) -> None:
+    """Softmax gives a batch weights of 1e-300 in all; divided in float32 they made the whole network not a number."""
+    labels = torch.tensor([0, 1, 2])
+    logits = torch.tensor([[2.0, 1.0, 0.0]] * 3, requires_grad=True)
+    batch = Batch(torch.tensor([0, 1, 2]), torch.empty(0), labels, logits, 0, 0)
+    weights = torch.tensor([smallest, 0.0, 4 * smallest, 1.0], dtype=torch.float64)
+    WeightedAscent(None, cheap(method="imu", psi="softmax"), weights)(batch).backward()
+    wanted = (logits.detach().double().softmax(1) - F.one_hot(labels, 3)) * torch.tensor([-0.2, 0.0, -0.8])[:, None]
+    assert torch.allclose(logits.grad.double(), wanted, atol=1e-6)
 
 
 def test_a_batch_without_weight_is_skipped(lenet: Problem, cheap: Cheap) -> None:

@@ -39,15 +39,14 @@ class WeightedAscent(Objective):
     def __call__(self, batch: Batch) -> Tensor | None:
         """The batch's loss; gradient flows through the cross-entropy, not through the weights."""
         assert self.weights is not None
-        w = self.weights[batch.position].to(batch.logits.dtype)
-        total = w.sum()
-        if float(total) == 0.0:
+        w = self.weights[batch.position]
+        if float(total := w.sum()) == 0.0:
             return None
-        weighted = (w * batch.losses()).sum()
-        if self._config.weight_norm == "batch":
-            loss = -weighted / total
-        else:
-            loss = -weighted * (len(self.weights) / len(w) if self._config.weight_norm == "mean1" else 1.0)
+        if self._config.weight_norm == "batch":  # still in float64: softmax gives whole batches weights that float32 takes for 0
+            w = w / total
+        elif self._config.weight_norm == "mean1":
+            w = w * (len(self.weights) / len(w))
+        loss = -(w.to(batch.logits.dtype) * batch.losses()).sum()
         if self._config.l1:
             loss = loss + self._config.l1 * sum(p.abs().sum() for p in self._view.head.parameters())
         return loss
