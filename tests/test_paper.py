@@ -26,7 +26,7 @@ from imu_core.errors import CheckpointError, ConfigError, ConvergenceError, Data
 from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Paired
-from imu_core.paper import distribution, layers, plan, readable, record, rows, verdicts, work
+from imu_core.paper import distribution, findings, layers, plan, readable, record, rows, verdicts, work
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line, plain
 from imu_core.paper.published import COLUMNS, FIGURES, TABLES, Table, Value
 from imu_core.records import Dataset, Influence, Problem
@@ -106,9 +106,12 @@ def test_claims_are_about_lines_and_rows_that_exist(experiment: Any) -> None:
     assert experiment.claims
     for claim in experiment.claims:
         assert all(claim.column in printed[name] for name in claim.paper)
-        assert {*claim.ours, *claim.fair} <= keys.keys()
-        assert [keys[key].paper for key in claim.ours] == list(claim.paper) or experiment.kind == SUBCLASSES
-        assert len({keys[key].scope for key in claim.fair}) <= 1 or experiment.id == "table6", "fair means the same layers"
+        assert {*claim.fair, *claim.equal} <= keys.keys()
+        assert {*claim.ours} <= keys.keys() or experiment.kind == SUBCLASSES
+        assert experiment.kind == SUBCLASSES or [keys[key].paper for key in claim.ours] == list(claim.paper)
+        assert len({keys[key].scope for key in claim.fair}) <= 1, "fair means the same layers"
+        assert not claim.equal or [keys[key].scope for key in claim.equal] == [keys[key].scope for key in claim.ours]
+        assert {keys[key].method for key in claim.equal} <= {"ga"}
 
 
 @pytest.mark.parametrize("experiment", EVERYTHING, ids=lambda e: e.id)
@@ -196,6 +199,7 @@ def less(by: float, wobble: float = 0.1) -> list[float]:
         (less(20.0, 0.5), ("IMU", "GA"), verdicts.AGREES),
         (less(5.0), ("IMU", "GA"), verdicts.SAME_WAY),
         (less(0.0, 3.0), ("IMU", "GA"), verdicts.NOT_SEEN),
+        (less(0.0, 30.0), ("IMU", "GA"), verdicts.UNSURE),
         (less(-5.0), ("IMU", "GA"), verdicts.OPPOSITE),
         (less(0.0, 3.0), ("IMU", "near"), verdicts.AGREES),
         (less(5.0), ("IMU", "near"), verdicts.NEW),
@@ -244,8 +248,69 @@ def test_a_printed_difference_counts_only_beyond_its_own_spread() -> None:
 def test_rows_that_did_not_get_there_are_named_and_not_compared() -> None:
     known = {"IMU": a_row("IMU", GOOD), "GA": a_row("GA", less(20.0), reached=1)}
     found = verdicts.judge(Claim("test", ("IMU", "GA"), ("IMU", "GA")), A_TABLE, known)
-    assert "reached by GA in 1 of 4 runs" in found["words"]
+    assert "Not at one depth, though: GA got there in 1 of 4 runs." in found["words"]
     assert (found["verdict"], found["lead"]) == (verdicts.OPEN, "Not comparable.")
+
+
+def ended(row: dict[str, Any], *shares: float) -> dict[str, Any]:
+    """`row` with the forget accuracies at which its runs ended."""
+    each = {request: {**values, "forget": share} for (request, values), share in zip(row["each"].items(), shares, strict=True)}
+    return {**row, "each": each, "values": rows.spread(each)}
+
+
+def test_rows_further_than_half_a_point_from_the_depth_are_not_compared() -> None:
+    near, far = (ended(a_row("imu", GOOD), 0.932, 0.931, 0.93, x) for x in (0.9281, 0.9279))
+    assert verdicts.strays_of([near], 0.933) == {}
+    assert verdicts.strays_of([far], 0.933) == {"imu": "ended at 92.8 to 93.2 %"}
+    assert verdicts.strays_of([far]) == {}
+    ga = ended(a_row("ga", less(20.0)), 0.93, 0.93, 0.93, 0.93)
+    for imu, compared in ((near, True), (far, False)):
+        said = " ".join(
+            item["words"] for item in findings.sentences(plan.EXPERIMENTS["table10"], TABLES["table10"], [imu, ga], 0.933)
+        )
+        assert ("Equal weights (GA), on the same layers, 1 comparison" in said) == compared
+        assert ("Not at the depth of the others, so not compared: imu ended at 92.8 to 93.2 %." in said) != compared
+    broken = {**a_row("imu", GOOD, reached=2), "diverged": 1}
+    assert verdicts.strays_of([broken]) == {"imu": "got there in 2 of 4 runs, 1 broke"}
+
+
+def test_scores_that_come_anew_are_held_against_imus_own_permuted_weights() -> None:
+    known = [a_row("nu-1", GOOD), a_row("imu-permuted", less(0.4)), a_row("ga", less(0.0, 2.0))]
+    said = [item["words"] for item in findings.sentences(plan.EXPERIMENTS["table9"], TABLES["table9"], known)]
+    assert any(
+        "dealt out at random, on the same layers, 1 comparison: a difference" in text and "nu-1 +0.40" in text for text in said
+    )
+    assert any("Equal weights (GA), on the same layers, 1 comparison: no difference seen" in text for text in said)
+
+
+def test_what_cannot_be_told_from_ga_is_named() -> None:
+    known = [a_row("ga", GOOD), a_row("psi-tanh", GOOD), a_row("psi-sqrt", less(0.0))]
+    said = [item["words"] for item in findings.sentences(plan.EXPERIMENTS["table5"], TABLES["table5"], known)]
+    assert "The same as ga to the last digit, in every forget set: psi-tanh. So their weights are equal." in said
+
+
+def test_how_long_runs_last_is_told_where_that_was_asked_for() -> None:
+    known = [{**a_row("nu-1", GOOD), "epochs": 7.53}, {**a_row("ga", GOOD), "epochs": 11.0}]
+    said = [item["words"] for item in findings.sentences(plan.EXPERIMENTS["table9"], TABLES["table9"], known)]
+    assert "Runs last 7.5 to 11.0 epochs on average, by row; the paper's 5." in said
+    said = [item["words"] for item in findings.sentences(plan.EXPERIMENTS["table10"], TABLES["table10"], known)]
+    assert not any("Runs last" in text for text in said)
+
+
+def test_a_step_between_layers_is_shown_under_equal_weights_too() -> None:
+    claim = Claim("test", ("IMU", "GA"), ("imu", "imu@all"), equal=("ga", "ga@all"))
+    known = {key: a_row(key, values) for key, values in (("imu", GOOD), ("imu@all", less(9)), ("ga", GOOD), ("ga@all", less(5)))}
+    words_ = verdicts.judge(claim, A_TABLE, known)["words"]
+    assert "Under equal weights (ga against ga@all): +5.00" in words_
+    assert "On the same layers" not in words_
+
+
+def test_levels_are_not_compared_where_the_labels_differ() -> None:
+    known = [a_row("original", GOOD, paper="original"), a_row("imu", GOOD, paper="IMU")]
+    for name, wanted in (("table10", True), ("table1-subclasses", False)):
+        said = " ".join(item["words"] for item in findings.sentences(plan.EXPERIMENTS[name], TABLES[name], known))
+        assert ("Furthest apart" in said) == wanted
+        assert ("The networks differ" in said) == wanted
 
 
 def test_controls_and_levels_are_told() -> None:
@@ -253,13 +318,13 @@ def test_controls_and_levels_are_told() -> None:
     imu, lost = a_row("imu", GOOD, paper="IMU"), a_row("imu-permuted", less(0.0, 3.0), paper="")
     start = a_row("original", [90.0, 90.2], paper="original")
     del start["runs"], start["reached"]
-    said = [item["words"] for item in verdicts.sentences(experiment, TABLES["table1"], [start, imu, lost])]
+    said = [item["words"] for item in findings.sentences(experiment, TABLES["table1"], [start, imu, lost])]
     assert any("1 comparison: no difference seen" in text for text in said)
-    assert any("of 2 printed accuracies lie inside" in text for text in said)
+    assert any("1 of 1 printed accuracies lie inside our 95 % intervals over more than 3 forget sets" in text for text in said)
     assert any("The networks differ: the original model here has 90.1 %" in text for text in said)
     worse = a_row("imu-permuted", less(2.0), paper="")
-    said = [item["words"] for item in verdicts.sentences(experiment, TABLES["table1"], [imu, worse])]
-    assert any("a difference in test accuracy for 1: imu +2.00" in text for text in said)
+    said = [item["words"] for item in findings.sentences(experiment, TABLES["table1"], [imu, worse])]
+    assert any("a difference in test accuracy, IMU minus control, for 1: imu +2.00" in text for text in said)
 
 
 @pytest.mark.parametrize(
@@ -278,10 +343,10 @@ def test_the_depth_is_held_against_the_retrained_models(forgets: list[float], wa
         "values": rows.spread({str(n): {"forget": f} for n, f in enumerate(forgets)}),
     }
     random, classes = plan.EXPERIMENTS["table10"], plan.EXPERIMENTS["table1"]
-    said = [item["words"] for item in verdicts.sentences(random, TABLES["table10"], [row], 0.933)]
+    said = [item["words"] for item in findings.sentences(random, TABLES["table10"], [row], 0.933)]
     assert f"Runs stop at 93.3 % forget accuracy, {wanted}." in said
     for experiment, target in ((random, None), (classes, 0.933)):
-        said = [item["words"] for item in verdicts.sentences(experiment, TABLES["table10"], [row], target)]
+        said = [item["words"] for item in findings.sentences(experiment, TABLES["table10"], [row], target)]
         assert not any("Runs stop" in text for text in said)
 
 
@@ -486,6 +551,15 @@ def test_draws_stop_at_one_depth_whether_a_retrained_model_is_stored_or_not() ->
     assert ground.target == round(float((test.logits.argmax(1) == test.labels).double().mean()), 4)
 
 
+def test_subclasses_stop_where_retrained_models_are() -> None:
+    known = ["random:10%,seed=0", "random:10%,seed=1"]
+    wanted = [imu_core.retrained(imu_core.problem("fashion", forget=request)).accuracies["forget"] for request in known]
+    found = plan._of_retrained("fashion", "small_resnet", [*known, "random:10%,seed=9"])
+    assert found == pytest.approx(sum(wanted) / 2, abs=5e-5)
+    none = plan._of_retrained("fashion", "small_resnet", ["random:10%,seed=9"])
+    assert none == plan._unseen("fashion", "small_resnet", known[0]) != found
+
+
 def test_subclasses_wait_for_a_model(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_is_trained", lambda dataset, model: False)
     ground, why = plan._subclasses("cifar10", "airbench")
@@ -513,7 +587,12 @@ def test_the_shape_of_scores() -> None:
     assert (even["top"], even["positive"], even["even"]) == pytest.approx((0.05, 1.0, 1.0))
     one = distribution.shape(torch.tensor([1.0] + [-1.0] * 99))
     assert (one["top"], one["positive"], one["even"]) == pytest.approx((1.0, 0.01, 0.01))
-    assert distribution.shape(-torch.ones(10)) == {"top": 0.0, "positive": 0.0, "even": 0.0}
+    assert distribution.shape(-torch.ones(10)) == {"top": 0.0, "positive": 0.0, "raw": 0.0, "even": 0.0, "span": 1.0}
+    values = torch.linspace(1.0, 101.0, 101, dtype=torch.float64)
+    found = distribution.shape(values)
+    assert found["span"] == pytest.approx(100.0 / 2.0)
+    assert found["raw"] == pytest.approx(float(values.sum() ** 2 / (101 * (values**2).sum())))
+    assert found["even"] == pytest.approx(float(values.sqrt().sum() ** 2 / (101 * values.sum())))
 
 
 def test_scores_over_epochs(lenet: Problem) -> None:
@@ -524,6 +603,7 @@ def test_scores_over_epochs(lenet: Problem) -> None:
     assert all(values[0] == pytest.approx(before[int(s)], abs=1e-5) for s, values in found["lines"].items())
     for told in found["numbers"].values():
         assert told["alike"][0] == pytest.approx(1.0)
+        assert len(told["mean"]) == distribution.EPOCHS + 1
         assert told["forget"][-1] <= told["forget"][0]
 
 
@@ -550,19 +630,37 @@ def test_the_head_against_all_layers(lenet: Problem, monkeypatch: pytest.MonkeyP
     assert list(charts.ranks([1.0], [2.0]).data[0].y) == [2.0]
 
 
-def told(name: str, first: float, last: float) -> str:
+def told(first: float, last: float, kind: str = "classes", scores: tuple[float, ...] = (1, 2, 3, 3, 3, 3)) -> str:
     mean = lambda value: {"mean": value, "half": 0.01, "n": 10}  # noqa: E731
-    numbers = {key: [mean(first), mean(last)] for key in ("positive", "even", "alike", "forget")}
-    return readable.told(name, {"classes": {"numbers": {"imu": numbers, "ga": numbers}}})[0]
+    values = [first + (last - first) * epoch / 5 for epoch in range(6)]
+    numbers = {key: [mean(value) for value in values] for key in ("positive", "even", "alike", "forget")}
+    numbers["mean"] = [mean(value) for value in scores]
+    return readable.told("figure6", {kind: {"numbers": {"imu": numbers, "ga": numbers}}})[0]
 
 
 def test_figures_are_told_both_ways() -> None:
-    assert told("figure6", 0.5, 0.9).startswith("Agrees")
-    assert told("figure6", 0.9, 0.5).startswith("The opposite")
-    assert told("figure6", 0.9, 0.905).startswith("Not seen")
+    assert told(0.5, 0.9).startswith("Agrees. ")
+    assert told(0.9, 0.5).startswith("The opposite here. ")
+    assert told(0.99, 0.5, "random").startswith("The opposite here, from a start that could hardly rise. ")
+    assert told(0.9, 0.905).startswith("Not seen")
+    assert "Settled by then: from epoch 2 to 5 the mean score changes by +0 %" in told(0.5, 0.9)
+    assert "Not settled by then: from epoch 2 to 5 the mean score changes by +50 %" in told(0.5, 0.9, scores=(1, 1, 2, 2, 2, 3))
+    assert "ettled" not in told(0.5, 0.9, "random")
     near, far = ({"classes": {"spearman": {"mean": m, "half": 0.01, "n": 5}}} for m in (0.99, 0.6))
     assert readable.told("figure2", near)[0].startswith("Agrees")
     assert readable.told("figure2", far)[0].startswith("Lower here")
+
+
+@pytest.mark.parametrize(
+    ("top", "smoothing", "start", "why"),
+    [(0.4, 0.2, "Agrees", False), (0.1, 0.2, "Not seen here", True), (0.1, 0.0, "Not seen here", False)],
+)
+def test_an_even_spread_is_told_with_its_likely_reason(top: float, smoothing: float, start: str, why: bool) -> None:
+    names = ("positive", "raw", "even", "span", "with_loss")
+    numbers = {"top": {"mean": top, "half": 0.01, "n": 10}} | {key: {"mean": 0.5, "half": 0.1, "n": 10} for key in names}
+    said = readable.told("figure1", {"classes": {"numbers": numbers, "smoothing": smoothing}})[0]
+    assert said.startswith(start)
+    assert ("label smoothing 0.2" in said) == why
 
 
 # -------------------------------------------------------------------------------------------------------- files and charts
@@ -613,6 +711,10 @@ def test_markdown_has_ours_and_theirs_and_what_is_missing() -> None:
     assert "- Agrees. The paper has +1.00 points." in text
     assert "- Missing: not run yet: GA, all layers." in text
     assert "Nothing has been run yet" in readable.markdown([])
+    few = a_record()
+    few["tables"]["table1"]["rows"][0]["values"]["gap"] = {"mean": 0.01, "half": None, "n": 2}
+    assert "| 1.00 (2) |" in readable.markdown([few]), "a mean over fewer sets than the row's says so"
+    assert "on the hundred classes of CIFAR-100" in readable.markdown([few])
 
 
 def test_the_chart_shows_both(tiny: Dataset) -> None:

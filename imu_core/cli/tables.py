@@ -58,9 +58,9 @@ def tables_command(
     say("Reading the runs and making the figures.")
     old = next((r for r in before if (r["dataset"], r["model"]) == (problem, model)), {"figures": {}})
     record = work.record(old["figures"] if stored and old["figures"] else work.figures())
-    merged = records.merged(before, record)
-    write_json(json_file, records.as_json(merged))
-    _write_markdown(readable, markdown(merged))
+    made = records.as_json(records.merged(before, record))
+    write_json(json_file, made)
+    _write_markdown(readable, markdown(made["records"]))  # from what the file holds, so that both say the same
     _say_missing(record)
     raise typer.Exit({"failed": 1, "cancelled": 130}.get(work.outcome.state, 0))
 

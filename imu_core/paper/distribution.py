@@ -10,12 +10,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from imu_core import runtime
+from imu_core import data, runtime
 from imu_core.influence import head_scores
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.experiment import CLASSES, RANDOM, plain
 from imu_core.paper.plan import Ground
 from imu_core.paper.published import FIGURES
+from imu_core.problem import original
 from imu_core.problem import problem as make_problem
 from imu_core.records import Point, Problem
 from imu_core.search import with_strength
@@ -57,7 +58,11 @@ def _spreads(ground: Ground) -> dict[str, Any]:
     found = {request: spread_of(_problem(ground, request)) for request in ground.requests}
     first = found[ground.requests[0]]
     numbers = {name: interval([f["numbers"][name] for f in found.values()]) for name in first["numbers"]}
-    return {"request": ground.requests[0], "points": first["points"], "extremes": first["extremes"], "numbers": numbers}
+    card = original(data.load(ground.dataset), ground.model).card
+    return {
+        "request": ground.requests[0], "points": first["points"], "extremes": first["extremes"], "numbers": numbers,
+        "smoothing": card["recipe"].get("label_smoothing", 0.0),
+    }  # fmt: skip
 
 
 def spread_of(problem: Problem) -> dict[str, Any]:
@@ -66,7 +71,8 @@ def spread_of(problem: Problem) -> dict[str, Any]:
     points    [sample, N·s] of at most `DRAWN` samples, in order of their number
     extremes  numbers of the samples with the largest and the smallest scores
     numbers   top: the part of the sum of positive scores that the first 5 % hold; positive: the share of samples with one;
-              even: (Σw)² / (n Σw²) of the weights √(N s); with_loss: Spearman's rank correlation of score and loss
+              raw and even: (Σw)² / (n Σw²) of the scores themselves and of the weights √(N s); span: the 99th percentile of the
+              positive scores over the 1st; with_loss: Spearman's rank correlation of score and loss
     """
     forget, values = problem.split.forget, scores(problem, problem.head.weight, problem.head.bias)
     order = values.argsort(descending=True, stable=True)
@@ -82,15 +88,17 @@ def spread_of(problem: Problem) -> dict[str, Any]:
 
 
 def shape(values: Tensor) -> dict[str, float]:
-    """top, positive and even of scores (n,): see `spread_of`."""
+    """top, positive, raw, even and span of scores (n,): see `spread_of`."""
     positive = values.clamp(min=0.0).to(torch.float64)
     most = max(1, round(TOP * len(values)))
     total = float(positive.sum())
-    weights = PSI["sqrt"](positive)
+    weights, kept = PSI["sqrt"](positive), positive[positive > 0]
     return {
         "top": float(positive.topk(most).values.sum()) / total if total else 0.0,
         "positive": float((values > 0).double().mean()),
+        "raw": effective_share(positive) if total else 0.0,
         "even": effective_share(weights) if total else 0.0,
+        "span": float(kept.quantile(0.99) / kept.quantile(0.01)) if total else 1.0,
     }
 
 
@@ -114,7 +122,8 @@ def over_epochs(problem: Problem) -> dict[str, Any]:
     """Scores after each of five epochs of IMU (scores anew every epoch) and of GA, which is the control: does it need IMU?
 
     lines    sample → N·s at epochs 0 to 5, for `LINES` samples drawn from the forget set, under IMU
-    numbers  imu and ga → {positive, even: as in `spread_of`; alike: Spearman with the scores before; forget: accuracy}
+    numbers  imu and ga → {positive, even: as in `spread_of`; mean: of the scores; alike: Spearman with the scores before;
+             forget: accuracy}
     """
     heads = {who: _heads(problem, who) for who in ("imu", "ga")}
     values = {who: [scores(problem, *point.head) for point in points] for who, points in heads.items()}
@@ -138,6 +147,7 @@ def _told(values: Sequence[Tensor], points: Sequence[Point]) -> dict[str, list[f
     return {
         "positive": [s["positive"] for s in shapes],
         "even": [s["even"] for s in shapes],
+        "mean": [float(epoch.mean()) for epoch in values],
         "alike": [float(stats.spearmanr(values[0], epoch).statistic) for epoch in values],
         "forget": [point.accuracies["forget"] for point in points],
     }

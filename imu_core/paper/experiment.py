@@ -59,24 +59,30 @@ def plain(method: str, scope: str, target: float, seed: int = 0, kind: str = CLA
 class Claim:
     """A difference that the paper's rows state: `column` of its row `paper[0]` minus that of `paper[1]`.
 
-    `ours` are our lines as the paper has them, `fair` the same two on the same layers (() where `ours` already are).
+    `ours` are our lines as the paper has them, `fair` the same two on the same layers (() where `ours` already are), `equal`
+    the same step between layers under equal weights. A line of `ours` may be one that no table runs: then the claim is open.
     """
 
     column: str
     paper: tuple[str, str]
     ours: tuple[str, str]
     fair: tuple[str, ...] = ()
+    equal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One table: what is forgotten, its lines, its claims, and a sentence on what is done otherwise than in the paper."""
+    """One table: what is forgotten, its lines, its claims, and a sentence on what is done otherwise than in the paper.
+
+    `same_task` is False where the paper's network has other labels: then levels are not held against each other.
+    """
 
     id: str
     kind: str
     lines: tuple[Line, ...]
     claims: tuple[Claim, ...]
     note: str = ""
+    same_task: bool = True
 
 
 # Lines that several tables share: same-scope controls stand in all of them.

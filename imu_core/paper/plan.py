@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from imu_core import data
 from imu_core.errors import ImuError
@@ -17,6 +18,7 @@ from imu_core.paper.weighting import TABLE3, TABLE5, TABLE7, TABLE8
 from imu_core.problem import NOTHING, original
 from imu_core.problem import problem as make_problem
 from imu_core.records import Dataset
+from imu_core.reference import retrained
 
 EXPERIMENTS = {e.id: e for e in (TABLE1, SUBCLASS, TABLE3, TABLE4, TABLE5, TABLE6, TABLE7, TABLE8, TABLE9, TABLE10)}
 PARTS = ("cifar20", "cifar100")  # data sets that have subclasses, the wanted one first
@@ -73,6 +75,17 @@ def _unseen(dataset: str, model: str, request: str) -> float:
     return round(float((test.logits.argmax(1) == test.labels).double().mean()), 4)
 
 
+def _of_retrained(dataset: str, model: str, requests: Sequence[str]) -> float:
+    """Where runs stop that forget subclasses: what the retrained models that are stored recognise of them, the mean.
+
+    One number again. How well a model knows what it never saw differs by subclass, but is far below its test accuracy, which
+    stands in only where no retrained model is stored.
+    """
+    found = [retrained(make_problem(dataset, model=model, forget=request)) for request in requests]
+    known = [reference.accuracies["forget"] for reference in found if reference]
+    return round(fmean(known), 4) if known else _unseen(dataset, model, requests[0])
+
+
 def _subclasses(dataset: str, model: str) -> tuple[Ground | None, str]:
     """The ground of Table 1's second part: subclasses of CIFAR-100, the first of every superclass; else why there is none."""
     if dataset not in ("cifar10", *PARTS):
@@ -83,7 +96,7 @@ def _subclasses(dataset: str, model: str) -> tuple[Ground | None, str]:
         return None, f"not run: no {model} is trained on {PARTS[0]}. Train it with: {command}"
     groups = data.load(names[0]).subclasses.superclasses
     requests = tuple(f"subclass:{name}/{members[0]}" for name, members in groups.items())[:SUBSETS]
-    return Ground(SUBCLASSES, names[0], model, requests, _unseen(names[0], model, requests[0])), ""
+    return Ground(SUBCLASSES, names[0], model, requests, _of_retrained(names[0], model, requests)), ""
 
 
 def _is_trained(dataset: str, model: str) -> bool:

@@ -311,7 +311,8 @@ FIGURES: dict[str, Figure] = {
         6,
         "Influence of 15 samples over five epochs",
         "section B.6",
-        "class-wise the weights settle after about two epochs and become alike; sample-wise more and more samples help",
+        "class-wise the weights settle after about two epochs and become alike; sample-wise ever more samples have negative "
+        "influence, which in its sign is what helps to forget",
         {"epochs": 5, "samples": 15, "settled": 2},
     ),
 }

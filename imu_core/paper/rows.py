@@ -37,6 +37,7 @@ def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], stren
         "control": config.control, "scope": line.scope, "strength": strength, "setting": METHODS[line.method].strength,
         "config": config.changed(), "saw": sorted(METHODS[line.method].needs(config)), "runs": len(all_runs),
         "reached": sum(_reached(run, ground.target) for run in all_runs),
+        "diverged": sum(run.state == "diverged" for run in all_runs),
         "failed": sum(run.state == "failed" for found in runs.values() for run in found),
         "values": spread(each), "each": each,
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from imu_core.errors import ConfigError, ImuError
@@ -12,11 +13,11 @@ from imu_core.grid import Cell
 from imu_core.paper import distribution, layers, rows
 from imu_core.paper.cost import Pace
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, TARGET, Experiment, Line, lines_of, plain
+from imu_core.paper.findings import sentences
 from imu_core.paper.main_tables import WIDE_GA, WIDE_IMU, WIDE_PERMUTED
 from imu_core.paper.plan import EXPERIMENTS, SEEDS, VALUES, Ground, experiments, grounds, requests_of, seeds_of
 from imu_core.paper.published import TABLES
-from imu_core.paper.verdicts import sentences
-from imu_core.records import Outcome
+from imu_core.records import Outcome, Trajectory
 from imu_core.search import Tried, choose, grid, tried, with_strength
 from imu_core.store import Store
 from imu_core.stored import Summary
@@ -288,16 +289,13 @@ class Reproduction:
         if not done:
             return None, ["not run yet"], []
         lacking = [f"{done} of {len(wanted)} forget sets so far"] if done < len(wanted) else []
-        alone = self._alone(flat)
+        records = self.store.trajectories([run.id for run in flat])
+        alone = {run.id: _alone(run, records.get(run.id)) for run in flat}
         made = rows.row(line, ground, {r: [alone[run.id] for run in group] for r, group in runs.items()}, strength)
+        lasted = [record.points[-1].epoch for record in records.values() if record.points]
+        made |= {"epochs": fmean(lasted)} if line.epochs and lasted else {}
         lacking += ["failed runs, whose reasons are in the store"] if made["failed"] else []
         return (made if made["each"] else None), lacking, flat
-
-    def _alone(self, runs: Sequence[Summary]) -> dict[str, Summary]:
-        """By id, with the seconds that the method itself took: judging 60,000 images takes longer than most methods do."""
-        records = self.store.trajectories([run.id for run in runs])
-        own = {name: record.phases["prepare"] + record.phases["steps"] for name, record in records.items()}
-        return {run.id: replace(run, seconds=own.get(run.id, run.seconds)) for run in runs}
 
     def _without_reference(self, listed: Sequence[dict[str, Any]], ground: Ground) -> list[str]:
         known = next((row for row in listed if row["key"] == "retrained"), {"each": {}})["each"]
@@ -310,6 +308,11 @@ class Reproduction:
             f"No retrained model for {len(left)} of {len(ground.requests)} forget sets: W_dist, W1 and the average gap {rest}. "
             f"Train one with: {command}"
         ]
+
+
+def _alone(run: Summary, record: Trajectory | None) -> Summary:
+    """`run` with the seconds that the method itself took: judging 60,000 images takes longer than most methods do."""
+    return run if record is None else replace(run, seconds=record.phases["prepare"] + record.phases["steps"])
 
 
 def _narrowed(stage: Stage, wide: bool) -> Stage:
