@@ -83,9 +83,15 @@ def _legend(published: Table, found: Mapping[str, Any] | None) -> str:
     if not found or not found["rows"]:
         return f"Nothing of ours yet: the diamonds are what the paper prints ({published.where}). {bars}"
     where = (
-        f"{len(found['requests'])} forget sets of {found['dataset']}, every run stopped at {100 * found['target']:.2f} % forget"
+        f"{len(found['requests'])} forget sets of {found['dataset']}; a run stops at the first step at or below "
+        f"{100 * found['target']:.2f} % forget accuracy"
     )
-    return f"{where} accuracy. {bars} Faint: some runs did not get there. {found['note']}"
+    fewer = " A number in brackets: over so many sets only." if any(_is_uneven(row) for row in found["rows"]) else ""
+    return f"{where}. {bars} Faint: some runs did not get there.{fewer} {found['note']}"
+
+
+def _is_uneven(row: Mapping[str, Any]) -> bool:
+    return len({value["n"] for value in row["values"].values()}) > 1
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
@@ -117,8 +123,9 @@ def _line(row: Mapping[str, Any], published: Table, shown: Sequence[str]) -> dic
     theirs = published.rows.get(row["paper"], {})
     line = {"Row": row["title"], "Layers": row.get("scope", ""), "Saw": " + ".join(row.get("saw", ())).replace("_", " ")}
     line["Got there"] = f"{row['reached']} of {row['runs']}" if "runs" in row else ""
+    sets = max((value["n"] for value in row["values"].values()), default=0)
     for c in shown:
-        line[c] = _paper_record.here(row["values"].get(c), c)
+        line[c] = _paper_record.here(row["values"].get(c), c, sets)
         if c in COLUMNS:
             line[f"{c} paper"] = _paper_record.there(theirs.get(c), c)
     return line
