@@ -599,17 +599,29 @@ def test_shipped_models_reach_what_their_cards_say(model: str, least: float) -> 
     assert hit == pytest.approx(found.card["accuracies"]["test"], abs=4 * spread)
 
 
-SHIPPED = sorted((runtime.ASSETS / "models").glob("cifar10/*/retrained-*.json"))
+SHIPPED = sorted((runtime.ASSETS / "models").glob("cifar*/*/retrained-*.json"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_references_never_saw_their_class(path: Path) -> None:
+def test_shipped_references_never_saw_what_they_are_without(path: Path) -> None:
+    """A class it never saw is never named; a random draw is like new images; of beavers some are taken for otters' kin."""
     card = checkpoints.at(path.with_suffix(".safetensors")).card
-    assert card["removed"] == 5000
-    assert card["accuracies"]["forget"] == 0.0
     original = checkpoints.at(path.with_name("original.safetensors")).card
+    kind, known = card["request"].partition(":")[0], card["accuracies"]
+    removed, least, most = {
+        "class": (5000, 0.0, 0.0),
+        "random": (5000, known["test"] - 0.02, known["test"] + 0.02),
+        "subclass": (500, 0.0, known["test"] - 0.2),
+    }[kind]
+    assert card["removed"] == removed
+    assert least <= known["forget"] <= most
     assert Recipe(**card["recipe"]) == Recipe(**original["recipe"])
-    assert card["data_hash"] == original["data_hash"] == "9048fcbac9c08a64"
+    assert card["data_hash"] == original["data_hash"]
+
+
+def test_references_ship_for_every_class_three_draws_and_a_part_of_a_superclass() -> None:
+    kinds = [checkpoints.at(path.with_suffix(".safetensors")).card["request"].partition(":")[0] for path in SHIPPED]
+    assert sorted(kinds) == ["class"] * 10 + ["random"] * 3 + ["subclass"]
 
 
 def test_everything_that_ships_is_small() -> None:
