@@ -200,10 +200,10 @@ TERMS: tuple[Term, ...] = (
         group=GROUP,
         short="The forget accuracy at which the run ends; without one, all steps are taken.",
         text=(
-            "At each evaluation the run compares forget accuracy with this target and ends when it is at or below it. The same "
-            "target for all methods means the same depth, which is what makes costs comparable. The trap: between two "
-            "evaluations nobody looks, so a run can overshoot; evaluate more often or take smaller steps. In runs over images "
-            "the check uses a fixed subset, and the final number, on the whole set, can lie a little off the target."
+            "After every step the run compares forget accuracy with this target and ends when it is at or below it. In runs over "
+            "images it looks at as many forget samples as it takes to be sure, near the target at all of them. The same target "
+            "for all methods means the same depth, which is what makes costs comparable. The trap: one step can go far past "
+            "the target; take smaller ones, and compare where runs ended."
         ),
         see=("depth", "eval_every", "forget", "gentle"),
     ),

@@ -256,7 +256,7 @@ TERMS: tuple[Term, ...] = (
         short="Judged on whole sets: always over features and at the end; runs over images use fixed subsets in between.",
         text=(
             "A run on the head with `bn=eval` and without augmentation works on cached features, and every point is computed "
-            "on all samples. All other runs go over images: points in between are judged on at most 1,000 samples of each set, "
+            "on all samples. All other runs go over images: points in between are judged on at most 500 samples of each set, "
             "the same for every run on the problem; the last point uses the whole sets, unless you stopped the run. The trap: "
             "a jump at the last point of such a run can come from the change of samples and not from the step. Put no weight "
             "on differences smaller than what chance gives for that many samples."
