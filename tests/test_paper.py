@@ -646,6 +646,8 @@ def test_figures_are_told_both_ways() -> None:
     assert "Settled by then: from epoch 2 to 5 the mean score changes by +0 %" in told(0.5, 0.9)
     assert "Not settled by then: from epoch 2 to 5 the mean score changes by +50 %" in told(0.5, 0.9, scores=(1, 1, 2, 2, 2, 3))
     assert "ettled" not in told(0.5, 0.9, "random")
+    before = {"numbers": {"imu": {"even": [], "positive": []}, "top": {}}}
+    assert readable.told("figure1", {"classes": before}) == readable.told("figure6", {"classes": before}) == []
     near, far = ({"classes": {"spearman": {"mean": m, "half": 0.01, "n": 5}}} for m in (0.99, 0.6))
     assert readable.told("figure2", near)[0].startswith("Agrees")
     assert readable.told("figure2", far)[0].startswith("Lower here")

@@ -117,8 +117,17 @@ def _figure(name: str, data: Mapping[str, Any] | None) -> list[str]:
 
 
 def told(name: str, data: Mapping[str, Any]) -> list[str]:
-    """What our data of a figure say, a sentence for each kind of forget set, made from the numbers."""
-    return [_TOLD[name](kind, found) for kind, found in data.items()]
+    """What our data of a figure say, a sentence for each kind of forget set, made from the numbers.
+
+    None for what was written before everything that a sentence needs was measured.
+    """
+    return [_TOLD[name](kind, found) for kind, found in data.items() if _is_whole(name, found)]
+
+
+def _is_whole(name: str, found: Mapping[str, Any]) -> bool:
+    if name == "figure1":
+        return "span" in found["numbers"]
+    return name != "figure6" or "mean" in found["numbers"]["imu"]
 
 
 def _share(value: Mapping[str, Any]) -> str:
@@ -135,14 +144,14 @@ def _spread(kind: str, found: Mapping[str, Any]) -> str:
     numbers = found["numbers"]
     wide = numbers["top"]["mean"] > 3 * 0.05
     verdict = "Agrees: a few samples carry much." if wide else "Not seen here: no few samples dominate."
-    span = numbers["span"]["mean"]
     smoothing = found.get("smoothing", 0.0)
     why = f" A likely reason: the network is trained with label smoothing {smoothing:g}, under which no residual p − y vanishes."
     return (
         f"{verdict} {_KINDS[kind]}, {numbers['top']['n']} forget sets: the first 5 % of samples hold {_share(numbers['top'])} "
         f"of the sum of positive scores, and {_share(numbers['positive'])} of samples have one. The scores span a factor of "
-        f"{span:.1f} (1st to 99th percentile); they act like equal weights on {_share(numbers['raw'])} of the samples, their "
-        f"square roots on {_share(numbers['even'])}. Rank correlation of score and loss: {_number(numbers['with_loss'])}."
+        f"{numbers['span']['mean']:.1f} (1st to 99th percentile); they act like equal weights on {_share(numbers['raw'])} of the "
+        f"samples, their square roots on {_share(numbers['even'])}. Rank correlation of score and loss: "
+        f"{_number(numbers['with_loss'])}."
         f"{why if smoothing and not wide else ''}"
     )
 
