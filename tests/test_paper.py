@@ -202,6 +202,7 @@ def less(by: float, wobble: float = 0.1) -> list[float]:
         (less(0.0, 30.0), ("IMU", "GA"), verdicts.UNSURE),
         (less(-5.0), ("IMU", "GA"), verdicts.OPPOSITE),
         (less(0.0, 3.0), ("IMU", "near"), verdicts.AGREES),
+        (less(0.1, 0.02), ("IMU", "near"), verdicts.AGREES),
         (less(5.0), ("IMU", "near"), verdicts.NEW),
     ],
 )
@@ -262,7 +263,7 @@ def test_rows_further_than_half_a_point_from_the_depth_are_not_compared() -> Non
     near, far = (ended(a_row("imu", GOOD), 0.932, 0.931, 0.93, x) for x in (0.9281, 0.9279))
     assert verdicts.strays_of([near], 0.933) == {}
     assert verdicts.strays_of([far], 0.933) == {"imu": "ended at 92.8 to 93.2 %"}
-    assert verdicts.strays_of([far]) == {}
+    assert verdicts.strays_of([far]) == verdicts.strays_of([far], 0.933, 0.01) == {}
     ga = ended(a_row("ga", less(20.0)), 0.93, 0.93, 0.93, 0.93)
     for imu, compared in ((near, True), (far, False)):
         said = " ".join(

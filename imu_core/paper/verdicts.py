@@ -13,7 +13,7 @@ from imu_core.paper.experiment import Claim
 from imu_core.paper.published import COLUMNS, Table, Value
 
 SMALL = 0.5  # points: a printed difference without any ± that is below this counts as none
-CLOSE = 0.005  # forget accuracy: how far from the depth a run may end and still be compared
+CLOSE = 0.005  # forget accuracy: how far from the depth a run may end and still be compared, unless told otherwise
 Rows = Mapping[str, Mapping[str, Any]]  # our rows by key
 
 AGREES, SAME_WAY, NOT_SEEN, OPPOSITE = "agrees", "same direction", "not seen", "opposite"
@@ -59,15 +59,15 @@ def _half_known(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str
     return {"verdict": OPEN, "lead": lead, "words": words + off_depth(rows, claim.fair, strays)}
 
 
-def strays_of(rows: Iterable[Mapping[str, Any]], target: float | None = None) -> dict[str, str]:
-    """Row key → how it missed the depth: runs that did not get there, or that ended further than `CLOSE` from `target`."""
+def strays_of(rows: Iterable[Mapping[str, Any]], target: float | None = None, close: float = CLOSE) -> dict[str, str]:
+    """Row key → how it missed the depth: runs that did not get there, or that ended further than `close` from `target`."""
     found = {}
     for row in (row for row in rows if "runs" in row):
         ends = [100 * each["forget"] for each in row["each"].values() if "forget" in each]
         if row["reached"] < row["runs"]:
             broken = f", {row['diverged']} broke" if row.get("diverged") else ""
             found[row["key"]] = f"got there in {row['reached']} of {row['runs']} runs{broken}"
-        elif target is not None and any(abs(end - 100 * target) > 100 * CLOSE + 1e-9 for end in ends):
+        elif target is not None and any(abs(end - 100 * target) > 100 * close + 1e-9 for end in ends):
             found[row["key"]] = f"ended at {min(ends):.1f} to {max(ends):.1f} %"
     return found
 
@@ -85,7 +85,7 @@ def compare(theirs: float, sure: bool | None, own: Paired) -> str:
     claimed = abs(theirs) >= SMALL if sure is None else sure
     seen = abs(own.mean) > own.half
     if not claimed:
-        return NEW if seen else AGREES
+        return NEW if seen and abs(own.mean - theirs) > own.half else AGREES
     if not seen:
         return UNSURE if abs(own.mean - theirs) <= own.half else NOT_SEEN
     if own.mean * theirs < 0:
