@@ -39,6 +39,7 @@ NORMALISATIONS = {
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
 _IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
+_STORING = threading.Lock()  # one at a time looks whether a name is free and takes it, or deletes
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
 _POOR, _BETTER, _SLACK = 0.7, 0.1, 0.005  # below this, trials are made; by so much one must be better; rounding of an expectation
 
@@ -108,14 +109,14 @@ class Bringing:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        folder.parse(f"{order.name}@{order.side}")  # the side's range
+        folder.checked_side(order.side)
         self.model_name = PREFIX + folder.checked_name(order.name)
         self.dataset_name = order.dataset if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"
         self.check: Check | None = None
         self.outcome = Outcome("running")
         self.layers: tuple[str, ...] = ()  # to choose a head from, where none was found
         self._variant = ""  # words on the form of the architecture that was taken
-        self._made = False  # whether images were unpacked or decoded for this, and must go if it fails
+        self._unpacked = self._decoded = False  # whether this made such images, which must go if it fails
         self._cancel = threading.Event()
 
     def cancel(self) -> None:
@@ -139,8 +140,19 @@ class Bringing:
         finally:
             self.order = replace(self.order, checkpoint=b"", images=None)  # what was uploaded need not stay in memory
             fits = self.check is not None and self.check.fits and self.outcome.state == "done"
-            if self._made and not fits:
-                _remove_images(self.dataset_name)
+            if not fits:
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Remove what was unpacked or decoded for this, and nothing that was there before or that another model uses."""
+        if not self._decoded and not self._unpacked:
+            return
+        with _STORING:
+            users = _users(self.dataset_name)
+            if self._decoded and self.dataset_name not in users:
+                _remove_decoded(self.dataset_name)
+            if self._unpacked and not users:
+                archive.remove(self.order.name)
 
     def _at(self, start: float, end: float, fraction: float) -> float:
         """The overall fraction of a part that goes from `start` to `end`; raises Cancelled once it was stopped."""
@@ -159,15 +171,15 @@ class Bringing:
     def _images(self) -> Iterator[tuple[float, str]]:
         if self.order.images is not None:
             for fraction, words in archive.unpack(self.order.images, self.order.name):
-                self._made = True
                 yield self._at(0.01, 0.1, fraction), words
+            self._unpacked = True  # not before: until it ends, images of that name are somebody else's
         if not data.is_here(self.dataset_name):
             if not data.source(self.dataset_name).free:
                 raise DataError(
                     f"{self.dataset_name} is not on this machine yet. Fetch it first: choose it in the sidebar of any page."
                 )
             for fraction, words in data.download(self.dataset_name):
-                self._made = self._made or self.dataset_name.startswith(data.FOLDER)
+                self._decoded = self.dataset_name.startswith(data.FOLDER)
                 yield self._at(0.1, 0.2, fraction), words
 
     def _accept(self, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
@@ -224,11 +236,15 @@ class Bringing:
     ) -> None:
         """Features, tensors, and last the card: only with it the model exists."""
         assert self.check is not None
-        for part, outputs in (("train", train), ("test", test)):
-            keep(model, f"{dataset.hash}-{part}", *outputs)
         accuracies = {"train": _share(train[1], dataset.train.labels).share, "test": self.check.accuracy.share}
         card = _card(self, dataset, strange, accuracies, sum(p.numel() for p in model.parameters()))
-        checkpoints.save(brought.path(dataset.name, self.model_name), model.state_dict(), card)
+        with _STORING:
+            self._refuse_taken()  # by somebody who began when this did
+            if dataset.name.startswith(data.FOLDER):
+                folder.find(folder.parse(dataset.name.removeprefix(data.FOLDER)).path)  # nor may its images be gone by now
+            for part, outputs in (("train", train), ("test", test)):
+                keep(model, f"{dataset.hash}-{part}", *outputs)
+            checkpoints.save(brought.path(dataset.name, self.model_name), model.state_dict(), card)
 
 
 def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn.Module, str, str]:
@@ -469,22 +485,37 @@ def datasets() -> tuple[str, ...]:
 
 def remove(dataset: str, model: str) -> str:
     """Delete a brought model, its references, and the images that were unpacked for it alone; says what was deleted."""
-    brought.remove(dataset, model)
-    if dataset.startswith(data.FOLDER) and not brought.names(dataset):
-        text = folder.parse(dataset.removeprefix(data.FOLDER)).path
-        if _remove_images(dataset):
-            return f"{model} is deleted, and the images that were unpacked as {text}."
+    with _STORING:  # nobody may store a model on images that are about to go
+        brought.remove(dataset, model)
+        if not dataset.startswith(data.FOLDER):
+            return f"{model} is deleted."
+        users = _users(dataset)
+        if dataset not in users:
+            _remove_decoded(dataset)
+        root = _root(dataset)
+        if not users and archive.holds(root):
+            archive.remove(root.name)
+            return f"{model} is deleted, and the images that were unpacked as {root.name}."
     return f"{model} is deleted."
 
 
-def _remove_images(dataset: str) -> bool:
-    """Delete decoded and unpacked images of a folder dataset; True where something had been unpacked."""
+def _users(dataset: str) -> list[str]:
+    """The folder datasets of brought models that read the same folder as `dataset`, at whatever side."""
+    return [name for name in datasets() if _root(name) == _root(dataset)]
+
+
+def _root(dataset: str) -> Path:
+    """The folder behind a folder dataset, the same however it was written."""
+    path = folder.parse(dataset.removeprefix(data.FOLDER)).path
+    try:
+        return folder.find(path).resolve()
+    except DataError:
+        return Path(path)
+
+
+def _remove_decoded(dataset: str) -> None:
+    """Delete what was decoded of a folder dataset; it can be read again."""
     text = dataset.removeprefix(data.FOLDER)
-    path = folder.parse(text).path
-    unpacked = (folder.kept() / path).is_dir() if "/" not in path else False
     if folder.is_here(text):
         folder.cache(text).unlink(missing_ok=True)
-    if unpacked:
-        archive.remove(path)
     data.load.cache_clear()
-    return unpacked

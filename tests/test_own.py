@@ -236,6 +236,102 @@ def test_stopping_leaves_nothing(colours: Path, trained: State, tmp_path: Path) 
     assert left(tmp_path) == []
 
 
+def images_of(name: str) -> int:
+    """How many images are unpacked as `name`."""
+    return len(list((runtime.home() / "images" / name).rglob("*.png")))
+
+
+ALL = 3 * sum(COUNTS.values())
+
+
+def test_a_refusal_leaves_the_images_of_others(colours: Path, trained: State, tmp_path: Path) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    before = left(tmp_path)
+    with pytest.raises(ImuError):  # a network that was trained on 16 pixels
+        bring(order(colours, saved(trained), name="b", dataset="folder:a@32"))
+    assert left(tmp_path) == before
+    with pytest.raises(DataError, match="already"):
+        bring(order(colours, saved(trained), name="a", images=zipped(colours), side=32))
+    assert left(tmp_path) == before
+    assert imu_core.problem(f"folder:a@{SIDE}", model="own-a", forget="class:red").dataset.class_names == NAMES
+
+
+@pytest.mark.parametrize("written", ["a@0016", "a", "{home}/images/a@16", "a@16grey"])
+def test_unpacked_images_go_with_the_last_model_that_reads_them(written: str, colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    other = f"folder:{written.format(home=runtime.home())}"
+    card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": other, "model": "own-b"}
+    checkpoints.save(brought.path(other, "own-b"), trained, card)
+    assert own.remove(other, "own-b") == "own-b is deleted."
+    assert images_of("a") == ALL
+    checkpoints.save(brought.path(other, "own-b"), trained, card)
+    assert own.remove(f"folder:a@{SIDE}", "own-a") == "own-a is deleted."
+    assert images_of("a") == ALL
+    assert own.remove(other, "own-b").startswith("own-b is deleted, and the images")
+    assert images_of("a") == 0
+
+
+def test_a_model_on_a_folder_of_dots_is_deleted_and_nothing_else(colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": "folder:..@16", "model": "own-b"}
+    checkpoints.save(brought.path("folder:..@16", "own-b"), trained, card)
+    assert own.remove("folder:..@16", "own-b") == "own-b is deleted."
+    assert images_of("a") == ALL
+
+
+def test_of_two_archives_of_one_name_the_first_stays(colours: Path, trained: State, tmp_path: Path) -> None:
+    content = zipped(colours)
+    first, second = (own.Bringing(order(colours, saved(trained), name="a", images=content, side=SIDE)) for _ in range(2))
+    one, other = iter(first), iter(second)
+    for _ in range(2):  # both have found the name free and are unpacking
+        next(one), next(other)
+    for _ in one:
+        pass
+    before = left(tmp_path)
+    with pytest.raises(DataError, match="There are images called 'a' already"):
+        list(other)
+    assert images_of("a") == ALL
+    assert [name for name in before if name not in left(tmp_path) and "unpacking" not in name] == []
+    assert not [name for name in left(tmp_path) if "unpacking" in name]
+    assert brought.everything() == [(f"folder:a@{SIDE}", "own-a")]
+
+
+def test_of_two_models_of_one_name_the_first_stays(colours: Path, trained: State) -> None:
+    slightly = trained | {"head.bias": trained["head.bias"] + 0.01}
+    first = own.Bringing(order(colours, saved(trained)))
+    second = own.Bringing(order(colours, saved(slightly), file="other.pt"))
+    one, other = iter(first), iter(second)
+    next(one), next(other)
+    for _ in one:
+        pass
+    features = sorted((runtime.home() / "features").iterdir())
+    with pytest.raises(ConfigError, match=r"own-three on .* already"):
+        list(other)
+    assert second.outcome.state != "done"
+    assert brought.card(name_of(colours), "own-three")["brought"]["file"] == "three.pt"
+    assert sorted((runtime.home() / "features").iterdir()) == features
+
+
+def test_a_model_is_not_stored_on_images_that_are_gone(colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    work = own.Bringing(order(colours, saved(trained), name="b", dataset=f"folder:a@{SIDE}"))
+    steps = iter(work)
+    while work.check is None:
+        next(steps)
+    own.remove(f"folder:a@{SIDE}", "own-a")
+    with pytest.raises(DataError, match="There is no folder 'a'"):
+        list(steps)
+    assert brought.everything() == []
+
+
+@pytest.mark.parametrize("side", [-5, 0, 7, 257, 100_000])
+def test_a_side_out_of_range_is_refused_before_anything_is_unpacked(
+    side: int, colours: Path, trained: State, tmp_path: Path
+) -> None:
+    asked = order(colours, saved(trained), images=zipped(colours), side=side)
+    assert f"{side} is no side" in refused(asked, tmp_path, DataError)
+
+
 # ------------------------------------------------------------------------------------------ hostile checkpoints
 
 

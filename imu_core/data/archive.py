@@ -30,8 +30,9 @@ def unpack(packed: bytes | Path, name: str) -> Iterator[tuple[float, str]]:
     the iteration is closed early, nothing is left on the disk.
     """
     target = folder.kept() / folder.checked_name(name)
+    taken = DataError(f"There are images called {name!r} already. Choose another name, or delete those first.")
     if target.exists():
-        raise DataError(f"There are images called {name!r} already. Choose another name, or delete those first.")
+        raise taken
     folder.kept().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.kept(), prefix=".unpacking-") as place:
         try:
@@ -43,7 +44,10 @@ def unpack(packed: bytes | Path, name: str) -> Iterator[tuple[float, str]]:
             raise DataError(f"The archive is damaged or no .zip ({str(error)[:100]}). Make it again.") from error
         root = _root(Path(place))
         folder.listing(str(root))  # classes, before anything is kept
-        root.rename(target)
+        try:
+            root.rename(target)
+        except OSError as error:  # somebody unpacked images of that name meanwhile
+            raise taken if target.exists() else error from None
 
 
 def wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -115,6 +119,11 @@ def _root(place: Path) -> Path:
         place = inside[0]
         inside = list(place.iterdir())
     return place
+
+
+def holds(root: Path) -> bool:
+    """Whether the folder `root`, with its links resolved, is a whole unpacked archive."""
+    return root.parent == folder.kept().resolve() and folder.is_name(root.name) and root.is_dir()
 
 
 def remove(name: str) -> None:

@@ -58,15 +58,24 @@ def parse(text: str) -> Asked:
     match = _TEXT.fullmatch(text.strip())
     if match is None:
         raise DataError(f"{PREFIX} names no folder. Write {PREFIX}PATH, or {PREFIX}PATH@64 for images of 64 x 64 pixels.")
-    side = int(match["side"] or USUAL_SIDE)
+    return Asked(match["path"], checked_side(int(match["side"] or USUAL_SIDE)), match["grey"] is not None)
+
+
+def checked_side(side: int) -> int:
+    """`side` if images may be read at that many pixels; else a DataError."""
     if not SMALLEST <= side <= LARGEST:
         raise DataError(f"{side} is no side for images of a folder: it must be from {SMALLEST} to {LARGEST} pixels.")
-    return Asked(match["path"], side, match["grey"] is not None)
+    return side
+
+
+def is_name(text: str) -> bool:
+    """Whether unpacked images, or a brought model, may be called that."""
+    return _NAME.fullmatch(text) is not None
 
 
 def checked_name(name: str) -> str:
-    """`name` if unpacked images, or a brought model, may be called that; else a DataError."""
-    if not _NAME.fullmatch(name):
+    """`name` if it is one; else a DataError."""
+    if not is_name(name):
         raise DataError(
             f"{name[:40]!r} is no name: it takes letters, digits, - and _, at most 40, and starts with a letter or digit."
         )
@@ -80,7 +89,7 @@ def kept() -> Path:
 
 def find(path: str) -> Path:
     """The folder at `path`, or the unpacked archive of that name; a DataError where there is neither."""
-    if _NAME.fullmatch(path) and (kept() / path).is_dir():
+    if is_name(path) and (kept() / path).is_dir():
         return kept() / path
     try:
         folder = Path(path).expanduser()
