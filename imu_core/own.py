@@ -41,7 +41,8 @@ _IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
 _STORING = threading.Lock()  # one at a time looks whether a name is free and takes it, or deletes
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
-_POOR, _BETTER, _SLACK = 0.7, 0.1, 0.005  # below this, trials are made; by so much one must be better; rounding of an expectation
+_GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
+_BETTER, _SLACK = 0.1, 0.005  # by so much another choice must be better; rounding of an expectation
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Trial:
-    """Accuracy (0 to 1) on a few training images under another choice; `best` renumbers the classes as well as can be."""
+    """Accuracy (0 to 1) on a few training images under another choice.
+
+    `order` are the classes renumbered as suits these images best; `best` is what such an order reaches on images that it was not
+    drawn from: many classes and few images always find an order that flatters the images themselves.
+    """
 
     architecture: str
     normalisation: str
@@ -189,7 +194,7 @@ class Bringing:
         yield self._at(0.2, 0.2, 0), f"the head is {head}; checking the accuracy"
         test = yield from self._outputs(model, dataset.test, 0.2, 0.4)
         check = judge(dataset, test[1], self.order, (head, model.get_submodule(head).in_features, f"{how}{self._variant}"))
-        if check.accuracy.share < _POOR or not check.fits:
+        if check.accuracy.share < _GOOD or not check.fits:
             check = yield from self._tried(check, dataset, strange)
         self.check = check
         if not check.fits:
@@ -352,6 +357,11 @@ def _share(logits: Tensor, labels: Tensor) -> Share:
 def _fit(accuracy: Share, chance: float, expected: float | None) -> tuple[bool, str]:
     if accuracy.low <= chance:
         return False, "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
+    if expected is None and accuracy.share < _POOR:
+        return False, (
+            f"Below {100 * _POOR:.0f} % nobody but you can tell whether that is what it should reach. To take it, name the "
+            "accuracy that you expect of it."
+        )
     if expected is None:
         return True, "It fits."
     if accuracy.high + _SLACK < expected:
@@ -372,18 +382,40 @@ def _tried(dataset: Dataset) -> int:
 def _trial(order: Order, dataset: Dataset, strange: foreign.Strange) -> Trial:
     """A choice judged by training images: the test set stays what it is, the last word."""
     model, *_ = fitted(order, dataset, strange)
-    few = _tried(dataset)
-    images = ImageSet(*(t[:: len(dataset.train) // few][:few] for t in (dataset.train.images, dataset.train.labels)))
+    images = _some(dataset)
     said = predict(model, images, chunk_of(images.images)).argmax(1)
-    counts = torch.zeros(len(dataset.class_names), len(dataset.class_names))
-    counts.index_put_((images.labels, said), torch.ones(len(said)), accumulate=True)
-    rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
+    halves = [_counts(images.labels[start::2], said[start::2], len(dataset.class_names)) for start in (0, 1)]
+    counts = halves[0] + halves[1]
+    elsewhere = sum(_kept(other, _assigned(one)) for one, other in (halves, halves[::-1]))
+    columns = _assigned(counts)
     current = order.classes or dataset.class_names
-    names = dict(zip(columns.tolist(), (dataset.class_names[row] for row in rows.tolist()), strict=True))
+    names = {column: dataset.class_names[row] for row, column in enumerate(columns)}
     place = {name: number for number, name in enumerate(dataset.class_names)}
     renumbered = tuple(names[place[name]] for name in current)
-    share = [float(counts[r, c].sum()) / len(said) for r, c in ((range(len(counts)), range(len(counts))), (rows, columns))]
-    return Trial(order.architecture, order.normalisation, *share, renumbered)
+    share = float(counts.trace()) / len(said)
+    return Trial(order.architecture, order.normalisation, share, elsewhere / len(said), renumbered)
+
+
+def _some(dataset: Dataset) -> ImageSet:
+    """The images of a trial, drawn at random, class after class: sets are often in turns, where every k-th is of one class."""
+    drawn = torch.randperm(len(dataset.train), generator=runtime.generator(0))[: _tried(dataset)]
+    drawn = drawn[dataset.train.labels[drawn].argsort(stable=True)]
+    return ImageSet(dataset.train.images[drawn], dataset.train.labels[drawn])
+
+
+def _counts(labels: Tensor, said: Tensor, classes: int) -> Tensor:
+    """How often (row) a class was called (column)."""
+    return torch.bincount(labels * classes + said, minlength=classes**2).view(classes, classes).double()
+
+
+def _assigned(counts: Tensor) -> list[int]:
+    """The column of each row that together hold the most; where nothing speaks for another, a class keeps its own."""
+    _, columns = linear_sum_assignment((counts + 0.5 * torch.eye(len(counts))).numpy(), maximize=True)
+    return columns.tolist()
+
+
+def _kept(counts: Tensor, columns: list[int]) -> float:
+    return float(counts[range(len(counts)), columns].sum())
 
 
 def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> Check:
@@ -392,18 +424,18 @@ def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> 
     best = max(trials, key=lambda trial: trial.accuracy)
     renumbered = max(trials, key=lambda trial: trial.best)
     advice, suggestion = "", {}
-    if best.accuracy >= now + _BETTER:
-        suggestion = {"normalisation": best.normalisation}
-        advice = (
-            f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
-            f"{few} training images, as given {_percent(now)}. Choose that."
-        )
-    elif renumbered.best >= max(0.5, 2 * best.accuracy):
+    if renumbered.best >= max(0.5, best.accuracy + _BETTER):
         suggestion = {"normalisation": renumbered.normalisation, "classes": ", ".join(renumbered.order)}
         advice = (
             f"With the classes in another order and the normalisation {renumbered.normalisation} it "
             f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
             f"may be: {', '.join(renumbered.order)}."
+        )
+    elif best.accuracy >= now + _BETTER:
+        suggestion = {"normalisation": best.normalisation}
+        advice = (
+            f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
+            f"{few} training images, as given {_percent(now)}. Choose that."
         )
     elif not check.fits:
         advice = (

@@ -677,6 +677,117 @@ def test_a_much_better_normalisation_means_that_this_one_does_not_fit(colours: P
     assert own.advised(check, (trial("half", 0.7), trial("none", 0.81)), replace(asked, expected=0.6), 36).fits
 
 
+CORNERS = {f"{r}{g}{b}": (r, g, b) for r in (0, 1) for g in (0, 1) for b in (0, 1)}  # eight classes: corners of the colours
+
+
+class Corner(nn.Module):
+    """Names the corner of the cube of colours that the mean colour of an image is nearest to."""
+
+    def __init__(self, classes: int, *_: Any) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.mean((2, 3)))
+
+
+def corner_state(rows: list[int]) -> State:
+    """What `Corner` needs, with its classes in the order `rows`."""
+    wanted = torch.tensor([CORNERS[name] for name in sorted(CORNERS)]).float()[rows]
+    return {"head.weight": wanted, "head.bias": -(wanted**2).sum(1) / 2}
+
+
+@pytest.fixture
+def corners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of images in eight colours, and a network that could name them."""
+    monkeypatch.setitem(models.MODELS, "corner", Corner)
+    root = tmp_path / "corners"
+    for part in COUNTS:
+        for name, colour in CORNERS.items():
+            (root / part / name).mkdir(parents=True)
+            for number in range(COUNTS[part]):
+                level = 20 + number
+                Image.new("RGB", (8, 8), tuple(255 - level if c else level for c in colour)).save(
+                    root / part / name / f"{number}.png"
+                )
+    return root
+
+
+def corner_order(root: Path, state: State, **changes: Any) -> own.Order:
+    return order(root, saved(state), architecture="corner", dataset=f"folder:{root}@8", normalisation="none", **changes)
+
+
+@pytest.mark.parametrize(("rows", "percent"), [([0, 1, 2, 3, 5, 4, 7, 6], "50.0 %"), ([1, 0, 2, 3, 4, 5, 6, 7], "75.0 %")])
+def test_swapped_classes_are_found_out_where_most_are_right(rows: list[int], percent: str, corners: Path) -> None:
+    state = corner_state(rows)
+    asked = corner_order(corners, state)
+    work = bring(asked)
+    assert work.check is not None
+    assert work.check.sentence.startswith(f"{percent} of 48 test images")
+    assert not work.check.fits
+    assert "It fits" not in work.check.sentence
+    assert "name the accuracy that you expect of it" in work.check.sentence
+    assert "100.0 % of 96 training images" in work.check.advice
+    assert not brought.everything()
+    right = [sorted(CORNERS)[row] for row in rows]
+    assert work.check.suggestion == {"normalisation": "none", "classes": ", ".join(right)}
+    again = bring(replace(asked, classes=tuple(right)))
+    assert again.check is not None
+    assert again.check.sentence.endswith("It fits.")
+    known = bring(replace(asked, name="known", expected=float(percent[:2]) / 100))
+    assert known.check is not None
+    assert known.check.fits, "whoever names what it reaches gets it, with the advice"
+    assert known.check.suggestion["classes"] == ", ".join(right)
+
+
+def test_a_poor_model_that_nothing_makes_better_is_taken_only_with_an_expectation(corners: Path) -> None:
+    state = corner_state(list(range(8)))
+    state["head.bias"][5:] = -100.0  # three classes are never named
+    work = bring(corner_order(corners, state))
+    assert work.check is not None
+    assert work.check.sentence.startswith("62.5 % of 48 test images")
+    assert work.check.sentence.endswith("To take it, name the accuracy that you expect of it.")
+    assert (work.check.fits, work.check.suggestion) == (False, {})
+    assert not brought.everything()
+    again = bring(corner_order(corners, state, expected=0.62))
+    assert again.check is not None
+    assert again.check.sentence.endswith("It fits: you expect 62.0 %.")
+    assert [model for _, model in brought.everything()] == ["own-three"]
+
+
+def test_many_classes_and_few_images_do_not_make_an_order(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.arange(60).repeat(2)
+    images = torch.zeros(120, 1, 8, 8, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(120)
+    guesses = torch.randint(0, 60, (120,), generator=torch.Generator().manual_seed(0))
+    guesses[::2] = labels[::2]  # half are right, the others are noise
+    dataset = replace(
+        folder_dataset(colours),
+        train=own.ImageSet(images, labels),
+        class_names=tuple(f"{number:02d}" for number in range(60)),
+    )
+
+    class Noise(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.one_hot(guesses[(x[:, 0, 0, 0] * 255).round().long()], 60).float()
+
+    monkeypatch.setattr(own, "fitted", lambda *_: (Noise(1, 1), "head", ""))
+    found = own._trial(order(colours, b""), dataset, foreign.Strange("", "", {}, ()))
+    assert found.accuracy == float((guesses == labels).double().mean())
+    assert found.best < found.accuracy + own._BETTER
+    counts = own._counts(labels, guesses, 60)
+    assert own._kept(counts, own._assigned(counts)) / 120 > found.accuracy + own._BETTER, "the images themselves would say so"
+
+
+def test_trials_see_every_class_of_a_set_whose_classes_take_turns() -> None:
+    dataset = data.load("fashion")
+    assert torch.equal(dataset.train.labels[::20], torch.zeros(500, dtype=torch.int64))
+    chosen = own._some(dataset)
+    assert len(chosen) == 500
+    assert torch.bincount(chosen.labels, minlength=10).min() > 20
+    assert torch.bincount(chosen.labels[::2], minlength=10).min() > 10
+
+
 def test_the_check_counts_as_one_would_by_hand(colours: Path) -> None:
     dataset = folder_dataset(colours)
     logits = torch.randn(len(dataset.test), 3, generator=torch.Generator().manual_seed(1))
