@@ -6,6 +6,7 @@ import io
 import math
 import os
 import pickle
+import shutil
 import stat
 import struct
 import sys
@@ -616,6 +617,24 @@ def test_too_many_pixels_are_refused_before_they_are_read(colours: Path, tmp_pat
     with pytest.raises(DataError, match="at most 10"):
         folder.listing(str(colours))
     assert left(tmp_path) == []
+
+
+def test_images_that_join_a_folder_are_judged_too(trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    first = bring(order(root, saved(trained), name="one"))
+    assert data.load(name_of(root)) is data.load(name_of(root))
+    for label, name in enumerate(NAMES):
+        for number in range(4):
+            picture((label + 1) % 3, number).save(root / "test" / name / f"wrong{number}.png")
+    second = bring(order(root, saved(trained), name="two", expected=0.6))
+    assert first.check is not None
+    assert second.check is not None
+    assert (first.check.accuracy.n, second.check.accuracy.n) == (18, 30)
+    assert second.check.accuracy.count == 18
+    assert len(data.load(name_of(root)).test) == 30
+    shutil.rmtree(root)
+    with pytest.raises(DataError, match="There is no folder"):
+        data.load(name_of(root))
 
 
 # ----------------------------------------------------------------------------------------------------------------- does it fit?
