@@ -117,6 +117,8 @@ class Bringing:
         folder.checked_side(order.side)
         self.model_name = PREFIX + folder.checked_name(order.name)
         self.dataset_name = order.dataset if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"
+        if self.dataset_name.startswith(data.FOLDER):
+            folder.parse(self.dataset_name.removeprefix(data.FOLDER))
         self.check: Check | None = None
         self.outcome = Outcome("running")
         self.layers: tuple[str, ...] = ()  # to choose a head from, where none was found

@@ -24,7 +24,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import same_bits
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -456,6 +456,82 @@ def link() -> zipfile.ZipInfo:
     return info
 
 
+def in_lzma(spoil: Callable[[bytearray, int], None]) -> bytes:
+    """An archive whose last member is packed by LZMA and then spoilt from where its stream begins."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        made.writestr("train/red/zzz.png", bytes(range(256)) * 50, compress_type=zipfile.ZIP_LZMA)
+    content = bytearray(buffer.getvalue())
+    spoil(content, content.find(b"zzz.png") + 7)
+    return bytes(content)
+
+
+def spoil_stream(content: bytearray, at: int) -> None:
+    content[at + 9 : at + 39] = bytes(255 - value for value in content[at + 9 : at + 39])
+
+
+def spoil_properties(content: bytearray, at: int) -> None:
+    content[at : at + 9] = b"\xff" * 9
+
+
+def spoil_filter(content: bytearray, at: int) -> None:
+    content[at + 4] = 0xFF
+
+
+@pytest.mark.parametrize("spoil", [spoil_stream, spoil_properties, spoil_filter])
+def test_a_spoilt_lzma_member_is_a_sentence(
+    spoil: Callable[[bytearray, int], None], colours: Path, trained: State, tmp_path: Path
+) -> None:
+    text = refused(order(colours, saved(trained), images=in_lzma(spoil), side=SIDE), tmp_path, DataError)
+    assert "'three' is damaged or no .zip" in text
+
+
+def test_sentences_about_an_archive_name_what_was_given(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lonely = io.BytesIO()
+    with zipfile.ZipFile(lonely, "w") as made:
+        made.writestr("cat/1.png", b"x"), made.writestr("cat/2.png", b"x")
+    half = zipped(colours / "train", "train/", {"more/1.png": b"x"})
+    long = zipped(colours, extra={f"train/red/{'a' * 300}.png": b"x"})
+    file = tmp_path / "given.zip"
+    for content, words in (
+        (lonely.getvalue(), "folders"),
+        (half, "and no test"),
+        (long, "File name too long"),
+        (b"x", "no .zip"),
+    ):
+        file.write_bytes(content)
+        for images, called in ((content, "three"), (file, "given.zip")):
+            text = refused(order(colours, saved(trained), images=images, side=SIDE), tmp_path, DataError)
+            assert words in text
+            assert "unpacking" not in text
+            assert str(tmp_path) not in text
+            assert f"'{called}'" in text or (content == lonely.getvalue() and "'cat'" in text)
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(archive, "_copy", full)
+    text = refused(order(colours, saved(trained), images=zipped(colours), side=SIDE), tmp_path, DataError)
+    assert "does not fit on the disk (No space left on device)" in text
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAINING", "Val")])
+@pytest.mark.parametrize("packed", [False, True])
+def test_parts_in_capitals_are_parts(names: tuple[str, str], packed: bool, trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    for before, after in zip(("train", "test"), names, strict=True):
+        (root / before).rename(root / after)
+    work = bring(order(root, saved(trained), **({"images": zipped(root), "side": SIDE} if packed else {})))
+    assert work.check is not None
+    assert (work.check.accuracy.count, work.check.accuracy.n) == (18, 18)
+    where = runtime.home() / "images" / "three" if packed else root
+    before = folder.cache(f"{where}@{SIDE}")
+    picture(0, 5).save(where / names[1] / "red" / "more.png")
+    assert folder.cache(f"{where}@{SIDE}") != before
+
+
 @pytest.mark.parametrize(
     ("member", "words"),
     [
@@ -520,7 +596,11 @@ def enormous(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("side", "words"), [(50_000, "2500000000 pixels"), (9_000, "9,000 x 9,000 pixels"), (20, "damaged")])
+@pytest.mark.parametrize(
+    ("side", "words"),
+    [(50_000, "2500000000 pixels"), (10_000, "10,000 x 10,000 pixels"), (9_000, "9,000 x 9,000 pixels"), (20, "damaged")],
+)
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_enormous_or_cut_off_image_is_a_sentence(side: int, words: str, packed: bool, trained: State, tmp_path: Path) -> None:
     root = draw(tmp_path / "images")
@@ -529,6 +609,76 @@ def test_an_enormous_or_cut_off_image_is_a_sentence(side: int, words: str, packe
     text = refused(order(root, saved(trained), **images), tmp_path, DataError)
     assert words in text
     assert "red/005.png" in text
+    assert ("damaged" in text) == (words == "damaged")
+    assert str(tmp_path) not in text
+
+
+def test_names_that_do_not_print_are_made_printable(trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    place = root / "train" / "red"
+    for name in (b"\xff\xfe.png", b"a\nb\x1b[31m.png", b"x" * 200 + b".png"):
+        file = Path(os.fsdecode(os.fsencode(place) + b"/" + name))
+        file.write_bytes(b"broken")
+        text = refused(order(root, saved(trained)), tmp_path, DataError)
+        assert text.isprintable()
+        assert "damaged" in text
+        assert len(text) < 250
+        text.encode()
+        file.unlink()
+    assert folder.shown("plain.png") == "plain.png"
+    assert folder.shown("\udcff\n") == r"\udcff\n"
+    assert folder.shown("x" * 61) == "x" * 59 + "…"
+    assert len(folder.shown("\n" * 60)) == 60
+    (root / "train" / os.fsdecode(b"\xff")).mkdir()
+    text = refused(order(root, saved(trained)), tmp_path, DataError)
+    assert r"'\udcff'" in text
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", ["odd\n", "\x1b[31m", os.fsdecode(b"\xff")])
+def test_a_folder_whose_name_does_not_print_is_a_sentence(name: str, trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / name / "images")
+    text = refused(order(root, saved(trained)), tmp_path, DataError)
+    assert "control characters, or is no UTF-8" in text
+    assert text.isprintable()
+    assert not data.is_here(name_of(root))
+
+
+@pytest.mark.parametrize("name", ["a+b", " red", "red ", "re\nd", "x" * 61])
+def test_a_class_that_cannot_be_written_in_a_list_is_refused(name: str, trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    for part in COUNTS:
+        (root / part / "red").rename(root / part / name)
+    text = refused(order(root, saved(trained)), tmp_path, DataError)
+    assert "A class cannot be called" in text
+    assert text.isprintable()
+
+
+def test_a_folder_that_may_not_be_read_is_a_sentence(trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = draw(tmp_path / "images")
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(root))
+
+    asked = order(root, saved(trained))
+    for owner, name in ((os, "scandir"), (Path, "iterdir"), (Path, "stat")):
+        with monkeypatch.context() as patch:
+            real = getattr(owner, name)
+            closed = root if name == "scandir" else root / "train" / "red"
+            patch.setattr(
+                owner,
+                name,
+                lambda path, *a, real=real, closed=closed, **k: forbidden() if path == closed else real(path, *a, **k),
+            )
+            with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+                folder.listing(str(root)) if name != "stat" else folder.cache(f"{root}@{SIDE}")
+            if name != "iterdir":
+                assert not data.is_here(name_of(root))
+                with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+                    bring(asked)
+            if name != "stat":
+                assert data.class_names(name_of(root)) == ()
+    assert left(tmp_path) == []
 
 
 def test_a_file_that_would_start_another_program_is_not_opened(tmp_path: Path) -> None:
@@ -592,6 +742,76 @@ def test_pixels_are_cut_to_a_square_and_turned_upright(tmp_path: Path) -> None:
     assert np.array_equal(plain, pixels[:, 10:30])
     assert np.array_equal(turned, pixels[::-1, 10:30][:, ::-1])
     assert folder.decode(tmp_path / "plain.png", 8, grey=True).shape == (8, 8, 1)
+
+
+def with_exif(file: Path, kind: int, tag: int, turn: int = 6) -> Path:
+    """A photo, left half white, that is to be turned, and has another tag whose type is not what the tag takes."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255
+    entry = struct.pack("<H", 2) + struct.pack("<HHIHH", 0x0112, 3, 1, turn, 0)
+    entry += struct.pack("<HHI", tag, kind, 4) + b"abcd" + struct.pack("<I", 0)
+    Image.fromarray(pixels).save(file, exif=b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry)
+    return file
+
+
+@pytest.mark.parametrize(("kind", "tag"), [(7, 0x11A), (2, 0x11A), (7, 0x10E), (2, 0x128), (99, 0x10E)])
+def test_a_photo_with_a_mistyped_tag_is_turned_all_the_same(kind: int, tag: int, tmp_path: Path) -> None:
+    pixels = folder.decode(with_exif(tmp_path / "photo.jpg", kind, tag), 20)
+    assert pixels[:8].mean() > 240, "the left half of the file is the upper half of the picture"
+    assert pixels[12:].mean() < 15
+
+
+@pytest.mark.parametrize("turn", range(10))
+def test_a_picture_is_turned_as_pillow_would(turn: int, tmp_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    image.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as saved_image:
+        wanted = np.asarray(ImageOps.exif_transpose(saved_image))
+    assert np.array_equal(folder.decode(tmp_path / "turned.png", 20), wanted)
+
+
+def test_a_picture_whose_exif_is_noise_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8))
+    image.save(tmp_path / "noise.png", exif=b"Exif\0\0II*\0" + bytes(range(255, 0, -1)))
+    assert np.array_equal(folder.decode(tmp_path / "noise.png", 20), np.asarray(image))
+    for error in (TypeError, struct.error, KeyError, RuntimeError):
+        with monkeypatch.context() as patch:
+            patch.setattr(Image.Image, "getexif", lambda _, error=error: (_ for _ in ()).throw(error("no EXIF")))
+            assert np.array_equal(folder.decode(tmp_path / "noise.png", 20), np.asarray(image))
+
+
+def pfm(file: Path, values: np.ndarray) -> None:
+    file.write_bytes(f"Pf\n{values.shape[1]} {values.shape[0]}\n-1.0\n".encode() + values[::-1].astype("<f4").tobytes())
+
+
+def test_grey_images_with_more_than_eight_bits_keep_their_greys(tmp_path: Path) -> None:
+    eight = np.random.default_rng(0).integers(0, 256, (20, 20)).astype(np.uint8)
+    wide = eight.astype(np.uint16) * 257
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    (tmp_path / "wide.pgm").write_bytes(b"P5\n20 20\n65535\n" + wide.astype(">u2").tobytes())
+    twelve = (eight.astype(np.float64) / 255 * 4095).round()
+    (tmp_path / "twelve.pgm").write_bytes(b"P5\n20 20\n4095\n" + twelve.astype(">u2").tobytes())
+    pfm(tmp_path / "fractions.pgm", eight / 255)
+    for name in ("wide.png", "wide.pgm", "twelve.pgm", "fractions.pgm"):
+        with Image.open(tmp_path / name) as image:
+            assert image.mode in ("I;16", "I", "F"), name
+        for grey, wanted in ((True, eight[..., None]), (False, np.stack([eight] * 3, -1))):
+            assert np.array_equal(folder.decode(tmp_path / name, 20, grey), wanted), name
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    Image.fromarray(wide).save(tmp_path / "turned.png", exif=turned)
+    assert np.array_equal(folder.decode(tmp_path / "turned.png", 20, True)[..., 0], eight[::-1, ::-1])
+
+
+@pytest.mark.parametrize("value", [1.5, -0.25, math.nan])
+def test_fractions_out_of_range_are_a_sentence(value: float, tmp_path: Path) -> None:
+    values = np.full((9, 9), 0.5)
+    values[3, 3] = value
+    pfm(tmp_path / "bright.pgm", values)
+    with pytest.raises(DataError, match="those from 0 to 1 are read"):
+        folder.decode(tmp_path / "bright.pgm", 8)
 
 
 def test_statistics_are_those_of_the_pixels() -> None:

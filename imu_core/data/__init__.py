@@ -74,7 +74,7 @@ DATASETS["market"] = _market("market", "Market-1501, 1,501 real people (given ou
 def _folder(name: str) -> Source:
     text = name.removeprefix(FOLDER)
     return Source(
-        f"Images in {text}",
+        f"Images in {folder.shown(text, 200)}",
         lambda: folder.load(name),
         lambda: folder.is_here(text),
         lambda: folder.fetch(text),
