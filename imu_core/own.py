@@ -7,9 +7,10 @@ among the trained models; whatever fails or is stopped leaves nothing behind.
 
 from __future__ import annotations
 
+import csv
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,28 @@ class Order:
     side: int = folder.USUAL_SIDE
 
 
+def in_list(names: Iterable[str]) -> str:
+    """Class names with commas between them, as `from_list` reads them; a name that holds a comma or a quote is quoted."""
+    return ", ".join(f'"{name.replace(chr(34), 2 * chr(34))}"' if {",", '"'} & set(name) else name for name in names)
+
+
+def from_list(text: str) -> tuple[str, ...]:
+    """The names in `text`, which has commas or line ends between them; quotes hold a name with a comma together."""
+    try:
+        rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
+    except csv.Error as error:
+        raise ConfigError(f"The list of classes cannot be read ({error}). Write the names with commas between them.") from error
+    return tuple(name.strip() for row in rows for name in row if name.strip())
+
+
+def from_percent(percent: float) -> float:
+    """An expected accuracy as a share; a ConfigError where `percent` is none, or looks like a share itself."""
+    if not 1 <= percent <= 100:
+        meant = f" Did you mean {100 * percent:g} %? Then write {100 * percent:g}." if 0 < percent < 1 else ""
+        raise ConfigError(f"The expected accuracy is {percent:g} %; it is named in percent, from 1 to 100.{meant}")
+    return percent / 100
+
+
 @dataclass(frozen=True)
 class Trial:
     """Accuracy (0 to 1) on a few training images under another choice.
@@ -89,7 +112,7 @@ class Trial:
 class Check:
     """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
 
-    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (with commas).
+    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (as `in_list` writes them).
     """
 
     accuracy: Share
@@ -427,11 +450,11 @@ def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> 
     renumbered = max(trials, key=lambda trial: trial.best)
     advice, suggestion = "", {}
     if renumbered.best >= max(0.5, best.accuracy + _BETTER):
-        suggestion = {"normalisation": renumbered.normalisation, "classes": ", ".join(renumbered.order)}
+        suggestion = {"normalisation": renumbered.normalisation, "classes": in_list(renumbered.order)}
         advice = (
             f"With the classes in another order and the normalisation {renumbered.normalisation} it "
             f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
-            f"may be: {', '.join(renumbered.order)}."
+            f"may be: {in_list(renumbered.order)}."
         )
     elif best.accuracy >= now + _BETTER:
         suggestion = {"normalisation": best.normalisation}

@@ -884,6 +884,70 @@ def test_another_order_of_classes_is_found_out_and_then_fits(colours: Path, trai
         bring(order(colours, content, name="other", classes=("blue", "green", "violet")))
 
 
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("red", "light blue"), "red, light blue"),
+        (("red, light", "blue"), '"red, light", blue'),
+        (('say "x"', '"', ",", "'"), '"say ""x""", """", ",", \''),
+        ((), ""),
+    ],
+)
+def test_a_list_of_classes_is_read_as_it_was_written(names: tuple[str, ...], text: str) -> None:
+    assert own.in_list(names) == text
+    assert own.from_list(text) == names
+
+
+def test_a_list_of_classes_is_read_as_people_write_it() -> None:
+    for text in ("a,b b,c", " a ,  b b,c,", "a\nb b\n\nc", 'a, "b b" ,c'):
+        assert own.from_list(text) == ("a", "b b", "c")
+    assert own.from_list('6" nail, 2" nail') == ('6" nail', '2" nail')
+    with pytest.raises(ConfigError, match="list of classes cannot be read"):
+        own.from_list("x" * 200_000)
+
+
+def with_commas(root: Path) -> Path:
+    """The folder `root` with its classes named so that a list needs quotes."""
+    for part in COUNTS:
+        for name, other in zip(NAMES, COMMAS, strict=True):
+            (root / part / name).rename(root / part / other)
+    return root
+
+
+COMMAS = ("blue, dark", 'green "lime"', "red")
+
+
+def test_advice_on_classes_with_commas_can_be_followed(trained: State, tmp_path: Path) -> None:
+    root = with_commas(draw(tmp_path / "images"))
+    content = saved(permuted(trained, [2, 0, 1]))
+    work = bring(order(root, content))
+    assert work.check is not None
+    assert work.check.suggestion["classes"] == 'red, "blue, dark", "green ""lime"""'
+    assert work.check.suggestion["classes"] in work.check.advice
+    again = bring(order(root, content, classes=own.from_list(work.check.suggestion["classes"])))
+    assert again.check is not None
+    assert again.check.fits
+    assert again.check.accuracy.share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("percent", "words"),
+    [
+        (0.9, "The expected accuracy is 0.9 %; it is named in percent, from 1 to 100. Did you mean 90 %? Then write 90."),
+        (0.917, "Did you mean 91.7 %? Then write 91.7."),
+        (170, "The expected accuracy is 170 %; it is named in percent, from 1 to 100."),
+        (0, "from 1 to 100."),
+        (-3, "from 1 to 100."),
+        (math.nan, "from 1 to 100."),
+    ],
+)
+def test_an_expectation_that_is_no_percentage_is_asked_about(percent: float, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        own.from_percent(percent)
+    assert str(caught.value).endswith(words)
+    assert [own.from_percent(good) for good in (1, 50, 91.7, 100)] == [0.01, 0.5, 0.917, 1.0]
+
+
 def test_the_expected_accuracy_decides(colours: Path, trained: State) -> None:
     half = saved(permuted(trained, [1, 0, 2]))  # one class of three is right
     for expected, fits in ((0.95, False), (0.33, False)):
@@ -1266,7 +1330,18 @@ def test_the_command_says_what_does_not_fit(colours: Path, trained: State, tmp_p
     assert code == 1
     assert "The checkpoint's order may be: red, blue, green." in said
     assert "Nothing was stored." in said
+    code, said = command("bring", str(file), *place, "--classes", "red, blue,green", "--expected", "0.9")
+    assert (code, "Did you mean 90 %?" in said) == (2, True)
+    code, said = command("bring", str(file), *place, "--classes", "red, blue,green", "--expected", "170")
+    assert (code, "The expected accuracy is 170 %" in said) == (2, True)
+    root = with_commas(draw(tmp_path / "commas"))
+    place = ("--problem", name_of(root), *place[2:])
+    advised = 'red, "blue, dark", "green ""lime"""'
+    code, said = command("bring", str(file), *place)
+    assert (code, f"The checkpoint's order may be: {advised}." in said) == (1, True)
+    assert command("bring", str(file), *place, "--classes", advised)[0] == 0
     file.write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    place = ("--problem", name_of(colours), *place[2:])
     code, said = command("bring", str(file), *place)
     assert (code, "nothing in it was run" in said) == (2, True)
     assert not (tmp_path / "executed").exists()
