@@ -11,6 +11,7 @@ import csv
 import platform
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from imu_core import data, models, runtime
 from imu_core.data import archive, folder
 from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
-from imu_core.features import in_parts, keep
+from imu_core.features import in_parts, keep, kept_at
 from imu_core.metrics.intervals import Share, share_interval
 from imu_core.models import brought, checkpoints, foreign
 from imu_core.models.head import find_head, head_name
@@ -272,9 +273,25 @@ class Bringing:
             self._refuse_taken()  # by somebody who began when this did
             if dataset.name.startswith(data.FOLDER):
                 folder.find(folder.parse(dataset.name.removeprefix(data.FOLDER)).path)  # nor may its images be gone by now
-            for part, outputs in (("train", train), ("test", test)):
-                keep(model, f"{dataset.hash}-{part}", *outputs)
-            checkpoints.save(brought.path(dataset.name, self.model_name), model.state_dict(), card)
+            keys, path = [f"{dataset.hash}-{part}" for part in ("train", "test")], brought.path(dataset.name, self.model_name)
+            with runtime.storing(self.model_name), _whole(path, *(kept_at(model, key) for key in keys)):
+                for key, outputs in zip(keys, (train, test), strict=True):
+                    keep(model, key, *outputs)
+                checkpoints.save(path, model.state_dict(), card)
+
+
+@contextmanager
+def _whole(path: Path, *more: Path) -> Iterator[None]:
+    """Where storing a model at `path` and `more` fails half way, those of the files that were not there before go again."""
+    made = [file for file in (path, path.with_suffix(".json"), *more) if not file.exists()]
+    try:
+        yield
+    except BaseException:
+        for file in made:
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it, or it never came to be
+            path.parent.rmdir()
+        raise
 
 
 def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn.Module, str, str]:

@@ -25,6 +25,7 @@ import safetensors.torch
 import torch
 from conftest import same_bits
 from PIL import Image, ImageOps
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -323,6 +324,41 @@ def test_a_model_is_not_stored_on_images_that_are_gone(colours: Path, trained: S
     with pytest.raises(DataError, match="There is no folder 'a'"):
         list(steps)
     assert brought.everything() == []
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device")])
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    number: int, error: Exception, colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = runtime.write_whole, []
+
+    def full(path: Path, content: Callable[[Path], object]) -> None:
+        """The disk is full when something is written for the n-th time: images, two sets of features, tensors, card."""
+        calls.append(path.name)
+        if len(calls) == number:
+            raise error
+        write(path, content)
+
+    monkeypatch.setattr(runtime, "write_whole", full)
+    asked = order(colours, saved(trained), images=zipped(colours), side=SIDE)
+    text = refused(asked, tmp_path, DataError)
+    assert len(calls) == number
+    assert "No space left on device). Make room on the disk" in text
+    assert text.startswith("What was read of the images" if number == 1 else "own-three")
+    assert not list((tmp_path / "home" / "models").glob("*/own-*"))
+    assert bring(asked).outcome.state == "done"
+
+
+def test_a_full_disk_leaves_the_features_that_another_model_has_too(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(order(colours, saved(trained)))
+    before = left(tmp_path)
+    monkeypatch.setattr(checkpoints, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(DataError, match="own-twin cannot be stored"):
+        bring(order(colours, saved(trained), name="twin"))
+    assert left(tmp_path) == before
 
 
 @pytest.mark.parametrize("side", [-5, 0, 7, 257, 100_000])

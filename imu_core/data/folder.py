@@ -331,7 +331,8 @@ def fetch(text: str) -> Iterator[tuple[float, str]]:
         tensors[part] = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
         tensors[f"{part}_labels"] = torch.tensor([label for _, label in entries])
     names = json.dumps(list(found["train"]))
-    runtime.write_whole(target, lambda file: save_file(tensors, file, {"names": names}))
+    with runtime.storing("What was read of the images"):
+        runtime.write_whole(target, lambda file: save_file(tensors, file, {"names": names}))
     yield 1.0, "all images are read"
 
 
