@@ -808,6 +808,7 @@ def test_a_picture_is_turned_as_pillow_would(turn: int, tmp_path: Path) -> None:
     assert np.array_equal(folder.decode(tmp_path / "turned.png", 20), wanted)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_picture_whose_exif_is_noise_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8))
     image.save(tmp_path / "noise.png", exif=b"Exif\0\0II*\0" + bytes(range(255, 0, -1)))

@@ -275,7 +275,9 @@ def _eight_bits(image: Image.Image, where: str) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     """`image` turned as its EXIF says; as it is where that cannot be read. No other tag is looked at."""
     try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+        with warnings.catch_warnings():  # which Pillow gives about other tags
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            turn = _TURNS.get(image.getexif().get(_ORIENTATION))
     except Exception:  # cameras and programs write whatever they like there, and Pillow fails at it in many ways
         turn = None
     return image if turn is None else image.transpose(Image.Transpose(turn))
