@@ -41,7 +41,9 @@ NORMALISATIONS = {
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
 _IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
-_STORING = threading.Lock()  # one at a time looks whether a name is free and takes it, or deletes
+# One at a time looks whether a name is free and takes it, or deletes. Again within itself: Python may drop another `Bringing`,
+# which then cleans up, at any moment.
+_STORING = threading.RLock()
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
 _GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
 _BETTER, _SLACK = 0.1, 0.005  # by so much another choice must be better; rounding of an expectation
@@ -580,11 +582,11 @@ def _users(dataset: str) -> list[str]:
 
 def _root(dataset: str) -> Path:
     """The folder behind a folder dataset, the same however it was written."""
-    path = folder.parse(dataset.removeprefix(data.FOLDER)).path
+    text = dataset.removeprefix(data.FOLDER)
     try:
-        return folder.find(path).resolve()
-    except DataError:
-        return Path(path)
+        return folder.find(folder.parse(text).path).resolve()
+    except DataError:  # it is gone, or was stored before such names were refused
+        return Path(text.rpartition("@")[0] or text)
 
 
 def _remove_decoded(dataset: str) -> None:

@@ -11,6 +11,7 @@ import stat
 import struct
 import sys
 import tempfile
+import threading
 import types
 import zipfile
 import zlib
@@ -312,6 +313,44 @@ def test_of_two_models_of_one_name_the_first_stays(colours: Path, trained: State
     assert second.outcome.state != "done"
     assert brought.card(name_of(colours), "own-three")["brought"]["file"] == "three.pt"
     assert sorted((runtime.home() / "features").iterdir()) == features
+
+
+def test_a_disk_that_takes_no_folder_is_a_sentence(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Path, "rename", closed)
+    text = refused(order(colours, saved(trained), images=zipped(colours), side=SIDE), tmp_path, DataError)
+    assert text.startswith("The archive 'three' cannot be stored (Permission denied).")
+
+
+def test_a_card_with_a_name_that_is_now_refused_hinders_nobody(colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    for odd in ("folder:odd\n@16", "folder:odd@999"):
+        card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": odd, "model": "own-odd"}
+        checkpoints.save(brought.path(odd, "own-odd"), trained, card)
+        assert not data.is_here(odd)
+        assert own.remove(odd, "own-odd") == "own-odd is deleted."
+        checkpoints.save(brought.path(odd, "own-odd"), trained, card)
+    assert "images" in own.remove(f"folder:a@{SIDE}", "own-a")
+
+
+def test_a_bringing_that_is_dropped_while_another_is_stored_cleans_up(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = iter(own.Bringing(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE)))
+    while images_of("a") < ALL:
+        next(dropped)
+    keep = own.keep
+    monkeypatch.setattr(own, "keep", lambda *a: (dropped.close(), keep(*a)))
+    thread = threading.Thread(target=bring, args=(order(colours, saved(trained), name="b"),), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it waits for itself"
+    assert images_of("a") == 0
+    assert [model for _, model in brought.everything()] == ["own-b"]
 
 
 def test_a_model_is_not_stored_on_images_that_are_gone(colours: Path, trained: State) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from imu_core import runtime
 from imu_core.data import folder
 from imu_core.errors import DataError
 
@@ -60,10 +61,17 @@ def unpack(packed: bytes | Path, name: str) -> Iterator[tuple[float, str]]:
             raise DataError(_sentence(error, called)) from error
         root = _root(Path(place))
         folder.listing(str(root), called if root == Path(place) else "")  # classes, before anything is kept
-        try:
-            root.rename(target)
-        except OSError as error:  # somebody unpacked images of that name meanwhile
-            raise taken if target.exists() else error from None
+        with runtime.storing(f"The archive '{folder.shown(called)}'"):
+            _move(root, target, taken)
+
+
+def _move(root: Path, target: Path, taken: DataError) -> None:
+    try:
+        root.rename(target)
+    except OSError:
+        if target.exists():  # somebody unpacked images of that name meanwhile
+            raise taken from None
+        raise
 
 
 def _sentence(error: Exception, called: str) -> str:
