@@ -44,7 +44,7 @@ def in_parts(model: nn.Module, images: Tensor) -> Iterator[tuple[float, Tensor, 
 def keep(model: nn.Module, data_key: str, Z: Tensor, logits: Tensor) -> None:
     """Put on disk what `features` would otherwise compute: Z (N, d) and logits (N, C) of `model` on the set `data_key`."""
     tensors = {"Z": Z.contiguous(), "logits": logits.contiguous()}
-    runtime.write_whole(_path(model, data_key), lambda part: save_file(tensors, part))
+    runtime.write_whole(kept_at(model, data_key), lambda part: save_file(tensors, part))
 
 
 class _Work:
@@ -90,7 +90,7 @@ def steps(model: nn.Module, images: ImageSet, data_key: str) -> Iterator[float]:
 
     Callers in several threads share the work, and what one leaves undone the next one goes on with.
     """
-    path = _path(model, data_key)
+    path = kept_at(model, data_key)
     if _read(path, len(images)) is None:
         work = _WORK.setdefault(path, _Work(model, images.images, path))
         while not work.stored:
@@ -114,7 +114,7 @@ def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tu
 
 def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
     """Features of `images` under `model`, from the cache on disk when this model has seen this set (`data_key`) before."""
-    path = _path(model, data_key)
+    path = kept_at(model, data_key)
     stored = _read(path, len(images))
     if stored is None:
         for _ in steps(model, images, data_key):
@@ -123,7 +123,8 @@ def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
     return Features(stored["Z"], images.labels, stored["logits"])
 
 
-def _path(model: nn.Module, data_key: str) -> Path:
+def kept_at(model: nn.Module, data_key: str) -> Path:
+    """The file with the features of `model` on the set `data_key`, or where it would be."""
     key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
     return runtime.home() / "features" / f"{key}.safetensors"
 

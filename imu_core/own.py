@@ -7,9 +7,11 @@ among the trained models; whatever fails or is stopped leaves nothing behind.
 
 from __future__ import annotations
 
+import csv
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from imu_core import data, models, runtime
 from imu_core.data import archive, folder
 from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
-from imu_core.features import in_parts, keep
+from imu_core.features import in_parts, keep, kept_at
 from imu_core.metrics.intervals import Share, share_interval
 from imu_core.models import brought, checkpoints, foreign
 from imu_core.models.head import find_head, head_name
@@ -39,8 +41,12 @@ NORMALISATIONS = {
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
 _IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
+# One at a time looks whether a name is free and takes it, or deletes. Again within itself: Python may drop another `Bringing`,
+# which then cleans up, at any moment.
+_STORING = threading.RLock()
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
-_POOR, _BETTER, _SLACK = 0.7, 0.1, 0.005  # below this, trials are made; by so much one must be better; rounding of an expectation
+_GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
+_BETTER, _SLACK = 0.1, 0.005  # by so much another choice must be better; rounding of an expectation
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,35 @@ class Order:
     side: int = folder.USUAL_SIDE
 
 
+def in_list(names: Iterable[str]) -> str:
+    """Class names with commas between them, as `from_list` reads them; a name that holds a comma or a quote is quoted."""
+    return ", ".join(f'"{name.replace(chr(34), 2 * chr(34))}"' if {",", '"'} & set(name) else name for name in names)
+
+
+def from_list(text: str) -> tuple[str, ...]:
+    """The names in `text`, which has commas or line ends between them; quotes hold a name with a comma together."""
+    try:
+        rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
+    except csv.Error as error:
+        raise ConfigError(f"The list of classes cannot be read ({error}). Write the names with commas between them.") from error
+    return tuple(name.strip() for row in rows for name in row if name.strip())
+
+
+def from_percent(percent: float) -> float:
+    """An expected accuracy as a share; a ConfigError where `percent` is none, or looks like a share itself."""
+    if not 1 <= percent <= 100:
+        meant = f" Did you mean {100 * percent:g} %? Then write {100 * percent:g}." if 0 < percent < 1 else ""
+        raise ConfigError(f"The expected accuracy is {percent:g} %; it is named in percent, from 1 to 100.{meant}")
+    return percent / 100
+
+
 @dataclass(frozen=True)
 class Trial:
-    """Accuracy (0 to 1) on a few training images under another choice; `best` renumbers the classes as well as can be."""
+    """Accuracy (0 to 1) on a few training images under another choice.
+
+    `order` are the classes renumbered as suits these images best; `best` is what such an order reaches on images that it was not
+    drawn from: many classes and few images always find an order that flatters the images themselves.
+    """
 
     architecture: str
     normalisation: str
@@ -83,7 +115,7 @@ class Trial:
 class Check:
     """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
 
-    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (with commas).
+    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (as `in_list` writes them).
     """
 
     accuracy: Share
@@ -108,14 +140,16 @@ class Bringing:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        folder.parse(f"{order.name}@{order.side}")  # the side's range
+        folder.checked_side(order.side)
         self.model_name = PREFIX + folder.checked_name(order.name)
         self.dataset_name = order.dataset if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"
+        if self.dataset_name.startswith(data.FOLDER):
+            folder.parse(self.dataset_name.removeprefix(data.FOLDER))
         self.check: Check | None = None
         self.outcome = Outcome("running")
         self.layers: tuple[str, ...] = ()  # to choose a head from, where none was found
         self._variant = ""  # words on the form of the architecture that was taken
-        self._made = False  # whether images were unpacked or decoded for this, and must go if it fails
+        self._unpacked = self._decoded = False  # whether this made such images, which must go if it fails
         self._cancel = threading.Event()
 
     def cancel(self) -> None:
@@ -139,8 +173,19 @@ class Bringing:
         finally:
             self.order = replace(self.order, checkpoint=b"", images=None)  # what was uploaded need not stay in memory
             fits = self.check is not None and self.check.fits and self.outcome.state == "done"
-            if self._made and not fits:
-                _remove_images(self.dataset_name)
+            if not fits:
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Remove what was unpacked or decoded for this, and nothing that was there before or that another model uses."""
+        if not self._decoded and not self._unpacked:
+            return
+        with _STORING:
+            users = _users(self.dataset_name)
+            if self._decoded and self.dataset_name not in users:
+                _remove_decoded(self.dataset_name)
+            if self._unpacked and not users:
+                archive.remove(self.order.name)
 
     def _at(self, start: float, end: float, fraction: float) -> float:
         """The overall fraction of a part that goes from `start` to `end`; raises Cancelled once it was stopped."""
@@ -159,15 +204,15 @@ class Bringing:
     def _images(self) -> Iterator[tuple[float, str]]:
         if self.order.images is not None:
             for fraction, words in archive.unpack(self.order.images, self.order.name):
-                self._made = True
                 yield self._at(0.01, 0.1, fraction), words
+            self._unpacked = True  # not before: until it ends, images of that name are somebody else's
         if not data.is_here(self.dataset_name):
             if not data.source(self.dataset_name).free:
                 raise DataError(
                     f"{self.dataset_name} is not on this machine yet. Fetch it first: choose it in the sidebar of any page."
                 )
             for fraction, words in data.download(self.dataset_name):
-                self._made = self._made or self.dataset_name.startswith(data.FOLDER)
+                self._decoded = self.dataset_name.startswith(data.FOLDER)
                 yield self._at(0.1, 0.2, fraction), words
 
     def _accept(self, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
@@ -177,7 +222,7 @@ class Bringing:
         yield self._at(0.2, 0.2, 0), f"the head is {head}; checking the accuracy"
         test = yield from self._outputs(model, dataset.test, 0.2, 0.4)
         check = judge(dataset, test[1], self.order, (head, model.get_submodule(head).in_features, f"{how}{self._variant}"))
-        if check.accuracy.share < _POOR or not check.fits:
+        if check.accuracy.share < _GOOD or not check.fits:
             check = yield from self._tried(check, dataset, strange)
         self.check = check
         if not check.fits:
@@ -224,11 +269,31 @@ class Bringing:
     ) -> None:
         """Features, tensors, and last the card: only with it the model exists."""
         assert self.check is not None
-        for part, outputs in (("train", train), ("test", test)):
-            keep(model, f"{dataset.hash}-{part}", *outputs)
         accuracies = {"train": _share(train[1], dataset.train.labels).share, "test": self.check.accuracy.share}
         card = _card(self, dataset, strange, accuracies, sum(p.numel() for p in model.parameters()))
-        checkpoints.save(brought.path(dataset.name, self.model_name), model.state_dict(), card)
+        with _STORING:
+            self._refuse_taken()  # by somebody who began when this did
+            if dataset.name.startswith(data.FOLDER):
+                folder.find(folder.parse(dataset.name.removeprefix(data.FOLDER)).path)  # nor may its images be gone by now
+            keys, path = [f"{dataset.hash}-{part}" for part in ("train", "test")], brought.path(dataset.name, self.model_name)
+            with runtime.storing(self.model_name), _whole(path, *(kept_at(model, key) for key in keys)):
+                for key, outputs in zip(keys, (train, test), strict=True):
+                    keep(model, key, *outputs)
+                checkpoints.save(path, model.state_dict(), card)
+
+
+@contextmanager
+def _whole(path: Path, *more: Path) -> Iterator[None]:
+    """Where storing a model at `path` and `more` fails half way, those of the files that were not there before go again."""
+    made = [file for file in (path, path.with_suffix(".json"), *more) if not file.exists()]
+    try:
+        yield
+    except BaseException:
+        for file in made:
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it, or it never came to be
+            path.parent.rmdir()
+        raise
 
 
 def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn.Module, str, str]:
@@ -336,6 +401,11 @@ def _share(logits: Tensor, labels: Tensor) -> Share:
 def _fit(accuracy: Share, chance: float, expected: float | None) -> tuple[bool, str]:
     if accuracy.low <= chance:
         return False, "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
+    if expected is None and accuracy.share < _POOR:
+        return False, (
+            f"Below {100 * _POOR:.0f} % nobody but you can tell whether that is what it should reach. To take it, name the "
+            "accuracy that you expect of it."
+        )
     if expected is None:
         return True, "It fits."
     if accuracy.high + _SLACK < expected:
@@ -356,18 +426,40 @@ def _tried(dataset: Dataset) -> int:
 def _trial(order: Order, dataset: Dataset, strange: foreign.Strange) -> Trial:
     """A choice judged by training images: the test set stays what it is, the last word."""
     model, *_ = fitted(order, dataset, strange)
-    few = _tried(dataset)
-    images = ImageSet(*(t[:: len(dataset.train) // few][:few] for t in (dataset.train.images, dataset.train.labels)))
+    images = _some(dataset)
     said = predict(model, images, chunk_of(images.images)).argmax(1)
-    counts = torch.zeros(len(dataset.class_names), len(dataset.class_names))
-    counts.index_put_((images.labels, said), torch.ones(len(said)), accumulate=True)
-    rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
+    halves = [_counts(images.labels[start::2], said[start::2], len(dataset.class_names)) for start in (0, 1)]
+    counts = halves[0] + halves[1]
+    elsewhere = sum(_kept(other, _assigned(one)) for one, other in (halves, halves[::-1]))
+    columns = _assigned(counts)
     current = order.classes or dataset.class_names
-    names = dict(zip(columns.tolist(), (dataset.class_names[row] for row in rows.tolist()), strict=True))
+    names = {column: dataset.class_names[row] for row, column in enumerate(columns)}
     place = {name: number for number, name in enumerate(dataset.class_names)}
     renumbered = tuple(names[place[name]] for name in current)
-    share = [float(counts[r, c].sum()) / len(said) for r, c in ((range(len(counts)), range(len(counts))), (rows, columns))]
-    return Trial(order.architecture, order.normalisation, *share, renumbered)
+    share = float(counts.trace()) / len(said)
+    return Trial(order.architecture, order.normalisation, share, elsewhere / len(said), renumbered)
+
+
+def _some(dataset: Dataset) -> ImageSet:
+    """The images of a trial, drawn at random, class after class: sets are often in turns, where every k-th is of one class."""
+    drawn = torch.randperm(len(dataset.train), generator=runtime.generator(0))[: _tried(dataset)]
+    drawn = drawn[dataset.train.labels[drawn].argsort(stable=True)]
+    return ImageSet(dataset.train.images[drawn], dataset.train.labels[drawn])
+
+
+def _counts(labels: Tensor, said: Tensor, classes: int) -> Tensor:
+    """How often (row) a class was called (column)."""
+    return torch.bincount(labels * classes + said, minlength=classes**2).view(classes, classes).double()
+
+
+def _assigned(counts: Tensor) -> list[int]:
+    """The column of each row that together hold the most; where nothing speaks for another, a class keeps its own."""
+    _, columns = linear_sum_assignment((counts + 0.5 * torch.eye(len(counts))).numpy(), maximize=True)
+    return columns.tolist()
+
+
+def _kept(counts: Tensor, columns: list[int]) -> float:
+    return float(counts[range(len(counts)), columns].sum())
 
 
 def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> Check:
@@ -376,18 +468,18 @@ def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> 
     best = max(trials, key=lambda trial: trial.accuracy)
     renumbered = max(trials, key=lambda trial: trial.best)
     advice, suggestion = "", {}
-    if best.accuracy >= now + _BETTER:
+    if renumbered.best >= max(0.5, best.accuracy + _BETTER):
+        suggestion = {"normalisation": renumbered.normalisation, "classes": in_list(renumbered.order)}
+        advice = (
+            f"With the classes in another order and the normalisation {renumbered.normalisation} it "
+            f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
+            f"may be: {in_list(renumbered.order)}."
+        )
+    elif best.accuracy >= now + _BETTER:
         suggestion = {"normalisation": best.normalisation}
         advice = (
             f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
             f"{few} training images, as given {_percent(now)}. Choose that."
-        )
-    elif renumbered.best >= max(0.5, 2 * best.accuracy):
-        suggestion = {"normalisation": renumbered.normalisation, "classes": ", ".join(renumbered.order)}
-        advice = (
-            f"With the classes in another order and the normalisation {renumbered.normalisation} it "
-            f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
-            f"may be: {', '.join(renumbered.order)}."
         )
     elif not check.fits:
         advice = (
@@ -469,22 +561,37 @@ def datasets() -> tuple[str, ...]:
 
 def remove(dataset: str, model: str) -> str:
     """Delete a brought model, its references, and the images that were unpacked for it alone; says what was deleted."""
-    brought.remove(dataset, model)
-    if dataset.startswith(data.FOLDER) and not brought.names(dataset):
-        text = folder.parse(dataset.removeprefix(data.FOLDER)).path
-        if _remove_images(dataset):
-            return f"{model} is deleted, and the images that were unpacked as {text}."
+    with _STORING:  # nobody may store a model on images that are about to go
+        brought.remove(dataset, model)
+        if not dataset.startswith(data.FOLDER):
+            return f"{model} is deleted."
+        users = _users(dataset)
+        if dataset not in users:
+            _remove_decoded(dataset)
+        root = _root(dataset)
+        if not users and archive.holds(root):
+            archive.remove(root.name)
+            return f"{model} is deleted, and the images that were unpacked as {root.name}."
     return f"{model} is deleted."
 
 
-def _remove_images(dataset: str) -> bool:
-    """Delete decoded and unpacked images of a folder dataset; True where something had been unpacked."""
+def _users(dataset: str) -> list[str]:
+    """The folder datasets of brought models that read the same folder as `dataset`, at whatever side."""
+    return [name for name in datasets() if _root(name) == _root(dataset)]
+
+
+def _root(dataset: str) -> Path:
+    """The folder behind a folder dataset, the same however it was written."""
     text = dataset.removeprefix(data.FOLDER)
-    path = folder.parse(text).path
-    unpacked = (folder.kept() / path).is_dir() if "/" not in path else False
+    try:
+        return folder.find(folder.parse(text).path).resolve()
+    except DataError:  # it is gone, or was stored before such names were refused
+        return Path(text.rpartition("@")[0] or text)
+
+
+def _remove_decoded(dataset: str) -> None:
+    """Delete what was decoded of a folder dataset; it can be read again."""
+    text = dataset.removeprefix(data.FOLDER)
     if folder.is_here(text):
         folder.cache(text).unlink(missing_ok=True)
-    if unpacked:
-        archive.remove(path)
     data.load.cache_clear()
-    return unpacked

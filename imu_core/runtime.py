@@ -19,8 +19,9 @@ import platformdirs
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threads that wait must not spin on two cores
 import torch
+from safetensors import SafetensorError
 
-from imu_core.errors import ConfigError
+from imu_core.errors import ConfigError, DataError
 
 _USABLE = torch.get_num_threads()
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -108,6 +109,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def storing(what: str) -> Iterator[None]:
+    """Inside, a disk that is full or closed to this program is a DataError that says `what` was to be stored."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)[:100]
+        raise DataError(
+            f"{what} cannot be stored ({reason}). Make room on the disk or let this program write to its folder, and try again."
+        ) from error
 
 
 def import_torchvision() -> ModuleType:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from imu_core import data, own
 from imu_core.data import folder
+from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.models import MODELS, brought
@@ -65,7 +66,7 @@ def form() -> None:
             "Class names in the checkpoint's order",
             key="own_classes",
             placeholder="cat, dog, …",
-            help="With commas; empty means the order of the data set, or of the folders' names.",
+            help="With commas, a name that holds one in quotes; empty means the order of the data set, or of the folders' names.",
         )
     st.button("Check it", type="primary", on_click=start, key="own_start")
 
@@ -119,8 +120,8 @@ def _order() -> own.Order:
         dataset=dataset,
         normalisation=(state.own_normalisation or "").strip(),
         head=state.own_head.strip(),
-        classes=tuple(part.strip() for part in state.own_classes.split(",") if part.strip()),
-        expected=state.own_expected / 100 or None,
+        classes=own.from_list(state.own_classes),
+        expected=own.from_percent(state.own_expected) if state.own_expected else None,
         images=zipped.getvalue() if where == "Zip file" and zipped else None,
         side=state.get("own_side", folder.USUAL_SIDE),
     )
@@ -145,7 +146,11 @@ def start() -> None:
     st.session_state.own_said = f"Still missing: {missing}." if missing else ""
     if missing:
         return
-    orders = [_order()]  # popped, so that no upload outlives its check
+    try:
+        orders = [_order()]  # popped, so that no upload outlives its check
+    except ImuError as error:
+        st.session_state.own_said = str(error)
+        return
 
     def make() -> own.Bringing:
         return own.Bringing(orders.pop())

@@ -6,10 +6,12 @@ import io
 import math
 import os
 import pickle
+import shutil
 import stat
 import struct
 import sys
 import tempfile
+import threading
 import types
 import zipfile
 import zlib
@@ -23,7 +25,8 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import same_bits
-from PIL import Image
+from PIL import Image, ImageOps
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -236,6 +239,175 @@ def test_stopping_leaves_nothing(colours: Path, trained: State, tmp_path: Path) 
     assert left(tmp_path) == []
 
 
+def images_of(name: str) -> int:
+    """How many images are unpacked as `name`."""
+    return len(list((runtime.home() / "images" / name).rglob("*.png")))
+
+
+ALL = 3 * sum(COUNTS.values())
+
+
+def test_a_refusal_leaves_the_images_of_others(colours: Path, trained: State, tmp_path: Path) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    before = left(tmp_path)
+    with pytest.raises(ImuError):  # a network that was trained on 16 pixels
+        bring(order(colours, saved(trained), name="b", dataset="folder:a@32"))
+    assert left(tmp_path) == before
+    with pytest.raises(DataError, match="already"):
+        bring(order(colours, saved(trained), name="a", images=zipped(colours), side=32))
+    assert left(tmp_path) == before
+    assert imu_core.problem(f"folder:a@{SIDE}", model="own-a", forget="class:red").dataset.class_names == NAMES
+
+
+@pytest.mark.parametrize("written", ["a@0016", "a", "{home}/images/a@16", "a@16grey"])
+def test_unpacked_images_go_with_the_last_model_that_reads_them(written: str, colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    other = f"folder:{written.format(home=runtime.home())}"
+    card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": other, "model": "own-b"}
+    checkpoints.save(brought.path(other, "own-b"), trained, card)
+    assert own.remove(other, "own-b") == "own-b is deleted."
+    assert images_of("a") == ALL
+    checkpoints.save(brought.path(other, "own-b"), trained, card)
+    assert own.remove(f"folder:a@{SIDE}", "own-a") == "own-a is deleted."
+    assert images_of("a") == ALL
+    assert own.remove(other, "own-b").startswith("own-b is deleted, and the images")
+    assert images_of("a") == 0
+
+
+def test_a_model_on_a_folder_of_dots_is_deleted_and_nothing_else(colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": "folder:..@16", "model": "own-b"}
+    checkpoints.save(brought.path("folder:..@16", "own-b"), trained, card)
+    assert own.remove("folder:..@16", "own-b") == "own-b is deleted."
+    assert images_of("a") == ALL
+
+
+def test_of_two_archives_of_one_name_the_first_stays(colours: Path, trained: State, tmp_path: Path) -> None:
+    content = zipped(colours)
+    first, second = (own.Bringing(order(colours, saved(trained), name="a", images=content, side=SIDE)) for _ in range(2))
+    one, other = iter(first), iter(second)
+    for _ in range(2):  # both have found the name free and are unpacking
+        next(one), next(other)
+    for _ in one:
+        pass
+    before = left(tmp_path)
+    with pytest.raises(DataError, match="There are images called 'a' already"):
+        list(other)
+    assert images_of("a") == ALL
+    assert [name for name in before if name not in left(tmp_path) and "unpacking" not in name] == []
+    assert not [name for name in left(tmp_path) if "unpacking" in name]
+    assert brought.everything() == [(f"folder:a@{SIDE}", "own-a")]
+
+
+def test_of_two_models_of_one_name_the_first_stays(colours: Path, trained: State) -> None:
+    slightly = trained | {"head.bias": trained["head.bias"] + 0.01}
+    first = own.Bringing(order(colours, saved(trained)))
+    second = own.Bringing(order(colours, saved(slightly), file="other.pt"))
+    one, other = iter(first), iter(second)
+    next(one), next(other)
+    for _ in one:
+        pass
+    features = sorted((runtime.home() / "features").iterdir())
+    with pytest.raises(ConfigError, match=r"own-three on .* already"):
+        list(other)
+    assert second.outcome.state != "done"
+    assert brought.card(name_of(colours), "own-three")["brought"]["file"] == "three.pt"
+    assert sorted((runtime.home() / "features").iterdir()) == features
+
+
+def test_a_disk_that_takes_no_folder_is_a_sentence(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Path, "rename", closed)
+    text = refused(order(colours, saved(trained), images=zipped(colours), side=SIDE), tmp_path, DataError)
+    assert text.startswith("The archive 'three' cannot be stored (Permission denied).")
+
+
+def test_a_card_with_a_name_that_is_now_refused_hinders_nobody(colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    for odd in ("folder:odd\n@16", "folder:odd@999"):
+        card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": odd, "model": "own-odd"}
+        checkpoints.save(brought.path(odd, "own-odd"), trained, card)
+        assert not data.is_here(odd)
+        assert own.remove(odd, "own-odd") == "own-odd is deleted."
+        checkpoints.save(brought.path(odd, "own-odd"), trained, card)
+    assert "images" in own.remove(f"folder:a@{SIDE}", "own-a")
+
+
+def test_a_bringing_that_is_dropped_while_another_is_stored_cleans_up(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = iter(own.Bringing(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE)))
+    while images_of("a") < ALL:
+        next(dropped)
+    keep = own.keep
+    monkeypatch.setattr(own, "keep", lambda *a: (dropped.close(), keep(*a)))
+    thread = threading.Thread(target=bring, args=(order(colours, saved(trained), name="b"),), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it waits for itself"
+    assert images_of("a") == 0
+    assert [model for _, model in brought.everything()] == ["own-b"]
+
+
+def test_a_model_is_not_stored_on_images_that_are_gone(colours: Path, trained: State) -> None:
+    bring(order(colours, saved(trained), name="a", images=zipped(colours), side=SIDE))
+    work = own.Bringing(order(colours, saved(trained), name="b", dataset=f"folder:a@{SIDE}"))
+    steps = iter(work)
+    while work.check is None:
+        next(steps)
+    own.remove(f"folder:a@{SIDE}", "own-a")
+    with pytest.raises(DataError, match="There is no folder 'a'"):
+        list(steps)
+    assert brought.everything() == []
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device")])
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    number: int, error: Exception, colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = runtime.write_whole, []
+
+    def full(path: Path, content: Callable[[Path], object]) -> None:
+        """The disk is full when something is written for the n-th time: images, two sets of features, tensors, card."""
+        calls.append(path.name)
+        if len(calls) == number:
+            raise error
+        write(path, content)
+
+    monkeypatch.setattr(runtime, "write_whole", full)
+    asked = order(colours, saved(trained), images=zipped(colours), side=SIDE)
+    text = refused(asked, tmp_path, DataError)
+    assert len(calls) == number
+    assert "No space left on device). Make room on the disk" in text
+    assert text.startswith("What was read of the images" if number == 1 else "own-three")
+    assert not list((tmp_path / "home" / "models").glob("*/own-*"))
+    assert bring(asked).outcome.state == "done"
+
+
+def test_a_full_disk_leaves_the_features_that_another_model_has_too(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(order(colours, saved(trained)))
+    before = left(tmp_path)
+    monkeypatch.setattr(checkpoints, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(DataError, match="own-twin cannot be stored"):
+        bring(order(colours, saved(trained), name="twin"))
+    assert left(tmp_path) == before
+
+
+@pytest.mark.parametrize("side", [-5, 0, 7, 257, 100_000])
+def test_a_side_out_of_range_is_refused_before_anything_is_unpacked(
+    side: int, colours: Path, trained: State, tmp_path: Path
+) -> None:
+    asked = order(colours, saved(trained), images=zipped(colours), side=side)
+    assert f"{side} is no side" in refused(asked, tmp_path, DataError)
+
+
 # ------------------------------------------------------------------------------------------ hostile checkpoints
 
 
@@ -359,6 +531,82 @@ def link() -> zipfile.ZipInfo:
     return info
 
 
+def in_lzma(spoil: Callable[[bytearray, int], None]) -> bytes:
+    """An archive whose last member is packed by LZMA and then spoilt from where its stream begins."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        made.writestr("train/red/zzz.png", bytes(range(256)) * 50, compress_type=zipfile.ZIP_LZMA)
+    content = bytearray(buffer.getvalue())
+    spoil(content, content.find(b"zzz.png") + 7)
+    return bytes(content)
+
+
+def spoil_stream(content: bytearray, at: int) -> None:
+    content[at + 9 : at + 39] = bytes(255 - value for value in content[at + 9 : at + 39])
+
+
+def spoil_properties(content: bytearray, at: int) -> None:
+    content[at : at + 9] = b"\xff" * 9
+
+
+def spoil_filter(content: bytearray, at: int) -> None:
+    content[at + 4] = 0xFF
+
+
+@pytest.mark.parametrize("spoil", [spoil_stream, spoil_properties, spoil_filter])
+def test_a_spoilt_lzma_member_is_a_sentence(
+    spoil: Callable[[bytearray, int], None], colours: Path, trained: State, tmp_path: Path
+) -> None:
+    text = refused(order(colours, saved(trained), images=in_lzma(spoil), side=SIDE), tmp_path, DataError)
+    assert "'three' is damaged or no .zip" in text
+
+
+def test_sentences_about_an_archive_name_what_was_given(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lonely = io.BytesIO()
+    with zipfile.ZipFile(lonely, "w") as made:
+        made.writestr("cat/1.png", b"x"), made.writestr("cat/2.png", b"x")
+    half = zipped(colours / "train", "train/", {"more/1.png": b"x"})
+    long = zipped(colours, extra={f"train/red/{'a' * 300}.png": b"x"})
+    file = tmp_path / "given.zip"
+    for content, words in (
+        (lonely.getvalue(), "folders"),
+        (half, "and no test"),
+        (long, "File name too long"),
+        (b"x", "no .zip"),
+    ):
+        file.write_bytes(content)
+        for images, called in ((content, "three"), (file, "given.zip")):
+            text = refused(order(colours, saved(trained), images=images, side=SIDE), tmp_path, DataError)
+            assert words in text
+            assert "unpacking" not in text
+            assert str(tmp_path) not in text
+            assert f"'{called}'" in text or (content == lonely.getvalue() and "'cat'" in text)
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(archive, "_copy", full)
+    text = refused(order(colours, saved(trained), images=zipped(colours), side=SIDE), tmp_path, DataError)
+    assert "does not fit on the disk (No space left on device)" in text
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAINING", "Val")])
+@pytest.mark.parametrize("packed", [False, True])
+def test_parts_in_capitals_are_parts(names: tuple[str, str], packed: bool, trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    for before, after in zip(("train", "test"), names, strict=True):
+        (root / before).rename(root / after)
+    work = bring(order(root, saved(trained), **({"images": zipped(root), "side": SIDE} if packed else {})))
+    assert work.check is not None
+    assert (work.check.accuracy.count, work.check.accuracy.n) == (18, 18)
+    where = runtime.home() / "images" / "three" if packed else root
+    before = folder.cache(f"{where}@{SIDE}")
+    picture(0, 5).save(where / names[1] / "red" / "more.png")
+    assert folder.cache(f"{where}@{SIDE}") != before
+
+
 @pytest.mark.parametrize(
     ("member", "words"),
     [
@@ -423,7 +671,11 @@ def enormous(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("side", "words"), [(50_000, "2500000000 pixels"), (9_000, "9,000 x 9,000 pixels"), (20, "damaged")])
+@pytest.mark.parametrize(
+    ("side", "words"),
+    [(50_000, "2500000000 pixels"), (10_000, "10,000 x 10,000 pixels"), (9_000, "9,000 x 9,000 pixels"), (20, "damaged")],
+)
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_enormous_or_cut_off_image_is_a_sentence(side: int, words: str, packed: bool, trained: State, tmp_path: Path) -> None:
     root = draw(tmp_path / "images")
@@ -432,6 +684,76 @@ def test_an_enormous_or_cut_off_image_is_a_sentence(side: int, words: str, packe
     text = refused(order(root, saved(trained), **images), tmp_path, DataError)
     assert words in text
     assert "red/005.png" in text
+    assert ("damaged" in text) == (words == "damaged")
+    assert str(tmp_path) not in text
+
+
+def test_names_that_do_not_print_are_made_printable(trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    place = root / "train" / "red"
+    for name in (b"\xff\xfe.png", b"a\nb\x1b[31m.png", b"x" * 200 + b".png"):
+        file = Path(os.fsdecode(os.fsencode(place) + b"/" + name))
+        file.write_bytes(b"broken")
+        text = refused(order(root, saved(trained)), tmp_path, DataError)
+        assert text.isprintable()
+        assert "damaged" in text
+        assert len(text) < 250
+        text.encode()
+        file.unlink()
+    assert folder.shown("plain.png") == "plain.png"
+    assert folder.shown("\udcff\n") == r"\udcff\n"
+    assert folder.shown("x" * 61) == "x" * 59 + "…"
+    assert len(folder.shown("\n" * 60)) == 60
+    (root / "train" / os.fsdecode(b"\xff")).mkdir()
+    text = refused(order(root, saved(trained)), tmp_path, DataError)
+    assert r"'\udcff'" in text
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", ["odd\n", "\x1b[31m", os.fsdecode(b"\xff")])
+def test_a_folder_whose_name_does_not_print_is_a_sentence(name: str, trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / name / "images")
+    text = refused(order(root, saved(trained)), tmp_path, DataError)
+    assert "control characters, or is no UTF-8" in text
+    assert text.isprintable()
+    assert not data.is_here(name_of(root))
+
+
+@pytest.mark.parametrize("name", ["a+b", " red", "red ", "re\nd", "x" * 61])
+def test_a_class_that_cannot_be_written_in_a_list_is_refused(name: str, trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    for part in COUNTS:
+        (root / part / "red").rename(root / part / name)
+    text = refused(order(root, saved(trained)), tmp_path, DataError)
+    assert "A class cannot be called" in text
+    assert text.isprintable()
+
+
+def test_a_folder_that_may_not_be_read_is_a_sentence(trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = draw(tmp_path / "images")
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(root))
+
+    asked = order(root, saved(trained))
+    for owner, name in ((os, "scandir"), (Path, "iterdir"), (Path, "stat")):
+        with monkeypatch.context() as patch:
+            real = getattr(owner, name)
+            closed = root if name == "scandir" else root / "train" / "red"
+            patch.setattr(
+                owner,
+                name,
+                lambda path, *a, real=real, closed=closed, **k: forbidden() if path == closed else real(path, *a, **k),
+            )
+            with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+                folder.listing(str(root)) if name != "stat" else folder.cache(f"{root}@{SIDE}")
+            if name != "iterdir":
+                assert not data.is_here(name_of(root))
+                with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+                    bring(asked)
+            if name != "stat":
+                assert data.class_names(name_of(root)) == ()
+    assert left(tmp_path) == []
 
 
 def test_a_file_that_would_start_another_program_is_not_opened(tmp_path: Path) -> None:
@@ -497,6 +819,77 @@ def test_pixels_are_cut_to_a_square_and_turned_upright(tmp_path: Path) -> None:
     assert folder.decode(tmp_path / "plain.png", 8, grey=True).shape == (8, 8, 1)
 
 
+def with_exif(file: Path, kind: int, tag: int, turn: int = 6) -> Path:
+    """A photo, left half white, that is to be turned, and has another tag whose type is not what the tag takes."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255
+    entry = struct.pack("<H", 2) + struct.pack("<HHIHH", 0x0112, 3, 1, turn, 0)
+    entry += struct.pack("<HHI", tag, kind, 4) + b"abcd" + struct.pack("<I", 0)
+    Image.fromarray(pixels).save(file, exif=b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry)
+    return file
+
+
+@pytest.mark.parametrize(("kind", "tag"), [(7, 0x11A), (2, 0x11A), (7, 0x10E), (2, 0x128), (99, 0x10E)])
+def test_a_photo_with_a_mistyped_tag_is_turned_all_the_same(kind: int, tag: int, tmp_path: Path) -> None:
+    pixels = folder.decode(with_exif(tmp_path / "photo.jpg", kind, tag), 20)
+    assert pixels[:8].mean() > 240, "the left half of the file is the upper half of the picture"
+    assert pixels[12:].mean() < 15
+
+
+@pytest.mark.parametrize("turn", range(10))
+def test_a_picture_is_turned_as_pillow_would(turn: int, tmp_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    image.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as saved_image:
+        wanted = np.asarray(ImageOps.exif_transpose(saved_image))
+    assert np.array_equal(folder.decode(tmp_path / "turned.png", 20), wanted)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_picture_whose_exif_is_noise_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8))
+    image.save(tmp_path / "noise.png", exif=b"Exif\0\0II*\0" + bytes(range(255, 0, -1)))
+    assert np.array_equal(folder.decode(tmp_path / "noise.png", 20), np.asarray(image))
+    for error in (TypeError, struct.error, KeyError, RuntimeError):
+        with monkeypatch.context() as patch:
+            patch.setattr(Image.Image, "getexif", lambda _, error=error: (_ for _ in ()).throw(error("no EXIF")))
+            assert np.array_equal(folder.decode(tmp_path / "noise.png", 20), np.asarray(image))
+
+
+def pfm(file: Path, values: np.ndarray) -> None:
+    file.write_bytes(f"Pf\n{values.shape[1]} {values.shape[0]}\n-1.0\n".encode() + values[::-1].astype("<f4").tobytes())
+
+
+def test_grey_images_with_more_than_eight_bits_keep_their_greys(tmp_path: Path) -> None:
+    eight = np.random.default_rng(0).integers(0, 256, (20, 20)).astype(np.uint8)
+    wide = eight.astype(np.uint16) * 257
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    (tmp_path / "wide.pgm").write_bytes(b"P5\n20 20\n65535\n" + wide.astype(">u2").tobytes())
+    twelve = (eight.astype(np.float64) / 255 * 4095).round()
+    (tmp_path / "twelve.pgm").write_bytes(b"P5\n20 20\n4095\n" + twelve.astype(">u2").tobytes())
+    pfm(tmp_path / "fractions.pgm", eight / 255)
+    for name in ("wide.png", "wide.pgm", "twelve.pgm", "fractions.pgm"):
+        with Image.open(tmp_path / name) as image:
+            assert image.mode in ("I;16", "I", "F"), name
+        for grey, wanted in ((True, eight[..., None]), (False, np.stack([eight] * 3, -1))):
+            assert np.array_equal(folder.decode(tmp_path / name, 20, grey), wanted), name
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    Image.fromarray(wide).save(tmp_path / "turned.png", exif=turned)
+    assert np.array_equal(folder.decode(tmp_path / "turned.png", 20, True)[..., 0], eight[::-1, ::-1])
+
+
+@pytest.mark.parametrize("value", [1.5, -0.25, math.nan])
+def test_fractions_out_of_range_are_a_sentence(value: float, tmp_path: Path) -> None:
+    values = np.full((9, 9), 0.5)
+    values[3, 3] = value
+    pfm(tmp_path / "bright.pgm", values)
+    with pytest.raises(DataError, match="those from 0 to 1 are read"):
+        folder.decode(tmp_path / "bright.pgm", 8)
+
+
 def test_statistics_are_those_of_the_pixels() -> None:
     images = torch.randint(0, 256, (7, 3, 5, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     values = images.permute(1, 0, 2, 3).flatten(1).double().numpy() / 255
@@ -520,6 +913,24 @@ def test_too_many_pixels_are_refused_before_they_are_read(colours: Path, tmp_pat
     with pytest.raises(DataError, match="at most 10"):
         folder.listing(str(colours))
     assert left(tmp_path) == []
+
+
+def test_images_that_join_a_folder_are_judged_too(trained: State, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images")
+    first = bring(order(root, saved(trained), name="one"))
+    assert data.load(name_of(root)) is data.load(name_of(root))
+    for label, name in enumerate(NAMES):
+        for number in range(4):
+            picture((label + 1) % 3, number).save(root / "test" / name / f"wrong{number}.png")
+    second = bring(order(root, saved(trained), name="two", expected=0.6))
+    assert first.check is not None
+    assert second.check is not None
+    assert (first.check.accuracy.n, second.check.accuracy.n) == (18, 30)
+    assert second.check.accuracy.count == 18
+    assert len(data.load(name_of(root)).test) == 30
+    shutil.rmtree(root)
+    with pytest.raises(DataError, match="There is no folder"):
+        data.load(name_of(root))
 
 
 # ----------------------------------------------------------------------------------------------------------------- does it fit?
@@ -547,6 +958,70 @@ def test_another_order_of_classes_is_found_out_and_then_fits(colours: Path, trai
     assert same_bits({name: stored[name] for name in trained}, trained)
     with pytest.raises(ConfigError, match="missing red"):
         bring(order(colours, content, name="other", classes=("blue", "green", "violet")))
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("red", "light blue"), "red, light blue"),
+        (("red, light", "blue"), '"red, light", blue'),
+        (('say "x"', '"', ",", "'"), '"say ""x""", """", ",", \''),
+        ((), ""),
+    ],
+)
+def test_a_list_of_classes_is_read_as_it_was_written(names: tuple[str, ...], text: str) -> None:
+    assert own.in_list(names) == text
+    assert own.from_list(text) == names
+
+
+def test_a_list_of_classes_is_read_as_people_write_it() -> None:
+    for text in ("a,b b,c", " a ,  b b,c,", "a\nb b\n\nc", 'a, "b b" ,c'):
+        assert own.from_list(text) == ("a", "b b", "c")
+    assert own.from_list('6" nail, 2" nail') == ('6" nail', '2" nail')
+    with pytest.raises(ConfigError, match="list of classes cannot be read"):
+        own.from_list("x" * 200_000)
+
+
+def with_commas(root: Path) -> Path:
+    """The folder `root` with its classes named so that a list needs quotes."""
+    for part in COUNTS:
+        for name, other in zip(NAMES, COMMAS, strict=True):
+            (root / part / name).rename(root / part / other)
+    return root
+
+
+COMMAS = ("blue, dark", 'green "lime"', "red")
+
+
+def test_advice_on_classes_with_commas_can_be_followed(trained: State, tmp_path: Path) -> None:
+    root = with_commas(draw(tmp_path / "images"))
+    content = saved(permuted(trained, [2, 0, 1]))
+    work = bring(order(root, content))
+    assert work.check is not None
+    assert work.check.suggestion["classes"] == 'red, "blue, dark", "green ""lime"""'
+    assert work.check.suggestion["classes"] in work.check.advice
+    again = bring(order(root, content, classes=own.from_list(work.check.suggestion["classes"])))
+    assert again.check is not None
+    assert again.check.fits
+    assert again.check.accuracy.share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("percent", "words"),
+    [
+        (0.9, "The expected accuracy is 0.9 %; it is named in percent, from 1 to 100. Did you mean 90 %? Then write 90."),
+        (0.917, "Did you mean 91.7 %? Then write 91.7."),
+        (170, "The expected accuracy is 170 %; it is named in percent, from 1 to 100."),
+        (0, "from 1 to 100."),
+        (-3, "from 1 to 100."),
+        (math.nan, "from 1 to 100."),
+    ],
+)
+def test_an_expectation_that_is_no_percentage_is_asked_about(percent: float, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        own.from_percent(percent)
+    assert str(caught.value).endswith(words)
+    assert [own.from_percent(good) for good in (1, 50, 91.7, 100)] == [0.01, 0.5, 0.917, 1.0]
 
 
 def test_the_expected_accuracy_decides(colours: Path, trained: State) -> None:
@@ -579,6 +1054,117 @@ def test_a_much_better_normalisation_means_that_this_one_does_not_fit(colours: P
     assert "36 training images" in better.advice
     assert own.advised(check, (trial("half", 0.7), trial("none", 0.79)), asked, 36).fits
     assert own.advised(check, (trial("half", 0.7), trial("none", 0.81)), replace(asked, expected=0.6), 36).fits
+
+
+CORNERS = {f"{r}{g}{b}": (r, g, b) for r in (0, 1) for g in (0, 1) for b in (0, 1)}  # eight classes: corners of the colours
+
+
+class Corner(nn.Module):
+    """Names the corner of the cube of colours that the mean colour of an image is nearest to."""
+
+    def __init__(self, classes: int, *_: Any) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.mean((2, 3)))
+
+
+def corner_state(rows: list[int]) -> State:
+    """What `Corner` needs, with its classes in the order `rows`."""
+    wanted = torch.tensor([CORNERS[name] for name in sorted(CORNERS)]).float()[rows]
+    return {"head.weight": wanted, "head.bias": -(wanted**2).sum(1) / 2}
+
+
+@pytest.fixture
+def corners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of images in eight colours, and a network that could name them."""
+    monkeypatch.setitem(models.MODELS, "corner", Corner)
+    root = tmp_path / "corners"
+    for part in COUNTS:
+        for name, colour in CORNERS.items():
+            (root / part / name).mkdir(parents=True)
+            for number in range(COUNTS[part]):
+                level = 20 + number
+                Image.new("RGB", (8, 8), tuple(255 - level if c else level for c in colour)).save(
+                    root / part / name / f"{number}.png"
+                )
+    return root
+
+
+def corner_order(root: Path, state: State, **changes: Any) -> own.Order:
+    return order(root, saved(state), architecture="corner", dataset=f"folder:{root}@8", normalisation="none", **changes)
+
+
+@pytest.mark.parametrize(("rows", "percent"), [([0, 1, 2, 3, 5, 4, 7, 6], "50.0 %"), ([1, 0, 2, 3, 4, 5, 6, 7], "75.0 %")])
+def test_swapped_classes_are_found_out_where_most_are_right(rows: list[int], percent: str, corners: Path) -> None:
+    state = corner_state(rows)
+    asked = corner_order(corners, state)
+    work = bring(asked)
+    assert work.check is not None
+    assert work.check.sentence.startswith(f"{percent} of 48 test images")
+    assert not work.check.fits
+    assert "It fits" not in work.check.sentence
+    assert "name the accuracy that you expect of it" in work.check.sentence
+    assert "100.0 % of 96 training images" in work.check.advice
+    assert not brought.everything()
+    right = [sorted(CORNERS)[row] for row in rows]
+    assert work.check.suggestion == {"normalisation": "none", "classes": ", ".join(right)}
+    again = bring(replace(asked, classes=tuple(right)))
+    assert again.check is not None
+    assert again.check.sentence.endswith("It fits.")
+    known = bring(replace(asked, name="known", expected=float(percent[:2]) / 100))
+    assert known.check is not None
+    assert known.check.fits, "whoever names what it reaches gets it, with the advice"
+    assert known.check.suggestion["classes"] == ", ".join(right)
+
+
+def test_a_poor_model_that_nothing_makes_better_is_taken_only_with_an_expectation(corners: Path) -> None:
+    state = corner_state(list(range(8)))
+    state["head.bias"][5:] = -100.0  # three classes are never named
+    work = bring(corner_order(corners, state))
+    assert work.check is not None
+    assert work.check.sentence.startswith("62.5 % of 48 test images")
+    assert work.check.sentence.endswith("To take it, name the accuracy that you expect of it.")
+    assert (work.check.fits, work.check.suggestion) == (False, {})
+    assert not brought.everything()
+    again = bring(corner_order(corners, state, expected=0.62))
+    assert again.check is not None
+    assert again.check.sentence.endswith("It fits: you expect 62.0 %.")
+    assert [model for _, model in brought.everything()] == ["own-three"]
+
+
+def test_many_classes_and_few_images_do_not_make_an_order(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.arange(60).repeat(2)
+    images = torch.zeros(120, 1, 8, 8, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(120)
+    guesses = torch.randint(0, 60, (120,), generator=torch.Generator().manual_seed(0))
+    guesses[::2] = labels[::2]  # half are right, the others are noise
+    dataset = replace(
+        folder_dataset(colours),
+        train=own.ImageSet(images, labels),
+        class_names=tuple(f"{number:02d}" for number in range(60)),
+    )
+
+    class Noise(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.one_hot(guesses[(x[:, 0, 0, 0] * 255).round().long()], 60).float()
+
+    monkeypatch.setattr(own, "fitted", lambda *_: (Noise(1, 1), "head", ""))
+    found = own._trial(order(colours, b""), dataset, foreign.Strange("", "", {}, ()))
+    assert found.accuracy == float((guesses == labels).double().mean())
+    assert found.best < found.accuracy + own._BETTER
+    counts = own._counts(labels, guesses, 60)
+    assert own._kept(counts, own._assigned(counts)) / 120 > found.accuracy + own._BETTER, "the images themselves would say so"
+
+
+def test_trials_see_every_class_of_a_set_whose_classes_take_turns() -> None:
+    dataset = data.load("fashion")
+    assert torch.equal(dataset.train.labels[::20], torch.zeros(500, dtype=torch.int64))
+    chosen = own._some(dataset)
+    assert len(chosen) == 500
+    assert torch.bincount(chosen.labels, minlength=10).min() > 20
+    assert torch.bincount(chosen.labels[::2], minlength=10).min() > 10
 
 
 def test_the_check_counts_as_one_would_by_hand(colours: Path) -> None:
@@ -820,7 +1406,18 @@ def test_the_command_says_what_does_not_fit(colours: Path, trained: State, tmp_p
     assert code == 1
     assert "The checkpoint's order may be: red, blue, green." in said
     assert "Nothing was stored." in said
+    code, said = command("bring", str(file), *place, "--classes", "red, blue,green", "--expected", "0.9")
+    assert (code, "Did you mean 90 %?" in said) == (2, True)
+    code, said = command("bring", str(file), *place, "--classes", "red, blue,green", "--expected", "170")
+    assert (code, "The expected accuracy is 170 %" in said) == (2, True)
+    root = with_commas(draw(tmp_path / "commas"))
+    place = ("--problem", name_of(root), *place[2:])
+    advised = 'red, "blue, dark", "green ""lime"""'
+    code, said = command("bring", str(file), *place)
+    assert (code, f"The checkpoint's order may be: {advised}." in said) == (1, True)
+    assert command("bring", str(file), *place, "--classes", advised)[0] == 0
     file.write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    place = ("--problem", name_of(colours), *place[2:])
     code, said = command("bring", str(file), *place)
     assert (code, "nothing in it was run" in said) == (2, True)
     assert not (tmp_path / "executed").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_own import SIDE, Bomb, State, colours, name_of, permuted, saved, trained  # noqa: F401
+from test_own import SIDE, Bomb, State, colours, draw, name_of, permuted, saved, trained, with_commas  # noqa: F401
 from test_pages import go_to, healthy, nothing_left_running, press, rerun, served, visit, wait_until, words  # noqa: F401
 
 from imu_core import data, own
@@ -83,6 +83,30 @@ def test_advice_is_followed_with_one_click(colours: Path, trained: State, tmp_pa
     at = finish(press(at, "Check again with that"))
     assert at.metric[0].value == "100.0 %"
     assert at.text_area(key="own_classes").value == "red, blue, green"
+
+
+def test_advice_on_a_class_with_a_comma_is_followed_too(trained: State, tmp_path: Path) -> None:  # noqa: F811
+    root = with_commas(draw(tmp_path / "commas"))
+    file = tmp_path / "three.pt"
+    file.write_bytes(saved(permuted(trained, [2, 0, 1])))
+    at = finish(press(filled(root, file), "Check it"))
+    at = finish(press(at, "Check again with that"))
+    assert at.metric[0].value == "100.0 %"
+    assert at.text_area(key="own_classes").value == 'red, "blue, dark", "green ""lime"""'
+
+
+def test_a_share_in_place_of_percent_is_asked_about(colours: Path, trained: State, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "three.pt"
+    file.write_bytes(saved(trained))
+    at = filled(colours, file)
+    at.number_input(key="own_expected").set_value(0.9)
+    press(at, "Check it")
+    assert "Did you mean 90 %? Then write 90." in words(at).replace("\\", "")
+    assert "bringing" not in at.session_state
+    at.number_input(key="own_expected").set_value(99.0)
+    at = finish(press(at, "Check it"))
+    assert "you expect 99.0 %" in at.success[0].value
+    assert "Did you mean" not in words(at)
 
 
 def test_a_hostile_file_is_a_sentence_on_the_page(colours: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -48,7 +48,9 @@ def bring_command(
     side: Annotated[int, typer.Option(help="Side of the unpacked images in pixels.")] = folder.USUAL_SIDE,
     normalisation: Annotated[str, typer.Option(help=f"{', '.join(own.NORMALISATIONS)}, or MEAN,…/STD,….")] = "imagenet",
     head: Annotated[str, typer.Option(metavar="LAYER", help="The head's dotted name, where it is not found.")] = "",
-    classes: Annotated[str, typer.Option(metavar="A,B,…", help="Class names in the checkpoint's order.")] = "",
+    classes: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Class names in the checkpoint's order; quote one with a comma.")
+    ] = "",
     expected: Annotated[float | None, typer.Option(metavar="PERCENT", help="Test accuracy it should reach.")] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -81,8 +83,8 @@ def _order(values: Mapping[str, Any]) -> own.Order:
         dataset=values["problem"],
         normalisation=values["normalisation"],
         head=values["head"],
-        classes=tuple(part.strip() for part in values["classes"].split(",") if part.strip()),
-        expected=None if expected is None else expected / 100,
+        classes=own.from_list(values["classes"]),
+        expected=None if expected is None else own.from_percent(expected),
         images=values["images"],
         side=values["side"],
     )

@@ -74,7 +74,7 @@ DATASETS["market"] = _market("market", "Market-1501, 1,501 real people (given ou
 def _folder(name: str) -> Source:
     text = name.removeprefix(FOLDER)
     return Source(
-        f"Images in {text}",
+        f"Images in {folder.shown(text, 200)}",
         lambda: folder.load(name),
         lambda: folder.is_here(text),
         lambda: folder.fetch(text),
@@ -121,7 +121,25 @@ def download(name: str) -> Iterator[tuple[float, str]]:
     yield from source(name).download()
 
 
-@lru_cache(maxsize=4)
 def load(name: str) -> Dataset:
-    """Dataset `name`, read once and shared by everybody; nothing may change its tensors."""
+    """Dataset `name`, read once and shared by everybody; nothing may change its tensors.
+
+    A folder is read again once images joined or left it. `load.cache_clear()` lets go of all that were read.
+    """
+    return _loaded(name, _state(name))
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str, _: str) -> Dataset:
     return source(name).load()
+
+
+load.cache_clear = _loaded.cache_clear
+
+
+def _state(name: str) -> str:
+    """What changes once a folder of images does."""
+    if name.startswith(FOLDER):
+        with contextlib.suppress(DataError):  # reading it will say why
+            return str(folder.cache(name.removeprefix(FOLDER)))
+    return ""

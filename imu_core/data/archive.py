@@ -5,10 +5,13 @@ Only files that are called images are written; whatever else the archive holds n
 
 from __future__ import annotations
 
+import errno
 import io
+import lzma
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -16,11 +19,24 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from imu_core import runtime
 from imu_core.data import folder
 from imu_core.errors import DataError
 
 MOST_MEMBERS, MOST_BYTES = 200_000, 2 << 30  # files and folders, bytes once unpacked
 _BLOCK = 1 << 20
+_BROKEN = (  # whatever a hostile archive makes zipfile and its decompressors raise
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    MemoryError,
+)
 
 
 def unpack(packed: bytes | Path, name: str) -> Iterator[tuple[float, str]]:
@@ -30,20 +46,40 @@ def unpack(packed: bytes | Path, name: str) -> Iterator[tuple[float, str]]:
     the iteration is closed early, nothing is left on the disk.
     """
     target = folder.kept() / folder.checked_name(name)
+    taken = DataError(f"There are images called {name!r} already. Choose another name, or delete those first.")
     if target.exists():
-        raise DataError(f"There are images called {name!r} already. Choose another name, or delete those first.")
+        raise taken
     folder.kept().mkdir(parents=True, exist_ok=True)
+    called = packed.name if isinstance(packed, Path) else name
     with tempfile.TemporaryDirectory(dir=folder.kept(), prefix=".unpacking-") as place:
         try:
             with zipfile.ZipFile(io.BytesIO(packed) if isinstance(packed, bytes) else packed) as archive:
                 yield from _write(archive, wanted(archive), Path(place))
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"The archive is damaged or no .zip ({str(error)[:100]}). Make it again.") from error
+        except DataError:  # a ValueError too, and a sentence already
+            raise
+        except _BROKEN as error:
+            raise DataError(_sentence(error, called)) from error
         root = _root(Path(place))
-        folder.listing(str(root))  # classes, before anything is kept
+        folder.listing(str(root), called if root == Path(place) else "")  # classes, before anything is kept
+        with runtime.storing(f"The archive '{folder.shown(called)}'"):
+            _move(root, target, taken)
+
+
+def _move(root: Path, target: Path, taken: DataError) -> None:
+    try:
         root.rename(target)
+    except OSError:
+        if target.exists():  # somebody unpacked images of that name meanwhile
+            raise taken from None
+        raise
+
+
+def _sentence(error: Exception, called: str) -> str:
+    """About an archive that is `called` so; the place where it is unpacked is nobody's business."""
+    archive, reason = f"The archive '{folder.shown(called)}'", folder.reason(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{archive} does not fit on the disk{reason}. Make room there, and try again."
+    return f"{archive} is damaged or no .zip{reason}. Make it again."
 
 
 def wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -94,7 +130,7 @@ def _write(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], place: Path
         with archive.open(member) as source, target.open("xb") as file:
             left -= _copy(source, file, left)
         if number % 50 == 0:
-            yield number / len(members), f"unpacking {PurePosixPath(member.filename).name}"
+            yield number / len(members), f"unpacking {folder.shown(PurePosixPath(member.filename).name)}"
     yield 1.0, "all images are unpacked"
 
 
@@ -115,6 +151,11 @@ def _root(place: Path) -> Path:
         place = inside[0]
         inside = list(place.iterdir())
     return place
+
+
+def holds(root: Path) -> bool:
+    """Whether the folder `root`, with its links resolved, is a whole unpacked archive."""
+    return root.parent == folder.kept().resolve() and folder.is_name(root.name) and root.is_dir()
 
 
 def remove(name: str) -> None:

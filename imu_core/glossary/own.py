@@ -68,10 +68,10 @@ TERMS: tuple[Term, ...] = (
         short="Accuracy on the test images before anything else, with its 95 % interval, beside chance and what you expect.",
         text=(
             "The interval is Wilson's; chance is the share of the commonest class. A model no better than chance, or below "
-            "what you expect of it, is not stored. A low accuracy starts trials on a few training images: other "
-            "normalisations, and the order of classes that fits best. The trap: a model that passes has the right numbers in "
-            "the right places; it says nothing about what it was trained on, so forget sets drawn from these images may "
-            "never have been seen by it."
+            "what you expect of it, is not stored; nor is one below 70 % of which you expect nothing. Below 90 %, trials on a "
+            "few training images look for a better normalisation and a better order of the classes. The trap: a model that "
+            "passes has the right numbers in the right places; it says nothing about what it was trained on, so forget sets "
+            "drawn from these images may never have been seen by it."
         ),
         see=("normalisation", "architecture", "test"),
     ),
