@@ -126,7 +126,7 @@ class Bringing:
         runtime.limit_threads()
         try:
             self._refuse_taken()
-            strange = foreign.read(self.order.checkpoint, self.order.file)
+            strange = foreign.read(self.order.checkpoint, self.order.file, self._cancel)
             yield 0.01, f"{strange.file} is read: {len(strange.tensors):,} tensors"
             yield from self._images()
             yield from self._accept(data.load(self.dataset_name), strange)
