@@ -842,6 +842,7 @@ def test_architectures_that_do_not_exist_are_sentences(colours: Path, trained: S
         "torchvision:nothing": "no classifier",
         "torchvision:../x": "no architecture",
         "torchvision:vit_h_14": "million parameters",
+        "torchvision:regnet_y_128gf": "645 million parameters",  # cannot be counted on the meta device
         "torchvision:shufflenet_v2_x0_5": "another network",
         "timm:hf-hub:somebody/x": "no architecture",
     }
@@ -868,6 +869,36 @@ def test_timm_comes_through_its_extra(colours: Path, monkeypatch: pytest.MonkeyP
     assert asked[0] == {"name": "small", "pretrained": False, "num_classes": 3, "in_chans": 3}
     assert "normalise.mean" in model.state_dict()
     assert "timm has no architecture" in refused(order(colours, content, architecture="timm:big"), tmp_path)
+
+
+def test_an_architecture_that_cannot_be_counted_beforehand_is_built_all_the_same() -> None:
+    name = "regnet_y_400mf"
+    runtime.import_torchvision()
+    from torchvision.models import get_model
+
+    with pytest.raises(NotImplementedError), torch.device("meta"):
+        get_model(name, weights=None)
+    model = brought.outside(f"torchvision:{name}", 3, 3)
+    assert model.fc.out_features == 3
+    assert not any(parameter.is_meta for parameter in model.parameters())
+
+
+def test_what_timm_refuses_is_a_sentence_and_what_is_large_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[bool] = []
+
+    def create_model(name: str, **_: Any) -> nn.Module:
+        if name == "small.zzz":
+            raise RuntimeError("Invalid pretrained tag (zzz) for small.\x1b[2J")
+        built.append(torch.empty(0).is_meta)
+        return nn.Linear(20_000, 20_000)
+
+    stub = types.SimpleNamespace(is_model=lambda name: True, create_model=create_model)
+    monkeypatch.setitem(sys.modules, "timm", stub)
+    with pytest.raises(ConfigError, match=r"timm cannot make 'small.zzz' .*Invalid pretrained tag \(zzz\) for small.\\x1b"):
+        brought.outside("timm:small.zzz", 3, 3)
+    with pytest.raises(ConfigError, match="large has 400 million parameters"):
+        brought.outside("timm:large", 3, 3)
+    assert built == [True]
 
 
 def test_images_of_a_size_that_a_network_cannot_take_are_a_sentence() -> None:
