@@ -757,6 +757,46 @@ def test_normalisations(colours: Path, trained: State) -> None:
             own.normalisation(wrong, dataset)
     carried = trained | {"normalise.mean": torch.full((1, 3, 1, 1), 0.25), "normalise.std": torch.full((1, 3, 1, 1), 0.5)}
     assert own.normalisation("half", dataset, foreign.read(saved(carried))) == ((0.25,) * 3, (0.5,) * 3)
+    with pytest.raises(ConfigError, match="normalisation is 'rubbish'"):
+        own.normalisation("rubbish", dataset, foreign.read(safetensors.torch.save(carried)))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 0.0), (0.5, -1.0), (11.0, 0.5), (0.5, 1e30)])
+def test_a_normalisation_that_a_file_carries_has_bounds(
+    mean: float, std: float, colours: Path, trained: State, tmp_path: Path
+) -> None:
+    carried = {"normalise.mean": torch.full((3,), mean), "normalise.std": torch.full((3,), std)}
+    assert "carries the normalisation" in refused(order(colours, safetensors.torch.save(trained | carried)), tmp_path)
+
+
+def test_answers_that_are_no_numbers_are_named_as_such(colours: Path, trained: State, tmp_path: Path) -> None:
+    large = {name: tensor * 1e37 if name.endswith("weight") else tensor for name, tensor in trained.items()}
+    asked = order(colours, safetensors.torch.save(large))
+    text = refused(asked, tmp_path, CheckpointError)
+    assert "answers 8 of 8 images with values that are no numbers" in text
+    assert "head" not in text.lower()
+    state = models.construct("resnet20", 3, (3, SIDE, SIDE), (0.5,) * 3, (0.5,) * 3).state_dict()
+    variance = next(name for name in state if name.endswith("running_var"))
+    below = {n: t.contiguous() for n, t in state.items()} | {variance: torch.full_like(state[variance], -5.0)}
+    asked = order(colours, safetensors.torch.save(below), architecture="resnet20")
+    assert "images with values that are no numbers" in refused(asked, tmp_path, CheckpointError)
+
+
+def test_answers_that_are_no_numbers_are_found_beyond_the_first_images(
+    colours: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class RedIsTooMuch(HeadFirst):
+        """No number for a picture of the last class, which the first eight test images need not hold."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            pooled = x.mean((2, 3))
+            return self.top["fc"](self.top["norm"](self.below(pooled)) / (pooled.argmax(1) != 0)[:, None])
+
+    monkeypatch.setitem(models.MODELS, "fragile", RedIsTooMuch)
+    monkeypatch.setattr(own, "_PROBE", 1)
+    content = safetensors.torch.save(RedIsTooMuch(3).state_dict())
+    text = refused(order(colours, content, architecture="fragile"), tmp_path, CheckpointError)
+    assert f"answers {COUNTS['test']} of {3 * COUNTS['test']} images" in text
 
 
 # ----------------------------------------------------------------------------------------------------- architectures and heads

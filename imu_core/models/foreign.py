@@ -229,15 +229,30 @@ def _is_head(mine: Tensor, theirs: Tensor, classes: int) -> bool:
 
 @torch.no_grad()
 def ends_in(model: nn.Module, head: str, images: Tensor) -> bool:
-    """Whether the logits of `model` for `images` (n, channels, h, w) in [0, 1] are exactly what its layer `head` puts out."""
+    """Whether the logits of `model` for `images` (n, channels, h, w) in [0, 1] are exactly what its layer `head` puts out.
+
+    CheckpointError where the logits are no numbers: then nothing can be compared.
+    """
     layer, kept = model.get_submodule(head), []
     hook = layer.register_forward_hook(lambda module, inputs, output: kept.append((inputs[0], output)))
     try:
         logits = model(images)
     finally:
         hook.remove()
+    check_answers(logits)
     once = len(kept) == 1 and kept[0][0].ndim == 2
     return once and kept[0][1].shape == logits.shape and torch.equal(kept[0][1], logits)
+
+
+def check_answers(logits: Tensor) -> None:
+    """CheckpointError where a network answers an image, a row of `logits` (n, C), with what is no number."""
+    wrong = int((~torch.isfinite(logits)).flatten(1).any(1).sum())
+    if wrong:
+        raise CheckpointError(
+            f"With these tensors the network answers {wrong:,} of {len(logits):,} images with values that are no numbers (nan or "
+            "infinity): a running variance is below zero, or weights are too large. Take a checkpoint from before the training "
+            "diverged, and the architecture it was trained with."
+        )
 
 
 def candidates(model: nn.Module, classes: int) -> list[str]:
