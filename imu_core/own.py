@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import platform
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -160,7 +160,7 @@ class Bringing:
         runtime.limit_threads()
         try:
             self._refuse_taken()
-            strange = foreign.read(self.order.checkpoint, self.order.file)
+            strange = foreign.read(self.order.checkpoint, self.order.file, self._cancel)
             yield 0.01, f"{strange.file} is read: {len(strange.tensors):,} tensors"
             yield from self._images()
             yield from self._accept(data.load(self.dataset_name), strange)
@@ -251,6 +251,7 @@ class Bringing:
         """Features and logits of all `images`, as the value of `yield from`."""
         parts: list[tuple[Tensor, Tensor]] = []
         for fraction, *part in in_parts(model, images.images):
+            foreign.check_answers(part[1])
             parts.append(tuple(part))
             yield self._at(start, end, fraction), f"{round(fraction * len(images)):,} of {len(images):,} images"
         return tuple(map(torch.cat, zip(*parts, strict=True)))
@@ -325,6 +326,8 @@ def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn
 def _ends_in(model: nn.Module, head: str, images: Tensor, architecture: str) -> bool:
     try:
         return foreign.ends_in(model, head, images)
+    except CheckpointError:
+        raise
     except Exception as error:  # networks of other people fail in their own ways on images of the wrong size
         size = " x ".join(map(str, images.shape[2:]))
         raise CheckpointError(
@@ -350,16 +353,32 @@ def _renumbered(state: dict[str, Tensor], head: str, order: tuple[str, ...], dat
 def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> Statistics:
     """(mean, std) of each channel that `text` means for `dataset`; what an export of this program carries itself comes first."""
     channels = dataset.train.images.shape[1]
-    carried = [strange.tensors.get(f"normalise.{part}") for part in ("mean", "std")] if strange else [None, None]
-    if all(c is not None and c.numel() == channels for c in carried):
-        return tuple(tuple(c.flatten().tolist()) for c in carried)
     fixed = {
         "imagenet": _IMAGENET.get(channels, _IMAGENET[3]),
         "dataset": (dataset.mean, dataset.std),
         "half": ((0.5,) * channels, (0.5,) * channels),
         "none": ((0.0,) * channels, (1.0,) * channels),
     }
-    return fixed[text] if text in fixed else _numbers(text, channels)
+    asked = fixed[text] if text in fixed else _numbers(text, channels)
+    return (strange and _carried(strange, channels)) or asked
+
+
+def _carried(strange: foreign.Strange, channels: int) -> Statistics | None:
+    """What a file brings along itself, None where it brings none for so many channels."""
+    found = [strange.tensors.get(f"normalise.{part}") for part in ("mean", "std")]
+    if not all(part is not None and part.numel() == channels for part in found):
+        return None
+    mean, std = (tuple(map(float, part.flatten().tolist())) for part in found)
+    if not _within_bounds(mean, std, channels):
+        raise CheckpointError(
+            f"{strange.file} carries the normalisation {mean} and {std} itself; means must be from -10 to 10, standard "
+            "deviations from 0.0001 to 10. Save it without the tensors normalise.mean and normalise.std, and choose a normalisation."
+        )
+    return mean, std
+
+
+def _within_bounds(mean: Sequence[float], std: Sequence[float], channels: int) -> bool:
+    return len(mean) == len(std) == channels and all(-10 <= m <= 10 for m in mean) and all(1e-4 <= s <= 10 for s in std)
 
 
 def _numbers(text: str, channels: int) -> Statistics:
@@ -367,8 +386,7 @@ def _numbers(text: str, channels: int) -> Statistics:
         mean, std = (tuple(float(number) for number in part.split(",")) for part in text.split("/"))
     except ValueError:
         mean, std = (), ()
-    fine = len(mean) == len(std) == channels and all(-10 <= m <= 10 for m in mean) and all(1e-4 <= s <= 10 for s in std)
-    if not fine:
+    if not _within_bounds(mean, std, channels):
         raise ConfigError(
             f"The normalisation is {text[:60]!r}; it may be {', '.join(NORMALISATIONS)}, or {channels} means and {channels} "
             "standard deviations in units of 0 to 1, such as 0.49,0.48,0.45/0.25,0.24,0.26."

@@ -159,7 +159,8 @@ def hand_over() -> None:
 
 def plain(text: object) -> str:
     """`text` with every Markdown sign escaped: what a visitor typed is shown, never rendered."""
-    return re.sub(r"([\\`*_\[\]<>$~:|#!])", r"\\\1", str(text))
+    sendable = str(text).encode("utf-8", "replace").decode()  # half a surrogate pair, as a file's name may hold, breaks the page
+    return re.sub(r"([\\`*_\[\]<>$~:|#!])", r"\\\1", sendable)
 
 
 def start_training(title: str, make: Any) -> None:

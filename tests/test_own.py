@@ -7,8 +7,10 @@ import math
 import os
 import pickle
 import shutil
+import signal
 import stat
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -37,7 +39,7 @@ from imu_core.cli import app
 from imu_core.data import archive, folder
 from imu_core.errors import CheckpointError, ConfigError, DataError, HeadError, ImuError
 from imu_core.metrics.intervals import share_interval
-from imu_core.models import brought, checkpoints, foreign
+from imu_core.models import apart, brought, checkpoints, foreign, pickled
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
 from imu_core.reference import retrain, retrained
 from imu_core.training import Recipe, Training, predict, to_input
@@ -469,6 +471,29 @@ def looped(_: State) -> bytes:
     return saved(found)
 
 
+def shadowed(_: State) -> bytes:
+    """An OrderedDict whose attributes hide the methods that a reader would call."""
+    return written(b"ccollections\nOrderedDict\n)R}(X\x03\0\0\0getK\x05X\x05\0\0\0itemsK\x05ub.")
+
+
+def of_bits(state: State) -> bytes:
+    """A kind that torch reads and cannot copy, under the name of one that it can save."""
+    source, target = zipfile.ZipFile(io.BytesIO(saved(state | {"head.bias": torch.zeros(3, dtype=torch.uint16)}))), io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for member in source.infolist():
+            archive.writestr(member.filename, source.read(member).replace(b"uint16", b"bits16"))
+    return target.getvalue()
+
+
+def written(opcodes: bytes) -> bytes:
+    """A checkpoint of torch's with this pickle in it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in {"data.pkl": b"\x80\x02" + opcodes, "byteorder": b"little", "version": b"3\n"}.items():
+            archive.writestr(f"archive/{name}", content)
+    return buffer.getvalue()
+
+
 BROKEN: dict[str, tuple[Callable[[State], bytes], str]] = {
     "nan": (spoiled(math.nan), "1 values that are no numbers"),
     "infinity": (spoiled(math.inf), "no numbers"),
@@ -479,6 +504,12 @@ BROKEN: dict[str, tuple[Callable[[State], bytes], str]] = {
     "a view that claims to be huge": (lambda s: saved(s | {"x": torch.zeros(1).expand(1 << 40)}), "claims more than"),
     "sparse": (lambda s: saved(s | {"x": torch.eye(3).to_sparse()}), "no plain tensor"),
     "without data": (lambda s: saved(s | {"x": torch.empty(3, device="meta")}), "no plain tensor"),
+    "nested": (lambda s: saved(s | {"x": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}), "no plain tensor"),
+    "of bits": (of_bits, "no plain tensor"),
+    "complex": (lambda s: saved(s | {"x": torch.zeros(3, dtype=torch.complex64)}), "no plain tensor"),
+    "too large for float32": (lambda s: saved({n: t.double() * 1e200 for n, t in s.items()}), "no numbers in float32"),
+    "methods hidden": (shadowed, "no state dict"),
+    "safetensors of nothing": (lambda s: safetensors.torch.save({}), "no state dict"),
     "no tensors": (lambda s: saved({"epoch": 3}), "no state dict"),
     "a list": (lambda s: saved([1, 2, 3]), "no state dict"),
     "a loop": (looped, "no state dict"),
@@ -510,6 +541,117 @@ def test_large_missing_and_strange_files_are_sentences(tmp_path: Path, monkeypat
     for path in (tmp_path / "nowhere", tmp_path, Path("\0"), Path("~nobody-at-all/x")):
         with pytest.raises(CheckpointError):
             foreign.read(path)
+
+
+# Few bytes that would take hours or gigabytes.
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every process that reading starts."""
+    processes: list[Any] = []
+    start = subprocess.Popen
+
+    def remembered(*arguments: Any, **settings: Any) -> Any:
+        processes.append(start(*arguments, **settings))
+        return processes[-1]
+
+    monkeypatch.setattr(apart.subprocess, "Popen", remembered)
+    return processes
+
+
+def endless() -> bytes:
+    """A dictionary whose key is a tuple of twice a tuple of twice …: its hash takes minutes, one level more twice as long."""
+    return written(b"})" + b"".join(b"q%ch%c\x86" % (level, level) for level in range(32)) + b"K\x01s.")
+
+
+def test_a_pickle_that_never_ends_is_given_up(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[Any]
+) -> None:
+    monkeypatch.setattr(apart, "PATIENCE", 4.0)
+    assert "not read within 4 seconds" in refused(order(colours, endless()), tmp_path, CheckpointError)
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+def test_stop_ends_the_reading(colours: Path, tmp_path: Path, started: list[Any]) -> None:
+    work = own.Bringing(order(colours, endless()))
+    work.cancel()
+    assert list(work) == []
+    assert work.outcome.state == "cancelled"
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+    assert left(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory a process has")
+def test_a_pickle_that_asks_for_gigabytes_gets_none(colours: Path, tmp_path: Path, started: list[Any]) -> None:
+    greedy = written(b"}X\x01\0\0\0acbuiltins\nbytearray\n(\x8a\x05\0\0\0\xc0\0tRs.")
+    assert "far more memory" in refused(order(colours, greedy), tmp_path, CheckpointError)
+    assert [process.returncode for process in started] == [pickled.REFUSED]
+
+
+def test_a_reader_that_breaks_down_or_cannot_start_is_a_sentence(
+    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "crash.py"
+    script.write_text("import os; os.abort()")
+    with monkeypatch.context() as patch:
+        patch.setattr(pickled, "__file__", str(script))
+        assert "broke down" in refused(order(colours, saved(trained)), tmp_path, CheckpointError)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    assert "could not be read apart" in refused(order(colours, saved(trained)), tmp_path, CheckpointError)
+
+
+# Names and kinds of numbers that nobody expects.
+
+NASTY = ("\ud800x", "\x1b[2J\x1b]0;owned\x07\nw", "\u202eslrig", "x" * 3_000_000, "**x**" * 100)
+
+
+@pytest.mark.parametrize("name", NASTY, ids=lambda name: ascii(name[:8]))
+def test_a_strangers_names_are_harmless_in_a_sentence(name: str, colours: Path, trained: State, tmp_path: Path) -> None:
+    file, model = f"{name}.pt", models.construct("lenet5", 3, (3, SIDE, SIDE), (0.5,) * 3, (0.5,) * 3)
+    said = [refused(order(colours, saved({name: torch.full((2,), math.nan)}), file=file), tmp_path, CheckpointError)]
+    with pytest.raises(pickled.Refused, match="no plain tensor") as caught:
+        pickled.plain({name: torch.eye(2).to_sparse()})
+    said.append(str(caught.value))
+    wrong = trained | {"conv1.0.weight": torch.zeros(6, 3, 3, 3)}
+    others = {n.replace("conv1.0", name): tensor for n, tensor in wrong.items()}
+    for tensors, words in ((trained | {f"{name}.{name}": torch.zeros(1)}, "another network"), (others, "has the shape")):
+        with pytest.raises(CheckpointError, match=words) as unlike:
+            foreign.match(model, foreign.Strange("three.pt", "", tensors, ()), 3)
+        said.append(str(unlike.value))
+    for text in said:
+        assert text.isprintable()
+        assert text.encode()
+        assert len(text) < 700
+
+
+def test_floats_of_one_byte_are_read_as_float32(trained: State) -> None:
+    for kind in (torch.float8_e4m3fn, torch.float8_e5m2):
+        small = {name: tensor.to(kind) for name, tensor in trained.items()}
+        for content in (saved(small), safetensors.torch.save(small)):
+            assert same_bits(foreign.read(content).tensors, {name: tensor.float() for name, tensor in small.items()})
+
+
+def test_names_in_safetensors_are_sorted_by_their_numbers() -> None:
+    names = ["conv.1²", "conv2.x", "conv10.x", "conv٣"]
+    found = foreign.read(safetensors.torch.save({name: torch.ones(1) for name in names}))
+    assert [name for name in found.tensors if name.endswith("x")] == ["conv2.x", "conv10.x"]
+    assert set(found.tensors) == set(names)
+
+
+def test_tensors_that_share_memory_or_lie_across_it_come_whole() -> None:
+    whole = torch.arange(12.0).view(3, 4)
+    given = {
+        "whole": whole,
+        "across": whole.T,
+        "same": whole,
+        "row": whole[1],
+        "one": torch.tensor(2.5),
+        "none": torch.zeros(0, 3),
+    }
+    found = foreign.read(saved(given)).tensors
+    assert list(found) == list(given)
+    assert all(torch.equal(found[name], given[name]) for name in given)
 
 
 # ----------------------------------------------------------------------------------------------- hostile images
@@ -1201,6 +1343,46 @@ def test_normalisations(colours: Path, trained: State) -> None:
             own.normalisation(wrong, dataset)
     carried = trained | {"normalise.mean": torch.full((1, 3, 1, 1), 0.25), "normalise.std": torch.full((1, 3, 1, 1), 0.5)}
     assert own.normalisation("half", dataset, foreign.read(saved(carried))) == ((0.25,) * 3, (0.5,) * 3)
+    with pytest.raises(ConfigError, match="normalisation is 'rubbish'"):
+        own.normalisation("rubbish", dataset, foreign.read(safetensors.torch.save(carried)))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 0.0), (0.5, -1.0), (11.0, 0.5), (0.5, 1e30)])
+def test_a_normalisation_that_a_file_carries_has_bounds(
+    mean: float, std: float, colours: Path, trained: State, tmp_path: Path
+) -> None:
+    carried = {"normalise.mean": torch.full((3,), mean), "normalise.std": torch.full((3,), std)}
+    assert "carries the normalisation" in refused(order(colours, safetensors.torch.save(trained | carried)), tmp_path)
+
+
+def test_answers_that_are_no_numbers_are_named_as_such(colours: Path, trained: State, tmp_path: Path) -> None:
+    large = {name: tensor * 1e37 if name.endswith("weight") else tensor for name, tensor in trained.items()}
+    asked = order(colours, safetensors.torch.save(large))
+    text = refused(asked, tmp_path, CheckpointError)
+    assert "answers 8 of 8 images with values that are no numbers" in text
+    assert "head" not in text.lower()
+    state = models.construct("resnet20", 3, (3, SIDE, SIDE), (0.5,) * 3, (0.5,) * 3).state_dict()
+    variance = next(name for name in state if name.endswith("running_var"))
+    below = {n: t.contiguous() for n, t in state.items()} | {variance: torch.full_like(state[variance], -5.0)}
+    asked = order(colours, safetensors.torch.save(below), architecture="resnet20")
+    assert "images with values that are no numbers" in refused(asked, tmp_path, CheckpointError)
+
+
+def test_answers_that_are_no_numbers_are_found_beyond_the_first_images(
+    colours: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class RedIsTooMuch(HeadFirst):
+        """No number for a picture of the last class, which the first eight test images need not hold."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            pooled = x.mean((2, 3))
+            return self.top["fc"](self.top["norm"](self.below(pooled)) / (pooled.argmax(1) != 0)[:, None])
+
+    monkeypatch.setitem(models.MODELS, "fragile", RedIsTooMuch)
+    monkeypatch.setattr(own, "_PROBE", 1)
+    content = safetensors.torch.save(RedIsTooMuch(3).state_dict())
+    text = refused(order(colours, content, architecture="fragile"), tmp_path, CheckpointError)
+    assert f"answers {COUNTS['test']} of {3 * COUNTS['test']} images" in text
 
 
 # ----------------------------------------------------------------------------------------------------- architectures and heads
@@ -1286,6 +1468,7 @@ def test_architectures_that_do_not_exist_are_sentences(colours: Path, trained: S
         "torchvision:nothing": "no classifier",
         "torchvision:../x": "no architecture",
         "torchvision:vit_h_14": "million parameters",
+        "torchvision:regnet_y_128gf": "645 million parameters",  # cannot be counted on the meta device
         "torchvision:shufflenet_v2_x0_5": "another network",
         "timm:hf-hub:somebody/x": "no architecture",
     }
@@ -1312,6 +1495,36 @@ def test_timm_comes_through_its_extra(colours: Path, monkeypatch: pytest.MonkeyP
     assert asked[0] == {"name": "small", "pretrained": False, "num_classes": 3, "in_chans": 3}
     assert "normalise.mean" in model.state_dict()
     assert "timm has no architecture" in refused(order(colours, content, architecture="timm:big"), tmp_path)
+
+
+def test_an_architecture_that_cannot_be_counted_beforehand_is_built_all_the_same() -> None:
+    name = "regnet_y_400mf"
+    runtime.import_torchvision()
+    from torchvision.models import get_model
+
+    with pytest.raises(NotImplementedError), torch.device("meta"):
+        get_model(name, weights=None)
+    model = brought.outside(f"torchvision:{name}", 3, 3)
+    assert model.fc.out_features == 3
+    assert not any(parameter.is_meta for parameter in model.parameters())
+
+
+def test_what_timm_refuses_is_a_sentence_and_what_is_large_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[bool] = []
+
+    def create_model(name: str, **_: Any) -> nn.Module:
+        if name == "small.zzz":
+            raise RuntimeError("Invalid pretrained tag (zzz) for small.\x1b[2J")
+        built.append(torch.empty(0).is_meta)
+        return nn.Linear(20_000, 20_000)
+
+    stub = types.SimpleNamespace(is_model=lambda name: True, create_model=create_model)
+    monkeypatch.setitem(sys.modules, "timm", stub)
+    with pytest.raises(ConfigError, match=r"timm cannot make 'small.zzz' .*Invalid pretrained tag \(zzz\) for small.\\x1b"):
+        brought.outside("timm:small.zzz", 3, 3)
+    with pytest.raises(ConfigError, match="large has 400 million parameters"):
+        brought.outside("timm:large", 3, 3)
+    assert built == [True]
 
 
 def test_images_of_a_size_that_a_network_cannot_take_are_a_sentence() -> None:

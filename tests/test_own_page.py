@@ -13,6 +13,7 @@ from test_pages import go_to, healthy, nothing_left_running, press, rerun, serve
 
 from imu_core import data, own
 from imu_core.models import brought
+from pages import _parts
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +117,7 @@ def test_a_hostile_file_is_a_sentence_on_the_page(colours: Path, tmp_path: Path)
     assert "nothing in it was run" in at.warning[0].value
     assert not (tmp_path / "executed").exists()
     assert brought.everything() == []
+
+
+def test_half_a_surrogate_pair_does_not_break_a_page() -> None:
+    assert _parts.plain("a\ud800*b") == "a?\\*b"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import nn
 from imu_core import runtime
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models.layers import Normalise
+from imu_core.models.pickled import shown
 
 PREFIX = "own-"
 TORCHVISION, TIMM = "torchvision:", "timm:"
@@ -102,12 +103,12 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
         )
     from torchvision import models
 
-    def make() -> nn.Module:
-        return models.get_model(name, weights=None, num_classes=classes)
-
-    with torch.device("meta"):  # costs no memory
-        _check_size(name, make())
-    return make()
+    published = next(iter(models.get_model_weights(name)), None)
+    return _made(
+        name,
+        lambda: models.get_model(name, weights=None, num_classes=classes),
+        published.meta["num_params"] if published else 0,
+    )
 
 
 def _timm(name: str, classes: int, channels: int) -> nn.Module:
@@ -122,13 +123,38 @@ def _timm(name: str, classes: int, channels: int) -> nn.Module:
         raise ConfigError(
             f"timm has no architecture called {name!r}. Its list: python -c 'import timm; print(timm.list_models())'"
         )
-    model = timm.create_model(name, pretrained=False, num_classes=classes, in_chans=channels)
-    _check_size(name, model)
+    try:
+        return _made(name, lambda: timm.create_model(name, pretrained=False, num_classes=classes, in_chans=channels))
+    except ConfigError:
+        raise
+    except Exception as error:  # networks of other people fail in their own ways, and a tag behind the name may not exist
+        raise ConfigError(
+            f"timm cannot make {name!r} for {classes:,} classes and {channels} channels ({shown(error, 120)}). Take a name of "
+            "its list, without a tag behind a dot: python -c 'import timm; print(timm.list_models())'"
+        ) from error
+
+
+def _made(name: str, make: Callable[[], nn.Module], published: int = 0) -> nn.Module:
+    """What `make` builds; ConfigError where that has too many parameters, if possible before memory is taken for them.
+
+    `published` is how many its makers say it has, 0 where they do not: for networks that cannot be counted without being built.
+    """
+    try:
+        with torch.device("meta"):  # costs no memory
+            count = _count(make())
+    except Exception:  # some look at values while they initialise themselves, and there are none on that device
+        count = published
+    _check_size(name, count)
+    model = make()
+    _check_size(name, _count(model))
     return model
 
 
-def _check_size(name: str, model: nn.Module) -> None:
-    count = sum(parameter.numel() for parameter in model.parameters())
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _check_size(name: str, count: int) -> None:
     if count > MOST_PARAMETERS:
         raise ConfigError(
             f"{name} has {count / 1e6:,.0f} million parameters; at most {MOST_PARAMETERS / 1e6:,.0f} million fit here."

@@ -1,19 +1,18 @@
 """A stranger's checkpoint: read without running anything in it, checked tensor by tensor, and laid over a network of ours.
 
-safetensors is read as it is; anything else through torch's `weights_only` reader, which refuses whatever is more than tensors.
-The file is read from memory: nothing is unpacked on the disk, and torch never takes the path that old tar files would.
+safetensors is read as it is; anything else through torch's `weights_only` reader, which refuses whatever is more than tensors,
+and in a process apart, since even what that reader lets through can hang it or fill the memory. Both read from memory: nothing is
+unpacked on the disk, and torch never takes the path that old tar files would.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import zipfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -21,12 +20,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from imu_core.errors import CheckpointError
+from imu_core.models import apart
 from imu_core.models.brought import linear_layers
+from imu_core.models.pickled import DEEPEST, MOST_BYTES, NO_STATE, Refused, plain, shown
 
-MOST_BYTES, MOST_TENSORS, MOST_NUMBERS = 1 << 30, 20_000, 1 << 28
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-_DEEPEST = 3
 _COUNTER = "num_batches_tracked"  # counts batches; nothing reads it in eval mode, and old files lack it
 _NORMALISE = ("normalise.mean", "normalise.std")  # what this program's own exports carry
 
@@ -52,23 +50,28 @@ class Matched:
     how: str
 
 
-def read(source: bytes | Path, file: str = "") -> Strange:
+def read(source: bytes | Path, file: str = "", stop: threading.Event | None = None) -> Strange:
     """The tensors in `source`, a path or a file's content (then called `file`).
 
-    Raises CheckpointError, a sentence, for files that are too large or damaged, hold more than tensors, or numbers that are none.
+    Raises CheckpointError, a sentence, for files that are too large or damaged, hold more than tensors, or numbers that are none;
+    Cancelled soon after `stop` is set.
     """
-    file = file or (source.name if isinstance(source, Path) else "the file")
+    file = shown(file or (source.name if isinstance(source, Path) else "the file"), 120)
     content = source if isinstance(source, bytes) else _content(source)
     _check_bytes(len(content), file)
     is_safe = content[8:9] == b"{" and int.from_bytes(content[:8], "little") < len(content)
-    found = _safetensors(content, file) if is_safe else _weights_only(content, file)
-    tensors, notes = _unwrapped(found, file)
-    _check(tensors, file)
-    tensors, more = _without_prefix(tensors)
-    tensors = {name: tensor.detach() for name, tensor in tensors.items()}
+    try:
+        tensors, through = _safetensors(content) if is_safe else apart.unpickled(content, stop)
+        tensors = plain(tensors)
+        _check_numbers(tensors)
+    except Refused as refusal:
+        raise CheckpointError(f"{file} {refusal}") from refusal
+    tensors, notes = _without_prefix(tensors)
     if is_safe:  # that format sorts by itself; conv2 comes before conv10
         tensors = dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
-    return Strange(file, hashlib.sha256(content).hexdigest(), tensors, (*notes, *more))
+    if through:
+        notes = (f"taken from {' → '.join(through)}", *notes)
+    return Strange(file, hashlib.sha256(content).hexdigest(), tensors, notes)
 
 
 def _content(path: Path) -> bytes:
@@ -78,10 +81,10 @@ def _content(path: Path) -> bytes:
             raise CheckpointError(
                 f"There is no file {str(path)[:200]!r}. Name a checkpoint: .safetensors, or a state dict of torch."
             )
-        _check_bytes(path.stat().st_size, path.name)
+        _check_bytes(path.stat().st_size, shown(path.name))
         return path.read_bytes()
     except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{str(path)[:200]!r} cannot be read ({error}).") from error
+        raise CheckpointError(f"{str(path)[:200]!r} cannot be read ({shown(error, 200)}).") from error
 
 
 def _check_bytes(size: int, file: str) -> None:
@@ -93,80 +96,31 @@ def _check_bytes(size: int, file: str) -> None:
         raise CheckpointError(f"{file} has {size} bytes: there is no checkpoint in it.")
 
 
-def _safetensors(content: bytes, file: str) -> dict[str, Tensor]:
+def _safetensors(content: bytes) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     try:
-        return safetensors.torch.load(content)
+        tensors = safetensors.torch.load(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError) as error:
-        raise CheckpointError(f"{file} is a damaged safetensors file ({str(error)[:120]}). Copy it again.") from error
+        raise Refused(f"is a damaged safetensors file ({shown(error, 120)}). Copy it again.") from error
+    if not tensors:
+        raise Refused(NO_STATE)
+    return tensors, ()
 
 
-def _weights_only(content: bytes, file: str) -> Any:
-    try:
-        _check_zip(content, file)
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a hostile pickle can make the reader raise anything; what it asked for was not done
-        asked = re.search(r"(?:GLOBAL|class|function|unsupported operand|built-in) ?`?([\w.]+\.[\w.]+)", str(error))
-        wants = f" (it asks for {asked[1][:60]})" if asked else ""
-        raise CheckpointError(
-            f"{file} is damaged, or holds more than tensors{wants}; nothing in it was run. Save the model again with "
-            "torch.save(model.state_dict(), …), or as safetensors."
-        ) from error
-
-
-def _check_zip(content: bytes, file: str) -> None:
-    """torch writes its zip without compression; one that grows when it is read was not made by torch."""
-    if not content.startswith(b"PK"):
-        return
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise CheckpointError(f"{file} is a damaged archive ({str(error)[:100]}). Copy it again.") from error
-    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MOST_BYTES:
-        raise CheckpointError(f"{file} is a compressed archive, not what torch.save writes. Give the checkpoint itself.")
-
-
-def _unwrapped(found: Any, file: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The state dict in `found`, and through which keys it was reached."""
-    through: list[str] = []
-    while isinstance(found, Mapping) and len(through) <= _DEEPEST:
-        inner = next((key for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
-        if inner is None:
-            tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-            if not tensors:
-                break
-            return tensors, (f"taken from {' → '.join(through)}",) if through else ()
-        through.append(inner)
-        found = found[inner]
-    raise CheckpointError(f"{file} holds no state dict: no names with tensors. Save it with torch.save(model.state_dict(), …).")
-
-
-def _check(tensors: Mapping[str, Tensor], file: str) -> None:
-    if len(tensors) > MOST_TENSORS:
-        raise CheckpointError(f"{file} holds {len(tensors):,} tensors; at most {MOST_TENSORS:,} are read.")
-    numbers = 0
+def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
+    """float32 is what a network of ours takes them as."""
     for name, tensor in tensors.items():
-        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-        if not plain or tensor.is_complex() or type(tensor) not in (Tensor, nn.Parameter):
-            raise CheckpointError(f"{name[:80]} in {file} is no plain tensor of numbers (sparse, quantised or without data).")
-        numbers += tensor.numel()  # a view of one number can claim to be a trillion
-        if numbers > MOST_NUMBERS:
-            raise CheckpointError(f"{file} claims more than {MOST_NUMBERS:,} numbers; no more are read.")
-    for name, tensor in tensors.items():
-        wrong = 0 if not tensor.is_floating_point() else int((~torch.isfinite(tensor.detach())).sum())
+        wrong = int((~torch.isfinite(tensor.float())).sum()) if tensor.is_floating_point() else 0
         if wrong:
-            raise CheckpointError(
-                f"{name[:80]} in {file} holds {wrong:,} values that are no numbers (nan or infinity) among {tensor.numel():,}. "
-                "Take a checkpoint from before the training diverged."
+            raise Refused(
+                f"holds under {shown(name)} {wrong:,} values that are no numbers in float32 (nan, infinity or too large) among "
+                f"{tensor.numel():,}. Take a checkpoint from before the training diverged."
             )
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """The same without the prefixes that wrappers of networks leave on every name."""
     taken = []
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)
         if prefix is None:
             break
@@ -176,7 +130,8 @@ def _without_prefix(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tupl
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"([0-9]{1,9})", name) if part]
+    parts = (part for part in re.split(r"([0-9]{1,9})", name) if part)  # ² is a digit to Python, but no number
+    return [(1, int(part), "") if part.isascii() and part.isdecimal() else (0, 0, part) for part in parts]
 
 
 # Which tensor is which.
@@ -232,11 +187,11 @@ def _other_network(
     own: Mapping[str, Tensor], given: Mapping[str, Tensor], file: str, kind: tuple[tuple[str, int], ...], ours: int, theirs: int
 ) -> str:
     missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
-    what = "+".join(leaf for leaf, _ in kind)
+    what = shown("+".join(leaf for leaf, _ in kind))
     return (
         f"{file} is another network: it has {theirs} layers of {what} in {max(n for _, n in kind)} dimensions, the "
         f"architecture {ours}. "
-        f"Missing {', '.join(missing[:2]) or 'nothing'}; not expected {', '.join(e[:60] for e in extra[:2]) or 'nothing'}. "
+        f"Missing {', '.join(missing[:2]) or 'nothing'}; not expected {', '.join(map(shown, extra[:2])) or 'nothing'}. "
         "Choose the architecture it was trained with."
     )
 
@@ -251,17 +206,17 @@ def _check_shapes(
     one, other = tuple(own[mine].shape), tuple(given[its].shape)
     if all(_is_head(own[m], given[t], classes) for m, t in wrong):
         raise CheckpointError(
-            f"{file} tells {other[0]:,} classes apart ({its[:60]}), the images show {classes:,}. Bring images of exactly "
+            f"{file} tells {other[0]:,} classes apart ({shown(its)}), the images show {classes:,}. Bring images of exactly "
             "its classes."
         )
     if one[0] == other[0] and len(one) == len(other) == 4 and one[2:] == other[2:] and other[1] in (1, 3):
         raise CheckpointError(
-            f"{its[:60]} in {file} takes images of {other[1]} channel{'s' if other[1] > 1 else ''}, these have {one[1]}. "
+            f"{shown(its)} in {file} takes images of {other[1]} channel{'s' if other[1] > 1 else ''}, these have {one[1]}. "
             "A folder is read in colour, or with @SIDEgrey in one channel."
         )
     raise CheckpointError(
-        f"{its[:60]} in {file} has the shape {other}, and {mine} of the architecture {one} ({len(wrong)} of {len(pairs)} tensors "
-        "differ). Choose the architecture it was trained with."
+        f"{shown(its)} in {file} has the shape {other}, and {mine} of the architecture {one} ({len(wrong)} of {len(pairs)} "
+        "tensors differ). Choose the architecture it was trained with."
     )
 
 
@@ -274,15 +229,30 @@ def _is_head(mine: Tensor, theirs: Tensor, classes: int) -> bool:
 
 @torch.no_grad()
 def ends_in(model: nn.Module, head: str, images: Tensor) -> bool:
-    """Whether the logits of `model` for `images` (n, channels, h, w) in [0, 1] are exactly what its layer `head` puts out."""
+    """Whether the logits of `model` for `images` (n, channels, h, w) in [0, 1] are exactly what its layer `head` puts out.
+
+    CheckpointError where the logits are no numbers: then nothing can be compared.
+    """
     layer, kept = model.get_submodule(head), []
     hook = layer.register_forward_hook(lambda module, inputs, output: kept.append((inputs[0], output)))
     try:
         logits = model(images)
     finally:
         hook.remove()
+    check_answers(logits)
     once = len(kept) == 1 and kept[0][0].ndim == 2
     return once and kept[0][1].shape == logits.shape and torch.equal(kept[0][1], logits)
+
+
+def check_answers(logits: Tensor) -> None:
+    """CheckpointError where a network answers an image, a row of `logits` (n, C), with what is no number."""
+    wrong = int((~torch.isfinite(logits)).flatten(1).any(1).sum())
+    if wrong:
+        raise CheckpointError(
+            f"With these tensors the network answers {wrong:,} of {len(logits):,} images with values that are no numbers (nan or "
+            "infinity): a running variance is below zero, or weights are too large. Take a checkpoint from before the training "
+            "diverged, and the architecture it was trained with."
+        )
 
 
 def candidates(model: nn.Module, classes: int) -> list[str]:
