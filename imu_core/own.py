@@ -372,7 +372,7 @@ def _carried(strange: foreign.Strange, channels: int) -> Statistics | None:
     if not _within_bounds(mean, std, channels):
         raise CheckpointError(
             f"{strange.file} carries the normalisation {mean} and {std} itself; means must be from -10 to 10, standard "
-            "deviations from 0.0001 to 10. Save it without the tensors normalise.mean and normalise.std, and choose a normalisation."
+            "deviations from 0.0001 to 10. Save it without normalise.mean and normalise.std, and choose a normalisation."
         )
     return mean, std
 
