@@ -68,7 +68,8 @@ def _against(who: str, pairs: Iterable[tuple[str, str]], rows: Rows, strays: Map
         }
     listed = "; ".join(f"{title} {signed(gap.mean)} ± {gap.half:.2f} points" for title, gap in seen[:_LISTED])
     more = f" and {len(seen) - _LISTED} others" if len(seen) > _LISTED else ""
-    words = f"{head}a difference in test accuracy, IMU minus control, for {len(seen)}: {listed}{more}; each a test by itself."
+    alone = "; each a test by itself" if len(judged) > 1 else ""
+    words = f"{head}a difference in test accuracy, IMU minus control, for {len(seen)}: {listed}{more}{alone}."
     return {"verdict": NEW, "words": words}
 
 
