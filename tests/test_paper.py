@@ -652,6 +652,7 @@ def test_figures_are_told_both_ways() -> None:
     near, far = ({"classes": {"spearman": {"mean": m, "half": 0.01, "n": 5}}} for m in (0.99, 0.6))
     assert readable.told("figure2", near)[0].startswith("Agrees")
     assert readable.told("figure2", far)[0].startswith("Lower here")
+    assert ["does not say which samples" in readable.told("figure2", data)[0] for data in (near, far)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -198,13 +198,14 @@ def _full(kind: str, found: Mapping[str, Any]) -> str:
     seconds = found.get("seconds", {})
     times = seconds["layers exact"] / max(seconds["head exact"], 1e-9) if seconds else None
     cost = f" All layers take {times:,.0f} times as long." if times else ""
+    why = " The paper does not say which samples it took, nor how it went through all layers; here with Gauss-Newton products."
     diagonal = f" With the diagonal on both sides, as the authors' code has it: {_number(found['diagonal'])}." if seconds else ""
     sizes = found.get("sizes", {"curvature": 0, "samples": 0})
     of = f" The curvature is that of {sizes['curvature']:,} of {sizes['samples']:,} forget samples."
     cost = cost if sizes["curvature"] >= sizes["samples"] else of + cost
     return (
         f"{verdict}. {_KINDS.get(kind, kind)}, {own['n']} forget set{'s' if own['n'] > 1 else ''}: rank correlation of the "
-        f"scores by the head and through all layers {_number(own)}, {theirs:g} in the paper.{diagonal}{cost}"
+        f"scores by the head and through all layers {_number(own)}, {theirs:g} in the paper.{diagonal}{cost}{'' if near else why}"
     )
 
 
