@@ -41,6 +41,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PATIENCE = 300_000  # milliseconds until a wait is given up; nothing is asserted about how long anything takes
+BEFORE_SENDING = 50  # milliseconds in which the page has told the server what was done, if it has anything to tell
+ANSWER = 3_000  # milliseconds in which the server has said something to that; to some messages it says nothing
 HEADINGS = {
     "": "What a model must forget",
     "influence": "Who matters most?",
@@ -99,6 +101,7 @@ class Visitor:
     page: Page
     errors: list[str] = field(default_factory=list)
     sent: list[Any] = field(default_factory=list)  # one a message to the server
+    answered: int = 0  # how many had been sent when the server last said something
 
     def open(self, path: str = "", **query: Any) -> Page:
         """Follow a link and wait until the page has been drawn."""
@@ -107,7 +110,12 @@ class Visitor:
         return self.settled()
 
     def settled(self) -> Page:
-        """Wait until no script is running and every part of the page has been loaded."""
+        """Wait until what was done has reached the server, no script is running and every part of the page has been loaded."""
+        self.page.wait_for_timeout(BEFORE_SENDING)
+        for _ in range(ANSWER // BEFORE_SENDING):  # until the server answers, nothing says that a script is about to run
+            if self.answered == len(self.sent):
+                break
+            self.page.wait_for_timeout(BEFORE_SENDING)
         self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
         expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
         return self.page
@@ -135,7 +143,14 @@ def visitor_at(address: str, browser: Browser, width: int = 1400, height: int = 
         if message.type == "error" and not probe and not elsewhere:
             visitor.errors.append(f"{message.text} ({where})")
 
-    visitor.page.on("websocket", lambda wire: wire.on("framesent", lambda frame: visitor.sent.append(frame)))
+    def heard(_: Any) -> None:
+        visitor.answered = len(visitor.sent)
+
+    def listen(wire: Any) -> None:
+        wire.on("framesent", lambda frame: visitor.sent.append(frame))
+        wire.on("framereceived", heard)
+
+    visitor.page.on("websocket", listen)
     visitor.page.on("console", note)
     visitor.page.on("pageerror", lambda error: visitor.errors.append(str(error)))
     try:
@@ -306,6 +321,7 @@ def check_player(visitor: Visitor) -> None:
     eventually(lambda: page.evaluate("window.seen.size") > 3, "the slider moves")
     paused = eventually(lambda: pause_midway(visitor), "the replay is paused before its end")
     visitor.sent.clear()
+    visitor.answered = 0
     page.wait_for_timeout(1500)
     assert slider_value(page) == paused, "the replay goes on while it is paused"
     assert not visitor.sent, "the page goes on asking for the next picture while it is paused"

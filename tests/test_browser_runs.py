@@ -51,9 +51,11 @@ def made(server: Server, chromium: Browser) -> str:
         press_run(page)
         page = someone.settled()
         main(page).get_by_text("Name, link and export").click()
+        someone.settled()  # the run may have ended just now: what is typed while the page is drawn anew may be drawn over
         box = main(page).get_by_role("textbox", name="Name of the run")
         box.fill("Albatross")
         box.press("Enter")
+        expect(main(page).get_by_role("radio", name="Albatross")).to_be_visible()  # who leaves before has not named it
         someone.settled()
     return "Albatross"
 
