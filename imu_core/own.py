@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
@@ -41,9 +42,6 @@ NORMALISATIONS = {
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
 _IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
-# One at a time looks whether a name is free and takes it, or deletes. Again within itself: Python may drop another `Bringing`,
-# which then cleans up, at any moment.
-_STORING = threading.RLock()
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
 _GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
 _BETTER, _SLACK = 0.1, 0.005  # by so much another choice must be better; rounding of an expectation
@@ -180,7 +178,7 @@ class Bringing:
         """Remove what was unpacked or decoded for this, and nothing that was there before or that another model uses."""
         if not self._decoded and not self._unpacked:
             return
-        with _STORING:
+        with _alone():
             users = _users(self.dataset_name)
             if self._decoded and self.dataset_name not in users:
                 _remove_decoded(self.dataset_name)
@@ -272,7 +270,7 @@ class Bringing:
         assert self.check is not None
         accuracies = {"train": _share(train[1], dataset.train.labels).share, "test": self.check.accuracy.share}
         card = _card(self, dataset, strange, accuracies, sum(p.numel() for p in model.parameters()))
-        with _STORING:
+        with _alone():
             self._refuse_taken()  # by somebody who began when this did
             if dataset.name.startswith(data.FOLDER):
                 folder.find(folder.parse(dataset.name.removeprefix(data.FOLDER)).path)  # nor may its images be gone by now
@@ -281,6 +279,23 @@ class Bringing:
                 for key, outputs in zip(keys, (train, test), strict=True):
                     keep(model, key, *outputs)
                 checkpoints.save(path, model.state_dict(), card)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Inside, nobody else looks whether a name is free and takes it, or deletes: no other visitor and no command beside the app.
+
+    Again within itself: Python may drop another `Bringing`, which then cleans up, at any moment.
+    """
+    path = runtime.home() / "own.lock"
+    with runtime.storing("A model of your own"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, is_singleton=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -579,7 +594,7 @@ def datasets() -> tuple[str, ...]:
 
 def remove(dataset: str, model: str) -> str:
     """Delete a brought model, its references, and the images that were unpacked for it alone; says what was deleted."""
-    with _STORING:  # nobody may store a model on images that are about to go
+    with _alone():  # nobody may store a model on images that are about to go
         brought.remove(dataset, model)
         if not dataset.startswith(data.FOLDER):
             return f"{model} is deleted."

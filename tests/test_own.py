@@ -27,6 +27,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import same_bits
+from filelock import FileLock
 from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -38,6 +39,7 @@ from imu_core import data, models, own, runtime
 from imu_core.cli import app
 from imu_core.data import archive, folder
 from imu_core.errors import CheckpointError, ConfigError, DataError, HeadError, ImuError
+from imu_core.features import compute
 from imu_core.metrics.intervals import share_interval
 from imu_core.models import apart, brought, checkpoints, foreign, pickled
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
@@ -113,9 +115,10 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def left(tmp_path: Path) -> list[str]:
-    """Every file in home and among the temporary ones."""
+    """Every file in home and among the temporary ones, but for the empty one by which writers wait for each other."""
     places = (tmp_path / "home", tmp_path / "temporary")
-    return [str(path.relative_to(tmp_path)) for place in places for path in place.rglob("*") if path.is_file()]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    return [str(path.relative_to(tmp_path)) for path in files if path != tmp_path / "home" / "own.lock"]
 
 
 def saved(state: Any, legacy: bool = False) -> bytes:
@@ -322,15 +325,29 @@ def test_of_two_models_of_one_name_the_first_stays(colours: Path, trained: State
     assert sorted((runtime.home() / "features").iterdir()) == features
 
 
+@pytest.mark.parametrize(("where", "what"), [(Path, "rename"), (tempfile, "TemporaryDirectory"), (Path, "mkdir")])
 def test_a_disk_that_takes_no_folder_is_a_sentence(
-    colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: Any, what: str, colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def closed(*_: Any) -> None:
-        raise PermissionError(13, "Permission denied", str(tmp_path))
+    def closed(*of: Any, **_: Any) -> None:
+        if of[:1] != (tmp_path / "home",):  # which is there
+            raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr(Path, "rename", closed)
+    monkeypatch.setattr(where, what, closed)
     text = refused(order(colours, safe(trained), images=zipped(colours), side=SIDE), tmp_path, DataError)
     assert text.startswith("The archive 'three' cannot be stored (Permission denied).")
+
+
+def test_the_app_and_a_command_do_not_store_at_once(colours: Path, trained: State) -> None:
+    work = own.Bringing(order(colours, safe(trained)))
+    thread = threading.Thread(target=list, args=(work,), daemon=True)
+    with FileLock(runtime.home() / "own.lock"):  # as another process has it
+        thread.start()
+        thread.join(5)
+        assert thread.is_alive()
+        assert brought.everything() == []
+    thread.join(60)
+    assert [model for _, model in brought.everything()] == ["own-three"]
 
 
 def test_a_card_with_a_name_that_is_now_refused_hinders_nobody(colours: Path, trained: State) -> None:
@@ -1564,6 +1581,26 @@ def test_of_two_forms_the_one_that_recognises_more_is_taken(
     assert work.order.architecture == "lenet5"
     assert "the form lenet5 was taken" in work.check.matched
     assert brought.card(work.dataset_name, "own-three")["brought"]["architecture"] == "lenet5"
+
+
+def test_two_forms_of_one_network_keep_their_own_features(colours: Path, trained: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mirrored(models.MODELS["lenet5"]):  # type: ignore[misc]
+        """The same tensors, the images mirrored before they are looked at."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flip(-1))
+
+    monkeypatch.setitem(models.MODELS, "lenet5_mirrored", Mirrored)
+    for name, architecture in (("plain", "lenet5"), ("mirrored", "lenet5_mirrored")):
+        bring(order(colours, safe(trained), name=name, architecture=architecture))
+    found = []
+    for name in ("plain", "mirrored"):
+        problem = imu_core.problem(name_of(colours), model=f"own-{name}", forget="class:red")
+        Z, logits = compute(problem.model, problem.dataset.train.images)
+        assert torch.allclose(problem.train.Z, Z, atol=1e-5)
+        assert torch.allclose(problem.train.logits, logits, atol=1e-5)
+        found.append(Z)
+    assert not torch.allclose(*found, atol=1e-5)
 
 
 def stranger() -> Path:

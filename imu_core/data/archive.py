@@ -49,9 +49,11 @@ def unpack(packed: bytes | Path, name: str) -> Iterator[tuple[float, str]]:
     taken = DataError(f"There are images called {name!r} already. Choose another name, or delete those first.")
     if target.exists():
         raise taken
-    folder.kept().mkdir(parents=True, exist_ok=True)
     called = packed.name if isinstance(packed, Path) else name
-    with tempfile.TemporaryDirectory(dir=folder.kept(), prefix=".unpacking-") as place:
+    with runtime.storing(f"The archive '{folder.shown(called)}'"):
+        folder.kept().mkdir(parents=True, exist_ok=True)
+        unpacking = tempfile.TemporaryDirectory(dir=folder.kept(), prefix=".unpacking-")
+    with unpacking as place:
         try:
             with zipfile.ZipFile(io.BytesIO(packed) if isinstance(packed, bytes) else packed) as archive:
                 yield from _write(archive, wanted(archive), Path(place))

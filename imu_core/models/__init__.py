@@ -83,6 +83,6 @@ def construct(
         )
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if outside:
-            return brought.completed(brought.outside(architecture, classes, shape[0]), mean, std, head)
-        return brought.completed(MODELS[architecture](classes, shape, mean, std), mean, std, head)
+        network = brought.outside(architecture, classes, shape[0]) if outside else MODELS[architecture](classes, shape, mean, std)
+        network.architecture = architecture
+        return brought.completed(network, mean, std, head)

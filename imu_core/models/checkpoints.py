@@ -52,8 +52,13 @@ def removed_hash(removed: Tensor) -> str:
 
 
 def state_hash(model: nn.Module) -> str:
-    """16 hex digits over every parameter and buffer, names included: two models with one hash compute the same thing."""
+    """16 hex digits over every parameter and buffer, names included: two models with one hash compute the same thing.
+
+    Of a brought model its architecture and its head too: strangers' tensors fit several forms of one network.
+    """
     digest = hashlib.sha256()
+    if getattr(model, "head_layer", ""):
+        digest.update(f"{model.architecture} {model.head_layer} ".encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
