@@ -39,7 +39,7 @@ settings.load_profile("house")
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file stays on one worker; so do all browser tests, which come first, share a server and mostly wait while others compute."""
+    """A file stays on one worker; so do all browser tests, which come first, share a server and wait while others compute."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
     for item in items:
         item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else item.path.stem))
