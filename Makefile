@@ -29,11 +29,10 @@ app: $(READY)
 	@echo "Open http://$(ADDRESS):$(PORT) in a browser; Ctrl-C here stops the app."
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
-# Tests write into build/, never into the user's cache, and never find what an earlier run left there; two files at a time,
-# one of them in the browser for as long as there are such tests.
+# Tests write into build/, never into the user's cache, and never find what an earlier run left there; two files at a time.
 test: $(READY)
 	@rm -rf build/test-home
-	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # Each part is written as it ends; stopped, it goes on with ARGS=--missing. The libraries it compares with live in an environment
 # of their own, which is built first where that has not been done: make bench-libraries.

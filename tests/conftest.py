@@ -36,15 +36,6 @@ from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, So
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("house")
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file stays on one worker; so do all browser tests, which come first, share a server and wait while others compute."""
-    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else item.path.stem))
-
-
 TINY = {"train": 400, "test": 200}
 COMPANIONS = ("initial", "statistics", "importances")
 
