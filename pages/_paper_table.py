@@ -10,6 +10,7 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.figures import paper as charts
+from imu_core.glossary import help_text
 from imu_core.methods import METHODS
 from imu_core.paper.published import COLUMNS, TABLES, Table
 from imu_core.paper.readable import with_unrun
@@ -98,7 +99,10 @@ def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
     """Every column, ours and the paper's next to each other."""
     has = {c for row in published.rows.values() for c in row} | {c for row in rows for c in row["values"]}
     shown = [c for c in (*COLUMNS, *_paper_record.OURS) if c in has]
-    config: dict[str, Any] = {"Row": st.column_config.Column("Row", pinned=True)}
+    config: dict[str, Any] = {
+        "Row": st.column_config.Column("Row", pinned=True),
+        "Saw": st.column_config.Column("Saw", width=130, help=help_text("sees")),
+    }
     lines = [_line(row, published, shown) for row in rows]
     for c in shown:
         short = _paper_record.SHORT.get(c) or _paper_record.heading(c)
