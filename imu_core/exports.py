@@ -12,7 +12,8 @@ import pandas as pd
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from imu_core.records import Influence, Problem, Trajectory, finite
+from imu_core.depth import utility_key
+from imu_core.records import Influence, Point, Problem, Trajectory, finite
 
 
 def to_json(trajectory: Trajectory) -> str:
@@ -183,6 +184,34 @@ def _set_verdict(title: str, first: dict[str, float], last: dict[str, float], re
         f". The retrained model, which never saw them, recognises {percent(reference['forget'])}: "
         f"{title} ends {abs(gap):.1f} points {side} it."
     )
+
+
+_SAME = 0.001  # accuracies that no chart tells apart
+
+
+def one_path(runs: Sequence[tuple[str, Sequence[Point]]]) -> str:
+    """Which of `runs` (name, points) no chart tells apart, a sentence for each such group; "" where all can be seen.
+
+    They were evaluated at the same steps, and at each their accuracies on the forget set and on the test set differ by at most a
+    tenth of a point.
+    """
+    groups: list[list[tuple[str, Sequence[Point]]]] = []
+    for run in (run for run in runs if run[1]):
+        home = next((group for group in groups if _is_near(group[0][1], run[1])), None)
+        groups.append([run]) if home is None else home.append(run)
+    told = [[name for name, _ in group] for group in groups if len(group) > 1]
+    return " ".join(
+        f"{', '.join(names[:-1])} and {names[-1]} take one path, within {100 * _SAME:.1f} points at every step: "
+        "in the chart they lie on one another."
+        for names in told
+    )
+
+
+def _is_near(one: Sequence[Point], other: Sequence[Point]) -> bool:
+    if [point.step for point in one] != [point.step for point in other]:
+        return False
+    keys = ("forget", utility_key(one[0].accuracies))
+    return all(abs(a.accuracies[key] - b.accuracies[key]) <= _SAME for a, b in zip(one, other, strict=True) for key in keys)
 
 
 def percent(fraction: float) -> str:

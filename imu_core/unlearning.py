@@ -109,7 +109,6 @@ class Run:
             yield from self._walk(objective)
             return
         optimizer, schedule = self._optimizer([*arena.parameters, *objective.extra])
-        every = self.config.eval_every or max(1, math.ceil(self.steps / self._most_points))
         first = self._point(None, objective.weights, full=self.steps == 0)
         if self._has_ended(first):
             yield first if first.full else self._replace_full(first, objective.weights)
@@ -125,7 +124,7 @@ class Run:
                     yield self._point(loss, objective.weights, full=True)
                     return
                 last = self._step_done == self.steps
-                if last or self._step_done % every == 0 or self._at_target():
+                if last or self._is_due() or self._at_target():
                     point = self._point(loss, objective.weights, full=last)
                     ended = self._has_ended(point)
                     if ended and not point.full:
@@ -136,7 +135,17 @@ class Run:
                         return
         self.outcome = Outcome("done", self._why_done())
 
-    @property
+    def _is_due(self) -> bool:
+        """Whether the step that was just taken is evaluated: as asked, else each of the first, and of a long rest as many again.
+
+        Most runs end at their target long before their last step: of evaluations spread evenly nearly none would come.
+        """
+        if self.config.eval_every:
+            return self._step_done % self.config.eval_every == 0
+        first = self._most_points // 2
+        return self._step_done <= first or self._step_done % max(1, math.ceil((self.steps - first) / first)) == 0
+
+    @cached_property
     def _most_points(self) -> int:
         """Evaluations in one run unless `eval_every` says more."""
         assert self._arena is not None

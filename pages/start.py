@@ -1,4 +1,4 @@
-"""Start: a finished example that can be replayed at once, three doors, what this is, what it cannot promise."""
+"""Start: a finished example that can be replayed at once, four doors, what this is, what it cannot promise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 import imu_core
 from imu_core import figures
-from imu_core.exports import percent, verdict
+from imu_core.exports import one_path, percent, verdict
 from imu_core.glossary import help_text
 from imu_core.records import Point, Problem
 from imu_core.unlearning import Run
@@ -102,7 +102,8 @@ replay(problem, runs)
 found = imu_core.retrained(problem)
 st.markdown(
     " ".join(verdict(run.trajectory, problem, found.accuracies if found else None, run.method.title) for run in runs[:1])
-    + f" The three runs took {sum(sum(run.phases.values()) for run in runs):.2f} s on this machine."
+    + f" The three runs took {sum(sum(run.phases.values()) for run in runs):.2f} s on this machine. "
+    f"{one_path([(run.method.title, run.points) for run in runs])}"
 )
 doors()
 st.markdown(

@@ -885,6 +885,25 @@ def test_the_json_of_a_diverged_run_is_json_for_everybody(lenet: Problem) -> Non
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
 
 
+def path(*forget: float, test: float = 0.9) -> tuple[Point, ...]:
+    return tuple(Point(k, 0.0, 0.0, None, {"forget": value, "test": test}) for k, value in enumerate(forget))
+
+
+def test_runs_that_no_chart_tells_apart_are_named() -> None:
+    one = path(1.0, 0.5)
+    assert exports.one_path([("A", one), ("B", path(1.0, 0.5011)), ("C", path(1.0, 0.5, test=0.9011)), ("D", one[:1])]) == ""
+    assert exports.one_path([("A", one)]) == exports.one_path([]) == exports.one_path([("A", ()), ("B", ())]) == ""
+    text = exports.one_path([("A", one), ("B", path(1.0, 0.1)), ("C", path(1.0, 0.5009)), ("D", one), ("E", path(1.0, 0.1))])
+    assert text.count("take one path, within 0.1 points at every step") == 2
+    assert text.startswith("A, C and D take one path")
+    assert "B and E take one path" in text
+
+
+def test_ga_and_imu_with_equal_weights_are_said_to_take_one_path() -> None:
+    at = finish(press_run(visit("unlearn", model="lenet5", methods=["IMU", "GA", "IMU, uniform weights"], measure="false")))
+    assert "GA and IMU (uniform) take one path" in words(at)
+
+
 def test_the_csv_has_one_line_a_point(ran: AppTest) -> None:
     for item in runs_of(ran):
         rows = list(csv.DictReader(io.StringIO(exports.to_csv(item.trajectory))))
