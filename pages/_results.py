@@ -38,7 +38,7 @@ def verdicts(problem: Problem, items: list[_runs.Kept], reference: dict[str, flo
         seconds = sum(record.phases.values())
         steps = record.points[-1].step if record.points else 0
         text = exports.verdict(record, problem, reference, item.name)
-        st.markdown(f"{_parts.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f} s.*")
+        st.markdown(f"{_parts.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f}\N{NO-BREAK SPACE}s.*")
     if same := exports.one_path([(item.name, item.trajectory.points) for item in items if item.trajectory and item.job.finished]):
         st.markdown(same)
 
