@@ -1219,6 +1219,23 @@ def test_the_charts_of_scores_are_valid_for_any_number_of_samples(size: int) -> 
     drawn(figures.concentration(ranking.concentration(scores), [(0.05, 0.5)] if size else []))
 
 
+@pytest.mark.parametrize(
+    ("values", "seen"), [([0.05, 2.5], ["0.05", "0.1", "0.2", "0.5", "1", "2"]), ([0.0, 3.0, 3.0], ["1", "2"])]
+)
+def test_a_short_logarithmic_axis_is_numbered_in_full(values: list[float], seen: list[str]) -> None:
+    ticks = figures.log_ticks(np.array(values))
+    assert [
+        text for at, text in zip(ticks["tickvals"], ticks["ticktext"], strict=True) if min(values) <= at <= max(values)
+    ] == seen
+    assert any(at <= max(values) for at in ticks["tickvals"])
+    assert any(at >= max(values) for at in ticks["tickvals"])
+
+
+@pytest.mark.parametrize("values", [[0.001, 1.0], [0.0, -1.0], [], [float("nan")], [1.0, float("inf")]])
+def test_a_long_or_an_empty_logarithmic_axis_has_powers_of_ten(values: list[float]) -> None:
+    assert figures.log_ticks(np.array(values)) == {"dtick": 1}
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_bars_of_probabilities_mark_the_true_class(theme: str) -> None:
     flat = np.full(10, 0.1)

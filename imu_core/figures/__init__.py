@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -254,10 +255,24 @@ def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, loga
             hovertemplate="sample %{customdata}: %{x:.3g}, score %{y:.3g}<extra></extra>",
         )
     )
-    figure.update_xaxes(title=title, type="log" if logarithmic else "linear", zeroline=False, exponentformat="power")
+    about = {"type": "log", **log_ticks(x)} if logarithmic else {"type": "linear"}
+    figure.update_xaxes(title=title, zeroline=False, exponentformat="power", **about)
     figure.update_yaxes(title="Score", zeroline=True, exponentformat="power")
     figure.update_layout(dragmode="lasso")
     return base(figure, 300)
+
+
+def log_ticks(values: np.ndarray) -> dict[str, Any]:
+    """Ticks of a logarithmic axis: powers of ten, or 1, 2, 5 written in full where the positive `values` span less than two.
+
+    Left alone, Plotly writes the 2 and 5 between powers of ten as bare digits.
+    """
+    positive = values[values > 0]
+    if not len(positive) or positive.max() >= 100 * positive.min():
+        return {"dtick": 1}
+    powers = range(math.floor(math.log10(positive.min())), math.ceil(math.log10(positive.max())) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return {"tickvals": ticks, "ticktext": [f"{tick:.6g}" for tick in ticks]}
 
 
 def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[float, float]]) -> go.Figure:

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from imu_core.agreement import FULL, HEAD, Found, words_of
-from imu_core.figures import FORGET, GREY, INK, base
+from imu_core.figures import FORGET, GREY, INK, base, log_ticks
 from imu_core.influence import ranking
 
 _HEIGHT = 300
@@ -39,7 +39,7 @@ def discrepancies(found: Found, ids: np.ndarray) -> go.Figure:
     x, y = ranking.ranks(full), 100 * ranking.discrepancy(found.scores[HEAD].scores, full)
     figure = go.Figure(_marks(x, y, ids, "rank %{x} through the layers, the scores differ by %{y:.1f} %"))
     figure.update_xaxes(title=f"Rank through {words_of(found.scope)}", zeroline=False)
-    figure.update_yaxes(title="Scores differ by, %", type="log", zeroline=False)
+    figure.update_yaxes(title="Scores differ by, %", type="log", zeroline=False, **log_ticks(y))
     return _selectable(figure)
 
 
