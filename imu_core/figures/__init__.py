@@ -262,17 +262,27 @@ def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, loga
     return base(figure, 300)
 
 
+_MOST_POWERS = 9  # that stand side by side in half a page
+
+
 def log_ticks(values: np.ndarray) -> dict[str, Any]:
     """Ticks of a logarithmic axis: powers of ten, or 1, 2, 5 written in full where the positive `values` span less than two.
 
-    Left alone, Plotly writes the 2 and 5 between powers of ten as bare digits.
+    Left alone, Plotly writes the 2 and 5 between powers of ten as bare digits, and the powers larger than all other figures.
     """
-    positive = values[values > 0]
-    if not len(positive) or positive.max() >= 100 * positive.min():
+    positive = values[(values > 0) & np.isfinite(values)]
+    if not len(positive):
         return {"dtick": 1}
     powers = range(math.floor(math.log10(positive.min())), math.ceil(math.log10(positive.max())) + 1)
-    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    return {"tickvals": ticks, "ticktext": [f"{tick:.6g}" for tick in ticks]}
+    if positive.max() < 100 * positive.min():
+        ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+        return {"tickvals": ticks, "ticktext": [f"{tick:.6g}" for tick in ticks]}
+    every = math.ceil(len(powers) / _MOST_POWERS)
+    chosen = [power for power in powers if power % every == 0]
+    return {
+        "tickvals": [10.0**power for power in chosen],
+        "ticktext": [f"10<sup>{power}</sup>".replace("-", "−") for power in chosen],
+    }
 
 
 def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[float, float]]) -> go.Figure:
