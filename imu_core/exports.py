@@ -201,8 +201,8 @@ def one_path(runs: Sequence[tuple[str, Sequence[Point]]]) -> str:
         groups.append([run]) if home is None else home.append(run)
     told = [[name for name, _ in group] for group in groups if len(group) > 1]
     return " ".join(
-        f"{', '.join(names[:-1])} and {names[-1]} take one path, within {100 * _SAME:.1f} points at every step: "
-        "in the chart they lie on one another."
+        f"{', '.join(names[:-1])} and {names[-1]} take one path: wherever they were evaluated they differ by at most "
+        f"{100 * _SAME:.1f} points, so in the chart they lie on one another."
         for names in told
     )
 

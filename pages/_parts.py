@@ -71,7 +71,7 @@ def progress(steps: Iterable[tuple[float, str]]) -> None:
     """A bar for what yields (fraction done, what is done), here and now; none where nothing comes."""
     bar, drawn = st.empty(), -math.inf
     for fraction, words in steps:
-        if time.monotonic() - drawn >= PACE:  # a browser that draws thirty bars a second takes a third of the work's time
+        if time.monotonic() - drawn >= PACE:  # a browser on the same machine takes its time to draw from the work
             bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {words}")
             drawn = time.monotonic()
     bar.empty()

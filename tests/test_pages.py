@@ -894,7 +894,7 @@ def test_runs_that_no_chart_tells_apart_are_named() -> None:
     assert exports.one_path([("A", one), ("B", path(1.0, 0.5011)), ("C", path(1.0, 0.5, test=0.9011)), ("D", one[:1])]) == ""
     assert exports.one_path([("A", one)]) == exports.one_path([]) == exports.one_path([("A", ()), ("B", ())]) == ""
     text = exports.one_path([("A", one), ("B", path(1.0, 0.1)), ("C", path(1.0, 0.5009)), ("D", one), ("E", path(1.0, 0.1))])
-    assert text.count("take one path, within 0.1 points at every step") == 2
+    assert text.count("take one path: wherever they were evaluated they differ by at most 0.1 points") == 2
     assert text.startswith("A, C and D take one path")
     assert "B and E take one path" in text
 
