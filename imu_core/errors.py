@@ -16,6 +16,10 @@ class DataError(ImuError, ValueError):
     """A dataset, a forget request or an array that cannot be used."""
 
 
+class ClosedError(DataError):
+    """A folder or file of this machine that its owner does not let pages and links read; it may exist or not."""
+
+
 class ConfigError(ImuError, ValueError):
     """A setting outside its range; the text names the setting, the value and what is allowed."""
 

@@ -69,8 +69,13 @@ def home() -> Path:
 
 
 def data_folder() -> Path:
-    """Folder where datasets are looked for and downloaded to: IMU_DATA, else `data` inside `home()`."""
-    return _folder(os.environ.get("IMU_DATA") or home() / "data")
+    """Folder where datasets are looked for and downloaded to, made where it is missing (see `data_path`)."""
+    return _folder(data_path())
+
+
+def data_path() -> Path:
+    """IMU_DATA, else `data` inside `home()`, whether that folder exists or not."""
+    return Path(os.environ.get("IMU_DATA") or home() / "data")
 
 
 def _folder(path: str | Path) -> Path:

@@ -19,7 +19,7 @@ ORDER = """
 errors
 records
 runtime depth
-stoppable
+stoppable access
 data models.layers glossary
 models.reid_resnet models.small_resnet
 models.resnet18 models.resnet20

@@ -1,0 +1,82 @@
+"""Which folders of this machine a page may read: the owner's decision, by environment variables, in one place.
+
+IMU_PUBLIC   1 (anything but 0, no, off, false or nothing): the app is open to people who do not know each other. Pages and links
+             then read no folder of the server at all, and nobody sees, renames or deletes another's runs.
+IMU_FOLDERS  folders that pages and links may read besides IMU_DATA, separated as in PATH; nothing where IMU_PUBLIC is set.
+
+Commands and the library are free: they run with the rights of whoever started them. `check` asks whether the work is done for a
+page (see `serve_when`). Nothing here says whether a folder that may not be read exists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from imu_core import runtime
+from imu_core.errors import ClosedError
+
+_OFF = ("", "0", "no", "off", "false")
+_SERVING: list[Callable[[], bool]] = []
+
+
+def is_public() -> bool:
+    """Whether IMU_PUBLIC says that the people who open the app do not know each other.
+
+    Then no folder of the server is read from a link or a page, and nobody sees, renames or deletes another's runs. A value that
+    is not understood counts as yes.
+    """
+    return os.environ.get("IMU_PUBLIC", "").strip().lower() not in _OFF
+
+
+def serve_when(serving: Callable[[], bool]) -> None:
+    """From now on work is done for a page whenever `serving()` says so; the pages say it once, when they are loaded."""
+    _SERVING[:] = [serving]
+
+
+def is_serving() -> bool:
+    """Whether this work is done for a page, so that `check` looks at folders."""
+    return any(serving() for serving in _SERVING)
+
+
+def allowed(path: str | Path) -> bool:
+    """Whether a page may read the file or folder at `path`: it lies, links followed, in IMU_DATA or a folder of IMU_FOLDERS."""
+    if is_public():
+        return False
+    try:
+        place = Path(path).expanduser().resolve()
+        identities = set(filter(None, map(_identity, (place, *place.parents))))
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle, an unknown user
+        return False
+    return any(_identity(root) in identities for root in _roots())
+
+
+def check(path: str | Path) -> None:
+    """ClosedError where this work is done for a page and `path` is not allowed: the same words whether it exists or not."""
+    if is_serving() and not allowed(path):
+        raise ClosedError(
+            "This app reads no folders of its server: it is open to everybody. Bring images as a zip file on the page Your own."
+            if is_public()
+            else "Pages and links read folders of this machine only where its owner allows it. Put the folder under IMU_DATA, or "
+            "name it in the environment variable IMU_FOLDERS, and start the app again."
+        )
+
+
+def _roots() -> Iterator[Path]:
+    """The folders that may be read."""
+    listed = os.environ.get("IMU_FOLDERS", "").split(os.pathsep)
+    for root in (runtime.data_path(), *(Path(name.strip()) for name in listed if name.strip())):
+        try:
+            yield root.expanduser().resolve()
+        except (OSError, ValueError, RuntimeError):
+            continue
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which folder that is for the system, however it is spelt (a file system may ignore case); None where nothing is."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
