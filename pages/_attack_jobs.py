@@ -97,7 +97,6 @@ def probe(problem: Problem, item: _runs.Kept) -> None:
             return
         style = style_of(item.config.method, item.config.control)
         asked = "New images of what was forgotten" if problem.split.classes else "The forget images"
-        asked = "New images of what was forgotten" if problem.split.classes else "The forget images"
         chart = attack.probe(work.result, item.name, style, asked, _parts.theme())
         alt = "Accuracy of a fresh head by step on what was forgotten and on everything else, a line a model"
         st.plotly_chart(chart, key="probe_chart", config=PLAIN, alt=alt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,6 +203,15 @@ def test_the_app_only_navigates() -> None:
 @sources([*ENGINE, *PAGES])
 def test_files_are_named_after_what_is_in_them(path: Path) -> None:
     assert path.stem not in {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+
+
+@sources([*ENGINE, *PAGES, APP])
+def test_no_line_is_there_twice_in_a_row(path: Path) -> None:
+    """A statement that repeats the one before it is a slip of the hand; calls may have a reason to be repeated."""
+    blocks = (getattr(node, part, None) for node in ast.walk(parsed(path)) for part in ("body", "orelse", "finalbody"))
+    pairs = (pair for block in blocks if isinstance(block, list) for pair in itertools.pairwise(block))
+    twice = [second.lineno for first, second in pairs if not isinstance(first, ast.Expr) and ast.dump(first) == ast.dump(second)]
+    assert not twice
 
 
 # What is public is explained and typed.

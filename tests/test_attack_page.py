@@ -307,6 +307,7 @@ def test_the_probe_runs_as_a_job_and_says_what_it_found(lenet: Problem, item: _r
     assert f"brings back **{100 * found['unlearned']['probe_forgotten']:.1f} %** of Sandal" in said
     assert f"random weights {100 * found['untrained']['probe_forgotten']:.1f} %" in said
     assert "this is the original's number" in said
+    assert any("New images of what was forgotten" in chart.proto.spec for chart in at.get("plotly_chart"))
     row = table(at).loc["Linear probe, forgotten"]
     assert (row["Mine"], row["Original"], row["Retrained"]) == (f"{100 * found['unlearned']['probe_forgotten']:.1f} %",) * 2 + (
         "–",

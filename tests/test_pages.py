@@ -1255,12 +1255,6 @@ def test_a_dark_window_gets_dark_ink() -> None:
     assert figures.INK["light"] in visit("start").get("plotly_chart")[0].proto.spec
 
 
-def test_methods_differ_in_more_than_colour() -> None:
-    looks = [(style.dash, style.marker) for style in figures.STYLES.values()]
-    assert len(set(looks)) == len(looks)
-    assert len({figures.style_of("imu", "random").colour, figures.style_of("imu").colour, figures.style_of("new").colour}) == 3
-
-
 # ----------------------------------------------------------------------------------------------------------------- verdicts
 
 

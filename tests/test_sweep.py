@@ -338,10 +338,19 @@ def test_closing_the_iterator_ends_it(tiny: Dataset, url: str) -> None:
     assert len(Sweep(work.cells, url).store.search()) >= 2
 
 
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on a machine of two cores, whatever OMP_NUM_THREADS says here."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(runtime, "_USABLE", 2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_a_run_computes_with_one_thread_and_leaves_the_others_theirs(
     tiny: Dataset, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
     before, seen = runtime.limit_threads(), []
     logits = sweep.run_logits
     monkeypatch.setattr(sweep, "run_logits", lambda run: seen.append(torch.get_num_threads()) or logits(run))

@@ -13,58 +13,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from imu_core.depth import utility_key
+from imu_core.figures.style import CONTROLS, FORGET, GREY, INK, RETAIN, SEQUENTIAL, STYLES, Style, style_of
 from imu_core.records import Trajectory
 
-FORGET, RETAIN, GREY = "#D55E00", "#0072B2", "#8a8a8a"
-SEQUENTIAL = "#CC6677"
-INK = {"light": "#1b1b1b", "dark": "#ecebe6"}
-
-
-@dataclass(frozen=True)
-class Style:
-    """How somebody is drawn: colour, dash of the line, marker."""
-
-    colour: str
-    dash: str
-    marker: str
-
-
-STYLES: dict[str, Style] = {
-    "imu": Style("#0072B2", "solid", "circle"),
-    "ga": Style("#D55E00", "solid", "triangle-up"),
-    "npo": Style("#009E73", "solid", "square"),
-    "simnpo": Style("#009E73", "dot", "square-open"),
-    "neggrad_plus": Style("#D55E00", "dash", "triangle-down"),
-    "rl": Style("#E69F00", "solid", "diamond"),
-    "boundary_shrink": Style("#E69F00", "dash", "diamond-open"),
-    "boundary_expand": Style("#E69F00", "dot", "diamond-wide"),
-    "salun": Style("#E69F00", "dashdot", "diamond-tall"),
-    "amnesiac_relabel": Style("#E69F00", "longdash", "diamond-x"),
-    "delete": Style("#7A5195", "solid", "hexagon"),
-    "scar": Style("#7A5195", "dash", "hexagon-open"),
-    "scrub": Style("#7A5195", "dot", "hexagon2"),
-    "bad_teaching": Style("#7A5195", "dashdot", "hexagon2-open"),
-    "trw": Style("#7A5195", "longdash", "octagon"),
-    "ssd": Style("#56B4E9", "solid", "pentagon"),
-    "lfssd": Style("#56B4E9", "dash", "pentagon-open"),
-    "fisher": Style("#56B4E9", "dot", "hourglass"),
-    "unsir": Style("#56B4E9", "longdash", "bowtie"),
-    "iu_optml": Style("#56B4E9", "dashdot", "star-square"),
-    "iu_woodfisher": Style("#56B4E9", "solid", "star-diamond"),
-    "iau": Style("#56B4E9", "dash", "cross"),
-    "usgd": Style("#56B4E9", "dot", "cross-open"),
-    "newton": Style("#56B4E9", "longdashdot", "triangle-ne"),
-    "amnesiac_delta": Style("#56B4E9", "longdash", "triangle-sw"),
-    "control": Style("#CC79A7", "dot", "x"),
-    "finetune": Style("#8a8a8a", "dashdot", "diamond"),
-    "l1_sparse": Style("#8a8a8a", "dot", "diamond-open"),
-    "retrain": Style("#8a8a8a", "dash", "star"),
-}
-
-
-def style_of(method: str, control: str | None = None) -> Style:
-    """The style of a run: controls share one, methods that nobody styled look like the dampening family."""
-    return STYLES["control"] if control else STYLES.get(method, Style("#7A5195", "solid", "hexagon"))
+__all__ = ["CONTROLS", "FORGET", "GREY", "INK", "RETAIN", "SEQUENTIAL", "STYLES", "Style", "style_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -392,27 +344,22 @@ def png(shown: Sequence[Shown], reference: dict[str, float] | None) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    dashes = {"solid": "-", "dot": ":", "dash": "--", "dashdot": "-."}
-    markers = {"circle": "o", "triangle-up": "^", "square": "s", "x": "x", "diamond": "D", "star": "*", "hexagon": "h"}
     key, figure = utility(shown, reference), Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
+    drawn = []
     for item in shown:
-        points = item.trajectory.points
+        points, look = item.trajectory.points, item.style.for_matplotlib()
         forget, kept = ([100 * p.accuracies[name] for p in points] for name in ("forget", key))
-        look = {
-            "color": item.style.colour,
-            "linestyle": dashes[item.style.dash],
-            "marker": markers[item.style.marker],
-            "markevery": 0.1,
-        }
-        left.plot([p.step for p in points], forget, label=item.name, **look)
-        right.plot(forget, kept, label=item.name, **look)
+        left.plot([p.step for p in points], forget, **look)
+        drawn += right.plot(forget, kept, **look)
     if reference:
         left.axhline(100 * reference["forget"], color="black", linestyle="--", linewidth=1)
-        right.plot([100 * reference["forget"]], [100 * reference[key]], "k*", markersize=13, label="Retrained")
+        drawn += right.plot([100 * reference["forget"]], [100 * reference[key]], "k*", markersize=13, linestyle="none")
     left.set(xlabel="Step", ylabel="Forget accuracy, %")
     right.set(xlabel="Forget accuracy, %", ylabel=f"{utility_title(key)}, %")
-    right.legend(frameon=False, fontsize=8)
+    names = [item.name for item in shown] + (["Retrained"] if reference else [])
+    for text, name in zip(right.legend(drawn, [" "] * len(names), frameon=False, fontsize=8).get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)  # a name is a name: neither "$" nor "_" in front means anything
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from imu_core.figures import FORGET, GREY, INK, STYLES, Style, base, style_of
+from imu_core.figures import FORGET, GREY, INK, Style, base, style_of
 
 _ROW = 25  # pixels of a row
 _FAINT = 0.4
@@ -167,7 +167,7 @@ def _line(sample: str, values: Sequence[float]) -> go.Scatter:
 
 
 def _share(who: str, told: Sequence[Mapping[str, Any]], legend: bool) -> go.Scatter:
-    style = STYLES[who]
+    style = style_of(who)
     return go.Scatter(
         x=list(range(len(told))),
         y=[100 * value["mean"] for value in told],
