@@ -6,7 +6,9 @@ Every call is one transaction. Deleting hides a run and can be undone; only `pur
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
+import json
 import os
 import time
 import uuid
@@ -17,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from imu_core import runtime
+from imu_core import runtime, schema
 from imu_core.errors import ImuError, StoreError
 from imu_core.records import Trajectory, finite
+from imu_core.rights import OWNER, Rights
 from imu_core.stored import (
     LARGEST_PARAMETERS,
-    SCHEMA,
     STATES,
     Stored,
     Summary,
@@ -48,40 +50,13 @@ _WAIT = 30.0  # seconds for which a writer waits for the others
 _CHUNK = 500  # values in one IN (…)
 _DEPTHS = ("none", "quick", "membership", "full")
 
-_TABLES = sql.MetaData()
-_SCHEMA = sql.Table("imu_schema", _TABLES, sql.Column("version", sql.Integer, primary_key=True))
-_RUNS = sql.Table(
-    "runs",
-    _TABLES,
-    sql.Column("id", sql.String(32), primary_key=True),
-    sql.Column("key", sql.String(64), nullable=False, index=True),
-    sql.Column("created", sql.Double, nullable=False, index=True),
-    sql.Column("name", sql.String(200), nullable=False),
-    sql.Column("deleted", sql.Double),
-    sql.Column("method", sql.String(60), nullable=False),
-    sql.Column("dataset", sql.Text, nullable=False),
-    sql.Column("model_name", sql.String(100), nullable=False),
-    sql.Column("forget", sql.Text, nullable=False),
-    sql.Column("problem_seed", sql.Integer, nullable=False),
-    sql.Column("seed", sql.Integer, nullable=False),
-    sql.Column("scope", sql.String(20), nullable=False),
-    sql.Column("settings", sql.JSON, nullable=False),
-    sql.Column("state", sql.String(20), nullable=False),
-    sql.Column("seconds", sql.Double, nullable=False),
-    sql.Column("accuracies", sql.JSON, nullable=False),
-    sql.Column("metrics", sql.JSON, nullable=False),
-    sql.Column("trajectory", sql.LargeBinary, nullable=False),
-    sql.Column("parameters", sql.LargeBinary),
-)
-_TAGS = sql.Table(
-    "tags",
-    _TABLES,
-    sql.Column("run_id", sql.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    sql.Column("tag", sql.String(40), primary_key=True, index=True),
-)
-_STOPS = sql.Table("stops", _TABLES, sql.Column("sweep", sql.String(32), primary_key=True))
-
+_RUNS, _TAGS, _STOPS = schema.RUNS, schema.TAGS, schema.STOPS
 _HEAVY = ("trajectory", "parameters")
+_SIZE = (
+    sql.func.length(_RUNS.c.trajectory)
+    + sql.func.coalesce(sql.func.length(_RUNS.c.parameters), 0)
+    + sql.func.length(sql.cast(_RUNS.c.metrics, sql.Text))
+)
 _LIGHT = [column for column in _RUNS.c if column.name not in _HEAVY]
 _PROBLEM = (_RUNS.c.dataset, _RUNS.c.model_name, _RUNS.c.forget, _RUNS.c.problem_seed)
 _SEARCHED = (_RUNS.c.name, _RUNS.c.forget, _RUNS.c.method, _RUNS.c.model_name, _RUNS.c.dataset)
@@ -95,10 +70,12 @@ def default_url() -> str:
 class Store:
     """The database of runs at `url` (SQLAlchemy's form; None: `default_url()`); made on first use.
 
-    Safe to share between threads; every process makes its own. StoreError, a sentence, where the database cannot be used.
+    Safe to share between threads; every process makes its own. StoreError, a sentence, where the database cannot be used. It
+    may do everything; `seen_by` makes the view of one visitor, where nothing else can be reached.
     """
 
     def __init__(self, url: str | None = None) -> None:
+        self._rights = OWNER
         self._url = _parsed(url or default_url())
         self._engine = _engine(self._url)
         with self._speaking():
@@ -113,6 +90,17 @@ class Store:
     def place(self) -> str:
         """The address as people may see it."""
         return self._url.database or "" if self._is_sqlite else self._url.render_as_string(hide_password=True)
+
+    @property
+    def rights(self) -> Rights:
+        """What can be seen, changed and kept through this store."""
+        return self._rights
+
+    def seen_by(self, rights: Rights) -> Store:
+        """This database as somebody with `rights` has it: every call works on what they may see, and changes what they may."""
+        view = copy.copy(self)
+        view._rights = rights
+        return view
 
     def close(self) -> None:
         """Give up every connection; the store opens new ones when it is used again."""
@@ -141,12 +129,12 @@ class Store:
             raise StoreError(f"The parameters have {len(parameters):,} bytes; less than {LARGEST_PARAMETERS:,} are stored.")
         row, labels = columns(trajectory, name, parameters), clean_tags(tags)
         with self._writing() as connection:
-            same = _newest(connection, row["key"]) if once else None
+            same = self._newest(connection, row["key"], self._changeable()) if once else None
             if same is None:
-                _insert(connection, row, labels)
+                self._insert(connection, row, labels)
                 return row["id"]
             if _says_more(row, same):
-                fresh = {k: v for k, v in row.items() if k not in ("id", "created", "name", "deleted")}
+                fresh = {k: v for k, v in row.items() if k not in ("id", "created", "name", "deleted", "visitor", "unlisted")}
                 connection.execute(sql.update(_RUNS).where(_RUNS.c.id == same["id"]).values(fresh))
             return same["id"]
 
@@ -160,7 +148,7 @@ class Store:
         if not isinstance(start, str) or len(start) < 4:
             raise StoreError(f"{str(start)[:40]!r} is too short for an id; give at least its first four characters.")
         with self._reading() as connection:
-            query = sql.select(_RUNS.c.id).where(_RUNS.c.id.startswith(start, autoescape=True)).limit(2)
+            query = sql.select(_RUNS.c.id).where(_RUNS.c.id.startswith(start, autoescape=True), self._visible()).limit(2)
             found = connection.execute(query).scalars().all()
         if len(found) != 1:
             raise StoreError(f"{'Several runs begin' if found else 'No run begins'} with {start[:40]!r}.")
@@ -169,7 +157,7 @@ class Store:
     def find(self, key: str) -> Stored | None:
         """The newest run with that key that is not deleted, or None."""
         with self._reading() as connection:
-            same = _newest(connection, key)
+            same = self._newest(connection, key, self._visible())
             return self._whole(connection, _RUNS.c.id == same["id"], "") if same is not None else None
 
     def rename(self, run_id: str, name: str) -> None:
@@ -180,7 +168,7 @@ class Store:
         """Give the run exactly these tags, whatever it carried before."""
         labels = clean_tags(tags)
         with self._writing() as connection:
-            _demand(connection, [run_id])
+            self._demand(connection, [run_id])
             connection.execute(sql.delete(_TAGS).where(_TAGS.c.run_id == run_id))
             _attach(connection, run_id, labels)
 
@@ -191,6 +179,10 @@ class Store:
     def restore(self, *run_ids: str) -> None:
         """Bring deleted runs back."""
         self._change(run_ids, deleted=None)
+
+    def unlist(self, *run_ids: str) -> None:
+        """Take runs off the list of the pages that run things; they stay stored, and can still be searched."""
+        self._change(run_ids, unlisted=time.time())
 
     def complete(self, run_id: str, metrics: Mapping[str, Any]) -> None:
         """Put what was measured later into the record of that run, in place of what it held."""
@@ -207,16 +199,20 @@ class Store:
         state: str | None = None,
         problem: Sequence[Any] | None = None,
         deleted: bool = False,
+        own: bool | None = None,
+        listed: bool = False,
         limit: int | None = 100,
         offset: int = 0,
     ) -> list[Summary]:
         """Runs that fit, newest first.
 
         Every word of `text` must occur in the name, request, method, model, data set or a tag; every one of `tags` must be
-        there. `problem` is (data set, model, request, seed). `deleted` lists the deleted ones instead of the others.
+        there. `problem` is (data set, model, request, seed). `deleted` lists the deleted ones instead of the others; `own`
+        those of this visitor alone, or (False) everybody else's; `listed` leaves out what was taken off the list.
         """
         query = sql.select(*_LIGHT, _RUNS.c.parameters.is_not(None).label("has_parameters"))
-        query = query.where(*_conditions(text, method, tags, state, problem, deleted))
+        query = query.where(self._visible(), *_conditions(text, method, tags, state, problem, deleted), *self._whose(own))
+        query = query.where(_RUNS.c.unlisted.is_(None)) if listed else query
         query = query.order_by(_RUNS.c.created.desc(), _RUNS.c.id)
         with self._reading() as connection:
             rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
@@ -232,9 +228,10 @@ class Store:
         state: str | None = None,
         problem: Sequence[Any] | None = None,
         deleted: bool = False,
+        own: bool | None = None,
     ) -> int:
         """How many runs `search` finds in all."""
-        conditions = _conditions(text, method, tags, state, problem, deleted)
+        conditions = [self._visible(), *_conditions(text, method, tags, state, problem, deleted), *self._whose(own)]
         with self._reading() as connection:
             return connection.execute(sql.select(sql.func.count()).select_from(_RUNS).where(*conditions)).scalar_one()
 
@@ -248,7 +245,8 @@ class Store:
         with self._reading() as connection:
             for name, group in columns.items():
                 number = sql.func.count()
-                query = sql.select(*group, number).where(_is_deleted(deleted)).group_by(*group).order_by(number.desc(), *group)
+                query = sql.select(*group, number).where(_is_deleted(deleted), self._visible())
+                query = query.group_by(*group).order_by(number.desc(), *group)
                 rows = [tuple(row) for row in connection.execute(query)]
                 found[name] = {row[0] if len(group) == 1 else row[:-1]: row[-1] for row in rows}
         return found
@@ -258,7 +256,7 @@ class Store:
         found: dict[str, Trajectory] = {}
         with self._reading() as connection:
             for part in _chunks(run_ids):
-                query = sql.select(_RUNS.c.id, _RUNS.c.trajectory).where(_RUNS.c.id.in_(part))
+                query = sql.select(_RUNS.c.id, _RUNS.c.trajectory).where(_RUNS.c.id.in_(part), self._visible())
                 for run_id, content in connection.execute(query):
                     with contextlib.suppress(ImuError):
                         found[run_id] = unpack(content, {})
@@ -267,7 +265,8 @@ class Store:
     def latest(self, keys: Sequence[str]) -> dict[str, Summary]:
         """The newest run of each of `keys` that is stored and not deleted."""
         found: dict[str, Summary] = {}
-        query = sql.select(*_LIGHT, _RUNS.c.parameters.is_not(None).label("has_parameters")).where(_RUNS.c.deleted.is_(None))
+        query = sql.select(*_LIGHT, _RUNS.c.parameters.is_not(None).label("has_parameters"))
+        query = query.where(_RUNS.c.deleted.is_(None), self._visible())
         with self._reading() as connection:
             for part in _chunks(keys):
                 ordered = query.where(_RUNS.c.key.in_(part)).order_by(_RUNS.c.created, _RUNS.c.id.desc())
@@ -278,7 +277,8 @@ class Store:
 
     def tags(self) -> dict[str, int]:
         """Every tag in use with the number of runs that carry it."""
-        query = sql.select(_TAGS.c.tag, sql.func.count()).join(_RUNS).where(_RUNS.c.deleted.is_(None)).group_by(_TAGS.c.tag)
+        query = sql.select(_TAGS.c.tag, sql.func.count()).join(_RUNS).where(_RUNS.c.deleted.is_(None), self._visible())
+        query = query.group_by(_TAGS.c.tag)
         with self._reading() as connection:
             return dict(sorted((tag, number) for tag, number in connection.execute(query)))
 
@@ -286,7 +286,7 @@ class Store:
         """Remove for good what was deleted more than `older` seconds ago; returns how many runs that were."""
         with self._writing() as connection:
             gone = sql.delete(_RUNS).where(_RUNS.c.deleted.is_not(None), _RUNS.c.deleted <= time.time() - older)
-            return connection.execute(gone).rowcount
+            return connection.execute(gone.where(self._changeable())).rowcount
 
     def export(self, run_ids: Iterable[str]) -> str:
         """The runs as JSON text with everything, parameters in base64; `import_` reads it back."""
@@ -295,18 +295,19 @@ class Store:
     def import_(self, text: str) -> list[str]:
         """Take in what `export` wrote, all of it or nothing; returns the ids in order.
 
-        A run that is here already (same id, same key) is not stored twice; if it was deleted, it is back. Where another run
-        has its id, it gets a new one. DataError in a sentence for a text that is no export or was tampered with.
+        A run that is here already (same id, same key) is not stored twice; if it was deleted, it is back. Where another run, or
+        another's, has its id, it gets a new one. DataError in a sentence for a text that is no export or was tampered with.
         """
         runs = from_text(text)
         with self._writing() as connection:
-            return [_take_in(connection, row, labels) for row, labels in runs]
+            return [self._take_in(connection, row, labels) for row, labels in runs]
 
     def integrity(self) -> list[str]:
         """What is wrong with the database, in sentences; an empty list when everything in it can be read."""
         with self._reading() as connection:
             problems = list(_file_problems(connection)) if self._is_sqlite else []
-            for run_id in connection.execute(sql.select(_RUNS.c.id).order_by(_RUNS.c.created)).scalars().all():
+            query = sql.select(_RUNS.c.id).where(self._visible()).order_by(_RUNS.c.created)
+            for run_id in connection.execute(query).scalars().all():
                 try:
                     run = self._whole(connection, _RUNS.c.id == run_id, "it vanished")
                     if run.parameters is not None:
@@ -360,27 +361,24 @@ class Store:
             yield connection
 
     def _prepare(self) -> None:
-        """Make the tables where there are none; refuse a database of another schema, or of something else."""
+        """Make the tables where there are none, bring old ones up to date, refuse another schema or something else."""
         with self._reading() as connection:
-            names = set(sql.inspect(connection).get_table_names())
+            names = schema.names(connection)
         if "imu_schema" not in names and {"runs", "tags"} & names:
             raise StoreError(f"{self.place} is a database of something else. Name another file or another database.")
         if "imu_schema" not in names:
             with self._writing() as connection:  # several processes may come here at once: the first one makes them
-                _TABLES.create_all(connection)
-                if connection.execute(sql.select(_SCHEMA.c.version)).first() is None:
-                    connection.execute(sql.insert(_SCHEMA).values(version=SCHEMA))
+                schema.create(connection)
         with self._reading() as connection:
-            found = connection.execute(sql.select(_SCHEMA.c.version)).scalars().all()
-        if found != [SCHEMA]:
-            age = "a newer" if any(version > SCHEMA for version in found) else "another"
-            raise StoreError(
-                f"{self.place} was written by {age} version of this program (schema {', '.join(map(str, found)) or 'missing'}; "
-                f"this one reads {SCHEMA}). Use that version, or name another database in IMU_DATABASE_URL."
-            )
+            versions = schema.found(connection)
+        if schema.is_old(versions):
+            with self._writing() as connection:
+                schema.upgrade(connection)
+                versions = schema.found(connection)
+        schema.check(versions, self.place)
 
     def _whole(self, connection: sql.Connection, condition: sql.ColumnElement[bool], missing: str) -> Stored:
-        row = connection.execute(sql.select(_RUNS).where(condition)).mappings().first()
+        row = connection.execute(sql.select(_RUNS).where(condition, self._visible())).mappings().first()
         if row is None:
             raise StoreError(missing)
         values = dict(row)
@@ -390,9 +388,79 @@ class Store:
 
     def _change(self, run_ids: Sequence[str], **values: Any) -> None:
         with self._writing() as connection:
-            _demand(connection, run_ids)
+            self._demand(connection, run_ids)
             for part in _chunks(run_ids):
-                connection.execute(sql.update(_RUNS).where(_RUNS.c.id.in_(part)).values(values))
+                connection.execute(sql.update(_RUNS).where(_RUNS.c.id.in_(part), self._changeable()).values(values))
+
+    # What these rights reach; every statement above goes through it.
+
+    def _visible(self) -> sql.ColumnElement[bool]:
+        return sql.true() if self._rights.sees_all else self._own()
+
+    def _changeable(self) -> sql.ColumnElement[bool]:
+        return sql.true() if self._rights.changes_all else self._own()
+
+    def _own(self) -> sql.ColumnElement[bool]:
+        """Whose `visitor` this is; nobody has no runs of their own."""
+        return _RUNS.c.visitor == self._rights.visitor if self._rights.visitor else sql.false()
+
+    def _whose(self, own: bool | None) -> Iterator[sql.ColumnElement[bool]]:
+        if own is not None:
+            yield self._own() if own else sql.or_(_RUNS.c.visitor.is_(None), sql.not_(self._own()))
+
+    def _newest(self, connection: sql.Connection, key: str, reached: sql.ColumnElement[bool]) -> Mapping[str, Any] | None:
+        has = _RUNS.c.parameters.is_not(None).label("has_parameters")
+        query = sql.select(_RUNS.c.id, _RUNS.c.state, _RUNS.c.metrics, has)
+        query = query.where(_RUNS.c.key == key, _RUNS.c.deleted.is_(None), reached)
+        return connection.execute(query.order_by(_RUNS.c.created.desc(), _RUNS.c.id).limit(1)).mappings().first()
+
+    def _demand(self, connection: sql.Connection, run_ids: Sequence[str]) -> None:
+        """StoreError unless every one of `run_ids` is there for these rights, and may be changed."""
+        seen: dict[str, bool] = {}
+        for part in _chunks(run_ids):
+            query = sql.select(_RUNS.c.id, sql.case((self._changeable(), 1), else_=0))
+            seen |= dict(map(tuple, connection.execute(query.where(_RUNS.c.id.in_(part), self._visible()))))
+        missing = [str(run_id)[:40] for run_id in run_ids if run_id not in seen]
+        if missing:
+            raise StoreError(f"There is no run {', '.join(map(repr, missing[:3]))}. Nothing was changed.")
+        if not all(seen.values()):
+            raise StoreError("Only whoever made a run may change it, and one of these is not yours. Nothing was changed.")
+
+    def _insert(self, connection: sql.Connection, row: Mapping[str, Any], tags: Sequence[str]) -> None:
+        self._make_room(connection, row)
+        connection.execute(sql.insert(_RUNS).values({**row, "visitor": self._rights.visitor}))
+        _attach(connection, row["id"], tags)
+
+    def _take_in(self, connection: sql.Connection, row: dict[str, Any], tags: Sequence[str]) -> str:
+        query = sql.select(_RUNS.c.id, _RUNS.c.key).where(self._changeable())
+        copies = (_RUNS.c.key == row["key"]) & (_RUNS.c.created == row["created"]) & self._own()
+        here = connection.execute(query.where(_RUNS.c.id == row["id"])).mappings().first()
+        here = here or connection.execute(query.where(copies).limit(1)).mappings().first()  # of another's run that it once was
+        if here is not None and here["key"] == row["key"]:
+            connection.execute(sql.update(_RUNS).where(_RUNS.c.id == here["id"]).values(deleted=None))
+            return here["id"]
+        if connection.execute(sql.select(_RUNS.c.id).where(_RUNS.c.id == row["id"])).first() is not None:
+            row = row | {"id": uuid.uuid4().hex}
+        self._insert(connection, row | {"unlisted": time.time()}, tags)
+        return row["id"]
+
+    def _make_room(self, connection: sql.Connection, row: Mapping[str, Any]) -> None:
+        """Remove for good what this visitor deleted, oldest first, until `row` fits; StoreError where that is not enough."""
+        most = (self._rights.most_runs, self._rights.most_bytes)
+        if most == (None, None):
+            return
+        query = sql.select(_RUNS.c.id, _SIZE, _RUNS.c.deleted).where(self._own()).order_by(_RUNS.c.deleted)
+        kept = connection.execute(query).all()
+        number, size = 1 + len(kept), _size(row) + sum(run[1] for run in kept)
+        for run_id, freed, deleted in kept:
+            if deleted is not None and _exceeds(number, size, *most):
+                connection.execute(sql.delete(_RUNS).where(_RUNS.c.id == run_id))
+                number, size = number - 1, size - freed
+        if _exceeds(number, size, *most):
+            raise StoreError(
+                f"A visitor of this server may keep {_limits(*most)} in its database, and this run would be more. "
+                "Export what you need and delete some of your runs on the page Runs."
+            )
 
 
 def save_run(store: Store, run: Run, measured: Mapping[str, Any], name: str = "", tags: Iterable[str] = ()) -> str:
@@ -480,12 +548,6 @@ def _sentence(place: str, error: DBAPIError) -> str:
     return f"The database {place} cannot be used: {said[:200]}. Check IMU_DATABASE_URL."
 
 
-def _newest(connection: sql.Connection, key: str) -> Mapping[str, Any] | None:
-    query = sql.select(_RUNS.c.id, _RUNS.c.state, _RUNS.c.metrics, _RUNS.c.parameters.is_not(None).label("has_parameters"))
-    query = query.where(_RUNS.c.key == key, _RUNS.c.deleted.is_(None)).order_by(_RUNS.c.created.desc(), _RUNS.c.id)
-    return connection.execute(query.limit(1)).mappings().first()
-
-
 def _says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     def rank(row: Mapping[str, Any], parameters: bool) -> tuple[bool, int, bool, bool]:
         metrics = row["metrics"]
@@ -494,35 +556,22 @@ def _says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     return rank(new, new["parameters"] is not None) > rank(old, old["has_parameters"])
 
 
-def _insert(connection: sql.Connection, row: Mapping[str, Any], tags: Sequence[str]) -> None:
-    connection.execute(sql.insert(_RUNS).values(dict(row)))
-    _attach(connection, row["id"], tags)
-
-
 def _attach(connection: sql.Connection, run_id: str, tags: Sequence[str]) -> None:
     if tags:
         connection.execute(sql.insert(_TAGS), [{"run_id": run_id, "tag": tag} for tag in tags])
 
 
-def _take_in(connection: sql.Connection, row: dict[str, Any], tags: Sequence[str]) -> str:
-    here = connection.execute(sql.select(_RUNS.c.key).where(_RUNS.c.id == row["id"])).scalar()
-    if here == row["key"]:
-        connection.execute(sql.update(_RUNS).where(_RUNS.c.id == row["id"]).values(deleted=None))
-        return row["id"]
-    if here is not None:
-        row = row | {"id": uuid.uuid4().hex}
-    _insert(connection, row, tags)
-    return row["id"]
+def _size(row: Mapping[str, Any]) -> int:
+    return len(row["trajectory"]) + len(row["parameters"] or b"") + len(json.dumps(row["metrics"]))
 
 
-def _demand(connection: sql.Connection, run_ids: Sequence[str]) -> None:
-    """StoreError unless every one of `run_ids` is there."""
-    found: set[str] = set()
-    for part in _chunks(run_ids):
-        found |= set(connection.execute(sql.select(_RUNS.c.id).where(_RUNS.c.id.in_(part))).scalars())
-    missing = [str(run_id)[:40] for run_id in run_ids if run_id not in found]
-    if missing:
-        raise StoreError(f"There is no run {', '.join(map(repr, missing[:3]))}. Nothing was changed.")
+def _exceeds(number: int, size: int, most_runs: int | None, most_bytes: int | None) -> bool:
+    return (most_runs is not None and number > most_runs) or (most_bytes is not None and size > most_bytes)
+
+
+def _limits(most_runs: int | None, most_bytes: int | None) -> str:
+    runs = [] if most_runs is None else [f"{most_runs:,} runs"]
+    return " of ".join([*runs, *([] if most_bytes is None else [f"{most_bytes / 2**20:,.0f} MB in all"])])
 
 
 def _is_deleted(deleted: bool) -> sql.ColumnElement[bool]:

@@ -30,7 +30,7 @@ from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory, fin
 if TYPE_CHECKING:
     from imu_core.unlearning import Run
 
-SCHEMA = 1  # of the records and of the database; another one is refused
+SCHEMA = 1  # of the records and of exported files; another one is refused. `schema.VERSION` is that of the database
 FORMAT = "imu_core runs"
 STATES = ("done", "cancelled", "diverged", "failed")
 LARGEST_PARAMETERS = 8 * 2**20  # bytes
@@ -52,7 +52,8 @@ class Summary:
 
     `key` is the same for the same run, `id` is this one's alone. `created` and `deleted` are seconds since 1970 (`deleted` is
     None for a run that is not); `settings` are those that are not at their default; `seconds` is what the run took without
-    its measurement; `accuracies` are those of the last point, fractions; `metrics` is what `Measurement.result` held.
+    its measurement; `accuracies` are those of the last point, fractions; `metrics` is what `Measurement.result` held; `visitor`
+    stands for whoever made it (nobody: a command), `unlisted` is when they took it off their list.
     """
 
     id: str
@@ -73,6 +74,8 @@ class Summary:
     seconds: float
     accuracies: dict[str, float]
     metrics: dict[str, Any]
+    visitor: str | None
+    unlisted: float | None
     has_parameters: bool
 
     @property
@@ -210,6 +213,8 @@ def columns(
         "metrics": finite(dict(trajectory.metrics)),
         "trajectory": pack(trajectory),
         "parameters": parameters,
+        "visitor": None,
+        "unlisted": None,
     }
 
 

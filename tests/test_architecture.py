@@ -42,7 +42,7 @@ reference
 reidentification
 measurement
 agreement attacks similarity standings
-stored
+stored schema rights
 exports figures store
 grid
 sweep jobs

@@ -367,7 +367,7 @@ def a_run(request: str, seed: int, forget: float, test: float, attack: float | N
     metrics |= {} if attack is None else {"membership": {"run": attack}}
     return Summary(
         "i", "k", 0.0, "", (), None, "imu", "tiny", "lenet5", request, 0, seed, "head", {}, state, 2.0, {"forget": forget},
-        metrics if state != "failed" else {}, False,
+        metrics if state != "failed" else {}, None, None, False,
     )  # fmt: skip
 
 

@@ -456,7 +456,7 @@ def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
         Store(f"sqlite:///{tmp_path / 'theirs.sqlite'}")
 
 
-@pytest.mark.parametrize(("version", "words"), [(2, "a newer version"), (0, "another version")])
+@pytest.mark.parametrize(("version", "words"), [(3, "a newer version"), (0, "another version")])
 def test_another_schema_is_refused(store: Store, version: int, words: str) -> None:
     store.close()
     with sqlite3.connect(store.place) as connection:

@@ -1,0 +1,99 @@
+"""The tables of the database of runs: made on first use, brought up to date in place, refused where they are something else.
+
+Version 1 had no visitors; version 2 knows whose a run is. A database of version 1 is brought to 2 when it is opened: its runs
+belong to nobody. The version of the database is not that of the records in it (`stored.SCHEMA`), which stayed as they were.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sql
+
+from imu_core.errors import StoreError
+
+VERSION = 2
+_ADDED = {2: ("visitor", "unlisted")}  # version → columns of `runs` that came with it
+
+TABLES = sql.MetaData()
+VERSIONS = sql.Table("imu_schema", TABLES, sql.Column("version", sql.Integer, primary_key=True))
+RUNS = sql.Table(
+    "runs",
+    TABLES,
+    sql.Column("id", sql.String(32), primary_key=True),
+    sql.Column("key", sql.String(64), nullable=False, index=True),
+    sql.Column("created", sql.Double, nullable=False, index=True),
+    sql.Column("name", sql.String(200), nullable=False),
+    sql.Column("deleted", sql.Double),
+    sql.Column("method", sql.String(60), nullable=False),
+    sql.Column("dataset", sql.Text, nullable=False),
+    sql.Column("model_name", sql.String(100), nullable=False),
+    sql.Column("forget", sql.Text, nullable=False),
+    sql.Column("problem_seed", sql.Integer, nullable=False),
+    sql.Column("seed", sql.Integer, nullable=False),
+    sql.Column("scope", sql.String(20), nullable=False),
+    sql.Column("settings", sql.JSON, nullable=False),
+    sql.Column("state", sql.String(20), nullable=False),
+    sql.Column("seconds", sql.Double, nullable=False),
+    sql.Column("accuracies", sql.JSON, nullable=False),
+    sql.Column("metrics", sql.JSON, nullable=False),
+    sql.Column("trajectory", sql.LargeBinary, nullable=False),
+    sql.Column("parameters", sql.LargeBinary),
+    sql.Column("visitor", sql.String(64), index=True),  # a hash of the id that a browser keeps; nothing: nobody's
+    sql.Column("unlisted", sql.Double),  # when its visitor took it off the list of the pages; nothing: it is on it
+)
+TAGS = sql.Table(
+    "tags",
+    TABLES,
+    sql.Column("run_id", sql.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    sql.Column("tag", sql.String(40), primary_key=True, index=True),
+)
+STOPS = sql.Table("stops", TABLES, sql.Column("sweep", sql.String(32), primary_key=True))
+
+
+def names(connection: sql.Connection) -> set[str]:
+    """The tables that the database has now."""
+    return set(sql.inspect(connection).get_table_names())
+
+
+def found(connection: sql.Connection) -> list[int]:
+    """The versions that the database says it has: one, unless it is damaged."""
+    return list(connection.execute(sql.select(VERSIONS.c.version)).scalars())
+
+
+def create(connection: sql.Connection) -> None:
+    """Make the tables where there are none; of several processes that come at once the first one does."""
+    TABLES.create_all(connection)
+    if not found(connection):
+        connection.execute(sql.insert(VERSIONS).values(version=VERSION))
+
+
+def is_old(versions: list[int]) -> bool:
+    """Whether `upgrade` can bring a database of these versions up to date."""
+    return len(versions) == 1 and 1 <= versions[0] < VERSION
+
+
+def upgrade(connection: sql.Connection) -> None:
+    """Add what later versions brought, in one transaction; a second process waits for the first and finds nothing to do."""
+    versions = list(connection.execute(sql.select(VERSIONS.c.version).with_for_update()).scalars())
+    if not is_old(versions):
+        return
+    here = {column["name"] for column in sql.inspect(connection).get_columns(RUNS.name)}
+    quote = connection.dialect.identifier_preparer.quote
+    for version in range(versions[0] + 1, VERSION + 1):
+        for name in _ADDED[version]:
+            if name not in here:
+                kind = RUNS.c[name].type.compile(connection.dialect)
+                connection.execute(sql.DDL(f"ALTER TABLE {quote(RUNS.name)} ADD COLUMN {quote(name)} {kind}"))
+    for index in RUNS.indexes:
+        index.create(connection, checkfirst=True)
+    connection.execute(sql.update(VERSIONS).values(version=VERSION))
+
+
+def check(versions: list[int], place: str) -> None:
+    """StoreError unless the database at `place` has the version that this program reads."""
+    if versions == [VERSION]:
+        return
+    age = "a newer" if any(version > VERSION for version in versions) else "another"
+    raise StoreError(
+        f"{place} was written by {age} version of this program (schema {', '.join(map(str, versions)) or 'missing'}; this one "
+        f"reads {VERSION}). Use that version, or name another database in IMU_DATABASE_URL."
+    )
