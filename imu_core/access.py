@@ -1,7 +1,8 @@
 """Which folders of this machine a page may read: the owner's decision, by environment variables, in one place.
 
 IMU_PUBLIC   1 (anything but 0, no, off, false or nothing): the app is open to people who do not know each other. Pages and links
-             then read no folder of the server at all, and nobody sees, renames or deletes another's runs.
+             then read no folder of the server at all, and nobody sees, renames or deletes another's runs. What a visitor
+             uploads is no folder of the server.
 IMU_FOLDERS  folders that pages and links may read besides IMU_DATA, separated as in PATH; nothing where IMU_PUBLIC is set.
 
 Commands and the library are free: they run with the rights of whoever started them. `check` asks whether the work is done for a
@@ -41,15 +42,21 @@ def is_serving() -> bool:
 
 
 def allowed(path: str | Path) -> bool:
-    """Whether a page may read the file or folder at `path`: it lies, links followed, in IMU_DATA or a folder of IMU_FOLDERS."""
-    if is_public():
-        return False
+    """Whether a page may read the file or folder at `path`.
+
+    It lies, links followed, in IMU_DATA or a folder of IMU_FOLDERS; or, in a public app too, among the images that were uploaded.
+    """
     try:
         place = Path(path).expanduser().resolve()
         identities = set(filter(None, map(_identity, (place, *place.parents))))
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle, an unknown user
         return False
     return any(_identity(root) in identities for root in _roots())
+
+
+def uploads() -> Path:
+    """Where images that somebody brought as a zip file are unpacked: each set into a folder of its own."""
+    return runtime.home() / "images"
 
 
 def check(path: str | Path) -> None:
@@ -66,7 +73,8 @@ def check(path: str | Path) -> None:
 def _roots() -> Iterator[Path]:
     """The folders that may be read."""
     listed = os.environ.get("IMU_FOLDERS", "").split(os.pathsep)
-    for root in (runtime.data_path(), *(Path(name.strip()) for name in listed if name.strip())):
+    owners = () if is_public() else (runtime.data_path(), *(Path(name.strip()) for name in listed if name.strip()))
+    for root in (uploads(), *owners):
         try:
             yield root.expanduser().resolve()
         except (OSError, ValueError, RuntimeError):

@@ -126,8 +126,9 @@ def _nothing() -> Iterator[tuple[float, str]]:
 class Source:
     """One line of the dataset registry: how to load it, whether it is here, how to fetch it (`verb` says what that is).
 
-    A set with `people` has identities for classes; one that needs no asking (`free`) is fetched without a click. `class_names`
-    and `superclasses` are there where they are known before the images are.
+    A set with `people` has identities for classes; one that needs no asking (`free`) costs nothing to fetch, and a page does so
+    without a click unless it lies in a folder of this machine (`asks`). `class_names` and `superclasses` are there where they are
+    known before the images are.
     """
 
     title: str
@@ -137,6 +138,7 @@ class Source:
     verb: str = "Download"
     people: bool = False
     free: bool = False
+    asks: bool = False
     class_names: tuple[str, ...] = ()
     superclasses: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from imu_core import data, own
+from imu_core import access, data, own
 from imu_core.data import folder
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
@@ -16,8 +16,8 @@ from imu_core.models import MODELS, brought
 from pages import _parts
 
 LARGEST_FILE = 256  # MB of an upload; larger files are named by their path
-WHERE = ("Already here", "Folder", "Zip file")
-HOW = ("Upload", "Path")
+WHERE, OPEN_WHERE = ("Already here", "Folder", "Zip file"), ("Already here", "Zip file")  # the second: in a public app
+HOW, OPEN_HOW = ("Upload", "Path"), ("Upload",)
 KEYS = ("own_normalisation", "own_classes", "own_head")  # what advice may fill in
 
 
@@ -26,11 +26,13 @@ def form() -> None:
     images, checkpoint, network = st.columns(3, gap="large")
     with images:
         st.subheader("1 · Images", anchor=False)
-        where = st.segmented_control("Where they are", WHERE, default=WHERE[0], key="own_where", required=True)
+        wheres = OPEN_WHERE if access.is_public() else WHERE
+        where = st.segmented_control("Where they are", wheres, default=WHERE[0], key="own_where", required=True)
         _images(where)
     with checkpoint:
         st.subheader("2 · Checkpoint", anchor=False)
-        how = st.segmented_control("How it comes", HOW, default=HOW[0], key="own_how", required=True)
+        hows = OPEN_HOW if access.is_public() else HOW
+        how = st.segmented_control("How it comes", hows, default=HOW[0], key="own_how", required=True)
         if how == "Upload":
             kinds = ["safetensors", "pt", "pth", "th", "ckpt", "bin"]
             st.file_uploader("Checkpoint file", kinds, key="own_file", max_upload_size=LARGEST_FILE, help=help_text("checkpoint"))
@@ -79,7 +81,8 @@ def architectures() -> list[str]:
 
 def _images(where: str) -> None:
     if where == "Already here":
-        names = [name for name in data.DATASETS if not data.source(name).people] + list(own.datasets())
+        names = [name for name in data.DATASETS if not data.source(name).people]
+        names += [name for name in own.datasets() if data.is_open(name)]
         st.selectbox("Dataset", names, key="own_dataset", format_func=_state, help=help_text("dataset"))
         return
     if where == "Folder":
@@ -110,7 +113,10 @@ def _order() -> own.Order:
     dataset = state.get("own_dataset", "")
     if where == "Folder":
         dataset = f"{data.FOLDER}{state.own_folder.strip()}@{state.own_side}{'grey' if state.own_grey else ''}"
+        data.check_folder(dataset)
     path = Path(state.get("own_path", "").strip())
+    if state.own_how == "Path":
+        access.check(path)
     checkpoint: Any = path if state.own_how == "Path" else file.getvalue() if file else b""
     return own.Order(
         name=state.own_name.strip(),

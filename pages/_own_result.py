@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import imu_core
-from imu_core import own
+from imu_core import data, own
 from imu_core.errors import ImuError
 from imu_core.figures.own import per_class
 from imu_core.glossary import help_text
@@ -118,7 +118,7 @@ def doors(dataset: str, model: str) -> None:
 
 def kept() -> None:
     """Everything that was brought to this machine, with a way to open and to delete it."""
-    found = brought.everything()
+    found = [(dataset, model) for dataset, model in brought.everything() if data.is_open(dataset)]
     if not found:
         return
     st.subheader("Brought to this machine", anchor=False)

@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from imu_core import thumbnails
+from imu_core import access, thumbnails
 from imu_core.jobs import Job, JobQueue
 from imu_core.records import Problem
 from imu_core.training import Training
@@ -29,6 +29,7 @@ LAYOUT = """<style>
   }
 }
 </style>"""
+access.serve_when(st.runtime.exists)  # from here on this process works for whoever opens a page
 MOST_JOBS = 2  # in the sidebar
 PEOPLE_PAGE = "reidentify"
 MARKS = {

@@ -9,20 +9,18 @@ from streamlit.navigation.page import Page
 
 import imu_core
 from imu_core import data, reference
-from imu_core.errors import CheckpointError, DataError, ImuError
+from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.models import FOR_PEOPLE, suited
 from imu_core.own import datasets as folders
 from imu_core.problem import prepare
 from imu_core.records import Dataset, Problem
-from imu_core.training import Training
-from pages import _history, _parts
+from pages import _history, _missing, _parts
 
 PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
 UNKNOWN_PEOPLE = "random:10%,seed=0"  # the request on a set that nobody has read yet
 USUAL_PEOPLE = "people"  # what Re-identify opens with
-QUICK = ("faces",)  # trained on first use, because that takes less than two minutes
 
 
 def sidebar(page: Page) -> None:
@@ -32,7 +30,7 @@ def sidebar(page: Page) -> None:
     with st.sidebar:
         names = list(data.DATASETS)
         own = str(_now("dataset"))
-        names += [name for name in folders() if name != own]
+        names += [name for name in folders() if name != own and data.is_open(name)]
         names += [own] if own.startswith((data.MARKET, data.FOLDER)) else []
         dataset = st.selectbox(
             "Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"), on_change=_changed
@@ -129,8 +127,9 @@ def current() -> Problem:
     state = st.session_state
     try:
         source = data.source(state.dataset)
+        data.check_folder(state.dataset)
         if source.free and not source.is_here():
-            _fetch(state.dataset)
+            _missing.read(state.dataset, source)
         _parts.progress(prepare(state.dataset, model=state.model))
         with st.spinner("Preparing the model", show_time=True):
             earlier = _history.read()
@@ -138,57 +137,13 @@ def current() -> Problem:
         _parts.progress(reference.prepare(found))
         return found
     except CheckpointError as error:
-        _no_model(state.dataset, state.model, error)
+        _missing.no_model(state.dataset, state.model, error)
     except DataError as error:
         st.warning(_parts.plain(error), icon=":material/help:")
         if state.dataset.startswith("market") and not data.is_here(state.dataset):
-            _ask_folder()
-        elif not data.is_here(state.dataset) and st.button(f"{source.verb} {state.dataset}", type="primary"):
-            _try_to_fetch(state.dataset)
+            _missing.ask_folder(take_problem)
+        elif not isinstance(error, ClosedError) and not data.is_here(state.dataset):
+            _missing.offer(state.dataset, source)
     except ImuError as error:
         st.warning(_parts.plain(error))
     st.stop()
-
-
-def _try_to_fetch(dataset: str) -> None:
-    try:
-        _fetch(dataset)
-    except DataError as error:
-        st.error(_parts.plain(error))
-
-
-def _ask_folder() -> None:
-    """Where Market-1501 lies, if it is somewhere else."""
-    with st.form("folder", border=False):
-        st.text_input("Folder with bounding_box_train, bounding_box_test and query", key="market_folder", max_chars=400)
-        st.form_submit_button("Read this folder", on_click=_take_folder)
-
-
-def _take_folder() -> None:
-    path = st.session_state.get("market_folder", "").strip()
-    if path:
-        take_problem(data.MARKET + path)
-
-
-def _no_model(dataset: str, model: str, error: CheckpointError) -> None:
-    """Nothing is trained yet: train it, without asking where that takes less than two minutes."""
-    title = f"Train {model} on {dataset}"
-    if any(job.title == title for job in _parts.queue().active(_parts.owner())):
-        words = f"{title}: progress and Stop are in the sidebar; this page opens when it has finished."
-        st.info(words, icon=":material/model_training:")
-        return
-    asked = st.session_state.setdefault("asked_for", set())
-    automatic = dataset in QUICK and data.is_here(dataset) and title not in asked
-    if not automatic:
-        st.warning(_parts.plain(error))
-    if automatic or (data.is_here(dataset) and st.button(title, type="primary")):
-        asked.add(title)
-        _parts.start_training(title, lambda: Training(data.load(dataset), model))
-
-
-def _fetch(dataset: str) -> None:
-    """Download, draw or read `dataset` here and now, with its progress; the page starts again when it is there."""
-    st.caption(f"{_parts.plain(dataset)} is not on this machine yet. Leaving this page stops the work.")
-    _parts.progress(data.download(dataset))
-    st.session_state.fetched = dataset
-    st.rerun()

@@ -17,8 +17,9 @@ from pages import _parts
 
 
 @pytest.fixture(autouse=True)
-def nothing_brought(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_brought(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Whatever a test brings is deleted after it: home is shared with the other files, whose features are there already."""
+    monkeypatch.setenv("IMU_FOLDERS", str(tmp_path_factory.getbasetemp()))
     yield
     for dataset, model in brought.everything():
         own.remove(dataset, model)

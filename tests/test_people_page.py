@@ -129,7 +129,8 @@ def test_choosing_another_dataset_brings_a_model_and_a_request(tiny: Dataset, fe
     assert not at.warning
 
 
-def test_a_market_folder_that_is_wrong_is_asked_for_again(tmp_path: Path) -> None:
+def test_a_market_folder_that_is_wrong_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMU_FOLDERS", str(tmp_path))
     at = visit("reidentify", dataset=f"market:{tmp_path}")
     assert "lacks bounding_box_train, bounding_box_test, query" in sentence(at)
     assert has_button(at, "Read this folder")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from functools import lru_cache
 
 from imu_core.data import cifar, faces, fashion, folder, market, people
-from imu_core.errors import DataError
+from imu_core.errors import ClosedError, DataError
 from imu_core.records import Dataset, Source
 
 DATASETS: dict[str, Source] = {
@@ -65,6 +64,7 @@ def _market(name: str, title: str, path: str = "") -> Source:
         verb="Read",
         people=True,
         free=True,
+        asks=True,
     )
 
 
@@ -80,6 +80,7 @@ def _folder(name: str) -> Source:
         lambda: folder.fetch(text),
         verb="Read",
         free=True,
+        asks=True,
     )
 
 
@@ -88,12 +89,31 @@ def source(name: str) -> Source:
     if name.startswith(FOLDER):
         return _folder(name)
     if name.startswith(MARKET):
-        return _market(name, f"People in {name[len(MARKET) :]}", name[len(MARKET) :])
+        return _market(name, f"People in {folder.shown(name[len(MARKET) :], 200)}", name[len(MARKET) :])
     if name not in DATASETS:
         raise DataError(
-            f"There is no dataset called {name!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, {FOLDER}PATH."
+            f"There is no dataset called {name[:60]!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, {FOLDER}PATH."
         )
     return DATASETS[name]
+
+
+def check_folder(name: str) -> None:
+    """A DataError where `name` is a folder that is not there; a ClosedError where pages may not read it, there or not."""
+    if name.startswith(FOLDER):
+        folder.find(folder.parse(name.removeprefix(FOLDER)).path)
+    elif name == "market" or name.startswith(MARKET):
+        market.find(name[len(MARKET) :])
+
+
+def is_open(name: str) -> bool:
+    """Whether `name` is no folder of this machine that its owner keeps from pages (see `imu_core.access`)."""
+    try:
+        check_folder(name)
+    except ClosedError:
+        return False
+    except DataError:  # reading it will say why
+        return True
+    return True
 
 
 def is_here(name: str) -> bool:
@@ -102,10 +122,11 @@ def is_here(name: str) -> bool:
 
 
 def class_names(name: str) -> tuple[str, ...]:
-    """The classes of dataset `name` as far as they are known without its images; Fashion-MNIST's where they are not."""
+    """The classes of dataset `name` as far as they are known without its images; Fashion-MNIST's where they are not.
+
+    () for a folder: nothing of it is listed before somebody asks for it to be read.
+    """
     if name.startswith(FOLDER):
-        with contextlib.suppress(DataError):  # reading it will say why
-            return folder.class_names(folder.parse(name.removeprefix(FOLDER)).path)
         return ()
     return (DATASETS[name].class_names if name in DATASETS else ()) or fashion.CLASS_NAMES
 
@@ -138,8 +159,14 @@ load.cache_clear = _loaded.cache_clear
 
 
 def _state(name: str) -> str:
-    """What changes once a folder of images does."""
-    if name.startswith(FOLDER):
-        with contextlib.suppress(DataError):  # reading it will say why
+    """What changes once a folder of images does; ClosedError where pages may not read that folder, read before or not."""
+    try:
+        if name.startswith(FOLDER):
             return str(folder.cache(name.removeprefix(FOLDER)))
+        if name.startswith(MARKET):
+            return str(market.cache(name.removeprefix(MARKET)))
+    except ClosedError:
+        raise
+    except DataError:  # reading it will say why
+        pass
     return ""

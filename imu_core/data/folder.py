@@ -26,9 +26,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imu_core import runtime
+from imu_core import access, runtime
 from imu_core.data.market import FORMATS
-from imu_core.errors import DataError
+from imu_core.errors import ClosedError, DataError
 from imu_core.records import Dataset, ImageSet
 
 PREFIX = "folder:"
@@ -101,17 +101,23 @@ def checked_name(name: str) -> str:
 
 def kept() -> Path:
     """Where archives are unpacked: each into a folder of its own, which its name alone finds again."""
-    return runtime.home() / "images"
+    return access.uploads()
 
 
 def find(path: str) -> Path:
-    """The folder at `path`, or the unpacked archive of that name; a DataError where there is neither."""
+    """The folder at `path`, or the unpacked archive of that name; a DataError where there is neither.
+
+    Work that is done for a page finds only what the owner lets pages read (see `access.check`).
+    """
     try:
         if is_name(path) and (kept() / path).is_dir():
             return kept() / path
+        access.check(path)
         folder = Path(path).expanduser()
         if folder.is_dir():
             return folder
+    except ClosedError:  # a ValueError too
+        raise
     except (OSError, ValueError, RuntimeError):
         pass  # too long a name, a null byte, an unknown user, a folder above that nobody may enter
     raise DataError(f"There is no folder {path[:200]!r}. Name one that holds a folder of images for each class.")
@@ -177,7 +183,10 @@ def _part(root: Path, names: tuple[str, ...]) -> Path | None:
 
 def _folders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        return sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
+        found = sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
+    for inner in found:
+        access.check(inner)  # a link may lead out of what pages may read
+    return found
 
 
 def _classes(folder: Path, called: str) -> dict[str, list[Path]]:
@@ -221,6 +230,7 @@ def decode(path: Path, side: int, grey: bool = False) -> np.ndarray:
     where = f"{shown(path.parent.name)}/{shown(path.name)}"
     mode = "L" if grey else "RGB"
     try:
+        access.check(path)
         with _opened(path) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(

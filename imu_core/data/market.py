@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imu_core import runtime
+from imu_core import access, runtime
 from imu_core.errors import DataError
 from imu_core.records import Dataset, ImageSet, People, Sightings
 
@@ -55,36 +55,71 @@ def parse(name: str) -> tuple[int, int] | None:
 def find(path: str = "") -> Path:
     """The folder at `path`, or Market-1501 inside `runtime.data_folder()`; a DataError says what is missing."""
     if path:
-        return checked(Path(path).expanduser())
+        return checked(path)
     places = [runtime.data_folder() / name for name in ("Market-1501-v15.09.15", "market1501", "Market-1501", "market")]
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
         raise DataError(
-            f"Market-1501 is not in {runtime.data_folder()}. Its makers give it out on request; unpack it there as "
-            f"{places[0].name}, name its folder on the page, or set IMU_DATA to the folder that holds it."
+            "Market-1501 is not in IMU_DATA. Its makers give it out on request; unpack it there as "
+            f"{places[0].name}, or set IMU_DATA to the folder that holds it."
+            if access.is_serving()
+            else f"Market-1501 is not in {runtime.data_folder()}. Its makers give it out on request; unpack it there as "
+            f"{places[0].name}, name its folder as market:FOLDER, or set IMU_DATA to the folder that holds it."
         )
-    return checked(found)
+    return _with_parts(found)
 
 
-def checked(folder: Path) -> Path:
-    """`folder` if it holds Market-1501's three folders; a DataError names what it lacks."""
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {str(folder)!r}. Give the folder that holds {', '.join(FOLDERS)}.")
-    missing = [name for name in FOLDERS if not (folder / name).is_dir()]
+def checked(path: str | Path) -> Path:
+    """The folder at `path` if it holds Market-1501's three folders; a DataError names what it lacks, and nothing else of it.
+
+    Work that is done for a page finds only what the owner lets pages read (see `access.check`).
+    """
+    access.check(path)
+    try:
+        folder = Path(path).expanduser()
+        there = folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a null byte, an unknown user, a folder above nobody may enter
+        there = False
+    if not there:
+        raise DataError(f"There is no folder {str(path)[:200]!r}. Give the folder that holds {', '.join(FOLDERS)}.")
+    return _with_parts(folder)
+
+
+def _with_parts(folder: Path) -> Path:
+    for name in FOLDERS:
+        access.check(folder / name)  # a link may lead out of what pages may read
+    with _reading(folder):
+        missing = [name for name in FOLDERS if not (folder / name).is_dir()]
     if missing:
-        there = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())[:6]
         raise DataError(
-            f"{str(folder)!r} lacks {', '.join(missing)}. Market-1501 has the folders {', '.join(FOLDERS)}; "
-            f"this one has {', '.join(there) or 'no folders'}."
+            f"{str(folder)[:200]!r} lacks {', '.join(missing)}. Market-1501 has the folders {', '.join(FOLDERS)}; give the "
+            "one that holds all three."
         )
     return folder
 
 
 def listing(folder: Path) -> dict[str, list[Path]]:
     """The image files of each of the three folders, by name; a DataError where names are wrong or there are none, or too many."""
+    with _reading(folder):
+        return _listing(folder)
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Inside, what the system does not let one read is a DataError about `folder`."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{str(folder)[:200]!r} cannot be read ({error.strerror or 'it went away'}). Let the user who runs this program read "
+            "the folder and what is in it, or copy it to another place."
+        ) from error
+
+
+def _listing(folder: Path) -> dict[str, list[Path]]:
     found = {}
     for part in FOLDERS:
-        files = sorted(path for path in (folder / part).iterdir() if path.suffix.lower() in _IMAGE)
+        files = sorted(path for path in (folder / part).iterdir() if path.suffix.lower() in _IMAGE and path.is_file())
         wrong = [path.name for path in files if parse(path.name) is None]
         if wrong:
             raise DataError(
@@ -102,6 +137,7 @@ def listing(folder: Path) -> dict[str, list[Path]]:
 
 def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB") -> np.ndarray:
     """Pixels uint8 of an image file at `size` (width, height); a DataError names a file that is damaged or enormous."""
+    access.check(path)
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -192,24 +228,25 @@ def restore(path: Path) -> list[Named]:
         raise DataError(f"{path.name}, which this program keeps, was damaged and is removed. Load the page again.") from error
 
 
-def _cache(path: str) -> Path:
+def cache(path: str) -> Path:
     """Where a folder's decoded images are kept: another name as soon as files are added to it or taken away."""
     folder = find(path)
-    stamp = "".join(str((folder / part).stat().st_mtime_ns) for part in FOLDERS)
+    with _reading(folder):
+        stamp = "".join(str((folder / part).stat().st_mtime_ns) for part in FOLDERS)
     return runtime.home() / "people" / f"{hashlib.sha256(f'{folder.resolve()} {stamp}'.encode()).hexdigest()[:16]}.safetensors"
 
 
 def is_here(path: str = "") -> bool:
     """Whether the folder has been read on this machine; False where it is no such folder (`fetch` then says why)."""
     try:
-        return _cache(path).exists()
+        return cache(path).exists()
     except DataError:
         return False
 
 
 def fetch(path: str = "") -> Iterator[tuple[float, str]]:
     """Read the folder and keep what was decoded, yielding (fraction read, folder and file)."""
-    target, named = _cache(path), []
+    target, named = cache(path), []
     for fraction, item in read(find(path)):
         named.append(item)
         if len(named) % 100 == 0:
@@ -223,7 +260,7 @@ def load(name: str, path: str = "") -> Dataset:
     if not is_here(path):
         for _ in fetch(path):
             pass
-    return assemble(name, f"Market-1501 ({find(path).name})", *reordered(restore(_cache(path))))
+    return assemble(name, f"Market-1501 ({find(path).name})", *reordered(restore(cache(path))))
 
 
 def reordered(named: list[Named]) -> tuple[Sightings, Sightings, Sightings]:

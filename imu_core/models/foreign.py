@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from imu_core import access
 from imu_core.errors import CheckpointError
 from imu_core.models import apart
 from imu_core.models.brought import linear_layers
@@ -75,6 +76,7 @@ def read(source: bytes | Path, file: str = "", stop: threading.Event | None = No
 
 
 def _content(path: Path) -> bytes:
+    access.check(path)
     try:
         path = path.expanduser()
         if not path.is_file():
