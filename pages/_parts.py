@@ -18,9 +18,16 @@ from imu_core.jobs import Job, JobQueue
 from imu_core.records import Problem
 from imu_core.training import Training
 
-# Streamlit stacks columns on phones only; on a narrow window charts and pictures need the whole width too.
+# Streamlit stacks columns on phones only; on a narrow window charts and pictures need the whole width too. The Tab key comes
+# to the page before it comes to the twenty stops of the sidebar (in browsers that know `reading-flow`).
 LAYOUT = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; }
+a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5rem 1rem; border-radius: .5rem;
+  background: var(--st-primary-color); color: var(--st-background-color) !important; }
+a.skip:focus { top: 1rem; }
+[data-testid="stElementContainer"]:has(.skip) { position: absolute; }
+:has(> [data-testid="stSidebar"]) { reading-flow: source-order; }
+:has(> [data-testid="stMain"]) { reading-order: -1; }
 @media (max-width: 1000px) {
   [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
   [data-testid="stColumn"] { min-width: min(100%, 11rem); flex: 1 1 11rem; }

@@ -13,6 +13,11 @@ TICK = 0.25  # seconds between two pictures while playing
 SPEEDS = {"slow": 20.0, "normal": 7.0, "fast": 2.0}  # seconds for the whole replay
 
 
+def skip_to(name: str) -> None:
+    """A link before everything else on the page, seen while it has the focus: from it the next Tab stop is Play."""
+    st.html(f'<a class="skip" href="#{name}-player">Skip to Play</a>')
+
+
 class Player:
     """A cursor over steps 0 … last, kept in the session under `name`; `last` may grow while a run is going on."""
 
@@ -82,12 +87,13 @@ class Player:
     def controls(self) -> None:
         """The row of buttons and the slider."""
         st.session_state.pop(f"{self.name}_moved", None)
+        st.html(f'<span class="skip" id="{self.name}-player" tabindex="-1"></span>')
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            button = self._button
-            button("Back one step", lambda: self._set(self.step - 1, False), self.step <= 0)
-            button("Pause" if self.playing else "Play", self._toggle, self.last == 0)
-            button("Forward one step", lambda: self._set(self.step + 1, False), self.step >= self.last)
-            button("To the end", self.to_end, self.step >= self.last)
+            # One button under one key, whatever it says, and none that is disabled where it has done its work: focus stays.
+            self._button("toggle", "Pause" if self.playing else "Play", self._toggle)
+            self._button("back", "Back one step", lambda: self._set(self.step - 1, False))
+            self._button("forward", "Forward one step", lambda: self._set(self.step + 1, False))
+            self._button("end", "To the end", self.to_end)
             st.segmented_control(
                 "Speed", list(SPEEDS), default="normal", key=f"{self.name}_speed", label_visibility="collapsed", required=True
             )
@@ -99,5 +105,5 @@ class Player:
         if self._turned():
             st.rerun()  # the clock of the fragment is set when the whole page runs
 
-    def _button(self, label: str, act: Callable[[], None], disabled: bool = False) -> None:
-        st.button(label, key=f"{self.name}_{label}", on_click=act, disabled=disabled)
+    def _button(self, key: str, label: str, act: Callable[[], None]) -> None:
+        st.button(label, key=f"{self.name}_{key}", on_click=act, disabled=self.last == 0)

@@ -11,7 +11,7 @@ from imu_core.glossary import help_text
 from imu_core.records import Point, Problem
 from imu_core.unlearning import Run
 from pages import _parts, _problem, _runs
-from pages._player import Player
+from pages._player import Player, skip_to
 
 
 def at_step(run: Run, step: int) -> Point:
@@ -94,7 +94,8 @@ def doors() -> None:
             st.caption(text)
 
 
-st.title("What a model must forget")
+skip_to("start")
+st.title("What a model must forget", anchor=False)
 st.markdown("A trained classifier unlearns a part of its training set in front of you, and you see what that costs.")
 problem = _problem.current()
 runs = [item.run for item in _runs.examples(problem)]

@@ -10,7 +10,7 @@ from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
 from pages import _form, _parts, _problem, _results, _runs, _share
-from pages._player import Player
+from pages._player import Player, skip_to
 
 PLAIN = {"displayModeBar": False}
 
@@ -83,7 +83,8 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
     show()
 
 
-st.title("Watch it forget")
+skip_to("unlearn")
+st.title("Watch it forget", anchor=False)
 st.markdown("Pick methods, press Run: each makes its own copy of the model forget, step by step, beside the retrained model.")
 problem = _problem.current()
 run_row(problem)
