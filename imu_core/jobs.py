@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from imu_core import ending
 from imu_core.errors import ImuError
 
 STATES = ("queued", "running", "stopping", "done", "cancelled", "diverged", "failed")
@@ -96,6 +97,8 @@ class Job:
                 self._after(self)
         except ImuError as error:
             state, self.reason = "failed", str(error)
+        except ending.Ending:
+            state, self.reason = "cancelled", "The program ended."
         except BaseException as error:  # a defect of ours must not stop the other visitors, nor end this worker
             _LOG.exception("job %s (%s) failed", self.id, self.title)
             state, self.reason = (
@@ -133,14 +136,25 @@ class JobQueue:
         sys.setswitchinterval(0.0005)
         self._jobs: list[Job] = []
         self._running: list[Job] = []
-        self._workers = workers
+        self._workers, self._closed = workers, False
         self._changed = threading.Condition()
         for number in range(workers):
             threading.Thread(target=self._work, name=f"imu-worker-{number}", daemon=True).start()
+        ending.tell(self.close)
+
+    def close(self) -> None:
+        """Cancel every job and end the workers; a job that is submitted from now on is cancelled at once. Waits for nothing."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for job in self.active():
+            job.cancel()
 
     def submit(self, job: Job) -> Job:
         """Put `job` in line and return it."""
         with self._changed:
+            if self._closed:
+                job.cancel()
             self._jobs = [other for other in self._jobs if not other.finished] + [job]
             self._changed.notify()
         return job
@@ -165,6 +179,8 @@ class JobQueue:
         while True:
             with self._changed:
                 while (job := self._next()) is None:
+                    if self._closed:
+                        return
                     self._changed.wait()
                 self._running.append(job)
             try:

@@ -1,0 +1,64 @@
+"""The end of the program: whoever works in a thread is told, waited for, and interrupted at last.
+
+A daemon thread that computes in torch while the interpreter goes away is ended in the midst of C++, and that aborts the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures.thread  # noqa: F401  # its own end comes after ours: what was computed can still be handed to a writer
+import ctypes
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+PATIENCE = 3.0  # seconds for work that was told, and as many again for work that had to be interrupted
+_PAUSE = 0.02
+_ROOT = Path(__file__).resolve().parent
+_OURS = tuple(f"{folder}{os.sep}" for folder in (_ROOT, _ROOT.with_name("pages")))
+_told: list[Callable[[], None]] = []
+
+
+class Ending(SystemExit):
+    """Raised in a thread that still works when the program has ended."""
+
+
+def tell(stop: Callable[[], None]) -> None:
+    """Call `stop` when the program ends, before its threads are waited for; it must return at once."""
+    if not _told:
+        getattr(threading, "_register_atexit", atexit.register)(_end)
+    _told.append(stop)
+
+
+def working() -> list[threading.Thread]:
+    """The daemon threads, but for the caller's, that are inside this program's code just now."""
+    frames = sys._current_frames()
+    others = (t for t in threading.enumerate() if t.daemon and t is not threading.current_thread())
+    return [thread for thread in others if _is_inside(frames.get(thread.ident or 0))]
+
+
+def _is_inside(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_OURS):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end() -> None:
+    for stop in _told:
+        stop()
+    _wait()
+    for thread in working():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Ending))
+    _wait()
+
+
+def _wait() -> None:
+    end = time.monotonic() + PATIENCE
+    while working() and time.monotonic() < end:
+        time.sleep(_PAUSE)
