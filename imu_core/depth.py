@@ -14,9 +14,6 @@ def utility_key(names: Iterable[str]) -> str:
     return "test_other" if "test_other" in names else "test"
 
 
-REACHED = "Reached the target"  # how the outcome of such a run begins
-
-
 @dataclass(frozen=True)
 class AtDepth:
     """A run at the target: accuracies by set, the step, and whether they lie between two evaluated points.
@@ -62,8 +59,8 @@ def at_depth(trajectory: Trajectory, target: float) -> AtDepth:
 
 def _has_stopped_at(trajectory: Trajectory, target: float) -> bool:
     """Whether the run ended at this very target, which wide scopes look for on a subset: the whole set may lie a little above."""
-    config, reason = trajectory.config, trajectory.outcome.reason
-    return config.stop_at is not None and config.stop_at <= target and reason.startswith(REACHED)
+    config = trajectory.config
+    return config.stop_at is not None and config.stop_at <= target and trajectory.outcome.reached
 
 
 def _between(before: Point | None, after: Point, target: float) -> AtDepth:

@@ -1,4 +1,4 @@
-"""A run on its way out: CSV, JSON, LaTeX, a Python snippet that repeats it, safetensors, a sentence that says what happened."""
+"""A run on its way out: CSV, JSON, LaTeX, a Python snippet that repeats it, safetensors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pandas as pd
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from imu_core.depth import utility_key
-from imu_core.records import Influence, Point, Problem, Trajectory, finite
+from imu_core.records import Influence, Problem, Trajectory, finite
 
 
 def to_json(trajectory: Trajectory) -> str:
@@ -142,86 +141,3 @@ def scores_csv(problem: Problem, influence: Influence, weights: Any) -> str:
     buffer = io.StringIO()
     table.sort_values("score", ascending=False, kind="stable").to_csv(buffer, index=False)
     return buffer.getvalue()
-
-
-def verdict(trajectory: Trajectory, problem: Problem, reference: dict[str, float] | None, title: str) -> str:
-    """What happened, in a sentence or two with numbers.
-
-    Whole classes: what was forgotten and what it cost the other classes, beside the retrained model. Any other forget set:
-    the retrained model still recognises most of it, so being near that is the aim and "forgot" would be the wrong word.
-    """
-    if not trajectory.points:
-        return f"{title}: {trajectory.outcome.reason or 'nothing was computed.'}"
-    first, last = trajectory.points[0].accuracies, trajectory.points[-1].accuracies
-    class_wise = bool(problem.split.classes)
-    text = _class_verdict(title, problem, first, last, reference) if class_wise else _set_verdict(title, first, last, reference)
-    if trajectory.outcome.state in ("cancelled", "diverged", "failed"):
-        text += f" It ended early ({trajectory.outcome.state}): {trajectory.outcome.reason}"
-    return text
-
-
-def _class_verdict(
-    title: str, problem: Problem, first: dict[str, float], last: dict[str, float], reference: dict[str, float] | None
-) -> str:
-    names = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
-    change = _change(last["test_other"] - first["test_other"])
-    text = f"{title} forgot {percent(1 - last['forget'])} of {names} and {change} on the other classes"
-    if reference is None:
-        return text + "; no retrained model is stored to compare with."
-    return text + f"; the retrained model {_change(reference['test_other'] - first['test_other'])}."
-
-
-def _set_verdict(title: str, first: dict[str, float], last: dict[str, float], reference: dict[str, float] | None) -> str:
-    text = (
-        f"{title} recognises {percent(last['forget'])} of these samples (before: {percent(first['forget'])}) and "
-        f"{_change(last['test'] - first['test'])} on the test set"
-    )
-    if reference is None:
-        return text + "; no retrained model is stored, so nobody can say which figure would be right."
-    gap = 100 * (last["forget"] - reference["forget"])
-    side = "above" if gap >= 0 else "below"
-    return text + (
-        f". The retrained model, which never saw them, recognises {percent(reference['forget'])}: "
-        f"{title} ends {abs(gap):.1f} points {side} it."
-    )
-
-
-_SAME = 0.001  # accuracies that no chart tells apart
-
-
-def one_path(runs: Sequence[tuple[str, Sequence[Point]]]) -> str:
-    """Which of `runs` (name, points) no chart tells apart, a sentence for each such group; "" where all can be seen.
-
-    They were evaluated at the same steps, and at each their accuracies on the forget set and on the test set differ by at most a
-    tenth of a point.
-    """
-    groups: list[list[tuple[str, Sequence[Point]]]] = []
-    for run in (run for run in runs if run[1]):
-        home = next((group for group in groups if _is_near(group[0][1], run[1])), None)
-        groups.append([run]) if home is None else home.append(run)
-    told = [[name for name, _ in group] for group in groups if len(group) > 1]
-    return " ".join(
-        f"{', '.join(names[:-1])} and {names[-1]} take one path: wherever they were evaluated they differ by at most "
-        f"{100 * _SAME:.1f} points, so in the chart they lie on one another."
-        for names in told
-    )
-
-
-def _is_near(one: Sequence[Point], other: Sequence[Point]) -> bool:
-    if [point.step for point in one] != [point.step for point in other]:
-        return False
-    keys = ("forget", utility_key(one[0].accuracies))
-    return all(abs(a.accuracies[key] - b.accuracies[key]) <= _SAME for a, b in zip(one, other, strict=True) for key in keys)
-
-
-def percent(fraction: float) -> str:
-    """0.9981 → '99.8 %'."""
-    return f"{100 * fraction:.1f} %"
-
-
-def _change(fraction: float) -> str:
-    """'lost 0.2 points', 'gained 1.4 points', or 'kept its accuracy' when a tenth of a point would not show."""
-    points = round(100 * fraction, 1)
-    if points == 0:
-        return "kept its accuracy"
-    return f"{'lost' if points < 0 else 'gained'} {abs(points):.1f} points"

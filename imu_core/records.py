@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -401,12 +401,22 @@ class Point:
     full: bool = True
 
 
+REACHED = "Reached the target"  # how the sentence of such a run begins
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: done, cancelled, diverged or failed, and why in a sentence."""
+    """How a run ended: done, cancelled, diverged or failed, why in a sentence, and whether it ended because of its target."""
 
     state: str
     reason: str = ""
+    reached: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
+        """The outcome on record. Before `reached` was written down, only the beginning of the sentence told it."""
+        reason = values.get("reason", "")
+        return cls(values["state"], reason, bool(values.get("reached", reason.startswith(REACHED))))
 
 
 def finite(value: Any) -> Any:
@@ -462,7 +472,7 @@ class Trajectory:
                 values["problem"],
                 tuple(Point(**point) for point in values["points"]),
                 values["phases"],
-                Outcome(**values["outcome"]),
+                Outcome.from_dict(values["outcome"]),
                 values["sizes"],
                 tuple(values["saw"]),
                 values["metrics"],

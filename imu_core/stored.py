@@ -418,7 +418,8 @@ def _outcome(values: Any) -> Outcome:
     values = _mapping(values, "outcome")
     if values.get("state") not in STATES:
         raise DataError(f"Its state is {str(values.get('state'))[:40]!r}; a stored run is {', '.join(STATES)}.")
-    return Outcome(values["state"], _text(values.get("reason"), "reason", _LONGEST_TEXT, lines=True))
+    _text(values.get("reason"), "reason", _LONGEST_TEXT, lines=True)
+    return Outcome.from_dict(values)
 
 
 def _metrics(values: Any) -> dict[str, Any]:

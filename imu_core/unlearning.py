@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from imu_core import methods, runtime
 from imu_core.arena import Arena
-from imu_core.depth import REACHED
 from imu_core.errors import Cancelled, ConfigError, ImuError
 from imu_core.evaluation import Evaluation
 from imu_core.methods.base import Batch, Edit
-from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records import REACHED, Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.streams import Part, Stream
 from imu_core.training import one_cycle
 from imu_core.weights import effective_share
@@ -86,7 +85,7 @@ class Run:
         try:
             yield from self._loop()
         except Cancelled:
-            self.outcome = Outcome("cancelled", f"Stopped by you after step {self._step_done}.")
+            self.outcome = Outcome("cancelled", f"Stopped by you at step {self._step_done}.")
         except ImuError as error:
             self.outcome = Outcome("failed", str(error))
         except GeneratorExit:
@@ -267,14 +266,14 @@ class Run:
         if point is None:
             return False
         if self._at_target():
-            self.outcome = Outcome("done", _reached(point))
+            self.outcome = Outcome("done", _reached(point), reached=True)
             return True
         recent = [p.accuracies["test"] for p in self.points[-2:]]
         if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._chance():
             self.outcome = Outcome(
                 "diverged",
-                f"Test accuracy fell to chance ({recent[-1]:.1%}) by step {self._step_done}. Use a smaller learning rate, "
-                "or a target at which to stop.",
+                f"Test accuracy fell to chance ({100 * recent[-1]:.1f} %) by step {self._step_done}. Use a smaller learning "
+                "rate, or a target at which to stop.",
             )
             return True
         return False
@@ -297,7 +296,7 @@ class Run:
         what = "The whole edit was made" if self.method.edit else f"All {self.steps} steps were taken"
         if self.config.stop_at is None:
             return f"{what}."
-        return f"{what} without reaching the target of {self.config.stop_at:.1%}."
+        return f"{what} without reaching the target of {100 * self.config.stop_at:.1f} %."
 
     def _raise_if_cancelled(self) -> None:
         if self._cancel.is_set():
@@ -373,4 +372,4 @@ def _normalise(parameters: list[nn.Parameter]) -> None:
 
 
 def _reached(point: Point) -> str:
-    return f"{REACHED}: {point.accuracies['forget']:.1%} of the forget set is recognised."
+    return f"{REACHED}: {100 * point.accuracies['forget']:.1f} % of the forget set is recognised."

@@ -14,6 +14,7 @@ from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS
 from imu_core.records import Trajectory
 from imu_core.store import Store, Stored
+from imu_core.verdicts import percent
 from pages import _actions, _keeper, _parts, _stored
 
 PLAIN = {"displayModeBar": False}
@@ -75,14 +76,14 @@ def sentence(run: Stored, record: Trajectory) -> str:
     where = "other classes" if key == "test_other" else "test set"
     change = _parts.signed(100 * (last[key] - first[key]))
     text = (
-        f"Of the forget set {exports.percent(first['forget'])} were recognised before and {exports.percent(last['forget'])} at "
+        f"Of the forget set {percent(first['forget'])} were recognised before and {percent(last['forget'])} at "
         f"the end; the accuracy on the {where} changed by {change} points"
     )
     aim = _stored.reference_of(run)
     if aim is None:
         return text + ". How the retrained model does was not measured with this run."
     return text + (
-        f". The retrained model recognises {exports.percent(aim['forget'])} and changed by "
+        f". The retrained model recognises {percent(aim['forget'])} and changed by "
         f"{_parts.signed(100 * (aim[key] - first[key]))} points."
     )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from imu_core import exports, retrained
+from imu_core import retrained
+from imu_core import verdicts as told
 from imu_core.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
 from imu_core.models.brought import is_brought
@@ -29,18 +30,17 @@ COLUMNS = {
 ARROWS = {"higher": "↑", "lower": "↓"}  # anything else is to be near to something
 
 
-def verdicts(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
-    """One sentence a run, and how long it really took."""
-    for item in items:
+def verdicts(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None, step: int | None = None) -> None:
+    """One sentence a run that says what it has come to at `step` (None: at its end), and how long the whole run really took."""
+    ended = [item for item in items if item.job.finished and item.trajectory is not None]
+    for item in ended:
         record = item.trajectory
-        if record is None or not item.job.finished:
-            continue
         seconds = sum(record.phases.values())
         steps = record.points[-1].step if record.points else 0
-        text = exports.verdict(record, problem, reference, item.name)
+        text = _parts.plain(told.verdict(record, problem, reference, item.name, step))
         st.markdown(f"{_parts.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f}\N{NO-BREAK SPACE}s.*")
-    if same := exports.one_path([(item.name, item.trajectory.points) for item in items if item.trajectory and item.job.finished]):
-        st.markdown(same)
+    if same := told.one_path([(item.name, item.trajectory.points) for item in ended]):
+        st.markdown(_parts.plain(same))
 
 
 def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:

@@ -6,28 +6,21 @@ import streamlit as st
 
 import imu_core
 from imu_core import figures
-from imu_core.exports import one_path, percent, verdict
 from imu_core.glossary import help_text
-from imu_core.records import Point, Problem
+from imu_core.records import Problem
 from imu_core.unlearning import Run
+from imu_core.verdicts import one_path, percent, point_at, verdict_of_all
 from pages import _parts, _problem, _runs
 from pages._player import Player, skip_to
 
 
-def at_step(run: Run, step: int) -> Point:
-    """The last point at or before `step`."""
-    return [point for point in run.points if point.step <= step][-1]
-
-
 def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] | None) -> None:
-    """Forgotten, kept and what retraining would have cost, for IMU at this step."""
-    first, now = run.points[0].accuracies, at_step(run, step).accuracies
+    """Still recognised, kept and what retraining would have cost, for IMU at this step."""
+    first, now = run.points[0].accuracies, point_at(run.points, step).accuracies
     kept = figures.utility([], now)
     sizes = f"{len(problem.split.forget):,} images"
-    if problem.split.classes:
-        st.metric("Forgotten (IMU)", percent(1 - now["forget"]), help=help_text("forget"), delta_description=sizes)
-    else:
-        st.metric("Still recognised (IMU)", percent(now["forget"]), help=help_text("random_sets"), delta_description=sizes)
+    term = "forget" if problem.split.classes else "random_sets"
+    st.metric("Still recognised (IMU)", percent(now["forget"]), help=help_text(term), delta_description=sizes)
     st.metric(
         "Change on the other classes" if kept == "test_other" else "Change on the test set",
         f"{_parts.signed(100 * (now[kept] - first[kept]))} points",
@@ -57,6 +50,8 @@ def replay(problem: Problem, runs: list[Run]) -> None:
         with right:
             numbers(problem, runs[0], player.step, reference)
         player.controls()
+        told = verdict_of_all([(run.method.title, run.trajectory) for run in runs], problem, reference, player.step)
+        st.markdown(_parts.plain(told))
         pictures(problem, runs[0], player.step)
 
     show()
@@ -64,11 +59,11 @@ def replay(problem: Problem, runs: list[Run]) -> None:
 
 def pictures(problem: Problem, run: Run, step: int) -> None:
     """Ten forget samples with what the model now says they are."""
-    said = at_step(run, step).forget_predictions
+    said = point_at(run.points, step).forget_predictions
     names, split = problem.dataset.class_names, problem.split
     ids = split.forget[:: max(1, len(split.forget) // 10)][:10].tolist()
     positions = [split.forget.tolist().index(i) for i in ids]
-    st.caption(f"Ten of the {len(split.forget):,} images to forget, and what IMU's model says they are at this step:")
+    st.caption(f"{len(ids)} of {len(split.forget):,} images to forget, and what IMU's model says they are at this step:")
     _parts.strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
 
 
@@ -100,11 +95,9 @@ st.markdown("A trained classifier unlearns a part of its training set in front o
 problem = _problem.current()
 runs = [item.run for item in _runs.examples(problem)]
 replay(problem, runs)
-found = imu_core.retrained(problem)
 st.markdown(
-    " ".join(verdict(run.trajectory, problem, found.accuracies if found else None, run.method.title) for run in runs[:1])
-    + f" The three runs took {sum(sum(run.phases.values()) for run in runs):.2f} s on this machine. "
-    f"{one_path([(run.method.title, run.points) for run in runs])}"
+    f"The three runs took {sum(sum(run.phases.values()) for run in runs):.2f} s on this machine. "
+    + _parts.plain(one_path([(run.method.title, run.points) for run in runs]))
 )
 doors()
 st.markdown(

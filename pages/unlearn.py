@@ -75,6 +75,8 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
             st.plotly_chart(chart, key="plane", config=PLAIN, alt="Test accuracy against forget accuracy, one path a run")
         if not running and last:
             player.controls()
+        ended = [item for item in items if item.job.finished and item.shown]
+        _results.verdicts(problem, ended, reference, cursor)
         done_now = running and all(item.job.finished for item in items)
         measured_now = measuring and all(item.measuring is None or item.measuring.finished for item in items)
         if done_now or measured_now:
@@ -99,7 +101,6 @@ for item in (item for item in items if item.job.finished and not item.shown):
     st.error(f"{item.name}: {item.job.state}. {item.job.reason}")
 if finished:
     st.subheader("What happened")
-    _results.verdicts(problem, finished, reference)
     _results.table(problem, items, reference)
     names = [item.name for item in finished]
     chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)

@@ -42,7 +42,7 @@ reference
 reidentification
 measurement
 agreement attacks similarity standings
-stored schema rights
+stored schema rights verdicts
 exports figures store
 grid
 sweep jobs

@@ -376,14 +376,14 @@ def test_run_plays_the_replay_and_says_what_happened(visitor: Visitor) -> None:
     press_run(page)
     check_player(visitor)
     for name in ("IMU", "GA", "NPO"):
-        expect(verdict(page, f"{name} forgot 98.")).to_contain_text("of Sandal")
+        expect(verdict(page, f"{name} still recognises 1.")).to_contain_text("of Sandal")
 
 
 def test_stop_ends_a_long_run_and_keeps_what_it_drew(visitor: Visitor) -> None:
     page = start_long(visitor)
     main(page).get_by_role("button", name="Stop", exact=True).click()
     expect(main(page).get_by_text(re.compile("stopping|cancelled")).first).to_be_visible()
-    expect(verdict(page, "It ended early (cancelled): Stopped by you after step")).to_be_visible()
+    expect(verdict(page, "Stopped by you at step")).to_be_visible()
     assert drawn_points(page, LONG_NAME) > 1
     expect(main(page).get_by_role("button", name="Stop all", exact=True)).to_be_disabled()
     expect(sidebar(page).get_by_role("button", name="Stop", exact=True)).to_have_count(0)
@@ -400,7 +400,7 @@ def test_a_long_run_goes_on_and_can_be_stopped_on_another_page(visitor: Visitor)
     sidebar(page).get_by_role("button", name="Stop", exact=True).click()
     expect(sidebar(page).get_by_role("button", name=re.compile("^Stop"))).to_have_count(0)
     visitor.go_to("Unlearn")
-    expect(verdict(page, "It ended early (cancelled)")).to_be_visible()
+    expect(verdict(page, "Stopped by you at step")).to_be_visible()
 
 
 def test_dragging_in_the_histogram_selects_samples(visitor: Visitor) -> None:
@@ -481,7 +481,7 @@ def taken_away(visitor: Visitor, label: str, folder: Path) -> Path:
 def test_files_can_be_taken_away(visitor: Visitor, tmp_path: Path) -> None:
     page = visitor.open("unlearn", methods="GA", measure="false")
     press_run(page)
-    expect(verdict(page, "GA forgot")).to_be_visible()
+    expect(verdict(page, "GA still recognises")).to_be_visible()
     visitor.settled()
     main(page).get_by_text("Name, link and export").click()
     found = {}
@@ -502,8 +502,8 @@ def test_two_visitors_at_once_see_only_their_own_runs(server: Server, chromium: 
             run_button(visitor.page).click()
         for visitor, own, foreign in ((one, "GA", "NPO"), (other, "NPO", "GA")):
             expect(visitor.page.get_by_text("Until you press Run")).to_have_count(0)
-            expect(verdict(visitor.page, f"{own} forgot 98.")).to_have_count(1)
-            expect(verdict(visitor.page, f"{foreign} forgot")).to_have_count(0)
+            expect(verdict(visitor.page, f"{own} still recognises 1.")).to_have_count(1)
+            expect(verdict(visitor.page, f"{foreign} still recognises")).to_have_count(0)
             eventually(lambda page=visitor.page, own=own: drawn_points(page, own), f"{own} is drawn")
             assert drawn_points(visitor.page, foreign) == 0
 

@@ -1,0 +1,255 @@
+"""What the app says of results: a table of outcomes and their sentences, and that the words always agree with the numbers."""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imu_core import verdicts
+from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.verdicts import Side, one_path, side, signed, verdict, verdict_of_all
+
+FRACTION = st.floats(0.0, 1.0)
+STOPPED = Outcome("cancelled", "Stopped by you at step 9.")
+BROKEN = Outcome("diverged", "The loss stopped being a number at step 9. Use a learning rate ten times smaller.")
+FAILED = Outcome("failed", "A solve did not converge.")
+REACHED = Outcome("done", "Reached the target: 1.8 % of the forget set is recognised.", reached=True)
+MISSED = Outcome("done", "All 9 steps were taken without reaching the target of 2.0 %.")
+
+
+def problem(count: int = 6000, *classes: str) -> Any:
+    """As much of a problem as a sentence needs."""
+    names = ("T-shirt", "Sandal", "Boot")
+    split = types.SimpleNamespace(forget=range(count), classes=[names.index(c) for c in classes])
+    return types.SimpleNamespace(split=split, dataset=types.SimpleNamespace(class_names=names))
+
+
+def point(step: int, forget: float, kept: float, full: bool = True) -> Point:
+    return Point(step, 1.0, 0.1, 1.0, {"forget": forget, "test": kept, "test_other": kept}, full=full)
+
+
+def record(*points: Point, outcome: Outcome = REACHED) -> Trajectory:
+    return Trajectory(RunConfig(stop_at=0.02), {}, points, {}, outcome, {})
+
+
+def on_sets(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """The same points of a run on anything but whole classes."""
+    return tuple(
+        Point(p.step, p.epoch, p.seconds, p.loss, {n: v for n, v in p.accuracies.items() if n != "test_other"}) for p in points
+    )
+
+
+def ended(forget: float, kept: float, outcome: Outcome = REACHED) -> Trajectory:
+    return record(point(0, 0.998, 0.91), point(9, forget, kept), outcome=outcome)
+
+
+SANDAL, SET, FEW = problem(6000, "Sandal"), problem(600), problem(12, "Sandal")
+AIM, SET_AIM = {"forget": 0.0, "test_other": 0.908}, {"forget": 0.907, "test": 0.9085}
+RETRAINED = " The retrained model, which never saw them, recognises 0.0 % and lost 0.2 points."
+OF = "of the 6,000 images of Sandal (before: 99.8 %)"
+
+CLASSES = [
+    (ended(0.018, 0.898), f"IMU still recognises 1.8 % {OF} and lost 1.2 points on the other classes.{RETRAINED}"),
+    (ended(0.0, 0.91), f"IMU no longer recognises any {OF} and kept its accuracy on the other classes.{RETRAINED}"),
+    (ended(0.0003, 0.909), f"IMU recognises 0.0 % {OF} and kept its accuracy (−0.1 points) on the other classes.{RETRAINED}"),
+    (ended(0.98, 0.92), f"IMU still recognises 98.0 % {OF} and gained 1.0 points on the other classes.{RETRAINED}"),
+    (
+        ended(0.998, 0.91),
+        "IMU recognises as many as before, 99.8 % of the 6,000 images of Sandal and kept its accuracy on the other classes."
+        + RETRAINED,
+    ),
+    (
+        ended(0.997, 0.91),
+        f"IMU recognises as many as before, 99.7 % {OF} and kept its accuracy on the other classes.{RETRAINED}",
+    ),
+    (ended(1.0, 0.6), f"IMU recognises more than before, 100.0 % {OF} and lost 31.0 points on the other classes.{RETRAINED}"),
+    (record(point(0, 0.998, 0.91)), f"IMU took no step: it recognises 99.8 % of the 6,000 images of Sandal.{RETRAINED}"),
+    (record(outcome=FAILED), "IMU: A solve did not converge."),
+    (record(outcome=Outcome("cancelled", "Stopped by you before it began.")), "IMU: Stopped by you before it began."),
+    (record(outcome=Outcome("running")), "IMU: nothing was computed."),
+    (
+        record(point(0, 0.998, 0.91), point(9, 0.5, 0.91, full=False)),
+        "IMU still recognises 50.0 % of the 6,000 images of Sandal (before: 99.8 %; judged on a sample) and kept its accuracy "
+        f"on the other classes.{RETRAINED}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("run", "text"), CLASSES, ids=lambda value: value[:60] if isinstance(value, str) else "")
+def test_a_run_on_a_class(run: Trajectory, text: str) -> None:
+    assert verdict(run, SANDAL, AIM, "IMU") == text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (REACHED, ""),
+        (MISSED, " All 9 steps were taken without reaching the target of 2.0 %."),
+        (STOPPED, " Stopped by you at step 9."),
+        (BROKEN, " It broke down: The loss stopped being a number at step 9. Use a learning rate ten times smaller."),
+        (FAILED, " It failed: A solve did not converge."),
+        (Outcome("running"), ""),
+    ],
+)
+def test_how_a_run_ended(outcome: Outcome, words: str) -> None:
+    text = verdict(ended(0.4, 0.91, outcome), SANDAL, AIM, "IMU")
+    assert text == f"IMU still recognises 40.0 % {OF} and kept its accuracy on the other classes.{RETRAINED}{words}"
+
+
+def test_a_run_without_a_target_misses_none() -> None:
+    run = Trajectory(RunConfig(stop_at=None), {}, ended(0.4, 0.91).points, {}, Outcome("done", "All 9 steps were taken."), {})
+    assert verdict(run, SANDAL, AIM, "IMU").endswith(RETRAINED)
+
+
+SETS = [
+    (0.95, 0.91, "4.3 points above that"),
+    (0.85, 0.91, "5.7 points below that"),
+    (0.907, 0.91, "at that figure"),
+    (0.908, 0.91, "at that figure, to within 0.1 points"),
+    (0.0, 0.2, "90.7 points below that"),
+]
+
+
+@pytest.mark.parametrize(("forget", "kept", "words"), SETS)
+def test_a_run_on_any_other_set_is_placed_beside_the_retrained_model(forget: float, kept: float, words: str) -> None:
+    run = record(*on_sets(ended(forget, kept).points))
+    text = verdict(run, SET, SET_AIM, "IMU")
+    assert text.endswith(f" The retrained model, which never saw them, recognises 90.7 % and lost 0.2 points. IMU ends {words}.")
+    assert "of these 600 images (before: 99.8 %) and " in text
+    assert ("kept its accuracy on the test set" in text) == (kept == 0.91)
+    assert "forgot" not in text
+
+
+def test_without_a_retrained_model_nothing_is_compared() -> None:
+    assert verdict(ended(0.4, 0.91), SANDAL, None, "IMU").endswith(" No retrained model is stored to compare with.")
+    text = verdict(record(*on_sets(ended(0.4, 0.91).points)), SET, None, "IMU")
+    assert text.endswith(" No retrained model is stored, so nobody can say which figure would be right.")
+    assert "that" not in text.partition("nobody")[0]
+
+
+def test_few_samples_say_what_one_of_them_weighs() -> None:
+    assert verdict(ended(0.5, 0.91), FEW, AIM, "IMU").endswith(" One of these 12 images is 8.3 points.")
+    assert verdict(ended(0.5, 0.91, STOPPED), FEW, AIM, "IMU").endswith("at step 9. One of these 12 images is 8.3 points.")
+    assert "One of" not in verdict(ended(0.5, 0.91), SANDAL, AIM, "IMU")
+    alone = verdict(ended(1.0, 0.91), problem(1), None, "IMU")
+    assert alone.startswith("IMU recognises more than before, 100.0 % of this image (before")
+    assert "which never saw it, " in verdict(ended(1.0, 0.91), problem(1), AIM, "IMU")
+
+
+def test_several_classes_are_all_named() -> None:
+    assert "of the 6,000 images of T-shirt and Boot (" in verdict(ended(0.4, 0.91), problem(6000, "T-shirt", "Boot"), AIM, "IMU")
+
+
+# At a step.
+
+PLAYED = record(point(0, 0.998, 0.91), point(5, 0.6, 0.909), point(9, 0.018, 0.898), outcome=STOPPED)
+
+
+@pytest.mark.parametrize(
+    ("step", "start"),
+    [
+        (0, "IMU has taken no step yet: it recognises 99.8 % of the 6,000 images of Sandal."),
+        (4, "IMU has taken no step yet"),
+        (5, f"At step 5 of 9 IMU still recognises 60.0 % {OF} and kept its accuracy (−0.1 points) on the other classes."),
+        (8, "At step 5 of 9 IMU still recognises 60.0 %"),
+        (9, "IMU still recognises 1.8 %"),
+        (500, "IMU still recognises 1.8 %"),
+        (None, "IMU still recognises 1.8 %"),
+    ],
+)
+def test_a_verdict_speaks_of_the_step_shown(step: int | None, start: str) -> None:
+    text = verdict(PLAYED, SANDAL, AIM, "IMU", step)
+    assert text.startswith(start)
+    assert text.endswith("Stopped by you at step 9.") == (step in (9, 500, None))
+
+
+GA, NPO = (record(point(0, 0.998, 0.91), point(last, 0.02, 0.904)) for last in (4, 7))
+THREE = [("IMU", PLAYED), ("GA", GA), ("NPO", NPO)]
+
+
+def test_everybody_shown_is_spoken_of() -> None:
+    assert verdict_of_all(THREE, SANDAL, AIM) == (
+        "IMU recognises 1.8 %, GA 2.0 % and NPO 2.0 % of the 6,000 images of Sandal (before: 99.8 %). On the other classes IMU "
+        f"lost 1.2 points, GA lost 0.6 points and NPO lost 0.6 points.{RETRAINED}"
+    )
+    assert verdict_of_all(THREE, SANDAL, AIM, 6) == (
+        "At step 5 of 9 IMU recognises 60.0 %, GA 2.0 % and NPO 99.8 % of the 6,000 images of Sandal (before: 99.8 %). On the "
+        f"other classes IMU kept its accuracy (−0.1 points), GA lost 0.6 points and NPO kept its accuracy.{RETRAINED}"
+    )
+    assert verdict_of_all(THREE, SANDAL, AIM, 0) == (
+        "Nothing has happened yet: the model recognises 99.8 % of the 6,000 images of Sandal."
+    )
+    assert verdict_of_all([], SANDAL, AIM) == ""
+    assert verdict_of_all([("IMU", record())], SANDAL, AIM) == ""
+    sets = [(title, record(*on_sets(run.points))) for title, run in THREE]
+    assert verdict_of_all(sets, SET, {"forget": 0.019, "test": 0.91}).endswith(
+        "IMU ends at that figure, to within 0.1 points, GA ends at that figure, to within 0.1 points and NPO ends at that "
+        "figure, to within 0.1 points."
+    )
+
+
+# Words agree with numbers, whatever the numbers.
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+@given(FRACTION, FRACTION)
+def test_a_side_is_that_of_the_printed_figures(one: float, other: float) -> None:
+    gap = round(float(f"{100 * one:.1f}") - float(f"{100 * other:.1f}"), 1)
+    assert abs(number(signed(one, other).replace("±", "")) - gap) <= 0.1001  # a half may be rounded to either side
+    assert side(one, other) is {Side.ABOVE: Side.BELOW, Side.BELOW: Side.ABOVE}.get(side(other, one), Side.SAME)
+    if abs(one - other) > 0.0021:
+        assert side(one, other) is (Side.ABOVE if one > other else Side.BELOW)
+    if abs(one - other) < 0.0005:
+        assert side(one, other) is Side.SAME
+
+
+@given(FRACTION, FRACTION, FRACTION, FRACTION, FRACTION, FRACTION)
+def test_direction_words_agree_with_the_numbers(
+    before: float, forget: float, kept_before: float, kept: float, aim: float, aim_kept: float
+) -> None:
+    run = record(*on_sets((point(0, before, kept_before), point(9, forget, kept))))
+    text = verdict(run, SET, {"forget": aim, "test": aim_kept}, "IMU")
+    for gap, up, down, same in (
+        (forget - before, "recognises more than before", "still recognises|no longer|IMU recognises 0.0 %", "as many as before"),
+        (forget - aim, r"ends [\d.]+ points above", r"ends [\d.]+ points below", "at that figure"),
+    ):
+        said = [bool(re.search(words, text)) for words in (up, same, down)]
+        assert sum(said) == 1, text
+        assert said[0] <= (gap > 0), text
+        assert said[2] <= (gap < 0), text
+        assert said[1] <= (abs(gap) < 0.0021), text
+    for clause, change in zip(re.findall(r"(?:gained|lost|kept)[^.]*?(?=\.| on)", text), (kept, aim_kept), strict=False):
+        assert clause.startswith("kept") or clause.startswith("gained") == (change > kept_before), text
+
+
+@given(st.lists(st.tuples(FRACTION, FRACTION), min_size=2, max_size=2))
+def test_runs_on_one_path_really_are(ends: list[tuple[float, float]]) -> None:
+    runs = [(name, (point(0, 1.0, 0.9), point(1, *end))) for name, end in zip("AB", ends, strict=True)]
+    apart = max(abs(a - b) for a, b in zip(*ends, strict=True))
+    text = one_path(runs)
+    assert not (text and apart > 0.0021)
+    assert text or apart >= 0.0005
+    assert text == "" or (text.startswith("A and B take one path") and "0.1 points" in text)
+
+
+def test_one_tolerance_and_it_is_stated() -> None:
+    assert verdicts.SAME == 0.001
+    assert "a tenth of a point" in (verdicts.__doc__ or "").replace("\n", " ")
+
+
+def test_whether_the_target_was_reached_is_on_record_and_read_from_older_records_too() -> None:
+    run = ended(0.018, 0.9)
+    assert Trajectory.from_dict(run.to_dict()).outcome == REACHED
+    older = run.to_dict()
+    del older["outcome"]["reached"]
+    assert Trajectory.from_dict(older).outcome == REACHED
+    older["outcome"]["reason"] = MISSED.reason
+    assert not Trajectory.from_dict(older).outcome.reached
