@@ -10,6 +10,7 @@ import streamlit as st
 from imu_core import exports, figures
 from imu_core.depth import utility_key
 from imu_core.errors import ImuError, StoreError
+from imu_core.figures import paths
 from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS
 from imu_core.records import Trajectory
@@ -94,7 +95,7 @@ def charts(run: Stored, record: Trajectory) -> None:
     for column, name, draw, alt in zip(
         st.columns(2, gap="large"),
         ("by_step", "plane"),
-        (figures.by_step, figures.plane),
+        (paths.by_step, paths.plane),
         ("Forget accuracy and test accuracy by step", "Test accuracy against forget accuracy, the path of the run"),
         strict=True,
     ):

@@ -6,6 +6,7 @@ import streamlit as st
 
 import imu_core
 from imu_core import figures
+from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.unlearning import Run
@@ -44,7 +45,7 @@ def replay(problem: Problem, runs: list[Run]) -> None:
         left, right = st.columns([3, 1], gap="large")
         shown = [figures.Shown(run.method.title, run.trajectory, figures.style_of(run.config.method)) for run in runs]
         with left:
-            chart = figures.plane(shown, player.step, reference, _parts.theme(), 360)
+            chart = paths.plane(shown, player.step, reference, _parts.theme(), 360)
             alt = "Test accuracy against forget accuracy; three paths run from the original model towards the retrained one."
             st.plotly_chart(chart, key="start_plane", config={"displayModeBar": False}, alt=alt)
         with right:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imu_core import figures
 from imu_core.errors import ImuError
+from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
@@ -68,10 +68,10 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
         cursor = None if running else player.step
         left, right = st.columns(2, gap="large")
         with left:
-            chart = figures.by_step(shown, cursor, reference, _parts.theme())
+            chart = paths.by_step(shown, cursor, reference, _parts.theme())
             st.plotly_chart(chart, key="by_step", config=PLAIN, alt="Forget accuracy and test accuracy by step, one line a run")
         with right:
-            chart = figures.plane(shown, cursor, reference, _parts.theme())
+            chart = paths.plane(shown, cursor, reference, _parts.theme())
             st.plotly_chart(chart, key="plane", config=PLAIN, alt="Test accuracy against forget accuracy, one path a run")
         if not running and last:
             player.controls()

@@ -31,6 +31,7 @@ from streamlit.testing.v1 import AppTest, app_test
 import imu_core
 from imu_core import data, exports, figures, methods, runtime
 from imu_core.data import fashion
+from imu_core.figures import paths
 from imu_core.forget import ids_request
 from imu_core.influence import ESTIMATORS, ranking
 from imu_core.influence.head import head_scores
@@ -1201,7 +1202,7 @@ def drawn(figure: go.Figure) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("draw", [figures.plane, figures.by_step])
+@pytest.mark.parametrize("draw", [paths.plane, paths.by_step])
 def test_the_charts_of_runs_are_valid_in_both_themes(lenet: Problem, draw: Callable[..., go.Figure], theme: str) -> None:
     reference = {"forget": 0.0, "test": 0.8, "test_other": 0.9, "retain": 1.0}
     runs = shown(lenet)
@@ -1213,7 +1214,7 @@ def test_the_charts_of_runs_are_valid_in_both_themes(lenet: Problem, draw: Calla
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("draw", [figures.plane, figures.by_step])
+@pytest.mark.parametrize("draw", [paths.plane, paths.by_step])
 def test_the_charts_of_nothing_are_valid(lenet: Problem, draw: Callable[..., go.Figure], theme: str) -> None:
     empty = figures.Shown("IMU", record_of(RunConfig(), lenet), figures.style_of("imu"))
     for runs in ([], [empty]):
@@ -1225,12 +1226,13 @@ def test_the_charts_of_nothing_are_valid(lenet: Problem, draw: Callable[..., go.
 def test_the_paths_end_where_the_runs_end(lenet: Problem) -> None:
     runs = shown(lenet)
     for item in runs:
-        traces = [trace for trace in figures.plane(runs).data if trace.name == item.name]
+        traces = [trace for trace in go.Figure(paths.plane(runs).to_dict()).data if trace.name == item.name]
         last = item.trajectory.points[-1].accuracies
-        assert (traces[0].x[-1], traces[0].y[-1]) == (100 * last["forget"], 100 * last["test_other"])
-        assert (traces[1].x[-1], traces[1].y[-1]) == (100 * last["forget"], 100 * last["test_other"])
+        ends = pytest.approx((100 * last["forget"], 100 * last["test_other"]), abs=10**-paths.DIGITS)
+        assert (traces[0].x[-1], traces[0].y[-1]) == ends
+        assert (traces[1].x[-1], traces[1].y[-1]) == ends
         assert len(traces[0].x) == len(item.trajectory.points)
-    early = next(trace for trace in figures.plane(runs, cursor=0).data if trace.name == "IMU")
+    early = next(trace for trace in go.Figure(paths.plane(runs, cursor=0).to_dict()).data if trace.name == "IMU")
     assert len(early.x) == 1
 
 

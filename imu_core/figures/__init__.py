@@ -39,143 +39,21 @@ def utility_title(key: str) -> str:
     return "Test accuracy, other classes" if key == "test_other" else "Test accuracy"
 
 
-def _until(trajectory: Trajectory, cursor: int | None) -> list[Any]:
-    return [p for p in trajectory.points if cursor is None or p.step <= cursor]
+BASE: dict[str, Any] = {
+    "margin": {"l": 8, "r": 8, "t": 34, "b": 8},
+    "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.03, "x": 0},
+    "hovermode": "closest",
+    "uirevision": "keep",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+}
+"""The look that all charts share: thin margins, the legend above, clear ground."""
 
 
 def base(figure: go.Figure, height: int) -> go.Figure:
-    """The look that all charts share: height in pixels, thin margins, the legend above, clear ground."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 34, "b": 8},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.03, "x": 0},
-        hovermode="closest",
-        uirevision="keep",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
+    """`figure`, `height` pixels high, with the look that all charts share."""
+    figure.update_layout(height=height, **BASE)
     return figure
-
-
-def plane(
-    shown: Sequence[Shown],
-    cursor: int | None = None,
-    reference: dict[str, float] | None = None,
-    theme: str = "light",
-    height: int = 380,
-) -> go.Figure:
-    """Test accuracy (up) against forget accuracy (left = no longer recognised), percent; each run draws a path.
-
-    The original model is an open grey circle, the retrained reference a star: the point to reach.
-    """
-    key, figure = utility(shown, reference), go.Figure()
-    for item in shown:
-        points = _until(item.trajectory, cursor)
-        figure.add_trace(_path(item, points, key))
-        if points:
-            figure.add_trace(_tip(item, points[-1].accuracies, key))
-    start = next((s.trajectory.points[0].accuracies for s in shown if s.trajectory.points), None)
-    if start:
-        figure.add_trace(_mark("Original", start, key, "circle-open", GREY))
-    if reference:
-        figure.add_trace(_mark("Retrained", reference, key, "star", INK[theme]))
-    figure.update_xaxes(title="Forget accuracy, %", range=[-4, 106], zeroline=False)
-    figure.update_yaxes(title=f"{utility_title(key)}, %", range=_range(shown, key, reference), zeroline=False)
-    return base(figure, height)
-
-
-def _path(item: Shown, points: list[Any], key: str) -> go.Scatter:
-    return go.Scatter(
-        x=[100 * p.accuracies["forget"] for p in points],
-        y=[100 * p.accuracies[key] for p in points],
-        name=item.name,
-        mode="lines+markers",
-        line={"color": item.style.colour, "dash": item.style.dash, "width": 2},
-        marker={"symbol": item.style.marker, "size": _sizes(points)},
-        customdata=[[p.step] for p in points],
-        hovertemplate="step %{customdata[0]}: forget %{x:.1f} %, test %{y:.1f} %<extra>" + item.name + "</extra>",
-        showlegend=False,
-    )
-
-
-def _sizes(points: list[Any]) -> list[int]:
-    """Marker sizes: every point of a short run, about a dozen along a long one, so that grey print still tells who is who."""
-    steps = max((p.step for p in points), default=0)
-    gap = 1 if steps < 30 else 10 ** (len(str(steps)) - 1)
-    return [6 if p.step % gap == 0 else 0 for p in points]
-
-
-def _tip(item: Shown, last: dict[str, float], key: str) -> go.Scatter:
-    return go.Scatter(
-        x=[100 * last["forget"]],
-        y=[100 * last[key]],
-        name=item.name,
-        mode="markers",
-        marker={"symbol": item.style.marker, "size": 12, "color": item.style.colour},
-        hovertemplate="%{x:.1f} %, %{y:.1f} %<extra>" + item.name + "</extra>",
-    )
-
-
-def _mark(name: str, accuracies: dict[str, float], key: str, symbol: str, colour: str) -> go.Scatter:
-    return go.Scatter(
-        x=[100 * accuracies["forget"]],
-        y=[100 * accuracies[key]],
-        name=name,
-        mode="markers",
-        marker={"symbol": symbol, "size": 15, "color": colour, "line": {"width": 2, "color": colour}},
-        hovertemplate=name + ": forget %{x:.1f} %, test %{y:.1f} %<extra></extra>",
-    )
-
-
-def _range(shown: Sequence[Shown], key: str, reference: dict[str, float] | None) -> list[float]:
-    """Fixed over the whole replay, so that nothing but the points moves."""
-    values = [100 * p.accuracies[key] for s in shown for p in s.trajectory.points]
-    values += [100 * reference[key]] if reference else []
-    if not values:
-        return [0, 100]
-    low, high = min(values), max(values)
-    pad = max(1.0, 0.12 * (high - low))
-    return [max(-1.0, low - pad), min(101.0, high + pad)]
-
-
-def by_step(
-    shown: Sequence[Shown],
-    cursor: int | None = None,
-    reference: dict[str, float] | None = None,
-    theme: str = "light",
-    height: int = 380,
-) -> go.Figure:
-    """Two charts over the step: forget accuracy above, the accuracy that must be kept below; dashes: the retrained model."""
-    key = utility(shown, reference)
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    for item in shown:
-        points = _until(item.trajectory, cursor)
-        for row, name in ((1, "forget"), (2, key)):
-            figure.add_trace(_curve(item, points, name, row == 1), row=row, col=1)
-    if reference:
-        for row, name in ((1, "forget"), (2, key)):
-            figure.add_hline(100 * reference[name], line={"dash": "dash", "color": INK[theme], "width": 1.5}, row=row, col=1)
-    last = max((s.trajectory.points[-1].step for s in shown if s.trajectory.points), default=1)
-    figure.update_xaxes(range=[-0.02 * last, max(1, last) * 1.02], zeroline=False)
-    figure.update_xaxes(title="Step", row=2, col=1)
-    figure.update_yaxes(title="Forget, %", range=[-4, 106], zeroline=False, row=1, col=1)
-    short = "Test, other, %" if key == "test_other" else "Test, %"
-    figure.update_yaxes(title=short, range=_range(shown, key, reference), zeroline=False, row=2, col=1)
-    return base(figure, height)
-
-
-def _curve(item: Shown, points: list[Any], name: str, legend: bool) -> go.Scatter:
-    return go.Scatter(
-        x=[p.step for p in points],
-        y=[100 * p.accuracies[name] for p in points],
-        name=item.name,
-        legendgroup=item.name,
-        showlegend=legend,
-        mode="lines+markers",
-        line={"color": item.style.colour, "dash": item.style.dash, "width": 2},
-        marker={"symbol": item.style.marker, "size": _sizes(points)},
-        hovertemplate="step %{x}: %{y:.1f} %<extra>" + item.name + "</extra>",
-    )
 
 
 def histogram(scores: np.ndarray, ids: np.ndarray, selected: Sequence[int] = ()) -> go.Figure:
