@@ -43,7 +43,15 @@ def accuracies(train_hit: Tensor, test_hit: Tensor, problem: Problem) -> dict[st
         sets["test_other"], sets["test_forgotten"] = test_hit[~gone], test_hit[gone]
     if len(split.earlier):
         sets["earlier"] = train_hit[split.earlier]
-    return {name: float(hit.double().mean()) for name, hit in sets.items()}
+    return {name: int(hit.count_nonzero()) / len(hit) if len(hit) else math.nan for name, hit in sets.items()}
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether each row of `logits` (n, C) is largest at its label, bool (n,): what `argmax` says, in a third of its time."""
+    best = logits.amax(1)
+    if int((logits == best[:, None]).count_nonzero()) != len(labels):  # of equal logits argmax takes one; nan is never equal
+        return logits.argmax(1) == labels
+    return logits.gather(1, labels[:, None])[:, 0] == best
 
 
 class Evaluation:
@@ -88,11 +96,11 @@ class Evaluation:
             self._arena.set_mode(training=True)
 
     def _is_at_most(self, target: float) -> bool:
-        count, seen, hits = len(self._queue), 0, 0
+        count, seen, right = len(self._queue), 0, 0
         for part in self._queue.split(count if self._arena.on_features else SUBSET):
-            hits += int((self._logits(part, self._arena.inputs).argmax(1) == self._problem.train.labels[part]).sum())
+            right += int(hits(self._logits(part, self._arena.inputs), self._problem.train.labels[part]).sum())
             seen += len(part)
-            share = hits / seen
+            share = right / seen
             spread = max(share * (1 - share), target * (1 - target)) * (count - seen) / max(1, count - 1)
             if seen < count and abs(share - target) > _SURE * math.sqrt(spread / seen):
                 break
@@ -100,8 +108,7 @@ class Evaluation:
 
     def _whole(self) -> Judgement:
         self.logits = train, test = self._all_logits()
-        train_hit = train.argmax(1) == self._problem.train.labels
-        test_hit = test.argmax(1) == self._problem.test.labels
+        train_hit, test_hit = hits(train, self._problem.train.labels), hits(test, self._problem.test.labels)
         forget = self._problem.split.forget
         return self._judgement(accuracies(train_hit, test_hit, self._problem), train[forget], forget)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle
 
 import torch
@@ -45,7 +46,7 @@ class Stream:
             drawn = torch.randperm(len(split.retain), generator=runtime.generator(config.seed, _SHARE))[:count]
             self._kept = drawn.sort().values
 
-    @property
+    @cached_property
     def batches(self) -> int:
         """Batches of an epoch."""
         forget, retain = (math.ceil(len(s) / self._size) for s in (self._forget, self._kept))

@@ -265,6 +265,8 @@ class Run:
     def _has_ended(self, point: Point | None) -> bool:
         if point is None:
             return False
+        if point.full and self.config.stop_at is not None:  # all of the forget set was looked at: the question is answered
+            self._asked = (self._step_done, self._share), point.accuracies["forget"] <= self.config.stop_at
         if self._at_target():
             self.outcome = Outcome("done", _reached(point), reached=True)
             return True

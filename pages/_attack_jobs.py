@@ -14,7 +14,7 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.records import Problem
 from imu_core.reference import retrained_model
-from pages import _parts, _runs
+from pages import _pace, _parts, _runs
 from pages._attack_words import probe_verdict, relearn_verdict, shadow_verdict
 
 PLAIN = {"displayModeBar": False}
@@ -57,7 +57,7 @@ def panel(item: _runs.Kept, key: str, label: str, make: Callable[[], Attack], dr
         start(item, key, make, _parts.owner())
         st.rerun()
 
-    @st.fragment(run_every=0.6 if going else None)
+    @st.fragment(run_every=_pace.tick() if going else None)
     def show() -> None:
         if going and job.finished:
             st.rerun()

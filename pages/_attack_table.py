@@ -8,7 +8,7 @@ from imu_core.glossary import TERMS
 from imu_core.measurement import numbers, same_kind
 from imu_core.metrics import METRICS, thresholds
 from imu_core.records import Problem
-from pages import _attack_jobs, _parts, _runs
+from pages import _attack_jobs, _pace, _parts, _runs
 from pages._attack_scores import Scores, compared_with, sides, sides_of_original
 
 MEASURED = (
@@ -50,7 +50,7 @@ def section(problem: Problem, item: _runs.Kept) -> None:
 
 
 def _watch(item: _runs.Kept) -> None:
-    @st.fragment(run_every=0.6)
+    @st.fragment(run_every=_pace.tick())
     def show() -> None:
         if item.measuring.finished:
             st.rerun()

@@ -16,7 +16,7 @@ from imu_core.jobs import Job
 from imu_core.records import Problem
 from imu_core.reference import Reference
 from imu_core.similarity import LayerSimilarity
-from pages import _compare_frame, _parts
+from pages import _compare_frame, _pace, _parts
 from pages._compared import PLAIN, Compared
 
 MOST_JOBS = 20
@@ -130,7 +130,7 @@ def _submit(problem: Problem, pair: tuple[Compared, Compared], models: dict[str,
 
 
 def _watch(job: Job) -> None:
-    @st.fragment(run_every=0.5)
+    @st.fragment(run_every=_pace.tick())
     def show() -> None:
         if job.finished:
             st.rerun()

@@ -11,7 +11,7 @@ from imu_core.figures.own import per_class
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.models import brought
-from pages import _own_form, _parts, _problem
+from pages import _own_form, _pace, _parts, _problem
 
 EXAMPLE = ("fashion", "small_resnet")
 DOORS = (
@@ -46,7 +46,7 @@ def result(job: Job | None) -> None:
 def going(job: Job) -> None:
     """How far the check is, with Stop, until it has ended."""
 
-    @st.fragment(run_every=None if job.finished else 0.5)
+    @st.fragment(run_every=None if job.finished else _pace.tick())
     def show() -> None:
         if job.finished:
             st.rerun()

@@ -17,6 +17,7 @@ from imu_core import access, thumbnails
 from imu_core.jobs import Job, JobQueue
 from imu_core.records import Problem
 from imu_core.training import Training
+from pages import _pace
 
 # Streamlit stacks columns on phones only; on a narrow window charts and pictures need the whole width too. The Tab key comes
 # to the page before it comes to the twenty stops of the sidebar (in browsers that know `reading-flow`).
@@ -118,7 +119,7 @@ def running_jobs() -> None:
     """In the sidebar of every page: each unfinished job of this visitor, how far it is, and its Stop."""
     active = queue().active(owner())
 
-    @st.fragment(run_every=0.5 if active else None)
+    @st.fragment(run_every=2 * _pace.tick() if active else None)
     def show() -> None:
         now = queue().active(owner())
         for job in now[:MOST_JOBS]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from imu_core.glossary import help_text
+from pages import _pace
 
-TICK = 0.25  # seconds between two pictures while playing
 SPEEDS = {"slow": 20.0, "normal": 7.0, "fast": 2.0}  # seconds for the whole replay
 
 
@@ -40,7 +40,7 @@ class Player:
     @property
     def run_every(self) -> float | None:
         """What to give to `st.fragment(run_every=…)`."""
-        return TICK if self.playing else None
+        return _pace.tick() if self.playing else None
 
     def start(self) -> None:
         """Play from the first step; call before `run_every` is read."""

@@ -11,7 +11,7 @@ from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.records import Problem
 from imu_core.reidentification import SideBySide
-from pages import _parts, _people
+from pages import _pace, _parts, _people
 
 METHODS_HERE = ("imu", "ga", "npo", "delete")
 
@@ -48,7 +48,7 @@ def _submit(problem: Problem, method: str) -> Job:
 
 
 def _watch(job: Job) -> None:
-    @st.fragment(run_every=0.5)
+    @st.fragment(run_every=_pace.tick())
     def show() -> None:
         fraction, text = _parts.progress_of(job)
         st.progress(fraction, text=text)

@@ -13,7 +13,7 @@ from imu_core.figures import agreement as figures
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.records import Problem
-from pages import _parts
+from pages import _pace, _parts
 
 MOST = 1000  # forget samples that the curvature is computed from
 VIEWS = ("the head", "all layers")
@@ -78,7 +78,7 @@ def _submit(problem: Problem, damping: float) -> Job:
 
 
 def _watch(job: Job) -> None:
-    @st.fragment(run_every=0.6)
+    @st.fragment(run_every=_pace.tick())
     def show() -> None:
         if job.finished:
             st.rerun()

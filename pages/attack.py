@@ -6,7 +6,7 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.errors import ImuError
-from pages import _attack_jobs, _attack_table, _attack_threshold, _parts, _problem, _results, _runs
+from pages import _attack_jobs, _attack_table, _attack_threshold, _pace, _parts, _problem, _results, _runs
 
 
 def attackable(items: list[_runs.Kept]) -> list[_runs.Kept]:
@@ -18,7 +18,7 @@ def not_here(items: list[_runs.Kept]) -> None:
     """The runs that cannot be attacked: going on still, failed, or stopped before they began; each with a sentence."""
     going = [item for item in items if not item.job.finished]
 
-    @st.fragment(run_every=0.5 if going else None)
+    @st.fragment(run_every=_pace.tick() if going else None)
     def show() -> None:
         _runs.going(going)
         if any(item.job.finished for item in going):

@@ -8,7 +8,7 @@ from imu_core import reidentification
 from imu_core.errors import ImuError
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _form, _gaze, _parts, _people, _problem, _results, _runs, _scopes, _share
+from pages import _form, _gaze, _pace, _parts, _people, _problem, _results, _runs, _scopes, _share
 
 
 def run_row(problem: Problem) -> None:
@@ -38,7 +38,7 @@ def waiting(items: list[_runs.Kept]) -> None:
     if not going:
         return
 
-    @st.fragment(run_every=0.4)
+    @st.fragment(run_every=_pace.tick())
     def show() -> None:
         _runs.going(going)
         if all(item.job.finished for item in going):

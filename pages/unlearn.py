@@ -9,7 +9,7 @@ from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _form, _parts, _problem, _results, _runs, _share
+from pages import _form, _pace, _parts, _problem, _results, _runs, _share
 from pages._player import Player, skip_to
 
 PLAIN = {"displayModeBar": False}
@@ -39,18 +39,26 @@ def run_row(problem: Problem) -> None:
         st.rerun()
 
 
-def states(items: list[_runs.Kept]) -> None:
-    """The runs of this problem that have not finished, each with its state, progress and Stop; measurements in one line."""
-    _runs.going(items)
-    left = [item.measuring for item in items if item.measuring and not item.measuring.finished]
-    if left and all(item.job.finished for item in items):
-        st.caption(f"{left[0].title} by attacking the results, {len(left)} to go. The figures join the table below.")
+def measuring(items: list[_runs.Kept]) -> None:
+    """How far the attacks on the results are; charts are not drawn again for that. The page starts again when all have ended."""
+    waiting = [item.measuring for item in items if item.measuring and not item.measuring.finished]
+    if not waiting:
+        return
+
+    @st.fragment(run_every=2 * _pace.tick())
+    def show() -> None:
+        left = [job for job in waiting if not job.finished]
+        if not left:
+            st.rerun()
+        if all(item.job.finished for item in items):
+            st.caption(f"{left[0].title} by attacking the results, {len(left)} to go. The figures join the table below.")
+
+    show()
 
 
 def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
     """The charts: growing while runs are going on, replayed at the visitor's pace afterwards."""
     running = any(not item.job.finished for item in items)
-    measuring = any(item.measuring and not item.measuring.finished for item in items)
     last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
     player = Player("unlearn", last)
     if st.session_state.get("replay") and not running:
@@ -60,10 +68,10 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
         else:
             player.to_end()  # it was watched live
 
-    @st.fragment(run_every=0.3 if running else player.run_every or (1.0 if measuring else None))
+    @st.fragment(run_every=_pace.tick() if running else player.run_every)
     def show() -> None:
         player.advance()
-        states(items)
+        _runs.going(items)
         shown = [item.shown for item in items if item.shown]
         cursor = None if running else player.step
         left, right = st.columns(2, gap="large")
@@ -77,9 +85,7 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
             player.controls()
         ended = [item for item in items if item.job.finished and item.shown]
         _results.verdicts(problem, ended, reference, cursor)
-        done_now = running and all(item.job.finished for item in items)
-        measured_now = measuring and all(item.measuring is None or item.measuring.finished for item in items)
-        if done_now or measured_now:
+        if running and all(item.job.finished for item in items):
             st.rerun()
 
     show()
@@ -96,6 +102,7 @@ reference = _runs.reference_of(problem)
 if items[0].is_example:
     st.caption("Until you press Run: a finished example, the gentle preset on the head.")
 live(problem, items, reference)
+measuring(items)
 finished = [item for item in items if item.job.finished and item.shown]
 for item in (item for item in items if item.job.finished and not item.shown):
     st.error(f"{item.name}: {item.job.state}. {item.job.reason}")

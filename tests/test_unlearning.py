@@ -24,7 +24,7 @@ import imu_core
 from imu_core import arena, evaluation, methods, runtime
 from imu_core.arena import Arena
 from imu_core.errors import AccessError, ConfigError, ImuError
-from imu_core.evaluation import Evaluation
+from imu_core.evaluation import Evaluation, hits
 from imu_core.features import compute
 from imu_core.influence import head_scores
 from imu_core.methods import METHODS, Method, Objective, View, needs
@@ -1237,3 +1237,14 @@ def test_the_record_of_a_finished_run_is_made_once_and_that_of_a_running_one_afr
     assert run.trajectory is run.trajectory
     assert run.trajectory.points == tuple(run.points)
     assert run.trajectory.outcome.state == "done"
+
+
+@pytest.mark.parametrize("values", [2, 50, 10_000])
+def test_what_is_hit_is_what_argmax_says_also_where_logits_are_equal(values: int) -> None:
+    generator = torch.Generator().manual_seed(values)
+    logits = torch.randint(0, values, (500, 7), generator=generator).float()
+    labels = torch.randint(0, 7, (500,), generator=generator)
+    assert torch.equal(hits(logits, labels), logits.argmax(1) == labels)
+    logits[3] = torch.nan
+    assert torch.equal(hits(logits, labels), logits.argmax(1) == labels)
+    assert torch.equal(hits(torch.zeros(4, 3), torch.tensor([0, 1, 0, 2])), torch.tensor([True, False, True, False]))
