@@ -341,7 +341,7 @@ def _json(text: str) -> Any:
 def read_trajectory(values: Any) -> Trajectory:
     """The trajectory that `Trajectory.to_dict` wrote, every type and size checked; DataError or ConfigError otherwise."""
     values = _mapping(values, "The record")
-    missing = sorted({f.name for f in dataclasses.fields(Trajectory)} - {"costs"} - set(values))
+    missing = sorted({f.name for f in dataclasses.fields(Trajectory)} - {"costs", "images"} - set(values))
     if missing:
         raise DataError(f"The record lacks {', '.join(missing)}.")
     points, saw = values["points"], values["saw"]
@@ -360,6 +360,7 @@ def read_trajectory(values: Any) -> Trajectory:
         _metrics(values["metrics"]),
         _named(values["environment"], "environment", lambda v, w: _text(v, w, LONGEST_NAME)),
         _named(values.get("costs", {}), "costs", _maybe_number),
+        _named(values.get("images", {}), "images", _whole),
     )
 
 
