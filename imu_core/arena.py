@@ -202,8 +202,7 @@ class Arena:
         """Those of all parameters: minutes on a large model, so computed once for all visitors and kept on this machine."""
         images = self.problem.dataset.train
         name = f"{checkpoints.state_hash(self.problem.model)}-{self.problem.dataset.hash}.importances.safetensors"
-        path = runtime.home() / "companions" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = runtime.folder(runtime.home() / "companions") / name
         with self._alone(path):
             if not path.exists():
                 checkpoints.save(path, importances(self.problem.model, images, before_batch=self.raise_if_stopped))

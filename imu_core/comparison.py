@@ -277,5 +277,4 @@ def estimate(plan: Plan, workers: int) -> float:
 def default_url() -> str:
     """Where the runs of comparisons are kept: apart from what visitors run, so that neither hides the other."""
     path: Path = runtime.home() / "comparisons.sqlite"
-    path.parent.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{path}"

@@ -5,11 +5,33 @@ Everything the engine raises on purpose is an `ImuError`; pages and the command 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+_LONGEST, _END = 1_500, 300  # signs of a sentence; how many of them are its end, which says what to do
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def cut(text: str, most: int = _LONGEST, end: int = _END) -> str:
+    """`text` as a screen may show it: at most `most` signs, the last `end` of them its own end, none that steers a terminal."""
+    if len(text) > most:
+        text = f"{text[: most - end - 1]}…{text[-end:] if end else ''}"
+    return _UNSAFE.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def told(value: object) -> str:
+    """`repr(value)`, cut; some values are too large to be written out, or cannot be printed at all."""
+    try:
+        return cut(repr(value), 120, 20)
+    except Exception:
+        return f"a {type(value).__name__} that cannot be written out"
 
 
 class ImuError(Exception):
-    """Base of every error the engine raises on purpose; its text is a sentence for people."""
+    """Base of every error the engine raises on purpose; its text is a sentence for people, cut where a value in it is long."""
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(cut(str(text)))
 
 
 class DataError(ImuError, ValueError):
@@ -46,6 +68,14 @@ class ConvergenceError(ImuError):
 
 class Cancelled(ImuError):
     """The visitor pressed Stop; what was computed before stays valid."""
+
+
+class DiskError(ImuError, OSError):
+    """A file or folder that cannot be written; `strerror` is what the system said."""
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.strerror = reason
 
 
 class StoreError(ImuError):

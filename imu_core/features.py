@@ -75,7 +75,8 @@ class _Work:
     def _store(self) -> None:
         try:
             Z = torch.cat(self._found)
-            runtime.write_whole(self._path, lambda part: save_file({"Z": Z, "logits": self._head(Z)}, part))
+            tensors = {"Z": Z, "logits": self._head(Z)}
+            runtime.write_whole(self._path, lambda part: save_file(tensors, part))
             self.stored = True
         finally:
             _WORK.pop(self._path, None)

@@ -13,11 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from imu_core import data, methods
-from imu_core.errors import ConfigError
+from imu_core import data, methods, runtime
+from imu_core.errors import ConfigError, cut
 from imu_core.models import MODELS, known
+from imu_core.parsing import from_yaml
 from imu_core.problem import problem as make_problem
 from imu_core.records import RunConfig
 from imu_core.stored import run_key
@@ -99,15 +98,14 @@ def read_spec(spec: Mapping[str, Any] | Path | str) -> dict[str, Any]:
 
 def _load_yaml(path: Path) -> Any:
     try:
-        if path.stat().st_size > _LONGEST_FILE:
-            raise ConfigError(f"{path} is larger than {_LONGEST_FILE // 1000:,} kB; a sweep is a page of text.")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return from_yaml(runtime.read_text(path, _LONGEST_FILE))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" (line {where.line + 1})" if where else ""
-        raise ConfigError(f"{path} is not YAML{line}. Write lines such as: methods: [imu, ga]") from error
+        raise ConfigError(f"{cut(str(path), 200, 60)} cannot be read: {error.strerror}. A sweep is a page of text.") from error
+    except ValueError as error:  # no UTF-8, too
+        said = "it is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise ConfigError(
+            f"{cut(str(path), 200, 60)} is not YAML as it is read here: {said}. Write lines such as: methods: [imu, ga]"
+        ) from error
 
 
 def cells(spec: Mapping[str, Any] | Path | str) -> list[Cell]:
@@ -204,6 +202,7 @@ def _configs(
             raise ConfigError(f"overrides name {str(name)[:40]!r}, which is not among the methods: {', '.join(everyone)}.")
     common, own = _named(asked.get("settings"), "settings"), _named(overrides.get(method), f"overrides of {method}")
     grid = {name: value for name, value in common.items() if _uses(method, name, everyone)}
+    _check_unused({name: value for name, value in common.items() if name not in grid}, everyone)
     for name, value in own.items():
         if not _uses(method, name, everyone):
             raise ConfigError(f"{methods.find(method).title} does not use {name}. Take it out of its overrides.")
@@ -212,6 +211,19 @@ def _configs(
     if math.prod(map(len, choices)) > _MOST_CELLS:
         raise ConfigError(f"These settings make {math.prod(map(len, choices)):,} combinations; {_MOST_CELLS:,} are allowed.")
     return [with_settings(start, dict(choice)) for choice in itertools.product(*choices)]
+
+
+def _check_unused(given: Mapping[str, Any], everyone: Sequence[str]) -> None:
+    """ConfigError where a setting is used by none of the methods, or cannot have the value that it is given."""
+    for name, value in given.items():
+        if not any(_uses(method, name, everyone) for method in everyone):
+            raise ConfigError(
+                f"None of the methods ({', '.join(everyone)}) uses {name}. Take it out, or add a method that does: "
+                f"{', '.join(n for n in methods.METHODS if _uses(n, name, [*everyone, n]))}."
+            )
+        for one in _listed(name, value):
+            if name in _FIELDS:
+                dataclasses.replace(RunConfig(), **{name: parse_value(one)})
 
 
 def _named(value: Any, what: str) -> dict[str, Any]:

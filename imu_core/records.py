@@ -8,14 +8,13 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from imu_core.errors import ConfigError
+from imu_core.errors import ConfigError, told
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,42 +87,12 @@ class Subclasses:
     labels: Tensor
 
 
-class Why(StrEnum):
-    """Why files beside the images of a data set were not read."""
-
-    HIDDEN = "hidden"  # they belong to a system or a program: ._x.jpg, .DS_Store, Thumbs.db
-    KIND = "kind"  # no image, or an image of a kind that is not read
-    PLACE = "place"  # an image where none is looked for, such as beside the folders of the classes
-    SPECIAL = "special"  # no plain file: a pipe, a device, a link that leads nowhere
-    FRAMES = "frames"  # the further pictures of a file that holds several
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """`count` files that were not read, and `why`; `what` is their ending or folder, `example` the place of one of them."""
-
-    why: Why
-    what: str
-    count: int
-    example: str
-
-
-@dataclass(frozen=True)
-class Copies:
-    """How many images are there twice, pixel by pixel: in two sets that should have nothing in common, or in one."""
-
-    test_in_train: int  # test images that the training set holds too
-    train_twice: int  # training images that came before, counted without the first of each
-    other_class: int  # training images that are there under another class too
-    forget_in_retain: int = 0  # forget images that the retain set holds too
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A training and a test set with the names of the classes and the pixel statistics models normalise with.
 
     `people` is there where the classes are identities, `subclasses` where classes have superclasses or parts. `key` names a set
-    that is drawn from a seed: it stands for its pixels. `left_out` counts the files beside its images that were not read.
+    that is drawn from a seed: it stands for its pixels.
     """
 
     name: str
@@ -136,21 +105,6 @@ class Dataset:
     people: People | None = None
     key: str = ""
     subclasses: Subclasses | None = None
-    left_out: tuple[LeftOut, ...] = ()
-
-    @cached_property
-    def prints(self) -> tuple[Tensor, Tensor]:
-        """A number (int64) for each training image and for each test image: equal where all pixels are."""
-        return _prints(self.train.images), _prints(self.test.images)
-
-    @cached_property
-    def copies(self) -> Copies:
-        """How many images are there twice, pixel by pixel, in training and test set."""
-        train, test = self.prints
-        different, which = train.unique(return_inverse=True)
-        pairs = torch.stack([which, self.train.labels]).unique(dim=1)[0]  # each image once for each of its classes
-        torn = torch.bincount(pairs, minlength=len(different))[which] > 1
-        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()))
 
     @cached_property
     def hash(self) -> str:
@@ -162,11 +116,6 @@ class Dataset:
             digest.update(part.images.contiguous().numpy().reshape(-1))
             digest.update(part.labels.contiguous().numpy().reshape(-1))
         return digest.hexdigest()[:16]
-
-
-def _prints(images: Tensor) -> Tensor:
-    digests = (hashlib.blake2b(image, digest_size=8).digest() for image in images.contiguous().numpy())
-    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
 
 
 def _nothing() -> Iterator[tuple[float, str]]:
@@ -327,22 +276,22 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, str):
-            raise ConfigError(f"method is {self.method!r}; it must be the name of a method, such as 'imu'.")
+            raise ConfigError(f"method is {told(self.method)}; it must be the name of a method, such as 'imu'.")
         for name, allowed in _CHOICES.items():
             if not any(getattr(self, name) is choice or getattr(self, name) == choice for choice in allowed):
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(map(repr, allowed))}.")
+                raise ConfigError(f"{name} is {told(getattr(self, name))}; allowed are {', '.join(map(repr, allowed))}.")
         for name, (low, high) in _RANGES.items():
             self._check_range(name, low, high)
         for name in ("stop_at", "clip_quantile"):
             if getattr(self, name) is not None:
                 self._check_range(name, 0.0, 1.0)
         if not _is_number(self.top) or not 0.0 < self.top <= 1.0:
-            raise ConfigError(f"top is {self.top!r}; it is the share of samples kept and must be above 0 and at most 1.")
+            raise ConfigError(f"top is {told(self.top)}; it is the share of samples kept and must be above 0 and at most 1.")
         if self.eval_every is not None and not (_is_whole(self.eval_every) and self.eval_every >= 1):
-            raise ConfigError(f"eval_every is {self.eval_every!r}; it must be a whole number of steps from 1, or None.")
+            raise ConfigError(f"eval_every is {told(self.eval_every)}; it must be a whole number of steps from 1, or None.")
         if self.update_every != "iteration" and not (_is_whole(self.update_every) and self.update_every >= 0):
             raise ConfigError(
-                f"update_every is {self.update_every!r}; allowed are 0 (scores once), a number of epochs, or 'iteration'."
+                f"update_every is {told(self.update_every)}; allowed are 0 (scores once), a number of epochs, or 'iteration'."
             )
         scope_blocks(self.scope)
         object.__setattr__(self, "options", _checked_options(self.options))
@@ -352,7 +301,7 @@ class RunConfig:
         kind = _is_whole if name in _WHOLE else _is_number
         if not kind(value) or not low <= value <= high:
             what = "a whole number" if name in _WHOLE else "a number"
-            raise ConfigError(f"{name} is {value!r}; it must be {what} from {low:g} to {high:g}.")
+            raise ConfigError(f"{name} is {told(value)}; it must be {what} from {low:g} to {high:g}.")
 
     def changed(self) -> dict[str, Any]:
         """The settings that differ from the defaults, plus method and scope: enough to repeat the run."""
@@ -422,13 +371,6 @@ class Problem:
         """The model's classifier head (shared; copy before training)."""
         return [module for module in self.model.modules() if isinstance(module, nn.Linear)][-1]
 
-    @cached_property
-    def copies(self) -> Copies:
-        """How many images are there twice, pixel by pixel: in the sets of the data, and in forget and retain set."""
-        train, _ = self.dataset.prints
-        shared = int(torch.isin(train[self.split.forget], train[self.split.retain]).sum())
-        return dataclasses.replace(self.dataset.copies, forget_in_retain=shared)
-
     def describe(self) -> dict[str, Any]:
         """The problem in words and numbers, for records, links and headings."""
         return {
@@ -491,8 +433,7 @@ class Trajectory:
     """A run on record: config, problem, points, seconds by phase, outcome, final metrics, set sizes, environment.
 
     `costs`: moved, ‖θ − θ₀‖₂ over the parameters in scope at the end; peak_bytes, by how much the whole process grew at most
-    while it ran (other runs in the same process included). `images`: files left out and images that are there twice
-    (`data.notes.counted`).
+    while it ran (other runs in the same process included).
     """
 
     config: RunConfig
@@ -505,7 +446,6 @@ class Trajectory:
     metrics: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
-    images: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the per-sample arrays and the heads (`from_dict` reads it back)."""
@@ -521,7 +461,6 @@ class Trajectory:
             "metrics": finite(self.metrics),
             "environment": self.environment,
             "costs": finite(self.costs),
-            "images": self.images,
         }
 
     @classmethod
@@ -539,7 +478,6 @@ class Trajectory:
                 values["metrics"],
                 values["environment"],
                 values.get("costs", {}),
-                values.get("images", {}),
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"This is not a run exported by imu_core: {error}.") from error

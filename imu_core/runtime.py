@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import os
 import re
+import stat
 import sys
 import tempfile
 import threading
@@ -14,6 +16,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 
 import platformdirs
 
@@ -21,10 +24,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threa
 import torch
 from safetensors import SafetensorError
 
-from imu_core.errors import ConfigError, DataError
+from imu_core.errors import ConfigError, DataError, DiskError
 
 _USABLE = torch.get_num_threads()
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+_IRREGULAR = "it is no file, but a device, a pipe or a folder"
+_LONGEST_NAME = 255  # bytes
 _GUARD = threading.Lock()
 _LIBRARY: list[torch.library.Library] = []  # keeps the declared operators alive
 _CAP: ContextVar[int] = ContextVar("cap", default=sys.maxsize)  # threads that whoever runs many things at once allows each
@@ -65,12 +70,12 @@ def one_thread() -> Iterator[None]:
 
 def home() -> Path:
     """Folder for everything the program makes (features, trained models): IMU_HOME, else the user's cache folder."""
-    return _folder(os.environ.get("IMU_HOME") or platformdirs.user_cache_dir("imu"))
+    return folder(os.environ.get("IMU_HOME") or platformdirs.user_cache_dir("imu"))
 
 
 def data_folder() -> Path:
     """Folder where datasets are looked for and downloaded to, made where it is missing (see `data_path`)."""
-    return _folder(data_path())
+    return folder(data_path())
 
 
 def data_path() -> Path:
@@ -78,9 +83,16 @@ def data_path() -> Path:
     return Path(os.environ.get("IMU_DATA") or home() / "data")
 
 
-def _folder(path: str | Path) -> Path:
-    path = Path(path).expanduser()
-    path.mkdir(parents=True, exist_ok=True)
+def folder(path: str | Path) -> Path:
+    """The folder at `path`, made where it is missing; a DiskError where that cannot be."""
+    try:
+        path = Path(path).expanduser()
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError, RuntimeError) as error:  # an unknown user is the last
+        reason = getattr(error, "strerror", None) or str(error)[:100]
+        raise DiskError(
+            f"The folder {str(path)[:200]!r} cannot be made ({reason}). Name another in IMU_HOME or IMU_DATA.", reason
+        ) from error
     return path
 
 
@@ -103,17 +115,112 @@ def generator(seed: int, *stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(value)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a temporary neighbour of `path`, then rename: a killed process leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of the regular file at `path`; an OSError says what is wrong where it is none or has more than `most` bytes.
+
+    Devices and pipes are never waited for, and no more than `most` bytes are taken, whatever the file says its size is.
+    """
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {_size(most)}", str(path))
+    return content
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text in UTF-8 of the regular file at `path`, like `read_bytes`; UnicodeDecodeError where it is none."""
+    return read_bytes(path, most).decode("utf-8-sig")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The regular file at `path`, open for reading; an OSError where it is a device, a pipe, a folder, or cannot be opened."""
     try:
-        write(Path(name))
-        os.chmod(name, 0o644)  # mkstemp's files are private; what ships must be readable
-        os.replace(name, path)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # a null byte
+        raise OSError(errno.EINVAL, "no file can be called that", str(path)) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, _IRREGULAR, str(path))
+    return os.fdopen(handle, "rb")
+
+
+def target(path: Path) -> Path:
+    """Where a file called `path` is written, links followed; an OSError where that is a device, a pipe or a folder."""
+    try:
+        path = Path(os.path.realpath(path))
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, _IRREGULAR, str(path))
+    except ValueError as error:  # a null byte
+        raise OSError(errno.EINVAL, "no file can be called that", str(path)) from error
+    return path
+
+
+def check_place(path: Path) -> None:
+    """An OSError where no file called `path` could be written: it is tried in its folder, and nothing is left of that."""
+    path = target(path)
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
+    missing = _missing(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent):
+            pass
     finally:
-        Path(name).unlink(missing_ok=True)
+        _unmake(missing)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a temporary neighbour of `path`, then rename: a killed process leaves no half file.
+
+    Links are followed, folders made. A DiskError where the disk is full or closed to this program, or `path` is a device, a pipe
+    or a folder: then nothing is changed, and no folder is left that was not there.
+    """
+    try:
+        path = target(path)
+        with made(path.parent):
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name[:40], suffix=".part")
+            os.close(handle)
+            try:
+                write(Path(name))
+                os.chmod(name, 0o644)  # mkstemp's files are private; what ships must be readable
+                os.replace(name, path)
+            finally:
+                Path(name).unlink(missing_ok=True)
+    except (OSError, SafetensorError, RuntimeError) as error:  # torch.save says RuntimeError
+        reason = getattr(error, "strerror", None) or str(error)[:100]
+        raise DiskError(
+            f"{path.name[:100]} cannot be written ({reason}). Make room on the disk, let this program write into its folder, or "
+            "name another.",
+            reason,
+        ) from error
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Inside, `folder` is there; where what is done in it fails, those of it and the folders above it that were made go again."""
+    missing = _missing(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:  # a person's Ctrl-C too
+        _unmake(missing)
+        raise
+
+
+def _missing(folder: Path) -> list[Path]:
+    """`folder` and those above it that are not there, the innermost first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
+
+
+def _unmake(folders: list[Path]) -> None:
+    with suppress(OSError):  # never made, or somebody else put something there
+        for place in folders:
+            if place.exists():
+                place.rmdir()
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count:,} bytes"
 
 
 @contextmanager

@@ -15,12 +15,13 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from imu_core import runtime, schema
-from imu_core.errors import ImuError, StoreError
+from imu_core.errors import ImuError, StoreError, cut
 from imu_core.records import Trajectory, finite
 from imu_core.rights import OWNER, Rights
 from imu_core.stored import (
@@ -78,8 +79,15 @@ class Store:
         self._rights = OWNER
         self._url = _parsed(url or default_url())
         self._engine = _engine(self._url)
-        with self._speaking():
-            self._prepare()
+        try:
+            with self._speaking():
+                self._prepare()
+        except ImuError:
+            raise
+        except (TypeError, ValueError, OSError) as error:  # what stands behind the ? of an address goes to the driver as it is
+            raise StoreError(
+                f"The address of the database cannot be used ({str(error)[:120]}). Check IMU_DATABASE_URL."
+            ) from error
 
     @property
     def url(self) -> str:
@@ -475,7 +483,7 @@ def save_run(store: Store, run: Run, measured: Mapping[str, Any], name: str = ""
 def _parsed(url: str) -> sql.URL:
     try:
         parsed = sql.make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError, AttributeError) as error:  # a port that is no number; no text at all
         raise StoreError(
             "The address of the database cannot be read. It looks like sqlite:////folder/runs.sqlite or "
             "postgresql://user@host/name; see IMU_DATABASE_URL."
@@ -484,9 +492,17 @@ def _parsed(url: str) -> sql.URL:
         return parsed
     if not parsed.database or parsed.database == ":memory:":
         raise StoreError("A database in memory is lost with its process. Name a file: sqlite:////folder/runs.sqlite.")
-    if parsed.database.startswith("file:"):
-        return parsed
-    return parsed.set(database=str(Path(parsed.database).expanduser().absolute()))  # worker processes may stand elsewhere
+    is_uri = parsed.database.startswith("file:")
+    path = unquote(urlsplit(parsed.database).path) if is_uri else parsed.database
+    try:
+        path = Path(path).expanduser().absolute()  # worker processes may stand elsewhere
+        runtime.target(path)
+    except (OSError, ValueError, RuntimeError) as error:  # an unknown user is the last
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"{cut(str(path), 200, 60)} is no place for a database: {reason}. Name a file, in IMU_DATABASE_URL."
+        ) from error
+    return parsed if is_uri else parsed.set(database=str(path))
 
 
 def _engine(url: sql.URL) -> sql.Engine:
@@ -496,11 +512,17 @@ def _engine(url: sql.URL) -> sql.Engine:
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"The folder of {url.database} cannot be made: {error.strerror}. Name another place.") from error
+            raise StoreError(
+                f"The folder of {cut(url.database, 200, 60)} cannot be made: {error.strerror}. Name another place."
+            ) from error
     try:
         engine = sql.create_engine(url, pool_pre_ping=not sqlite, connect_args={"timeout": _WAIT} if sqlite else {})
     except (NoSuchModuleError, ImportError) as error:
         raise StoreError(f"No driver for the database {place} is installed ({error}). Install it, or use SQLite.") from error
+    except Exception as error:  # drivers read what stands behind the ? of an address in their own ways
+        raise StoreError(
+            f"The address of the database {place} cannot be used ({str(error)[:120]}). Check IMU_DATABASE_URL."
+        ) from error
     if sqlite:
         sql.event.listen(engine, "connect", _open_sqlite)
         sql.event.listen(engine, "begin", _begin_sqlite)

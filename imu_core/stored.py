@@ -15,7 +15,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from imu_core.errors import ConfigError, DataError
 from imu_core.models import checkpoints
+from imu_core.parsing import from_json
 from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory, finite
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def unpack(content: bytes, metrics: dict[str, Any]) -> Trajectory:
     """The trajectory that `pack` wrote, with its metrics; DataError when it is damaged."""
     try:
         text = zlib.decompressobj().decompress(content, _LARGEST_RECORD)
-        values = _json(text.decode())
+        values = from_json(text.decode())
     except (zlib.error, ValueError) as error:
         raise DataError("Its record is damaged: it cannot be unpacked.") from error
     return read_trajectory({**_mapping(values, "record"), "metrics": metrics})
@@ -279,9 +280,9 @@ def from_text(text: str) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
     if not isinstance(text, str) or len(text) > _LARGEST_IMPORT:
         raise DataError(f"At most {_LARGEST_IMPORT // 2**20} MB of text can be imported at once. Export fewer runs at a time.")
     try:
-        content = _json(text)
+        content = from_json(text)
     except ValueError as error:
-        raise DataError("This is no export of runs: it is not JSON.") from error
+        raise DataError(f"This is no export of runs: it is not JSON as it is read here ({str(error)[:120]}).") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError("This is no export of runs. Make one with: python -m imu_core runs export")
     if content.get("schema") != SCHEMA:
@@ -326,22 +327,10 @@ def _from_base64(run: Mapping[str, Any]) -> bytes | None:
     return content
 
 
-def _json(text: str) -> Any:
-    """Strict JSON: nan and infinity are errors, and so is a text nested deeper than Python can follow."""
-
-    def refuse(name: str) -> NoReturn:
-        raise ValueError(name)
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
 def read_trajectory(values: Any) -> Trajectory:
     """The trajectory that `Trajectory.to_dict` wrote, every type and size checked; DataError or ConfigError otherwise."""
     values = _mapping(values, "The record")
-    missing = sorted({f.name for f in dataclasses.fields(Trajectory)} - {"costs", "images"} - set(values))
+    missing = sorted({f.name for f in dataclasses.fields(Trajectory)} - {"costs"} - set(values))
     if missing:
         raise DataError(f"The record lacks {', '.join(missing)}.")
     points, saw = values["points"], values["saw"]
@@ -360,7 +349,6 @@ def read_trajectory(values: Any) -> Trajectory:
         _metrics(values["metrics"]),
         _named(values["environment"], "environment", lambda v, w: _text(v, w, LONGEST_NAME)),
         _named(values.get("costs", {}), "costs", _maybe_number),
-        _named(values.get("images", {}), "images", _whole),
     )
 
 

@@ -30,7 +30,7 @@ import threadpoolctl
 import torch
 
 from imu_core import runtime
-from imu_core.errors import Cancelled, ConfigError, ImuError, StoreError
+from imu_core.errors import Cancelled, ConfigError, ImuError, StoreError, cut
 from imu_core.grid import MEASURES, Cell, cells, load_plugins, parse_value, plugin_files, read_spec, with_settings
 from imu_core.measurement import Measurement, divergences, model_accuracies, numbers, run_logits
 from imu_core.models import checkpoints
@@ -228,8 +228,10 @@ def _client(address: str) -> Iterator[Any]:
         raise ConfigError("A cluster needs Dask, which is not installed: pip install 'imu-core[cluster]'.") from error
     try:
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"No Dask scheduler answers at {address!r}. Give its address, such as tcp://host:8786.") from error
+    except Exception as error:  # whatever Dask makes of an address that is none: a file, another protocol, half a name
+        raise ConfigError(
+            f"No Dask scheduler answers at {cut(address, 100, 0)!r}. Give its address, such as tcp://host:8786."
+        ) from error
     with client:
         if not client.scheduler_info()["workers"]:
             raise ConfigError(f"The Dask scheduler at {address} has no workers. Start some with: dask worker {address}")

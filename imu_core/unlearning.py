@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from imu_core import methods, runtime
 from imu_core.arena import Arena
-from imu_core.data.notes import counted
-from imu_core.errors import Cancelled, ConfigError, ImuError
+from imu_core.errors import Cancelled, ConfigError, ImuError, cut
 from imu_core.evaluation import Evaluation
+from imu_core.methods import plugins
 from imu_core.methods.base import Batch, Edit
 from imu_core.records import REACHED, Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.streams import Part, Stream
@@ -89,10 +89,16 @@ class Run:
             self.outcome = Outcome("cancelled", f"Stopped by you at step {self._step_done}.")
         except ImuError as error:
             self.outcome = Outcome("failed", str(error))
+        except KeyboardInterrupt:
+            raise
         except GeneratorExit:
             if self.outcome.state == "running":
                 self.outcome = Outcome("cancelled", f"Nobody asked for more after step {self._step_done}.")
             raise
+        except BaseException as error:  # sys.exit, too
+            if not plugins.is_foreign(self.config.method):
+                raise
+            self.outcome = Outcome("failed", cut(f"{self.method.title}, a method from elsewhere, failed: {plugins.said(error)}."))
 
     _step_done, _share = 0, 0.0
     _asked: tuple[tuple[int, float] | None, bool] = (None, False)  # where the target was last asked for, and the answer
@@ -354,7 +360,6 @@ class Run:
             dict(self.sizes),
             tuple(sorted(self.granted)),
             costs=self._costs(),
-            images=counted(self.problem),
             environment={"python": platform.python_version(), "torch": torch.__version__, "data_hash": self.problem.dataset.hash},
         )
 

@@ -140,9 +140,7 @@ def test_on_a_public_server_no_id_opens_anothers_run(
 
 
 @pytest.mark.parametrize("do", LISTING.values(), ids=LISTING)
-def test_on_a_public_server_nothing_lists_anothers_runs(
-    mine: Store, yours: Store, do: Callable[[Store, str], Any]
-) -> None:
+def test_on_a_public_server_nothing_lists_anothers_runs(mine: Store, yours: Store, do: Callable[[Store, str], Any]) -> None:
     deleted = yours.add(made(seed=1), tags=["private"])
     yours.delete(deleted)
     run_id = yours.add(made(), tags=["private"])

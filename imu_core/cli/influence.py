@@ -36,6 +36,7 @@ from imu_core.errors import Cancelled, ConfigError, ConvergenceError, ImuError
 from imu_core.influence import ranking
 from imu_core.records import Influence, Problem, scope_blocks
 
+_MOST_ROWS = 200  # at each end; a file has all of them
 _LARGEST_SHARE = 0.05  # "the top 5 %"
 _EVERY = 0.02  # of the work between two lines of progress
 
@@ -68,7 +69,7 @@ def influence_command(
     curvature: Annotated[
         int | None, typer.Option(metavar="INTEGER", min=1, help="Forget samples for the curvature of wider scopes; default all.")
     ] = None,
-    top: Annotated[int, typer.Option(metavar="INTEGER", min=1, help="Rows shown at each end.")] = 5,
+    top: Annotated[int, typer.Option(metavar="INTEGER", min=1, max=_MOST_ROWS, help="Rows shown at each end.")] = 5,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="All samples as CSV.")] = None,
     json_file: JsonFile = None,
 ) -> None:

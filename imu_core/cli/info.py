@@ -12,7 +12,7 @@ import torch
 import typer
 
 from imu_core import data, methods, runtime
-from imu_core.cli.speaking import JsonFile, Plugins, app, card_line, load_plugins, speaking, write_json
+from imu_core.cli.speaking import JsonFile, Plugins, app, card_line, check_writable, load_plugins, speaking, write_json
 from imu_core.forget import GRAMMAR
 from imu_core.models import MODELS, brought, checkpoints
 from imu_core.records import RunConfig
@@ -35,6 +35,7 @@ def info_command(
     json_file: JsonFile = None,
 ) -> None:
     """What is here: versions, folders, datasets, trained models and references, methods, presets, forget requests."""
+    check_writable(json_file)
     load_plugins(plugin)
     if method is not None:
         methods.find(method)

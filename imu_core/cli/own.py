@@ -94,8 +94,6 @@ def _report(work: own.Bringing, check: own.Check) -> None:
     typer.echo(check.sentence)
     if check.advice:
         typer.echo(check.advice)
-    for note in check.notes:
-        typer.echo(note)
     typer.echo(f"Head: {check.head}, {check.features} features, {len(check.class_names)} classes. Matched: {check.matched}.")
     worst = sorted(zip(check.per_class.tolist(), check.class_names, strict=True))
     for label, found in (("Worst", worst[:3]), ("Best", worst[:-4:-1])):
@@ -121,7 +119,6 @@ def _facts(work: own.Bringing, check: own.Check) -> dict[str, Any]:
         "matched": check.matched,
         "sentence": check.sentence,
         "advice": check.advice,
-        "notes": list(check.notes),
     }
 
 
@@ -129,6 +126,7 @@ def _facts(work: own.Bringing, check: own.Check) -> dict[str, Any]:
 @speaking
 def list_command(json_file: JsonFile = None) -> None:
     """List the models that were brought to this machine."""
+    check_writable(json_file)
     found = [(dataset, model, brought.card(dataset, model)) for dataset, model in brought.everything()]
     for dataset, model, card in found:
         about = card["brought"]

@@ -11,9 +11,11 @@ import typer
 
 from imu_core import runtime
 from imu_core.cli.speaking import JsonFile, app, check_writable, percent, say, speaking, write_csv, write_json
-from imu_core.errors import DataError
+from imu_core.errors import DataError, cut
 from imu_core.store import Store, Summary, default_url
 from imu_core.sweep import table
+
+_LARGEST = 256 << 20  # bytes of an import
 
 _EXAMPLES = """\b
 Examples:
@@ -143,9 +145,12 @@ def import_command(
 ) -> None:
     """Take in what `runs export` wrote. Everything is checked first; nothing is stored if anything is wrong."""
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        content = sys.stdin.buffer.read(_LARGEST + 1) if str(file) == "-" else runtime.read_bytes(file, _LARGEST)
+        if len(content) > _LARGEST:
+            raise DataError(f"What comes in has more than {_LARGEST >> 20} MiB. Export fewer runs at once.")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is no text in UTF-8, so it is no export of runs.") from error
+        raise DataError(f"{cut(str(file), 200, 60)} is no text in UTF-8, so it is no export of runs.") from error
     ids = Store().import_(text)
     for run_id in ids:
         typer.echo(run_id)

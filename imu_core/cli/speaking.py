@@ -6,26 +6,53 @@ import csv
 import functools
 import io
 import json
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from imu_core import data, methods, runtime, weights
 from imu_core import influence as head_influence
-from imu_core.data import notes
-from imu_core.errors import ConfigError, ImuError
+from imu_core.errors import ConfigError, DiskError, ImuError, cut
 from imu_core.forget import GRAMMAR
 from imu_core.models import MODELS
 from imu_core.problem import prepare
 from imu_core.problem import problem as make_problem
 from imu_core.records import Problem, finite
 
+
+class _Commands(TyperGroup):
+    """The commands; what cannot be an argument at all is said in a sentence, and long arguments are cut in it."""
+
+    def make_context(self, info_name: str | None, args: list[str], *given: Any, **more: Any) -> click.Context:
+        """As Typer does it, once the arguments have been looked at."""
+        with _short():
+            if any("\0" in argument for argument in args):
+                raise click.UsageError("An argument holds a null byte, which no name or number has. Leave it out.")
+            return super().make_context(info_name, args, *given, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As Typer does it: the arguments of the command itself are read here."""
+        with _short():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _short() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = cut(error.message, 600, 150)
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Machine unlearning on equal terms: train, look at influence, forget, and compare with the retrained model.",
     epilog="""\b
 Start with:
@@ -87,9 +114,9 @@ def speaking(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except ImuError as error:
             say(str(error))
-            raise typer.Exit(2) from None
+            raise typer.Exit(1 if isinstance(error, DiskError) else 2) from None
         except OSError as error:
-            say(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+            say(cut(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."))
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             say("Stopped by you.")
@@ -159,11 +186,9 @@ def check_writable(*paths: Path | None) -> None:
     """Find out before the work, not after it, that a result has nowhere to go."""
     for path in filter(None, paths):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            runtime.check_place(path)
         except OSError as error:
-            raise ConfigError(f"{path} cannot be written: its folder cannot be made ({error.strerror}).") from error
-        if not os.access(path.parent, os.W_OK):
-            raise ConfigError(f"{path} cannot be written: nothing may be written into its folder. Name another.")
+            raise ConfigError(f"{cut(str(path), 200, 60)} cannot be written: {error.strerror}. Name another file.") from error
 
 
 def choice(option: str, value: str | None, allowed: Sequence[str]) -> None:
@@ -193,10 +218,7 @@ def load(values: Mapping[str, Any]) -> Problem:
     """The problem that the options name; says so first, since reading a model's features the first time takes seconds."""
     say(f"Reading {values['problem']}, {values['model']} and its features.")
     say_tenths(prepare(values["problem"], model=values["model"]))
-    found = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
-    for note in notes.before(found):
-        say(f"Note: {note}")
-    return found
+    return make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
 
 
 def card_line(card: Mapping[str, Any]) -> str:

@@ -108,7 +108,7 @@ def _spec(values: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("forget", "seed", "problem_seed", "measure", "name", "tags"):
         if values[part]:
             spec[part] = values[part]
-    grid = {name: text.split(",") for name, text in assignments(values["settings"]).items()}
+    grid: dict[str, Any] = {name: text.split(",") for name, text in assignments(values["settings"]).items()}
     spec["settings"] = {**(spec.get("settings") or {}), **grid}
     spec["plugins"] = [*plugin_files(spec), *map(str, values["plugins"] or ())]
     for dataset in _texts(spec.get("problem", ())):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from imu_core.cli.speaking import JsonFile, app, check_writable, say, speaking, 
 from imu_core.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
 from imu_core.errors import ConfigError
 
+_LARGEST = 10 << 20  # bytes of a README
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 _EXAMPLES = """\b
 Examples:
@@ -42,8 +44,8 @@ def table_command(
 ) -> None:
     """Compare all methods: same scope, same search, same depth, all classes, with intervals."""
     check_writable(json_file, readme)
-    if readme is not None and not (readme.exists() and BEGIN in readme.read_text() and END in readme.read_text()):
-        raise ConfigError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}.")
+    if readme is not None:
+        _check_marks(readme)
     names = data.load(problem).class_names
     plan = Plan(
         problem,
@@ -131,9 +133,18 @@ def _line(r: dict[str, Any]) -> str:
     )
 
 
+def _check_marks(readme: Path) -> None:
+    """ConfigError where there is no place for the table in `readme`."""
+    text = ""
+    with suppress(OSError, UnicodeDecodeError):
+        text = runtime.read_text(readme, _LARGEST)
+    if BEGIN not in text or END not in text:
+        raise ConfigError(f"{readme} has no place for the table: it must be a text with the lines {BEGIN} and {END}.")
+
+
 def _into(readme: Path | None, text: str) -> None:
     if readme is not None:
-        before, _, rest = readme.read_text().partition(BEGIN)
+        before, _, rest = runtime.read_text(readme, _LARGEST).partition(BEGIN)
         after = rest.partition(END)[2]
         whole = f"{before}{BEGIN}\n{text}\n{END}{after}"
         runtime.write_whole(readme, lambda part: part.write_text(whole))

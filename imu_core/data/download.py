@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from imu_core import runtime
 from imu_core.errors import DataError
 
 _BLOCK = 1 << 18
@@ -25,8 +26,8 @@ def fetch(url: str, md5: str, target: Path, size: int, instead: str) -> Iterator
     if target.exists() and _md5_of(target) == md5:
         yield 1.0
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    with runtime.storing(target.name):
+        handle, name = tempfile.mkstemp(dir=runtime.folder(target.parent), prefix=target.name, suffix=".part")
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

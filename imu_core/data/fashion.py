@@ -25,6 +25,7 @@ from imu_core.records import Dataset, ImageSet
 CLASS_NAMES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 PER_CLASS = {"train": 1000, "test": 500}
 SIDE, COLUMNS = 28, 100
+_MOST_BYTES = 100_000_000  # of one file, unpacked; the largest has 47 million
 MEAN, STD = (0.2860,), (0.3530,)  # of the 60,000 training images
 _PREFIX = {"train": "train", "test": "t10k"}
 _INSTEAD = "use the dataset 'fashion', which needs no download."
@@ -80,7 +81,8 @@ def read_idx(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
     def raw(kind: str, offset: int) -> np.ndarray:
         path = folder / f"{_PREFIX[part]}-{kind}-ubyte.gz"
         try:
-            return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=offset)
+            with runtime.open_regular(path) as file, gzip.open(file) as unpacked:
+                return np.frombuffer(unpacked.read(_MOST_BYTES), np.uint8, offset=offset)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise DataError(f"{path} is damaged ({error}). Delete it and download it again.") from error
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core.errors import ConfigError
+from imu_core.errors import ConfigError, told
 from imu_core.records import RunConfig, Split
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ class Parameter:
             return self._among(value, (False, True))
         if self.choices:
             return self._among(value, self.choices)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
         if not number or not self.low <= value <= self.high or (self.whole and value != int(value)):
             kind = "a whole number" if self.whole else "a number"
-            raise ConfigError(f"{self.name} is {value!r}; it must be {kind} from {self.low:g} to {self.high:g}.")
+            raise ConfigError(f"{self.name} is {told(value)}; it must be {kind} from {self.low:g} to {self.high:g}.")
         return int(value) if self.whole else float(value)
 
     def _among(self, value: Any, allowed: tuple[Any, ...]) -> Any:
         if not any(value is a or (value == a and type(value) is type(a)) for a in allowed):
-            raise ConfigError(f"{self.name} is {value!r}; allowed are {', '.join(map(repr, allowed))}.")
+            raise ConfigError(f"{self.name} is {told(value)}; allowed are {', '.join(map(repr, allowed))}.")
         return value
 
 

@@ -15,12 +15,15 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from imu_core.errors import ConfigError
+from imu_core import runtime
+from imu_core.errors import ConfigError, cut
 from imu_core.methods.base import STREAMS, Method
 from imu_core.methods.registry import METHODS
 
 GROUP = "imu_core.methods"
 _LOADED: set[Path] = set()
+_FOREIGN: set[str] = set()
+_LONGEST_FILE = 10_000_000  # bytes
 
 
 def register(name: str, method: Method) -> None:
@@ -38,6 +41,7 @@ def register(name: str, method: Method) -> None:
     if isinstance(method.stream, str) and method.stream not in STREAMS:
         raise ConfigError(f"{name}: stream is {method.stream!r}; allowed are {', '.join(STREAMS)}.")
     METHODS[name] = method
+    _FOREIGN.add(name)
 
 
 def load_plugins(files: Sequence[str | Path] = ()) -> list[str]:
@@ -59,26 +63,47 @@ def load_plugins(files: Sequence[str | Path] = ()) -> list[str]:
 def _or_warn(what: str, load: Callable[[], None]) -> None:
     try:
         load()
-    except Exception as error:
-        warnings.warn(f"{what} cannot be used: {error}", stacklevel=3)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit, too
+        warnings.warn(cut(f"{what} cannot be used: {said(error)}"), stacklevel=3)
+
+
+def is_foreign(name: str) -> bool:
+    """Whether the method `name` came from a package or a file, so that its faults are not this program's."""
+    return name in _FOREIGN
+
+
+def said(error: BaseException) -> str:
+    """Its kind and its words; some errors of other people cannot even be printed."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def _load_file(path: Path) -> None:
-    path = path.expanduser().resolve()
-    if path in _LOADED:
-        return
-    if not path.is_file():
-        raise ConfigError(f"{path} is no file; --plugin takes a Python file that registers a method.")
+    try:
+        path = path.expanduser().resolve()
+        if path in _LOADED:
+            return
+        runtime.read_bytes(path, _LONGEST_FILE)
+    except (OSError, ValueError, RuntimeError) as error:  # a null byte; links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{cut(str(path), 200, 60)} is no file that can be read ({reason}); --plugin takes a Python file that registers a "
+            "method."
+        ) from error
     before = set(METHODS)
     try:
         runpy.run_path(str(path), run_name=f"imu_plugin_{path.stem}")
-    except ConfigError:
+    except (ConfigError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise ConfigError(f"{path.name} cannot be loaded: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # sys.exit, too: a file of methods may not end the program
+        raise ConfigError(f"{path.name} cannot be loaded: {said(error)}") from error
     if set(METHODS) == before:
         raise ConfigError(f"{path.name} registers no method: call imu_core.methods.register(name, Method(...)) in it.")
     _LOADED.add(path)
 
 
-__all__ = ["GROUP", "load_plugins", "register"]
+__all__ = ["GROUP", "is_foreign", "load_plugins", "register", "said"]

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from imu_core import access
+from imu_core import access, runtime
 from imu_core.errors import CheckpointError
 from imu_core.models import apart
 from imu_core.models.brought import linear_layers
@@ -84,7 +84,7 @@ def _content(path: Path) -> bytes:
                 f"There is no file {str(path)[:200]!r}. Name a checkpoint: .safetensors, or a state dict of torch."
             )
         _check_bytes(path.stat().st_size, shown(path.name))
-        return path.read_bytes()
+        return runtime.read_bytes(path, MOST_BYTES)
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{str(path)[:200]!r} cannot be read ({shown(error, 200)}).") from error
 

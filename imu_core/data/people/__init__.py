@@ -8,6 +8,7 @@ from another (the *cues*: hair, top, logo, legs, shoes, bag) can be measured aga
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,14 +78,24 @@ def write(folder: Path, seed: int = 0) -> Iterator[tuple[float, str]]:
     """
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{str(folder)!r} is not empty. Name a new folder, so that nothing of yours is overwritten.")
-    for number, shot in enumerate(shots(seed)):
-        for part, pixels, suffix in ((shot.folder, shot.pixels, ".jpg"), ("cues", cue_mask(shot.parts), ".png")):
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "JPEG" if suffix == ".jpg" else "PNG", quality=95)
-            target = (folder / part / shot.name).with_suffix(suffix)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(buffer.getvalue())
-        yield (number + 1) / count(), shot.name
+    with runtime.made(folder):
+        try:
+            for number, shot in enumerate(shots(seed)):
+                _write(folder, shot)
+                yield (number + 1) / count(), shot.name
+        except BaseException:  # half a set is none
+            for part in (*market.FOLDERS, "cues"):
+                shutil.rmtree(folder / part, ignore_errors=True)
+            raise
+
+
+def _write(folder: Path, shot: Named) -> None:
+    for part, pixels, suffix in ((shot.folder, shot.pixels, ".jpg"), ("cues", cue_mask(shot.parts), ".png")):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG" if suffix == ".jpg" else "PNG", quality=95)
+        target = (folder / part / shot.name).with_suffix(suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(buffer.getvalue())
 
 
 def shots(seed: int = 0) -> Iterator[Named]:
