@@ -314,27 +314,3 @@ def as_record(found: SideBySide, known: dict[str, Found]) -> dict[str, Any]:
             "data_hash": problem.dataset.hash,
         }
     )
-
-
-def side_by_side_verdict(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> str:
-    """Which of the changes made the person harder to find than for the retrained model, in words."""
-    same = [row for row in rows if row["same_features"]]
-    text = ""
-    if same:
-        which = ", ".join(f"{row['scope']} with batch norm in {row['bn']} mode" for row in same)
-        text = f"With {which} every feature, and so every rank, stays bit for bit what it was. "
-    retrained = known.get("retrained", {}).get("person_map")
-    if retrained is None or not any("person_map" in row for row in rows):
-        return text + "No retrained model is stored for this person, so nobody can say how hard to find they should be."
-    before = known["original"]["person_map"]
-    if before < retrained:
-        text += f"The original model finds this person less well ({100 * before:.1f} %) than the retrained one already. "
-    harder = [row for row in rows if row.get("person_map", 1.0) < min(retrained, before)]
-    if not harder:
-        return text + f"None made the person harder to find than for the retrained model (mAP {100 * retrained:.1f} %)."
-    which = "; ".join(f"{row['scope']}, {row['bn']} ({100 * row['person_map']:.1f} %)" for row in harder)
-    lost = [100 * (known["original"]["map"] - row["map"]) for row in harder]
-    return text + (
-        f"Harder to find than for the retrained model (mAP {100 * retrained:.1f} %): {which}. "
-        f"The price on unseen people there: {min(lost):.1f} to {max(lost):.1f} points of mAP."
-    )

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from imu_core.depth import utility_key
 from imu_core.records import Outcome, Point, Problem, Trajectory
+from imu_core.reidentification import Found
 
 SAME = 0.001  # fractions that differ by no more are the same: a tenth of a point, what a figure is printed to
 FEW = 50  # samples: below it one sample is more than two points, and the sentence says so
@@ -215,10 +217,14 @@ _ENDED = {"cancelled": "", "diverged": "It broke down: ", "failed": "It failed: 
 
 def _ending(now: Moment) -> str:
     """That a run missed its target, was stopped, broke down or failed; '' for all others, and before its end."""
-    state, reason = now.outcome.state, now.outcome.reason
-    if not now.at_end or not reason or not (now.missed or state in _ENDED):
+    if not now.at_end:
         return ""
-    return f" {_ENDED.get(state, '')}{reason}"
+    return f" {now.outcome.reason}" if now.missed else early_words(now.outcome)
+
+
+def early_words(outcome: Outcome) -> str:
+    """' Stopped by you at step 9.', ' It broke down: …' for a run that did not end by itself; '' for all others."""
+    return f" {_ENDED[outcome.state]}{outcome.reason}" if outcome.state in _ENDED and outcome.reason else ""
 
 
 # Runs that lie on one another.
@@ -250,3 +256,109 @@ def _is_near(one: Sequence[Point], other: Sequence[Point]) -> bool:
 
 def _same(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and side(one, other) is Side.SAME
+
+
+# Is the person still found?
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """How well a forgotten person is found (mAP): now, by the original and by the retrained model (None: none is stored).
+
+    `people`: how many were forgotten; `searches`: how many queries stand behind each mAP; `same_features`: the run changed
+    nothing that a search looks at.
+    """
+
+    now: float
+    before: float
+    aim: float | None
+    people: int
+    searches: int
+    same_features: bool
+
+    @property
+    def beside_before(self) -> Side:
+        """BELOW: harder to find than before."""
+        return side(self.now, self.before)
+
+    @property
+    def beside_aim(self) -> Side | None:
+        """ABOVE: easier to find than for a model that never saw them; None where no such model is stored."""
+        return None if self.aim is None else side(self.now, self.aim)
+
+
+def hiding(problem: Problem, now: Found, before: Found, retrained: Found | None) -> Hiding | None:
+    """The numbers behind `search_verdict`; None where no image of the person is left to search with."""
+    if now.person is None or before.person is None:
+        return None
+    aim = retrained.person.map if retrained and retrained.person else None
+    same = now.embedded.backbone == before.embedded.backbone
+    return Hiding(now.person.map, before.person.map, aim, len(problem.split.classes), now.person.queries, same)
+
+
+def search_verdict(problem: Problem, now: Found, before: Found, retrained: Found | None, title: str, outcome: Outcome) -> str:
+    """Is the person still found? Sentences with numbers: before and after, beside the retrained model, and at what price."""
+    person, unseen = hiding(problem, now, before, retrained), _moved(before.unseen.map, now.unseen.map)
+    if person is None:
+        return f"{title}: mAP of unseen people {unseen}. {now.why}{early_words(outcome)}"
+    who = "person" if person.people == 1 else "people"
+    aim = "" if person.aim is None else f" (retrained {percent(person.aim)})"
+    text = f"{title}: mAP of the forgotten {who} {_moved(person.before, person.now)}{aim}; mAP of unseen people {unseen}. "
+    return text + hiding_words(person) + early_words(outcome) + weight_of_one(person.searches, "searches")
+
+
+def hiding_words(person: Hiding) -> str:
+    """Whether the person has become harder to find, and how hard to find they are beside a model that never saw them."""
+    who = "The person is" if person.people == 1 else "The people are"
+    if person.same_features:
+        text = "The features are bit-identical to the original's: a search never asks the head, so nobody became harder to find."
+    else:
+        text = f"{who} {_search_words(person.now, person.before, 'before')}."
+    if person.aim is None:
+        return f"{text} No retrained model is stored to say how hard to find they should be."
+    return f"{text} {who} {_search_words(person.now, person.aim, 'for a model that never saw them')}."
+
+
+def _search_words(value: float, other: float, than: str) -> str:
+    found = side(value, other)
+    if found is Side.SAME:
+        return f"as easy to find as {than}"
+    return f"{apart(value, other)} of mAP {'easier' if found is Side.ABOVE else 'harder'} to find than {than}"
+
+
+def _moved(before: float, now: float) -> str:
+    return f"{100 * before:.1f} → {percent(now)}"
+
+
+def side_by_side_verdict(rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, float]]) -> str:
+    """Which of the changes in `rows` made the person harder to find than for the retrained model, and at what price."""
+    same = [f"{row['scope']} with batch norm in {row['bn']} mode" for row in rows if row["same_features"]]
+    text = f"At scope {listed(same)} every feature, and so every rank, stays bit for bit what it was. " if same else ""
+    searched = [row for row in rows if "person_map" in row]
+    if not searched or "person_map" not in known["original"]:
+        return text + "No image of this person is left to search with, so nobody can say whether they became harder to find."
+    before, aim = known["original"]["person_map"], known.get("retrained", {}).get("person_map")
+    if aim is None:
+        return text + "No retrained model is stored for this person, so nobody can say how hard to find they should be."
+    if side(before, aim) is not Side.ABOVE:
+        how = "less well" if side(before, aim) is Side.BELOW else "no better"
+        text += f"The original model finds this person {how} ({percent(before)}) than the retrained one already. "
+    harder = [row for row in searched if {side(row["person_map"], other) for other in (aim, before)} == {Side.BELOW}]
+    if not harder:
+        least = min(searched, key=lambda row: row["person_map"])
+        return text + (
+            f"None of these changes made the person harder to find than for the retrained model (mAP {percent(aim)}); the lowest "
+            f"mAP is {_setting(least)}."
+        )
+    changes = sorted(tenths(row["map"]) - tenths(known["original"]["map"]) for row in harder)
+    price = " to ".join(dict.fromkeys(signed(change / 1000) for change in (changes[0], changes[-1])))
+    which = "; ".join(_setting(row) for row in harder)
+    return text + (
+        f"Harder to find than for the retrained model (mAP {percent(aim)}): {which}. There the mAP of unseen people changes by "
+        f"{price} points."
+    )
+
+
+def _setting(row: Mapping[str, Any]) -> str:
+    broken = ", broke down" if row.get("state") == "diverged" else ""
+    return f"{row['scope']}, {row['bn']} ({percent(row['person_map'])}{broken})"

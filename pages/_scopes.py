@@ -11,6 +11,7 @@ from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.records import Problem
 from imu_core.reidentification import SideBySide
+from imu_core.verdicts import side_by_side_verdict
 from pages import _pace, _parts, _people
 
 METHODS_HERE = ("imu", "ga", "npo", "delete")
@@ -63,7 +64,7 @@ def _watch(job: Job) -> None:
 
 def _show(problem: Problem, rows: list[dict[str, Any]]) -> None:
     known = {name: found.numbers() for name, found in _people.references(problem).items()}
-    st.markdown(reidentification.side_by_side_verdict(rows, known))
+    st.markdown(_parts.plain(side_by_side_verdict(rows, known)))
     st.plotly_chart(
         figures.scopes(rows, known, _parts.theme()),
         key="scopes_chart",

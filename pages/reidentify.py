@@ -8,6 +8,7 @@ from imu_core import reidentification
 from imu_core.errors import ImuError
 from imu_core.records import Problem
 from imu_core.reference import target
+from imu_core.verdicts import search_verdict
 from pages import _form, _gaze, _pace, _parts, _people, _problem, _results, _runs, _scopes, _share
 
 
@@ -48,27 +49,9 @@ def waiting(items: list[_runs.Kept]) -> None:
 
 
 def verdict(problem: Problem, item: _runs.Kept) -> str:
-    """Is the person still found? A sentence with numbers."""
+    """Is the person still found? Sentences with numbers."""
     known, now = _people.references(problem), _people.found(item)
-    before = known["original"]
-    name = _parts.plain(item.name)
-    unseen = f"mAP of unseen people {100 * before.unseen.map:.1f} → {100 * now.unseen.map:.1f} %"
-    if now.person is None or before.person is None:
-        return f"{now.why} {unseen}."
-    exact = now.embedded.backbone == before.embedded.backbone
-    text = f"**{name}**: mAP of the forgotten person {100 * before.person.map:.1f} → {100 * now.person.map:.1f} %"
-    retrained = known.get("retrained")
-    if retrained and retrained.person:
-        text += f" (retrained {100 * retrained.person.map:.1f} %)"
-    text += f"; {unseen}."
-    if exact:
-        text += (
-            " The features are bit-identical to the original's: a search never asks the head, so nobody became harder to find."
-        )
-    elif retrained and retrained.person:
-        harder = now.person.map < min(retrained.person.map, before.person.map)
-        text += f" The person is {'now harder' if harder else 'no harder'} to find than for a model that never saw them."
-    return text
+    return _parts.plain(search_verdict(problem, now, known["original"], known.get("retrained"), item.name, item.run.outcome))
 
 
 def drifted(problem: Problem, item: _runs.Kept) -> None:

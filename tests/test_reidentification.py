@@ -203,27 +203,6 @@ def test_stopping_keeps_the_finished_rows(person: Problem) -> None:
     assert len(work.rows) == 1
 
 
-def rows_with(*values: float) -> list[dict]:
-    return [
-        {"scope": f"last:{n + 1}", "bn": "eval", "same_features": n == 0, "person_map": value, "map": 0.8 - n / 10}
-        for n, value in enumerate(values)
-    ]
-
-
-def test_the_verdict_names_what_hides_better_than_retraining_and_its_price() -> None:
-    known = {"original": {"map": 0.9, "person_map": 1.0}, "retrained": {"map": 0.9, "person_map": 0.7}}
-    text = reidentification.side_by_side_verdict(rows_with(0.95, 0.6, 0.5), known)
-    assert "With last:1 with batch norm in eval mode every feature" in text
-    assert "last:2, eval (60.0 %); last:3, eval (50.0 %)" in text
-    assert "20.0 to 30.0 points" in text
-    assert "None made the person harder" in reidentification.side_by_side_verdict(rows_with(0.95, 0.8), known)
-    early = {"original": {"map": 0.9, "person_map": 0.5}, "retrained": {"map": 0.9, "person_map": 0.7}}
-    text = reidentification.side_by_side_verdict(rows_with(0.5, 0.6), early)
-    assert "less well (50.0 %) than the retrained one already" in text
-    assert "None made the person harder" in text
-    assert "No retrained model" in reidentification.side_by_side_verdict(rows_with(0.5), {"original": known["original"]})
-
-
 def test_the_record_can_be_written_and_belongs_to_its_model(side_by_side: SideBySide, person: Problem) -> None:
     record = reidentification.as_record(side_by_side, reidentification.references(person))
     assert json.loads(json.dumps(record, allow_nan=False)) == record

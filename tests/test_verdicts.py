@@ -240,6 +240,124 @@ def test_runs_on_one_path_really_are(ends: list[tuple[float, float]]) -> None:
     assert text == "" or (text.startswith("A and B take one path") and "0.1 points" in text)
 
 
+# Is the person still found?
+
+
+def found(person: float | None, unseen: float = 0.613, features: str = "changed", searches: int = 60, why: str = "") -> Any:
+    rank = lambda value: None if value is None else types.SimpleNamespace(map=value, queries=searches)  # noqa: E731
+    return types.SimpleNamespace(
+        person=rank(person), unseen=rank(unseen), why=why, embedded=types.SimpleNamespace(backbone=features)
+    )
+
+
+PERSON, COUPLE = problem(40, "Sandal"), problem(40, "Sandal", "Boot")
+NEVER = "for a model that never saw them"
+DONE = Outcome("done", "All 9 steps were taken.")
+SEARCHES = [  # before, now, retrained; beside before, beside the retrained model
+    (0.983, 0.983, 0.664, "as easy to find as", "31.9 points of mAP easier to find than"),
+    (0.983, 0.700, 0.664, "28.3 points of mAP harder to find than", "3.6 points of mAP easier to find than"),
+    (0.983, 0.665, 0.664, "31.8 points of mAP harder to find than", "as easy to find as"),
+    (0.983, 0.200, 0.664, "78.3 points of mAP harder to find than", "46.4 points of mAP harder to find than"),
+    (0.500, 0.600, 0.664, "10.0 points of mAP easier to find than", "6.4 points of mAP harder to find than"),
+    (0.500, 0.900, 0.664, "40.0 points of mAP easier to find than", "23.6 points of mAP easier to find than"),
+    (0.500, 0.400, None, "10.0 points of mAP harder to find than", ""),
+]
+
+
+@pytest.mark.parametrize(("before", "now", "aim", "first", "second"), SEARCHES)
+def test_whether_a_person_is_still_found(before: float, now: float, aim: float | None, first: str, second: str) -> None:
+    retrained, original = None if aim is None else found(aim), found(before, 0.62, "original")
+    text = verdicts.search_verdict(PERSON, found(now), original, retrained, "IMU", DONE)
+    beside = "" if aim is None else f" (retrained {100 * aim:.1f} %)"
+    judged = (
+        f"The person is {second} {NEVER}." if second else "No retrained model is stored to say how hard to find they should be."
+    )
+    assert text == (
+        f"IMU: mAP of the forgotten person {100 * before:.1f} → {100 * now:.1f} %{beside}; mAP of unseen people 62.0 → 61.3 %. "
+        f"The person is {first} before. {judged}"
+    )
+
+
+def test_a_search_never_asks_the_head() -> None:
+    text = verdicts.search_verdict(PERSON, found(0.983), found(0.983), found(0.664, features="own"), "IMU", DONE)
+    assert text.endswith(
+        "The features are bit-identical to the original's: a search never asks the head, so nobody became harder to find. "
+        f"The person is 31.9 points of mAP easier to find than {NEVER}."
+    )
+
+
+def test_other_searches() -> None:
+    nobody = verdicts.search_verdict(PERSON, found(None, why="No image is left."), found(None, 0.62), None, "IMU", DONE)
+    assert nobody == "IMU: mAP of unseen people 62.0 → 61.3 %. No image is left."
+    both = verdicts.search_verdict(COUPLE, found(0.7), found(0.983, features="o"), found(0.664), "IMU", STOPPED)
+    assert "mAP of the forgotten people 98.3 → 70.0 %" in both
+    assert both.count("The people are ") == 2
+    assert both.endswith(f"{NEVER}. Stopped by you at step 9.")
+    few = verdicts.search_verdict(PERSON, found(0.7, searches=4), found(0.983, features="o"), found(0.664), "IMU", BROKEN)
+    assert few.endswith("Use a learning rate ten times smaller. One of these 4 searches is 25.0 points.")
+
+
+@given(FRACTION, FRACTION, FRACTION)
+def test_harder_and_easier_agree_with_the_numbers(now: float, before: float, aim: float) -> None:
+    person = verdicts.Hiding(now, before, aim, 1, 60, False)
+    clauses = verdicts.hiding_words(person).removesuffix(".").split(". The person is ")
+    assert len(clauses) == 2
+    for clause, other in zip(clauses, (before, aim), strict=True):
+        assert ("harder" in clause) <= (now < other)
+        assert ("easier" in clause) <= (now > other)
+        assert ("as easy to find as" in clause) <= (abs(now - other) < 0.0021)
+        assert ("harder" in clause) + ("easier" in clause) + ("as easy" in clause) == 1
+
+
+def rows_with(*values: float) -> list[dict]:
+    return [
+        {"scope": f"last:{n + 1}", "bn": "eval", "same_features": n == 0, "person_map": value, "map": 0.8 - n / 10}
+        for n, value in enumerate(values)
+    ]
+
+
+KNOWN = {"original": {"map": 0.9, "person_map": 1.0}, "retrained": {"map": 0.9, "person_map": 0.7}}
+EARLY = {"original": {"map": 0.9, "person_map": 0.5}, "retrained": {"map": 0.9, "person_map": 0.7}}
+SAME_RANKS = "At scope last:1 with batch norm in eval mode every feature, and so every rank, stays bit for bit what it was. "
+NONE = "None of these changes made the person harder to find than for the retrained model (mAP 70.0 %); the lowest mAP is "
+SIDE_BY_SIDE = [
+    (
+        rows_with(0.95, 0.6, 0.5), KNOWN,
+        "Harder to find than for the retrained model (mAP 70.0 %): last:2, eval (60.0 %); last:3, eval (50.0 %). There the mAP "
+        "of unseen people changes by −30.0 to −20.0 points.",
+    ),
+    (
+        rows_with(0.95, 0.6), KNOWN,
+        "Harder to find than for the retrained model (mAP 70.0 %): last:2, eval (60.0 %). There the mAP of unseen people changes "
+        "by −20.0 points.",
+    ),
+    (rows_with(0.95, 0.8), KNOWN, f"{NONE}last:2, eval (80.0 %)."),
+    (rows_with(0.95, 0.699), KNOWN, f"{NONE}last:2, eval (69.9 %)."),
+    (
+        rows_with(0.5, 0.6), EARLY,
+        f"The original model finds this person less well (50.0 %) than the retrained one already. {NONE}last:1, eval (50.0 %).",
+    ),
+    (
+        rows_with(0.5), {"original": KNOWN["original"]},
+        "No retrained model is stored for this person, so nobody can say how hard to find they should be.",
+    ),
+    (
+        [{"scope": "last:1", "bn": "eval", "same_features": True, "map": 0.8}], {"original": {"map": 0.9}},
+        "No image of this person is left to search with, so nobody can say whether they became harder to find.",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "known", "words"), SIDE_BY_SIDE)
+def test_six_changes_side_by_side(rows: list[dict], known: dict, words: str) -> None:
+    assert verdicts.side_by_side_verdict(rows, known) == SAME_RANKS + words
+
+
+def test_a_change_that_broke_the_model_is_called_so() -> None:
+    rows = [{**rows_with(0.9, 0.1)[1], "state": "diverged"}]
+    assert "last:2, eval (10.0 %, broke down)" in verdicts.side_by_side_verdict(rows, KNOWN)
+
+
 def test_one_tolerance_and_it_is_stated() -> None:
     assert verdicts.SAME == 0.001
     assert "a tenth of a point" in (verdicts.__doc__ or "").replace("\n", " ")

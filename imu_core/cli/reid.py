@@ -11,6 +11,7 @@ from imu_core.cli.speaking import JsonFile, ProblemSeed, app, check_writable, lo
 from imu_core.forget import GRAMMAR
 from imu_core.methods import METHODS, PRESETS
 from imu_core.reidentification import Found, SideBySide
+from imu_core.verdicts import side_by_side_verdict
 
 _REID_EXAMPLES = """\b
 Examples:
@@ -57,7 +58,7 @@ def reid_command(
     typer.echo(
         f"Raw pixels, without a network: {100 * reidentification.pixels_alone(asked.dataset).map:.1f} % mAP of unseen people."
     )
-    typer.echo(reidentification.side_by_side_verdict(work.rows, numbers))
+    typer.echo(side_by_side_verdict(work.rows, numbers))
     write_json(json_file, reidentification.as_record(work, known))
 
 
