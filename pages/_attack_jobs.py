@@ -66,8 +66,8 @@ def panel(item: _runs.Kept, key: str, label: str, make: Callable[[], Attack], dr
             st.progress(fraction, text=text)
             if job.owner in (_parts.owner(), HOUSE):
                 _parts.stop_button(job, f"stop-{job.id}")
-        if job and job.finished and job.state != "done":
-            st.caption(f"{job.state}: {_parts.plain(job.reason)}")
+        if job and job.finished:
+            _parts.ended_words(job)
         if job and isinstance(job.work, Attack):
             draw(job.work)
 

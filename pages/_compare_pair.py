@@ -118,7 +118,7 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, 
     elif job.state == "done":
         _layers(job.work, who)
     else:
-        st.caption(f"{job.state}: {_parts.plain(job.reason)}")
+        _parts.ended_words(job)
         if st.button("Compare the layers", key="compare_layers"):
             del jobs[key]
             st.rerun()

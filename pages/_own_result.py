@@ -31,7 +31,10 @@ def result(job: Job | None) -> None:
         return
     work: own.Bringing = job.work
     if job.state != "done" or work is None or work.check is None:
-        st.warning(_parts.plain(job.reason or "Stopped by you."), icon=":material/help:")
+        if job.state == "cancelled":
+            _parts.ended_words(job)
+        else:
+            st.warning(_parts.plain(job.reason or "Nothing was found out."), icon=":material/help:")
         if work is not None and work.layers:
             _choose_head(work.layers)
         return
@@ -83,7 +86,7 @@ def _card(check: own.Check, title: str) -> None:
             delta_color="off",
             delta_arrow="off",
         )
-        (st.success if check.fits else st.error)(_parts.plain(check.sentence))
+        (st.success if check.fits else st.warning)(_parts.plain(check.sentence))
         if check.advice:
             st.info(_parts.plain(check.advice))
         st.markdown(f"**Head** `{check.head}`: {check.features} features, {len(check.class_names)} classes.")

@@ -46,7 +46,7 @@ MARKS = {
     "stopping": ":orange-badge[:material/front_hand: stopping]",
     "done": ":green-badge[:material/check: done]",
     "cancelled": ":gray-badge[:material/block: cancelled]",
-    "diverged": ":red-badge[:material/trending_down: diverged]",
+    "diverged": ":orange-badge[:material/trending_down: diverged]",
     "failed": ":red-badge[:material/error: failed]",
 }
 
@@ -145,6 +145,15 @@ def stop_button(job: Job, key: str) -> None:
         on_click=job.cancel,
         disabled=stopping or job.finished,
     )
+
+
+def ended_words(job: Job, name: str = "") -> None:
+    """How a job ended that did not end by itself; a Stop is what its visitor wanted, so only a failure is shown as an error."""
+    text = plain(f"{name}: {job.reason}" if name else job.reason)
+    if job.state == "failed":
+        st.error(text, icon=":material/error:")
+    elif job.state != "done":
+        st.markdown(f"{MARKS[job.state]} {text}")
 
 
 def progress_of(job: Job) -> tuple[float, str]:

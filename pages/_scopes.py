@@ -32,8 +32,8 @@ def section(problem: Problem) -> None:
     elif st.button("Compare all six here (about a minute)", key="run_scopes"):
         kept[key] = _submit(problem, method)
         st.rerun()
-    if job and job.finished and job.state != "done":
-        st.caption(f"{job.state}: {_parts.plain(job.reason)}")
+    if job and job.finished:
+        _parts.ended_words(job)
     if not rows and stored:
         rows = stored["rows"]
         st.caption(f"Stored result; `{stored['command']}` makes it again.")

@@ -48,8 +48,8 @@ def section(problem: Problem, damping: float, select: Callable[[str], None]) -> 
     if job and not job.finished:
         _watch(job)
         return
-    if job and job.state != "done":
-        st.caption(f"{job.state}: {_parts.plain(job.reason)}")
+    if job:
+        _parts.ended_words(job)
     if st.button("Compute through all layers", type="primary", help=help_text("full_influence")):
         kept[key] = _submit(problem, damping)
         st.rerun()

@@ -27,7 +27,7 @@ def not_here(items: list[_runs.Kept]) -> None:
     if going:
         show()
     for item in (item for item in items if item.job.finished and item not in attackable([item])):
-        st.caption(f"{_parts.plain(item.name)} left no model to attack ({item.job.state}): {_parts.plain(item.job.reason)}")
+        st.caption(f"{_parts.plain(item.name)} left no model to attack: {_parts.plain(item.job.reason)}")
 
 
 def choose(items: list[_runs.Kept]) -> _runs.Kept:

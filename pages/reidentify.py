@@ -86,7 +86,7 @@ items = _runs.of(problem)
 waiting(items)
 finished = [item for item in items if item.job.finished and item.shown]
 for item in (item for item in items if item.job.finished and not item.shown):
-    st.error(f"{_parts.plain(item.name)}: {item.job.state}. {_parts.plain(item.job.reason)}")
+    _parts.ended_words(item.job, item.name)
 if items[0].is_example:
     st.caption("Until you press Run: a finished example, the gentle preset on the head.")
 if not finished:

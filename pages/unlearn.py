@@ -105,7 +105,7 @@ live(problem, items, reference)
 measuring(items)
 finished = [item for item in items if item.job.finished and item.shown]
 for item in (item for item in items if item.job.finished and not item.shown):
-    st.error(f"{item.name}: {item.job.state}. {item.job.reason}")
+    _parts.ended_words(item.job, item.name)
 if finished:
     st.subheader("What happened")
     _results.table(problem, items, reference)

@@ -323,7 +323,8 @@ def test_a_stopped_attack_keeps_its_curve_and_can_be_started_again(item: _runs.K
     wait_until(lambda: job.finished, "the probe stops")
     at = rerun(at)
     if job.state == "cancelled":  # else it was faster than Stop
-        assert "cancelled: Stopped by you" in words(at)
+        assert ":gray-badge[:material/block: cancelled] Stopped by you" in words(at)
+        assert not at.error
         at = wait(press(at, "Train fresh heads again"), item)
     assert "A fresh head brings back" in words(at)
 
@@ -334,7 +335,7 @@ def test_an_attack_that_cannot_be_made_says_why(item: _runs.Kept, monkeypatch: p
 
     monkeypatch.setattr(_attack_jobs, "Probe", refused)
     at = wait(press(with_runs([item]), "Train fresh heads"), item)
-    assert "failed: Not with this one." in words(at)
+    assert [error.value for error in at.error] == ["Not with this one."]
     assert has_button(at, "Train fresh heads again")
 
 

@@ -96,7 +96,8 @@ def test_it_can_be_stopped_and_says_so(lenet: Problem, monkeypatch: pytest.Monke
     wait_until(lambda: job.finished, "it stops")
     assert job.state == "cancelled"
     rerun(at)
-    assert "cancelled: Stopped by you" in words(at)
+    assert ":gray-badge[:material/block: cancelled] Stopped by you" in words(at)
+    assert not at.error
     assert button(at, GO)
 
 
