@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from imu_core import runtime
+from imu_core import names, runtime
 from imu_core.errors import DataError
 from imu_core.records import Dataset, Features, Split
 
@@ -80,15 +80,15 @@ def _checked(
 
 
 def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
-    names = {name.lower(): index for index, name in enumerate(dataset.class_names)}
+    known = {names.key(name): index for index, name in enumerate(dataset.class_names)}
     wanted = []
     for name in body.split("+"):
-        key = name.strip().lower()
-        if key not in names:
+        key = names.key(name.strip())
+        if key not in known:
             raise DataError(
                 f"There is no class {_short(name.strip())} in {dataset.title}. Its classes: {', '.join(dataset.class_names)}."
             )
-        wanted.append(names[key])
+        wanted.append(known[key])
     chosen = sorted(set(wanted))
     canonical = "class:" + "+".join(dataset.class_names[c] for c in chosen)
     return torch.isin(dataset.train.labels, torch.tensor(chosen)).nonzero()[:, 0], canonical
@@ -101,16 +101,16 @@ def _subclasses(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
             f"{dataset.title} has no superclasses, so 'subclass:' means nothing here. Choose cifar100 or cifar20, or write "
             "class:NAME."
         )
-    superclasses = {name.lower(): name for name in parts.superclasses}
+    superclasses = {names.key(name): name for name in parts.superclasses}
     wanted = set()
     for piece in body.split("+"):
-        above, slash, name = (text.strip().lower() for text in piece.partition("/"))
+        above, slash, name = (names.key(text.strip()) for text in piece.partition("/"))
         if not slash or above not in superclasses:
             raise DataError(
                 f"{_short(piece.strip())} is not understood. Write SUPERCLASS/SUBCLASS, such as subclass:people/boy. "
                 f"The superclasses of {dataset.title}: {', '.join(parts.superclasses)}."
             )
-        group = {part.lower(): part for part in parts.superclasses[superclasses[above]]}
+        group = {names.key(part): part for part in parts.superclasses[superclasses[above]]}
         if name not in group:
             raise DataError(
                 f"There is no {_short(name)} in {superclasses[above]} of {dataset.title}. Its subclasses: "
@@ -127,16 +127,16 @@ def _identity(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
         raise DataError(
             f"{dataset.title} shows no identities, so 'identity:' means nothing here. Choose people, or write class:NAME."
         )
-    names = {_plain_number(name): index for index, name in enumerate(dataset.class_names)}
+    known = {_plain_number(name): index for index, name in enumerate(dataset.class_names)}
     wanted = []
     for name in body.split("+"):
-        if _plain_number(name) not in names:
+        if _plain_number(name) not in known:
             first, last = dataset.class_names[0], dataset.class_names[-1]
             raise DataError(
-                f"There is no identity {_short(name.strip())} among the {len(names)} people {dataset.title} was trained on; "
+                f"There is no identity {_short(name.strip())} among the {len(known)} people {dataset.title} was trained on; "
                 f"they go from {first} to {last}."
             )
-        wanted.append(names[_plain_number(name)])
+        wanted.append(known[_plain_number(name)])
     chosen = sorted(set(wanted))
     mask = torch.isin(dataset.train.labels, torch.tensor(chosen))
     return mask.nonzero()[:, 0], "identity:" + "+".join(dataset.class_names[c] for c in chosen)
@@ -144,8 +144,8 @@ def _identity(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
 
 def _plain_number(name: str) -> str:
     """An identity as people may write it: 42, 0042 and ' 42' are the same one."""
-    text = name.strip().lower()
-    return str(int(text)) if re.fullmatch(r"[0-9]{1,9}", text) else text
+    text = names.key(name.strip())
+    return str(int(text)) if re.fullmatch(r"[0-9]{1,18}", text) else text
 
 
 def _random(body: str, dataset: Dataset, train: Features, free: Tensor, seed: int) -> tuple[Tensor, str]:

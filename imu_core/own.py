@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from filelock import FileLock
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from imu_core import data, models, runtime
-from imu_core.data import archive, folder
+from imu_core import data, models, names, runtime
+from imu_core.data import archive, folder, notes
 from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
 from imu_core.features import in_parts, keep, kept_at
 from imu_core.metrics.intervals import Share, share_interval
@@ -72,9 +73,9 @@ class Order:
     side: int = folder.USUAL_SIDE
 
 
-def in_list(names: Iterable[str]) -> str:
+def in_list(classes: Iterable[str]) -> str:
     """Class names with commas between them, as `from_list` reads them; a name that holds a comma or a quote is quoted."""
-    return ", ".join(f'"{name.replace(chr(34), 2 * chr(34))}"' if {",", '"'} & set(name) else name for name in names)
+    return ", ".join(f'"{name.replace(chr(34), 2 * chr(34))}"' if {",", '"'} & set(name) else name for name in classes)
 
 
 def from_list(text: str) -> tuple[str, ...]:
@@ -83,7 +84,7 @@ def from_list(text: str) -> tuple[str, ...]:
         rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
     except csv.Error as error:
         raise ConfigError(f"The list of classes cannot be read ({error}). Write the names with commas between them.") from error
-    return tuple(name.strip() for row in rows for name in row if name.strip())
+    return tuple(names.normal(name.strip()) for row in rows for name in row if name.strip())
 
 
 def from_percent(percent: float) -> float:
@@ -113,7 +114,8 @@ class Trial:
 class Check:
     """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
 
-    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (as `in_list` writes them).
+    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (as `in_list` writes them). `notes` are
+    sentences on the images: which files were left out, which images are there twice.
     """
 
     accuracy: Share
@@ -128,6 +130,7 @@ class Check:
     advice: str = ""
     suggestion: dict[str, str] = field(default_factory=dict)
     trials: tuple[Trial, ...] = field(default_factory=tuple)
+    notes: tuple[str, ...] = ()
 
 
 class Bringing:
@@ -140,7 +143,7 @@ class Bringing:
         self.order = order
         folder.checked_side(order.side)
         self.model_name = PREFIX + folder.checked_name(order.name)
-        self.dataset_name = order.dataset if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"
+        self.dataset_name = names.normal(order.dataset) if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"
         if self.dataset_name.startswith(data.FOLDER):
             folder.parse(self.dataset_name.removeprefix(data.FOLDER))
         self.check: Check | None = None
@@ -321,8 +324,8 @@ def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn
     classes, images = len(dataset.class_names), to_input(dataset.test.images[:_PROBE])
     mean, std = normalisation(order.normalisation, dataset, strange)
     plain = models.construct(order.architecture, classes, images.shape[1:], mean, std)
-    names = [order.head] if order.head else foreign.candidates(plain, classes)
-    for head in names:
+    heads = [order.head] if order.head else foreign.candidates(plain, classes)
+    for head in heads:
         model = models.construct(order.architecture, classes, images.shape[1:], mean, std, head=head)
         matched = foreign.match(model, strange, classes)
         checkpoints.fill(model, _renumbered(matched.state, head, order.classes, dataset))
@@ -354,15 +357,29 @@ def _renumbered(state: dict[str, Tensor], head: str, order: tuple[str, ...], dat
     """`state` with the rows of the head in the dataset's order of classes."""
     if not order:
         return state
-    names = dataset.class_names
-    if sorted(order) != sorted(names):
-        missing, extra = sorted(set(names) - set(order)), sorted(set(order) - set(names))
-        raise ConfigError(
-            f"The order of classes must name each of the {len(names)} classes once: missing {', '.join(missing[:5]) or 'none'}, "
-            f"not a class {', '.join(e[:40] for e in extra[:5]) or 'none'}."
-        )
-    rows = torch.tensor([order.index(name) for name in names])
+    given = in_order(order, dataset)
+    rows = torch.tensor([given.index(name) for name in dataset.class_names])
     return state | {f"{head}.{part}": state[f"{head}.{part}"][rows] for part in ("weight", "bias")}
+
+
+def in_order(order: tuple[str, ...], dataset: Dataset) -> tuple[str, ...]:
+    """The class names in the `order` somebody gave, as the dataset spells them; its own order where none was given.
+
+    A ConfigError unless each class is named once.
+    """
+    if not order:
+        return dataset.class_names
+    spelling = {names.key(name): name for name in dataset.class_names}
+    given = tuple(name if name in dataset.class_names else spelling.get(names.key(name), name) for name in order)
+    if sorted(given) != sorted(dataset.class_names):
+        missing, extra = (sorted(a - b) for a, b in permutations((set(dataset.class_names), set(given))))
+        twice = sorted({name for name in given if given.count(name) > 1} & set(dataset.class_names))
+        raise ConfigError(
+            f"The order of classes must name each of the {len(dataset.class_names)} classes once: missing "
+            f"{', '.join(missing[:5]) or 'none'}, not a class {', '.join(e[:40] for e in extra[:5]) or 'none'}, named twice "
+            f"{', '.join(twice[:5]) or 'none'}."
+        )
+    return given
 
 
 def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> Statistics:
@@ -424,7 +441,8 @@ def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int,
         f"{_percent(accuracy.share)} of {accuracy.n:,} test images are recognised (95 % interval {_percent(accuracy.low)} to "
         f"{_percent(accuracy.high)}); always naming the commonest class gives {_percent(chance)}. {words}"
     )
-    return Check(accuracy, chance, (hits / sizes).numpy(), dataset.class_names, *found, fits, sentence)
+    known = (hits / sizes).numpy(), dataset.class_names
+    return Check(accuracy, chance, *known, *found, fits, sentence, notes=notes.about(dataset))
 
 
 def _share(logits: Tensor, labels: Tensor) -> Share:
@@ -465,10 +483,9 @@ def _trial(order: Order, dataset: Dataset, strange: foreign.Strange) -> Trial:
     counts = halves[0] + halves[1]
     elsewhere = sum(_kept(other, _assigned(one)) for one, other in (halves, halves[::-1]))
     columns = _assigned(counts)
-    current = order.classes or dataset.class_names
-    names = {column: dataset.class_names[row] for row, column in enumerate(columns)}
+    renamed = {column: dataset.class_names[row] for row, column in enumerate(columns)}
     place = {name: number for number, name in enumerate(dataset.class_names)}
-    renumbered = tuple(names[place[name]] for name in current)
+    renumbered = tuple(renamed[place[name]] for name in in_order(order.classes, dataset))
     share = float(counts.trace()) / len(said)
     return Trial(order.architecture, order.normalisation, share, elsewhere / len(said), renumbered)
 
@@ -561,6 +578,8 @@ def _card(
         "correct": check.accuracy.count,
         "tested": check.accuracy.n,
         "sentence": check.sentence,
+        "left_out": [asdict(entry) for entry in dataset.left_out],
+        "copies": asdict(dataset.copies),
     }
     return {
         "role": "original",

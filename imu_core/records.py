@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -87,12 +88,42 @@ class Subclasses:
     labels: Tensor
 
 
+class Why(StrEnum):
+    """Why files beside the images of a data set were not read."""
+
+    HIDDEN = "hidden"  # they belong to a system or a program: ._x.jpg, .DS_Store, Thumbs.db
+    KIND = "kind"  # no image, or an image of a kind that is not read
+    PLACE = "place"  # an image where none is looked for, such as beside the folders of the classes
+    SPECIAL = "special"  # no plain file: a pipe, a device, a link that leads nowhere
+    FRAMES = "frames"  # the further pictures of a file that holds several
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """`count` files that were not read, and `why`; `what` is their ending or folder, `example` the place of one of them."""
+
+    why: Why
+    what: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How many images are there twice, pixel by pixel: in two sets that should have nothing in common, or in one."""
+
+    test_in_train: int  # test images that the training set holds too
+    train_twice: int  # training images that came before, counted without the first of each
+    other_class: int  # training images that are there under another class too
+    forget_in_retain: int = 0  # forget images that the retain set holds too
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A training and a test set with the names of the classes and the pixel statistics models normalise with.
 
     `people` is there where the classes are identities, `subclasses` where classes have superclasses or parts. `key` names a set
-    that is drawn from a seed: it stands for its pixels.
+    that is drawn from a seed: it stands for its pixels. `left_out` counts the files beside its images that were not read.
     """
 
     name: str
@@ -105,6 +136,21 @@ class Dataset:
     people: People | None = None
     key: str = ""
     subclasses: Subclasses | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+    @cached_property
+    def prints(self) -> tuple[Tensor, Tensor]:
+        """A number (int64) for each training image and for each test image: equal where all pixels are."""
+        return _prints(self.train.images), _prints(self.test.images)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """How many images are there twice, pixel by pixel, in training and test set."""
+        train, test = self.prints
+        different, which = train.unique(return_inverse=True)
+        pairs = torch.stack([which, self.train.labels]).unique(dim=1)[0]  # each image once for each of its classes
+        torn = torch.bincount(pairs, minlength=len(different))[which] > 1
+        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()))
 
     @cached_property
     def hash(self) -> str:
@@ -116,6 +162,11 @@ class Dataset:
             digest.update(part.images.contiguous().numpy().reshape(-1))
             digest.update(part.labels.contiguous().numpy().reshape(-1))
         return digest.hexdigest()[:16]
+
+
+def _prints(images: Tensor) -> Tensor:
+    digests = (hashlib.blake2b(image, digest_size=8).digest() for image in images.contiguous().numpy())
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
 
 
 def _nothing() -> Iterator[tuple[float, str]]:
@@ -371,6 +422,13 @@ class Problem:
         """The model's classifier head (shared; copy before training)."""
         return [module for module in self.model.modules() if isinstance(module, nn.Linear)][-1]
 
+    @cached_property
+    def copies(self) -> Copies:
+        """How many images are there twice, pixel by pixel: in the sets of the data, and in forget and retain set."""
+        train, _ = self.dataset.prints
+        shared = int(torch.isin(train[self.split.forget], train[self.split.retain]).sum())
+        return dataclasses.replace(self.dataset.copies, forget_in_retain=shared)
+
     def describe(self) -> dict[str, Any]:
         """The problem in words and numbers, for records, links and headings."""
         return {
@@ -433,7 +491,8 @@ class Trajectory:
     """A run on record: config, problem, points, seconds by phase, outcome, final metrics, set sizes, environment.
 
     `costs`: moved, ‖θ − θ₀‖₂ over the parameters in scope at the end; peak_bytes, by how much the whole process grew at most
-    while it ran (other runs in the same process included).
+    while it ran (other runs in the same process included). `images`: files left out and images that are there twice
+    (`data.notes.counted`).
     """
 
     config: RunConfig
@@ -446,6 +505,7 @@ class Trajectory:
     metrics: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the per-sample arrays and the heads (`from_dict` reads it back)."""
@@ -461,6 +521,7 @@ class Trajectory:
             "metrics": finite(self.metrics),
             "environment": self.environment,
             "costs": finite(self.costs),
+            "images": self.images,
         }
 
     @classmethod
@@ -478,6 +539,7 @@ class Trajectory:
                 values["metrics"],
                 values["environment"],
                 values.get("costs", {}),
+                values.get("images", {}),
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"This is not a run exported by imu_core: {error}.") from error

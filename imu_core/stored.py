@@ -330,7 +330,7 @@ def _from_base64(run: Mapping[str, Any]) -> bytes | None:
 def read_trajectory(values: Any) -> Trajectory:
     """The trajectory that `Trajectory.to_dict` wrote, every type and size checked; DataError or ConfigError otherwise."""
     values = _mapping(values, "The record")
-    missing = sorted({f.name for f in dataclasses.fields(Trajectory)} - {"costs"} - set(values))
+    missing = sorted({f.name for f in dataclasses.fields(Trajectory)} - {"costs", "images"} - set(values))
     if missing:
         raise DataError(f"The record lacks {', '.join(missing)}.")
     points, saw = values["points"], values["saw"]
@@ -349,6 +349,7 @@ def read_trajectory(values: Any) -> Trajectory:
         _metrics(values["metrics"]),
         _named(values["environment"], "environment", lambda v, w: _text(v, w, LONGEST_NAME)),
         _named(values.get("costs", {}), "costs", _maybe_number),
+        _named(values.get("images", {}), "images", _whole),
     )
 
 

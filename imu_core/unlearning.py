@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from imu_core import methods, runtime
 from imu_core.arena import Arena
+from imu_core.data.notes import counted
 from imu_core.errors import Cancelled, ConfigError, ImuError, cut
 from imu_core.evaluation import Evaluation
 from imu_core.methods import plugins
@@ -360,6 +361,7 @@ class Run:
             dict(self.sizes),
             tuple(sorted(self.granted)),
             costs=self._costs(),
+            images=counted(self.problem),
             environment={"python": platform.python_version(), "torch": torch.__version__, "data_hash": self.problem.dataset.hash},
         )
 

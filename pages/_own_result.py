@@ -89,6 +89,8 @@ def _card(check: own.Check, title: str) -> None:
         (st.success if check.fits else st.warning)(_parts.plain(check.sentence))
         if check.advice:
             st.info(_parts.plain(check.advice))
+        for note in check.notes:
+            st.warning(_parts.plain(note), icon=":material/photo_library:")
         st.markdown(f"**Head** `{check.head}`: {check.features} features, {len(check.class_names)} classes.")
         st.caption(f"Tensors matched: {_parts.plain(check.matched)}.")
     with right:

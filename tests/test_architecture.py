@@ -17,7 +17,7 @@ LONGEST_FUNCTION, LONGEST_PAGE, LONGEST_APP = 60, 200, 80  # lines
 
 # The way of the data: a room imports only from rooms further up. Rooms on one line do not import each other.
 ORDER = """
-errors ending
+errors ending names
 records
 runtime depth parsing
 stoppable access

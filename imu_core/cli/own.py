@@ -94,6 +94,8 @@ def _report(work: own.Bringing, check: own.Check) -> None:
     typer.echo(check.sentence)
     if check.advice:
         typer.echo(check.advice)
+    for note in check.notes:
+        typer.echo(note)
     typer.echo(f"Head: {check.head}, {check.features} features, {len(check.class_names)} classes. Matched: {check.matched}.")
     worst = sorted(zip(check.per_class.tolist(), check.class_names, strict=True))
     for label, found in (("Worst", worst[:3]), ("Best", worst[:-4:-1])):
@@ -119,6 +121,7 @@ def _facts(work: own.Bringing, check: own.Check) -> dict[str, Any]:
         "matched": check.matched,
         "sentence": check.sentence,
         "advice": check.advice,
+        "notes": list(check.notes),
     }
 
 

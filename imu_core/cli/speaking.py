@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from imu_core import data, methods, runtime, weights
 from imu_core import influence as head_influence
+from imu_core.data import notes
 from imu_core.errors import ConfigError, DiskError, ImuError, cut
 from imu_core.forget import GRAMMAR
 from imu_core.models import MODELS
@@ -218,7 +219,10 @@ def load(values: Mapping[str, Any]) -> Problem:
     """The problem that the options name; says so first, since reading a model's features the first time takes seconds."""
     say(f"Reading {values['problem']}, {values['model']} and its features.")
     say_tenths(prepare(values["problem"], model=values["model"]))
-    return make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
+    found = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
+    for note in notes.before(found):
+        say(f"Note: {note}")
+    return found
 
 
 def card_line(card: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from imu_core.data import cifar, faces, fashion, folder, market, people
+from imu_core.data import cifar, faces, fashion, files, folder, market, people
 from imu_core.errors import ClosedError, DataError
 from imu_core.records import Dataset, Source
 
@@ -74,7 +74,7 @@ DATASETS["market"] = _market("market", "Market-1501, 1,501 real people (given ou
 def _folder(name: str) -> Source:
     text = name.removeprefix(FOLDER)
     return Source(
-        f"Images in {folder.shown(text, 200)}",
+        f"Images in {files.shown(text, 200)}",
         lambda: folder.load(name),
         lambda: folder.is_here(text),
         lambda: folder.fetch(text),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from imu_core import runtime
+from imu_core.data import files
 from imu_core.data.market import decode
 from imu_core.errors import DataError
 from imu_core.records import Dataset, ImageSet, People, Sightings
@@ -23,7 +24,6 @@ TRAINING, TRAIN_IMAGES, QUERIES = 30, 7, 3
 MEAN, STD = (0.5,), (0.25,)
 _FOLDERS = ("att_faces", "orl_faces", "faces")
 _FETCHED = "olivetti_py3.pkz"  # the file scikit-learn keeps
-_FILES = (".pgm", ".png", ".jpg", ".jpeg")
 
 
 def folder() -> Path | None:
@@ -57,21 +57,23 @@ def _fetch(download: bool) -> np.ndarray:
     return (found.images * 255).round().astype(np.uint8)  # (400, 64, 64), person by person
 
 
-def _read(root: Path) -> np.ndarray:
+def _read(root: Path, tally: files.Tally) -> np.ndarray:
     pictures = []
     for person in range(1, PEOPLE + 1):
         mine = root / f"s{person}"
-        files = sorted((p for p in mine.glob("*") if p.suffix.lower() in _FILES), key=lambda p: (len(p.stem), p.stem))
-        if len(files) != EACH:
-            raise DataError(f"{mine} holds {len(files)} images; the AT&T faces have {EACH} of each of s1 to s{PEOPLE}.")
-        pictures += [decode(path, (SIDE, SIDE), "L") for path in files]
+        images = sorted(files.images(mine, tally) if mine.is_dir() else [], key=lambda path: (len(path.stem), path.stem))
+        if len(images) != EACH:
+            raise DataError(
+                f"{mine} holds {len(images)} images; the AT&T faces have {EACH} of each of s1 to s{PEOPLE}; copy it again."
+            )
+        pictures += [decode(path, (SIDE, SIDE), "L", tally) for path in images]
     return np.stack(pictures)
 
 
 def load() -> Dataset:
     """The faces as a person set: 210 images to train on, 90 kept out, 30 queries and 70 gallery images of unseen people."""
-    root = folder()
-    pixels = torch.from_numpy(_read(root) if root else _fetch(download=False)).unsqueeze(1)
+    root, tally = folder(), files.Tally()
+    pixels = torch.from_numpy(_read(root, tally) if root else _fetch(download=False)).unsqueeze(1)
     ids = torch.arange(1, PEOPLE + 1).repeat_interleave(EACH)
     number = torch.arange(EACH).repeat(PEOPLE) + 1
     names = tuple(f"s{i}/{n}" for i, n in zip(ids.tolist(), number.tolist(), strict=True))
@@ -82,4 +84,5 @@ def load() -> Dataset:
     train, test, query, gallery = (everything.take(mask.nonzero()[:, 0]) for mask in masks)
     images = [ImageSet(part.images, part.ids - 1) for part in (train, test)]
     classes = tuple(f"s{person}" for person in range(1, TRAINING + 1))
-    return Dataset("faces", "AT&T faces", *images, classes, MEAN, STD, People(train, test, query, gallery))
+    people = People(train, test, query, gallery)
+    return Dataset("faces", "AT&T faces", *images, classes, MEAN, STD, people, left_out=tally.left_out())

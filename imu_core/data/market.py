@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +22,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imu_core import access, runtime
+from imu_core import access, names, runtime
+from imu_core.data import files, pixels
+from imu_core.data.files import Tally, shown
 from imu_core.errors import DataError
-from imu_core.records import Dataset, ImageSet, People, Sightings
+from imu_core.records import Dataset, ImageSet, LeftOut, People, Sightings, Why
 
 FOLDERS = ("bounding_box_train", "bounding_box_test", "query")
 HEIGHT, WIDTH = 128, 64
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as everybody uses on Market-1501
 MOST_IMAGES, MOST_PIXELS = 200_000, 4_000_000
-_NAME = re.compile(r"(-1|[0-9]{4,5})_c([0-9]{1,2})(?:s[0-9]{1,2})?_.*\.(?:jpe?g|png)", re.IGNORECASE)
-_IMAGE = (".jpg", ".jpeg", ".png")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")  # Pillow reads others by starting other programs
+_NAME = re.compile(r"(-0*1|[0-9]{1,18})_c([0-9]{1,9})(?![0-9]).*", re.IGNORECASE | re.ASCII | re.DOTALL)
+_RULES = 2  # counted up when other files are read, or read otherwise: what was decoded before is decoded again
 _HELD_OUT = 2
 
 
@@ -47,8 +48,11 @@ class Named:
 
 
 def parse(name: str) -> tuple[int, int] | None:
-    """(identity, camera) of a file name such as 0002_c1s1_000451_03.jpg or -1_c3s2_000101_00.jpg; None where it is neither."""
-    match = _NAME.fullmatch(name)
+    """(identity, camera) of a file name such as 0002_c1s1_000451_03.jpg, 2_c001.png or -1_c3s2_000101_00.jpg; None for others.
+
+    Both numbers may have any number of zeros in front, and anything may stand behind the camera.
+    """
+    match = _NAME.fullmatch(name) if files.is_image(name) else None
     return (int(match[1]), int(match[2])) if match else None
 
 
@@ -76,7 +80,7 @@ def checked(path: str | Path) -> Path:
     """
     access.check(path)
     try:
-        folder = Path(path).expanduser()
+        folder = names.spelt(Path(path).expanduser())
         there = folder.is_dir()
     except (OSError, ValueError, RuntimeError):  # too long a name, a null byte, an unknown user, a folder above nobody may enter
         there = False
@@ -98,10 +102,13 @@ def _with_parts(folder: Path) -> Path:
     return folder
 
 
-def listing(folder: Path) -> dict[str, list[Path]]:
-    """The image files of each of the three folders, by name; a DataError where names are wrong or there are none, or too many."""
+def listing(folder: Path, tally: Tally | None = None) -> dict[str, list[Path]]:
+    """The image files of each of the three folders, by name; what else they hold is counted in `tally`.
+
+    A DataError where names are wrong or there are none, or too many.
+    """
     with _reading(folder):
-        return _listing(folder)
+        return _listing(folder, tally)
 
 
 @contextmanager
@@ -116,50 +123,44 @@ def _reading(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _listing(folder: Path) -> dict[str, list[Path]]:
+def _listing(folder: Path, tally: Tally | None) -> dict[str, list[Path]]:
     found = {}
     for part in FOLDERS:
-        files = sorted(path for path in (folder / part).iterdir() if path.suffix.lower() in _IMAGE and path.is_file())
-        wrong = [path.name for path in files if parse(path.name) is None]
+        own = tally if tally is not None else Tally()
+        images = files.images(folder / part, own)
+        wrong = [path.name for path in images if parse(path.name) is None]
         if wrong:
             raise DataError(
-                f"{len(wrong):,} of {len(files):,} files in {part} have names that say nothing, the first of them {wrong[0]!r}. "
-                "A name is IDENTITY_cCAMERA and more, as in 0002_c1s1_000451_03.jpg; junk starts with -1, a distractor with 0000."
+                f"{len(wrong):,} of {len(images):,} files in {part} have names that say nothing, the first of them "
+                f"{shown(wrong[0])!r}. A name is IDENTITY_cCAMERA and more, both whole numbers, as in 0002_c1s1_000451_03.jpg; "
+                "junk starts with -1, a distractor with 0000. Rename them, or remove them."
             )
-        if not files:
-            raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(_IMAGE)}).")
-        found[part] = files
-    total = sum(len(files) for files in found.values())
+        if not images:
+            instead = files.sentence(own.left_out())
+            raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(files.IMAGES)}). {instead}".rstrip())
+        found[part] = images
+    total = sum(len(images) for images in found.values())
     if total > MOST_IMAGES:
-        raise DataError(f"{str(folder)!r} holds {total:,} images; at most {MOST_IMAGES:,} are read.")
+        raise DataError(f"{str(folder)!r} holds {total:,} images; at most {MOST_IMAGES:,} are read. Take fewer.")
     return found
 
 
-def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB") -> np.ndarray:
-    """Pixels uint8 of an image file at `size` (width, height); a DataError names a file that is damaged or enormous."""
-    access.check(path)
-    try:
-        with runtime.open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(
-                    f"{path.parent.name}/{path.name} has {image.width:,} x {image.height:,} pixels; "
-                    f"at most {MOST_PIXELS:,} in all are read."
-                )
-            image = image.convert(mode)
-            if image.size != size:
-                image = image.resize(size, Image.Resampling.BILINEAR)
-            return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path.parent.name}/{path.name} is damaged or cut off ({error}). Copy it again from the original, or remove it."
-        ) from error
+def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB", tally: Tally | None = None) -> np.ndarray:
+    """Pixels uint8 of an image file at `size` (width, height); a DataError names a file that is damaged or enormous.
+
+    Where the file holds further pictures, that is counted in `tally`.
+    """
+    image, has_more = pixels.read(path, mode, MOST_PIXELS)
+    if has_more and tally is not None:
+        tally.add(Why.FRAMES, "", f"{path.parent.name}/{path.name}")
+    return np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BILINEAR))
 
 
-def read(folder: Path) -> Iterator[tuple[float, Named]]:
-    """Every image of `folder`, with the fraction read so far."""
-    files = [(part, path) for part, paths in listing(folder).items() for path in paths]
-    for number, (part, path) in enumerate(files):
-        yield (number + 1) / len(files), Named(part, path.name, decode(path))
+def read(folder: Path, tally: Tally | None = None) -> Iterator[tuple[float, Named]]:
+    """Every image of `folder`, with the fraction read so far; what is left out is counted in `tally`."""
+    found = [(part, path) for part, paths in listing(folder, tally).items() for path in paths]
+    for number, (part, path) in enumerate(found):
+        yield (number + 1) / len(found), Named(part, path.name, decode(path, tally=tally))
 
 
 def sightings(named: list[Named]) -> Sightings:
@@ -202,38 +203,44 @@ def assemble(
             f"{title} has {len(known)} training identities and {len(test)} images for testing; at least two identities, each "
             "seen by four cameras or more, are needed."
         )
-    names = tuple(f"{identity:04d}" for identity in known.tolist())
+    classes = tuple(f"{identity:04d}" for identity in known.tolist())
     images = [ImageSet(part.images, torch.searchsorted(known, part.ids)) for part in (train, test)]
-    return Dataset(name, title, *images, names, MEAN, STD, People(train, test, query, gallery, synthetic), key)
+    return Dataset(name, title, *images, classes, MEAN, STD, People(train, test, query, gallery, synthetic), key)
 
 
-def store(path: Path, named: list[Named]) -> None:
-    """Keep decoded images on this machine, so that the next start takes less than a second."""
+def store(path: Path, named: list[Named], left_out: tuple[LeftOut, ...] = ()) -> None:
+    """Keep decoded images, and what was left out beside them, so that the next start takes less than a second."""
     tensors = {"pixels": torch.from_numpy(np.stack([item.pixels for item in named]))}
     if all(item.parts is not None for item in named):
         tensors["parts"] = torch.from_numpy(np.stack([item.parts for item in named]))
-    names = json.dumps([[item.folder, item.name] for item in named])
-    runtime.write_whole(path, lambda part: save_file(tensors, part, {"names": names}))
+    about = {"names": json.dumps([[item.folder, item.name] for item in named]), "left_out": files.to_text(left_out)}
+    runtime.write_whole(path, lambda part: save_file(tensors, part, about))
 
 
 def restore(path: Path) -> list[Named]:
     """What `store` kept; a damaged file is removed and a DataError says to load again."""
     try:
         with safe_open(path, "pt") as stored:
-            names = json.loads(stored.metadata()["names"])
+            places = json.loads(stored.metadata()["names"])
             columns = [stored.get_tensor(key).numpy() for key in ("pixels", "parts") if key in stored.keys()]  # noqa: SIM118
-        return [Named(*name, *arrays) for name, *arrays in zip(names, *columns, strict=True)]
+        return [Named(*place, *arrays) for place, *arrays in zip(places, *columns, strict=True)]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         path.unlink(missing_ok=True)
         raise DataError(f"{path.name}, which this program keeps, was damaged and is removed. Load the page again.") from error
+
+
+def _restored_left_out(path: Path) -> tuple[LeftOut, ...]:
+    """What `store` kept of what was left out."""
+    with safe_open(path, "pt") as stored:
+        return files.from_text(stored.metadata()["left_out"])
 
 
 def cache(path: str) -> Path:
     """Where a folder's decoded images are kept: another name as soon as files are added to it or taken away."""
     folder = find(path)
     with _reading(folder):
-        stamp = "".join(str((folder / part).stat().st_mtime_ns) for part in FOLDERS)
-    return runtime.home() / "people" / f"{hashlib.sha256(f'{folder.resolve()} {stamp}'.encode()).hexdigest()[:16]}.safetensors"
+        key = f"{_RULES} {folder.resolve()} {''.join(str((folder / part).stat().st_mtime_ns) for part in FOLDERS)}"
+    return runtime.home() / "people" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.safetensors"
 
 
 def is_here(path: str = "") -> bool:
@@ -246,12 +253,12 @@ def is_here(path: str = "") -> bool:
 
 def fetch(path: str = "") -> Iterator[tuple[float, str]]:
     """Read the folder and keep what was decoded, yielding (fraction read, folder and file)."""
-    target, named = cache(path), []
-    for fraction, item in read(find(path)):
+    target, named, tally = cache(path), [], Tally()
+    for fraction, item in read(find(path), tally):
         named.append(item)
         if len(named) % 100 == 0:
             yield fraction, f"reading {item.folder}/{item.name}"
-    store(target, named)
+    store(target, named, tally.left_out())
     yield 1.0, "all images are read"
 
 
@@ -260,7 +267,9 @@ def load(name: str, path: str = "") -> Dataset:
     if not is_here(path):
         for _ in fetch(path):
             pass
-    return assemble(name, f"Market-1501 ({find(path).name})", *reordered(restore(cache(path))))
+    kept = cache(path)
+    whole = assemble(names.normal(name), f"Market-1501 ({find(path).name})", *reordered(restore(kept)))
+    return replace(whole, left_out=_restored_left_out(kept))
 
 
 def reordered(named: list[Named]) -> tuple[Sightings, Sightings, Sightings]:

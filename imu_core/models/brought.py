@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from imu_core import names as spelling
 from imu_core import runtime
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models.layers import Normalise
@@ -36,7 +37,7 @@ def is_brought(model: str) -> bool:
 def _place(dataset: str, model: str) -> Path:
     if not re.fullmatch(r"own-[A-Za-z0-9_-]{1,40}", model):
         raise ConfigError(f"{model[:50]!r} is no name of a brought model; those look like {PREFIX}NAME.")
-    return runtime.home() / "models" / runtime.place(dataset) / model
+    return runtime.home() / "models" / runtime.place(spelling.normal(dataset)) / model
 
 
 def path(dataset: str, model: str) -> Path:
@@ -58,7 +59,7 @@ def card(dataset: str, model: str) -> dict[str, Any]:
 
 def names(dataset: str) -> tuple[str, ...]:
     """The brought models on `dataset`, by name."""
-    return tuple(model for where, model in everything() if where == dataset)
+    return tuple(model for where, model in everything() if spelling.normal(where) == spelling.normal(dataset))
 
 
 def everything() -> list[tuple[str, str]]:

@@ -1,0 +1,40 @@
+"""What one must know of the images before believing a number: which files were left out, and which images are there twice."""
+
+from __future__ import annotations
+
+from imu_core.data import files
+from imu_core.records import Dataset, Problem
+
+
+def about(dataset: Dataset) -> tuple[str, ...]:
+    """Sentences on the images of `dataset`; none where nothing was left out and nothing is there twice."""
+    copies, sentences = dataset.copies, [files.sentence(dataset.left_out)]
+    if copies.test_in_train:
+        sentences.append(
+            f"Duplicates: {copies.test_in_train:,} of {len(dataset.test):,} test images are in the training set too, pixel by "
+            "pixel. Test accuracy and membership attacks then say less than they seem to."
+        )
+    if copies.train_twice:
+        torn = f"; {copies.other_class:,} are there under two classes" if copies.other_class else ""
+        sentences.append(
+            f"Duplicates: {copies.train_twice:,} of {len(dataset.train):,} training images came before, pixel by pixel{torn}."
+        )
+    return tuple(filter(None, sentences))
+
+
+def before(problem: Problem) -> tuple[str, ...]:
+    """Sentences on the images of `problem`: whether what is to be forgotten stays in the retain set, then `about` all of them."""
+    shared, forget = problem.copies.forget_in_retain, len(problem.split.forget)
+    if not shared:
+        return about(problem.dataset)
+    return (
+        f"Duplicates: {shared:,} of {forget:,} forget images are in the retain set too, pixel by pixel: the same image is to be "
+        "forgotten and kept.",
+        *about(problem.dataset),
+    )
+
+
+def counted(problem: Problem) -> dict[str, int]:
+    """The same as numbers, for the record of a run; empty where there is nothing to say."""
+    copies = {name: count for name, count in vars(problem.copies).items() if count}
+    return copies | {f"left_out_{entry.why}{entry.what}"[:60]: entry.count for entry in problem.dataset.left_out}

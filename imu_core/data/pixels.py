@@ -1,0 +1,114 @@
+"""One image file as pixels: upright, with 8 bits a channel, and never more of it in memory than its bounds allow."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from imu_core import access
+from imu_core.data import sniff
+from imu_core.data.files import shown
+from imu_core.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow reads others by starting other programs
+MOST_PIXELS, MOST_BYTES = 80_000_000, 1 << 29  # of one image, of one file
+_ORIENTATION = 0x0112  # the EXIF tag that says how a camera was held
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # its values, and Image.Transpose that turns such an image upright
+
+
+class Read(NamedTuple):
+    """An image, and whether its file holds further ones (an animation, pages), of which none is looked at."""
+
+    image: Image.Image
+    has_more: bool
+
+
+def read(path: Path, mode: str, most: int = MOST_PIXELS, about: tuple[int, int] | None = None) -> Read:
+    """The image in the file `path`, upright, in `mode` (RGB | L); a DataError names one that is damaged or enormous.
+
+    A JPEG need not be decoded at more than `about` (width, height) twice over; `most` bounds the pixels.
+    """
+    where = f"{shown(path.parent.name)}/{shown(path.name)}"
+    try:
+        access.check(path)
+        _check_file(path, where)
+        with _opened(path) as image:
+            if image.width * image.height > most:
+                raise DataError(
+                    f"{where} has {image.width:,} x {image.height:,} pixels; at most {most:,} in all are read. Scale it down."
+                )
+            if about is not None:
+                image.draft(mode, (2 * about[0], 2 * about[1]))
+            has_more = bool(getattr(image, "is_animated", False))
+            image.load()  # so that what is damaged fails here, not where EXIF is looked for
+            return Read(_upright(_eight_bits(image, where)).convert(mode), has_more)
+    except DataError:  # a ValueError too, and a sentence already
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{where} claims to be enormous ({error}); at most {most:,} pixels are read. Scale it down.") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{where} {_other(path)}") from error
+    except Exception as error:  # Pillow fails in many ways at what is damaged
+        raise DataError(f"{where} is damaged or cut off{reason(error)}. Copy it again, or remove it.") from error
+
+
+def _check_file(path: Path, where: str) -> None:
+    if not path.is_file():
+        raise DataError(f"{where} is no plain file, or is gone. Remove it, or put the image itself in its place.")
+    size = path.stat().st_size
+    if not size:
+        raise DataError(f"{where} is an empty file: it is damaged. Copy it again, or remove it.")
+    if size > MOST_BYTES:
+        raise DataError(f"{where} has {size / 2**20:,.0f} MiB; at most {MOST_BYTES / 2**20:,.0f} MiB are read. Scale it down.")
+
+
+def _other(path: Path) -> str:
+    """What the file `path`, which is no image of a kind that is read, is, and what to do about it."""
+    with path.open("rb") as file:
+        kind = sniff.kind(file.read(600))
+    if kind:
+        return f"is {kind}, whatever its name says, and that is not read. Save it as JPEG or PNG, or remove it."
+    return "is damaged, or no image of a kind that is read. Copy it again, or remove it."
+
+
+def _opened(path: Path) -> Image.Image:
+    with warnings.catch_warnings():  # of many pixels, of which a sentence speaks, and of tags, which nobody reads
+        warnings.simplefilter("ignore")
+        return Image.open(path, formats=FORMATS)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong in brackets, without the place of the file on this machine; nothing where Pillow knows no more."""
+    words = getattr(error, "strerror", None) or str(error)
+    return "" if isinstance(error, UnidentifiedImageError) or not words else f" ({shown(words, 100)})"
+
+
+def _eight_bits(image: Image.Image, where: str) -> Image.Image:
+    """`image`, scaled to 8 bits where it is grey with 16 or in fractions: Pillow's `convert` cuts off all above 255."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    most = 1.0 if image.mode == "F" else 65535.0
+    if not (values.min() >= 0 and values.max() <= most):
+        raise DataError(
+            f"{where} has values from {values.min():g} to {values.max():g}; those from 0 to {most:g} are read. Save it with 8 "
+            "bits."
+        )
+    scaled = Image.fromarray(np.rint(values * np.float32(255 / most)).astype(np.uint8))
+    scaled.info.update(image.info)  # holds its EXIF
+    return scaled
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """`image` turned as its EXIF says; as it is where that cannot be read. No other tag is looked at."""
+    try:
+        with warnings.catch_warnings():  # which Pillow gives about other tags
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # cameras and programs write whatever they like there, and Pillow fails at it in many ways
+        turn = None
+    return image if turn is None else image.transpose(Image.Transpose(turn))
