@@ -2,10 +2,16 @@
 
 import streamlit as st
 
-from pages import _parts, _problem
+from pages import _visitor
 
-st.set_page_config(page_title="IMU: machine unlearning, live", page_icon="assets/pictures/icon.png", layout="wide")
+if _visitor.is_starting():
+    # The server loads this file to find its app, and runs it once a visit.
+    app = st.App(__file__, middleware=_visitor.middleware(), lifespan=_visitor.lifespan)
+else:
+    from pages import _parts, _problem
 
-page = _parts.navigation()
-_problem.sidebar(page)
-page.run()
+    st.set_page_config(page_title="IMU: machine unlearning, live", page_icon="assets/pictures/icon.png", layout="wide")
+
+    page = _parts.navigation()
+    _problem.sidebar(page)
+    page.run()

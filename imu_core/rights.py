@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imu_core import limits
+from imu_core.access import is_public
+
 
 @dataclass(frozen=True)
 class Rights:
@@ -21,3 +24,14 @@ class Rights:
 
 
 OWNER = Rights()
+
+
+def of_visitor(name: str) -> Rights:
+    """What the visitor called `name` (as `visitors.name_of` made it; empty: nobody) may do on this server."""
+    return Rights(
+        visitor=name or None,
+        sees_all=limits.shares_runs(),
+        changes_all=not is_public() and limits.shares_runs(),
+        most_runs=limits.RUNS.value,
+        most_bytes=limits.STORED_MB.value * 2**20,
+    )

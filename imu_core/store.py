@@ -168,6 +168,12 @@ class Store:
             same = self._newest(connection, key, self._visible())
             return self._whole(connection, _RUNS.c.id == same["id"], "") if same is not None else None
 
+    def keeps_parameters(self, run_id: str) -> bool:
+        """Whether there is such a run, and the parameters it changed are with it."""
+        query = sql.select(_RUNS.c.id).where(_RUNS.c.id == run_id, _RUNS.c.parameters.is_not(None), self._visible())
+        with self._reading() as connection:
+            return connection.execute(query).first() is not None
+
     def rename(self, run_id: str, name: str) -> None:
         """Call the run `name` (an empty text takes the name away)."""
         self._change([run_id], name=clean_name(name))

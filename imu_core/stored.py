@@ -101,12 +101,17 @@ class Stored(Summary):
             return None
         if problem.describe() != self.trajectory.problem:
             raise DataError(f"This run belongs to another problem: {self.forget} on {self.dataset}/{self.model_name}.")
-        tensors, base = read_parameters(self.parameters)
-        if base != checkpoints.state_hash(problem.model):
-            raise DataError("The original model is no longer the one this run started from. Run it again.")
-        model = copy.deepcopy(problem.model)
-        _fill(model, tensors)
-        return model.eval().requires_grad_(False)
+        return rebuilt(problem, self.parameters)
+
+
+def rebuilt(problem: Problem, parameters: bytes) -> nn.Module:
+    """The original of `problem` with stored `parameters` laid over it, in eval mode; DataError where they belong to another."""
+    tensors, base = read_parameters(parameters)
+    if base != checkpoints.state_hash(problem.model):
+        raise DataError("The original model is no longer the one this run started from. Run it again.")
+    model = copy.deepcopy(problem.model)
+    _fill(model, tensors)
+    return model.eval().requires_grad_(False)
 
 
 def depth(metrics: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from imu_core.errors import DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.store import Store, Summary
 from imu_core.stored import LONGEST_NAME, MOST_TAGS
-from pages import _keeper, _parts, _problem, _runs, _stored
+from pages import _keeper, _parts, _problem, _restored, _runs, _stored
 
 
 def signature(runs: Sequence[Summary]) -> str:
@@ -25,7 +25,8 @@ def act(work: Callable[[Store], str | None], undo: Sequence[str] = ()) -> None:
     state = st.session_state
     state.acted = state.get("acted", 0) + 1
     try:
-        text = work(_keeper.keeper().store())
+        text = work(_keeper.view())
+        _restored.changed()
         state.said = {"text": text, "undo": list(undo)} if text else None
     except ImuError as error:
         state.said = {"error": str(error)}

@@ -35,10 +35,13 @@ def result(item: _runs.Kept, key: str) -> dict[str, Any]:
     return job.work.result if job and isinstance(job.work, Attack) else {}
 
 
-def start(item: _runs.Kept, key: str, make: Callable[[], Attack], owner: str) -> None:
-    """Put an attack of `owner` in line."""
+def start(item: _runs.Kept, key: str, make: Callable[[], Attack], owner: str) -> bool:
+    """Put an attack of `owner` in line; False, and a sentence, where this visitor has too many jobs already."""
     title = f"{key.split()[0].capitalize()} · {item.name}"
-    jobs(item)[key] = _parts.queue().submit(Job(title, make, kind="attack", owner=owner))
+    job = Job(title, make, kind="attack", owner=owner)
+    if accepted := owner == HOUSE or _parts.has_room(1):
+        jobs(item)[key] = _parts.queue().submit(job)
+    return accepted
 
 
 def start_missing(problem: Problem, item: _runs.Kept) -> None:
@@ -53,8 +56,8 @@ def panel(item: _runs.Kept, key: str, label: str, make: Callable[[], Attack], dr
     job = jobs(item).get(key)
     going = bool(job and not job.finished)
     again = bool(job) and job.finished and job.state != "done"  # done once is done: the same seed finds the same
-    if (job is None or again) and st.button(f"{label} again" if again else label, key=f"start_{key.split()[0]}"):
-        start(item, key, make, _parts.owner())
+    pressed = (job is None or again) and st.button(f"{label} again" if again else label, key=f"start_{key.split()[0]}")
+    if pressed and start(item, key, make, _parts.owner()):
         st.rerun()
 
     @st.fragment(run_every=_pace.tick() if going else None)

@@ -33,12 +33,12 @@ Found = dict[str, float | str]
 def section(problem: Problem, item: _runs.Kept) -> None:
     """The table as far as it is known, and the button that measures the rest."""
     st.subheader("All attacks in numbers")
-    if not item.measuring or item.measuring.state in ("cancelled", "failed"):
-        if st.button("Measure the membership attacks too (about 20 seconds)", key="measure_attacks"):
-            _runs.measure_later(item)
-            st.rerun()
-    elif not item.measuring.finished:
+    if item.measuring and not item.measuring.finished:
         _watch(item)
+    elif not item.is_measured:
+        pressed = st.button("Measure the membership attacks too (about 20 seconds)", key="measure_attacks")
+        if pressed and _runs.measure_later(item):
+            st.rerun()
     shown = rows(problem, item)
     st.html(NARROW)
     with st.container(key="attack_table"):

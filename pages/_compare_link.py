@@ -7,7 +7,7 @@ import streamlit as st
 from imu_core.errors import ImuError, StoreError
 from imu_core.records import Problem
 from imu_core.store import Stored
-from pages import _keeper, _parts, _runs, _stored
+from pages import _keeper, _parts, _restored, _runs, _stored
 from pages._compared import Compared
 
 MOST = 40  # stored runs that a link may name
@@ -31,7 +31,7 @@ def gather(problem: Problem) -> list[Compared]:
 
 def has_own(problem: Problem) -> bool:
     """Whether this visitor ran something on `problem`."""
-    return any(item.problem.describe() == problem.describe() for item in _runs.kept())
+    return bool(_runs.own(problem))
 
 
 def asked_for() -> list[str]:
@@ -40,6 +40,25 @@ def asked_for() -> list[str]:
     if given is not None:
         st.session_state.compare_ids = list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
     return st.session_state.get("compare_ids", [])
+
+
+def offer(problem: Problem) -> None:
+    """A box that adds one of the stored runs on `problem` to the comparison, and a way to leave the added ones out again."""
+    named = asked_for()
+    offered = {run_id: run for run_id, run in _restored.others(problem).items() if run_id not in named}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if offered and len(named) < MOST:
+            _restored.box("Add a stored run", offered, key="compare_add", on_change=_add)
+        if named:
+            st.button("Leave out the added runs", on_click=_drop, key="compare_leave")
+
+
+def _add() -> None:
+    added = st.session_state.get("compare_add")
+    if added:
+        st.session_state.compare_ids = [*asked_for(), added]
+        st.query_params["runs"] = ",".join(st.session_state.compare_ids)
+        st.session_state.compare_add = None
 
 
 def _drop() -> None:
@@ -53,7 +72,7 @@ def _named(problem: Problem) -> list[Compared]:
     found, elsewhere, trouble = [], [], []
     for run_id in ids[:MOST]:
         try:
-            run = _keeper.keeper().store().get(run_id)
+            run = _keeper.view().get(run_id)
             item = _of_stored(run)
         except StoreError as error:
             trouble.append(str(error))

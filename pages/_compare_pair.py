@@ -105,10 +105,13 @@ def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]
 
 def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, Any], who: dict[str, charts.Who]) -> None:
     """CKA of every block; it runs beside the page and is kept for this visit."""
-    jobs: dict[str, Job] = st.session_state.setdefault("compare_jobs", {})
+    jobs: dict[str, Job] = _parts.theirs("compare_jobs", dict)
     key = f"{problem.describe()} {pair[0].key} {pair[1].key}"
     if key not in jobs:
-        jobs[key] = _submit(problem, pair, models)
+        job = _job(problem, pair, models)
+        if not _parts.put_in_line(job):
+            return
+        jobs[key] = job
         while len(jobs) > MOST_JOBS:
             jobs.pop(next(iter(jobs))).cancel()
         jobs[key].wait(0.3)  # two heads need no more, once the original was asked
@@ -124,9 +127,9 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, 
             st.rerun()
 
 
-def _submit(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, Any]) -> Job:
+def _job(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, Any]) -> Job:
     title = f"Layers of {pair[0].name} and {pair[1].name}"
-    return _parts.queue().submit(Job(title, lambda: LayerSimilarity(problem, models), kind="measure", owner=_parts.owner()))
+    return Job(title, lambda: LayerSimilarity(problem, models), kind="measure", owner=_parts.owner())
 
 
 def _watch(job: Job) -> None:

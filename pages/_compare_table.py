@@ -184,13 +184,13 @@ def _config(problem: Problem, shown: Mapping[str, tuple[str, float, int, float]]
 
 def _measure_offer(items: Sequence[Compared]) -> None:
     """Where runs of this visit were not attacked yet: a button that does it behind the page."""
-    left = [i.kept for i in items if i.kept and not i.kept.measuring and "membership" not in i.measured]
+    left = [i.kept for i in items if i.kept and i.kept.can_be_measured and "membership" not in i.measured]
     going = [i.kept for i in items if i.kept and i.kept.measuring and not i.kept.measuring.finished]
     if going:
         st.caption(f"Attacking {len(going)} of these runs; progress and Stop are in the sidebar. The figures join the table.")
     elif left:
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Attack these runs too", key="compare_measure"):
+            if st.button("Attack these runs too", key="compare_measure") and _parts.has_room(len(left)):
                 for item in left:
                     _runs.measure_later(item)
                 st.rerun()

@@ -16,7 +16,7 @@ MOST_DELETED = 20  # listed for bringing back
 
 def row() -> None:
     """Below the list: bringing back what was deleted, and taking in a file."""
-    store = _keeper.keeper().store()
+    store = _keeper.view()
     hidden = store.count(deleted=True)
     with st.container(horizontal=True):
         with st.popover("Import runs"):

@@ -1,4 +1,7 @@
-"""Keeps what visitors run: one store a database, and one thread that writes, so that nobody ever waits for a database."""
+"""Keeps what visitors run: one store a database, and one thread that writes, so that nobody ever waits for a database.
+
+Pages reach the database through `view` alone: it shows and changes what the visitor who looks at the page may see and change.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,20 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 
+from imu_core import rights
 from imu_core.depth import utility_key
 from imu_core.errors import ImuError, StoreError
 from imu_core.jobs import Job
-from imu_core.records import Trajectory
+from imu_core.records import Problem, Trajectory
+from imu_core.restored import RestoredRun
 from imu_core.store import Store, Summary, default_url, save_run
-from pages import _stored
+from pages import _parts, _stored
 
+T = TypeVar("T")
 STORED_STATES = ("done", "diverged", "cancelled")
 PATIENCE = 1.0  # seconds that a page waits for what is being written
 CURVE = 48  # points of a sparkline
@@ -29,11 +35,13 @@ class Item(Protocol):
     """What can be kept: a run on a visitor's list. `stored` is the id of its record, `trouble` why there is none."""
 
     name: str
+    owner: str
     run: Any
     measuring: Job | None
     measured: dict[str, Any]
     stored: str
     trouble: str
+    is_removed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +82,20 @@ class Keeper:
         """Wait until everything asked for so far is written; False when `seconds` ran out first."""
         return not wait([self._writer.submit(lambda: None)], seconds).not_done
 
-    def curves(self, runs: list[Summary]) -> dict[str, Curve]:
+    def ask(self, visitor: str, work: Callable[[Store], T], seconds: float = PATIENCE) -> T | None:
+        """What `work` finds in the view of `visitor`, behind all that was to be written; None when `seconds` ran out first.
+
+        It is done in the writing thread: no run that has just been written is seen before its id is known here.
+        """
+        url = default_url()
+        future = self._writer.submit(lambda: work(self.store(url).seen_by(rights.of_visitor(visitor))))
+        if wait([future], seconds).not_done:
+            future.cancel()
+            return None
+        return future.result()
+
+    def curves(self, store: Store, runs: list[Summary]) -> dict[str, Curve]:
         """The curves of `runs` by id; kept, because unpacking fifty trajectories takes longer than all the rest of the page."""
-        store = self.store()
         keys = {run.id: (store.url, run.id, run.state, run.seconds) for run in runs}
         found = store.trajectories([run_id for run_id, key in keys.items() if key not in self._curves])
         fresh = {keys[run_id]: _curve(trajectory) for run_id, trajectory in found.items()}
@@ -88,7 +107,7 @@ class Keeper:
 
     def _try(self, url: str, item: Item, work: Callable[[Store], None]) -> None:
         try:
-            work(self.store(url))
+            work(self.store(url).seen_by(rights.of_visitor(item.owner)))
         except ImuError as error:
             item.trouble = str(error)
             if isinstance(error, StoreError):
@@ -104,6 +123,11 @@ def keeper() -> Keeper:
     return Keeper()
 
 
+def view() -> Store:
+    """The database as the visitor who looks at this page may see and change it; StoreError where it cannot be used."""
+    return keeper().store().seen_by(rights.of_visitor(_parts.owner()))
+
+
 def keep(into: Keeper, item: Item) -> None:
     """Store the finished run of `item` with what is measured of it; failed ones and those without a point are left out."""
 
@@ -112,6 +136,8 @@ def keep(into: Keeper, item: Item) -> None:
         if not item.stored and run is not None and run.points and run.outcome.state in STORED_STATES:
             measured = item.measured if item.measuring and item.measuring.finished else {}  # else it is still growing
             item.stored, item.trouble = save_run(store, run, measured, item.name), ""
+            if item.is_removed:
+                store.unlist(item.stored)
 
     into.write(item, write)
 
@@ -126,6 +152,37 @@ def complete(into: Keeper, item: Item) -> None:
 def rename(into: Keeper, item: Item) -> None:
     """Give the record of `item` the name it has now."""
     into.write(item, lambda store: store.rename(item.stored, item.name) if item.stored else None)
+
+
+def unlist(into: Keeper, item: Item) -> None:
+    """Take the record of `item` off its visitor's list; it stays stored."""
+    into.write(item, lambda store: store.unlist(item.stored) if item.stored else None)
+
+
+def restored(
+    into: Keeper, problem: Problem, trajectory: Trajectory, run_id: str, owner: str, keeps_model: bool
+) -> RestoredRun:
+    """The stored run `run_id` of `owner` as a finished run; what was kept of its model is fetched when it is asked for."""
+    url = default_url()
+
+    def parameters() -> bytes | None:
+        return into.store(url).seen_by(rights.of_visitor(owner)).get(run_id).parameters if keeps_model else None
+
+    return RestoredRun(problem, trajectory, parameters, keeps_model)
+
+
+def lighten(into: Keeper, item: Any) -> None:
+    """Put what the database holds in place of the finished run of `item`, where that is all of it; what it cached goes too."""
+
+    def swap(store: Store) -> None:
+        if store.keeps_parameters(item.stored):
+            path = store.trajectories([item.stored])[item.stored]
+            item.on_record = item.measured
+            item.job.work = restored(into, item.problem, path, item.stored, item.owner, True)
+            item.job.items.clear()
+            item.cache = {key: value for key, value in item.cache.items() if key == "attacks"}
+
+    into.write(item, swap)
 
 
 def _curve(trajectory: Trajectory) -> Curve:

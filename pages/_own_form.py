@@ -162,7 +162,14 @@ def start() -> None:
         return own.Bringing(orders.pop())
 
     title = f"Check {orders[0].name[:40]}"
-    st.session_state.bringing = _parts.queue().submit(Job(title, make, kind="training", owner=_parts.owner()))
+    job = Job(title, make, kind="training", owner=_parts.owner())
+    if _parts.put_in_line(job):
+        bringing()["job"] = job
+
+
+def bringing() -> dict[str, Job]:
+    """The check that this visitor asked for last, under "job"; found again after a reload."""
+    return _parts.theirs("bringing", dict)
 
 
 def follow(suggestion: dict[str, str]) -> None:

@@ -150,4 +150,4 @@ def _delete(dataset: str, model: str) -> None:
         st.session_state.own_said = own.remove(dataset, model)
     except ImuError as error:
         st.session_state.own_said = str(error)
-    st.session_state.pop("bringing", None)
+    _own_form.bringing().clear()

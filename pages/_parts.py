@@ -6,18 +6,19 @@ import html
 import math
 import re
 import time
-import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from imu_core import access, thumbnails
+from imu_core import access, limits, thumbnails
 from imu_core.jobs import Job, JobQueue
 from imu_core.records import Problem
 from imu_core.training import Training
-from pages import _pace
+from pages import _pace, _visitor
+
+T = TypeVar("T")
 
 # Streamlit stacks columns on phones only; on a narrow window charts and pictures need the whole width too. The Tab key comes
 # to the page before it comes to the twenty stops of the sidebar (in browsers that know `reading-flow`).
@@ -93,21 +94,38 @@ def queue() -> JobQueue:
 
 
 def owner() -> str:
-    """A name for this browser session, so that visitors see and stop only their own jobs; they end when it ends."""
-    name = st.session_state.setdefault("owner", uuid.uuid4().hex)
-    _session(name)
-    return name
+    """The name of this visitor, the same after a reload or a lost connection: everybody sees and stops only their own jobs."""
+    return _visitor.owner(_stop_all)
 
 
 def _stop_all(name: str) -> None:
+    """Nobody could stop the jobs of a visitor who cannot come back."""
     for job in queue().active(name):
         job.cancel()
 
 
-@st.cache_resource(scope="session", on_release=_stop_all, show_spinner=False)
-def _session(name: str) -> str:
-    """Nothing but a thing that Streamlit releases when the visitor has gone: nobody could stop those jobs any more."""
-    return name
+def theirs(key: str, make: Callable[[], T]) -> T:
+    """What this visitor has under `key` (`make()` at first), whichever window they look through and whenever they come back."""
+    return _visitor.theirs(key, make, owner())
+
+
+def has_room(jobs: int) -> bool:
+    """Whether this visitor may have so many `jobs` more at once; a sentence says so where not."""
+    going, most = len(queue().active(owner())), limits.JOBS.value
+    if going + jobs > most:
+        st.warning(
+            f"A visitor of this server may have {most:,} jobs at once. {going:,} of yours have not ended, and this would be "
+            f"{jobs:,} more. Wait for some of them, stop them, or ask for less at once."
+        )
+    return going + jobs <= most
+
+
+def put_in_line(job: Job) -> bool:
+    """Queue `job`; False, and a sentence, where its visitor has too many already."""
+    if not has_room(1):
+        return False
+    queue().submit(job)
+    return True
 
 
 def theme() -> str:
@@ -195,8 +213,8 @@ def start_training(title: str, make: Any) -> None:
         if job.work.outcome.state == "done":
             job.work.save()
 
-    queue().submit(Job(title, make, kind="training", owner=owner(), after=store))
-    st.rerun()
+    if put_in_line(Job(title, make, kind="training", owner=owner(), after=store)):
+        st.rerun()
 
 
 def strip(

@@ -23,7 +23,7 @@ PLAIN = {"displayModeBar": False}
 
 def show(asked: str) -> None:
     """The run whose id begins with `asked`; a sentence and the way out where there is none."""
-    store = _keeper.keeper().store()
+    store = _keeper.view()
     st.button("All runs", on_click=_actions.close_record)
     try:
         run = store.get(store.resolve(asked))

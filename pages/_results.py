@@ -9,6 +9,7 @@ import streamlit as st
 
 from imu_core import retrained
 from imu_core import verdicts as told
+from imu_core.errors import ImuError
 from imu_core.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
 from imu_core.models.brought import is_brought
@@ -139,6 +140,9 @@ def distances(problem: Problem, item: _runs.Kept) -> None:
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:
     """Which samples are no longer recognised, which still are, and which others were damaged."""
+    if item.lacks_model:
+        st.caption(f"No pictures. {item.lacks_model}")
+        return
     if (
         item.run.logits is None
         and item.config.scope != "head"
@@ -146,7 +150,11 @@ def pictures(problem: Problem, item: _runs.Kept) -> None:
     ):
         return
     names, split = problem.dataset.class_names, problem.split
-    train, test = (part.argmax(1) for part in _runs.logits(item))
+    try:
+        train, test = (part.argmax(1) for part in _runs.logits(item))
+    except ImuError as error:  # the model of a stored run cannot be rebuilt, say
+        st.caption(_parts.plain(error))
+        return
     labels, before = problem.train.labels, problem.train.logits.argmax(1)
     hit = train[split.forget] == labels[split.forget]
     gone, still = split.forget[~hit & (before[split.forget] == labels[split.forget])], split.forget[hit]

@@ -1,76 +1,41 @@
-"""The runs of one visitor: put in line, kept, named, removed, exported."""
+"""The runs of one visitor: put in line, found again, named, removed."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
-from imu_core import figures, preset, retrained, unlearn
+from imu_core import preset, retrained, unlearn
 from imu_core.jobs import Job
 from imu_core.measurement import Measurement, run_logits
 from imu_core.methods import METHODS
 from imu_core.problem import remember
-from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.records import Problem, RunConfig
 from imu_core.reference import target
-from imu_core.unlearning import Run
-from pages import _keeper, _parts
+from pages import _keeper, _parts, _restored
+from pages._kept import Kept
 
 HEAD_START = 0.3  # seconds: a first run on the head ends within it, undisturbed by drawing, and something moves at once
 EXAMPLES = ("imu", "ga", "npo")
 
 
-@dataclass(eq=False)
-class Kept:
-    """A run on this visitor's list: its name, its job, and the job that measures it afterwards."""
-
-    name: str
-    job: Job
-    problem: Problem
-    config: RunConfig
-    measuring: Job | None = None
-    is_example: bool = False
-    stored: str = ""  # the id of its record in the database, once it is written
-    trouble: str = ""  # why it could not be written
-    cache: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def run(self) -> Run | None:
-        """The run itself, once its worker has built it."""
-        return self.job.work if isinstance(self.job.work, Run) else None
-
-    @property
-    def trajectory(self) -> Trajectory | None:
-        """Its record so far; None while it is queued."""
-        return self.run.trajectory if self.run else None
-
-    @property
-    def shown(self) -> figures.Shown | None:
-        """What the charts draw; None while there is nothing to draw."""
-        record = self.trajectory
-        if record is None or not record.points:
-            return None
-        return figures.Shown(self.name, record, figures.style_of(self.config.method, self.config.control))
-
-    @property
-    def measured(self) -> dict[str, Any]:
-        """Membership and divergence, as far as they are measured."""
-        work = self.measuring.work if self.measuring else None
-        return work.result if isinstance(work, Measurement) else {}
-
-
 def kept() -> list[Kept]:
-    """Every run of this visitor, oldest first."""
-    return st.session_state.setdefault("runs", [])
+    """Every run of this visitor, oldest first: those of this visit, and those that were brought back from the database."""
+    return _parts.theirs("runs", list)
+
+
+def own(problem: Problem) -> list[Kept]:
+    """The visitor's runs on `problem`, also those of an earlier visit."""
+    _restored.bring_back(problem, kept(), title_of)
+    return [item for item in kept() if item.problem.describe() == problem.describe()]
 
 
 def of(problem: Problem) -> list[Kept]:
     """The visitor's runs on `problem`; where there are none, the finished examples."""
-    mine = [item for item in kept() if item.problem.describe() == problem.describe()]
-    return mine or examples(problem)
+    return own(problem) or examples(problem)
 
 
 def examples(problem: Problem) -> list[Kept]:
@@ -112,8 +77,13 @@ def rename(item: Kept, name: str) -> None:
         _keeper.rename(_keeper.keeper(), item)
 
 
-def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> None:
-    """Put one run a config in line, to run one after another, and their measurements behind them; each is stored as it ends."""
+def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
+    """Put one run a config in line, to run one after another, and their measurements behind them; each is stored as it ends.
+
+    False where that would be too many jobs at once; a sentence has said so.
+    """
+    if not _parts.has_room(len(configs) * (2 if measure else 1)):
+        return False
     added = []
     for config in configs:
         item = _made(problem, config)
@@ -125,6 +95,7 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> None:
         item.job.wait(max(0.0, head_start - time.time()))
     for item in added if measure else []:
         measure_later(item)
+    return True
 
 
 def _made(problem: Problem, config: RunConfig) -> Kept:
@@ -152,8 +123,11 @@ def going(items: list[Kept]) -> None:
                     _parts.stop_button(item.job, f"stop-{item.job.id}")
 
 
-def measure_later(item: Kept) -> None:
-    """Queue the membership attack and the distances for `item`; nothing is measured where the run failed."""
+def measure_later(item: Kept) -> bool:
+    """Queue the membership attack and the distances for `item`; nothing is measured where the run failed.
+
+    False, and a sentence, where its visitor has too many jobs already.
+    """
 
     def make() -> Any:
         run = item.run
@@ -161,16 +135,20 @@ def measure_later(item: Kept) -> None:
 
     into = _keeper.keeper()
     after = lambda _: _keeper.complete(into, item)  # noqa: E731
-    item.measuring = Job(f"Measuring {item.name}", make, kind="measure", owner=_parts.owner(), after=after)
-    _parts.queue().submit(item.measuring)
+    job = Job(f"Measuring {item.name}", make, kind="measure", owner=_parts.owner(), after=after)
+    if accepted := _parts.put_in_line(job):
+        item.measuring = job
+    return accepted
 
 
 def remove(item: Kept) -> None:
-    """Stop `item` if it runs, and forget it."""
+    """Stop `item` if it runs, and take it off the list for good; what is stored of it stays on the page Runs."""
     item.job.cancel()
     if item.measuring:
         item.measuring.cancel()
-    st.session_state.runs = [other for other in kept() if other is not item]
+    item.is_removed = True
+    kept()[:] = [other for other in kept() if other is not item]
+    _keeper.unlist(_keeper.keeper(), item)
 
 
 def logits(item: Kept) -> Any:

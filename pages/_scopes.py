@@ -23,14 +23,13 @@ def section(problem: Problem) -> None:
         "Method", METHODS_HERE, default="imu", key="scopes_method", format_func=lambda k: METHODS[k].title, required=True
     )
     key = f"scopes {problem.describe()} {method}"
-    kept = st.session_state.setdefault("scopes", {})
+    kept = _parts.theirs("scopes", dict)
     job = kept.get(key)
     stored = reidentification.stored_rows(problem, method)
     rows = list(job.work.rows) if job and job.work else []
     if job and not job.finished:
         _watch(job)
-    elif st.button("Compare all six here (about a minute)", key="run_scopes"):
-        kept[key] = _submit(problem, method)
+    elif st.button("Compare all six here (about a minute)", key="run_scopes") and _submit(kept, key, problem, method):
         st.rerun()
     if job and job.finished:
         _parts.ended_words(job)
@@ -43,9 +42,11 @@ def section(problem: Problem) -> None:
         st.caption("Nothing is stored for this person: press the button to run IMU, GA or NPO at three scopes in both modes.")
 
 
-def _submit(problem: Problem, method: str) -> Job:
+def _submit(kept: dict[str, Job], key: str, problem: Problem, method: str) -> bool:
     job = Job(f"{METHODS[method].title} at three scopes, both modes", lambda: SideBySide(problem, method), owner=_parts.owner())
-    return _parts.queue().submit(job)
+    if accepted := _parts.put_in_line(job):
+        kept[key] = job
+    return accepted
 
 
 def _watch(job: Job) -> None:

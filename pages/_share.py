@@ -31,7 +31,8 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         shown = [other.shown for other in items if other.shown]
         _file("PNG of the charts", lambda: figures.png(shown, reference), "runs.png", "image/png", item)
         model = lambda: exports.to_safetensors(item.run.model(), record)  # noqa: E731
-        _file("Model (safetensors)", model, f"{stem}.safetensors", "application/octet-stream", item)
+        if not item.lacks_model:
+            _file("Model (safetensors)", model, f"{stem}.safetensors", "application/octet-stream", item)
     with three:
         if not item.is_example:
             st.button(

@@ -32,7 +32,7 @@ def wanted() -> bool:
 
 def section(problem: Problem, damping: float, select: Callable[[str], None]) -> None:
     """What was found for this problem and damping, or the button that finds it; `select` takes the key of a chart dragged in."""
-    kept = st.session_state.setdefault("through_jobs", {})
+    kept = _parts.theirs("through_jobs", dict)
     key = f"{problem.describe()} {damping}"
     job = kept.get(key)
     found = _found(problem, damping, key, job)
@@ -50,8 +50,8 @@ def section(problem: Problem, damping: float, select: Callable[[str], None]) -> 
         return
     if job:
         _parts.ended_words(job)
-    if st.button("Compute through all layers", type="primary", help=help_text("full_influence")):
-        kept[key] = _submit(problem, damping)
+    pressed = st.button("Compute through all layers", type="primary", help=help_text("full_influence"))
+    if pressed and _submit(kept, key, problem, damping):
         st.rerun()
     curved = f"{min(count, MOST):,} of them" if count > MOST else "them"
     st.caption(f"The curvature is computed from {curved}; minutes on a small network, longer on a large one. It can be stopped.")
@@ -71,10 +71,13 @@ def _found(problem: Problem, damping: float, key: str, job: Job | None) -> Found
     return known[key]
 
 
-def _submit(problem: Problem, damping: float) -> Job:
+def _submit(kept: dict[str, Job], key: str, problem: Problem, damping: float) -> bool:
     title = f"Influence through all layers · {_parts.plain(problem.split.request[:40])}"
     make = lambda: Agreement(problem, damping=damping, curvature=_curvature(problem))  # noqa: E731
-    return _parts.queue().submit(Job(title, make, kind="influence", owner=_parts.owner()))
+    job = Job(title, make, kind="influence", owner=_parts.owner())
+    if accepted := _parts.put_in_line(job):
+        kept[key] = job
+    return accepted
 
 
 def _watch(job: Job) -> None:

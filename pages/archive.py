@@ -95,8 +95,7 @@ def columns() -> dict[str, Any]:
 
 def listed(wanted: dict[str, Any]) -> None:
     """The table of what fits, a page at a time, with what can be done with the chosen rows."""
-    keeper = _keeper.keeper()
-    store = keeper.store()
+    keeper, store = _keeper.keeper(), _keeper.view()
     total = store.count(**wanted)
     if not total:
         st.markdown("No stored run fits. Try fewer words, or another choice.")
@@ -106,7 +105,7 @@ def listed(wanted: dict[str, Any]) -> None:
     page = min(st.session_state.get("list_page") or 1, pages)
     found = store.search(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     above = st.container()
-    curves = keeper.curves(found)
+    curves = keeper.curves(store, found)
     event = st.dataframe(
         [row(run, curves[run.id]) for run in found],
         column_config=columns(),
@@ -156,7 +155,7 @@ try:
     if asked:
         _record.show(asked)
         st.stop()
-    store = _keeper.keeper().store()
+    store = _keeper.view()
     not_stored()
     if store.count():
         listed(filters(store))

@@ -6,12 +6,12 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.errors import ImuError
-from pages import _attack_jobs, _attack_table, _attack_threshold, _pace, _parts, _problem, _results, _runs
+from pages import _attack_jobs, _attack_table, _attack_threshold, _pace, _parts, _problem, _restored, _results, _runs
 
 
 def attackable(items: list[_runs.Kept]) -> list[_runs.Kept]:
     """Runs that have ended and left a model behind: done, stopped or diverged."""
-    return [item for item in items if item.job.finished and item.job.state != "failed" and item.shown]
+    return [item for item in items if item.job.finished and item.job.state != "failed" and item.shown and not item.lacks_model]
 
 
 def not_here(items: list[_runs.Kept]) -> None:
@@ -27,7 +27,8 @@ def not_here(items: list[_runs.Kept]) -> None:
     if going:
         show()
     for item in (item for item in items if item.job.finished and item not in attackable([item])):
-        st.caption(f"{_parts.plain(item.name)} left no model to attack: {_parts.plain(item.job.reason)}")
+        why = f": {item.lacks_model}" if item.lacks_model else f" left no model to attack: {item.job.reason}"
+        st.caption(_parts.plain(item.name + why))
 
 
 def choose(items: list[_runs.Kept]) -> _runs.Kept:
@@ -48,7 +49,7 @@ problem = _problem.current()
 _results.reference_offer(problem)
 mine = _runs.of(problem)
 not_here(mine)
-items = attackable(mine) or attackable(_runs.examples(problem))
+items = [*attackable(mine), *attackable(_restored.another(problem, _runs.title_of))] or attackable(_runs.examples(problem))
 if not items:
     st.warning("No run on this problem left a model that could be attacked. Choose another problem in the sidebar.")
     st.stop()

@@ -27,6 +27,7 @@ def runs(problem: Problem, view: str, has_record: bool) -> None:
         items = _compare_link.gather(problem)
     reference = retrained(problem)
     _results.reference_offer(problem)
+    _compare_link.offer(problem)
     waiting = [item for item in _runs.of(problem) if not item.job.finished]
     if waiting:
         st.caption(f"{len(waiting)} of your runs have not ended; they join when they have.")

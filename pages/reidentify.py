@@ -28,8 +28,7 @@ def run_row(problem: Problem) -> None:
                 job.cancel()
         if not configs:
             st.caption("Pick at least one method.")
-    if run:
-        _runs.submit(problem, configs, measure=False)
+    if run and _runs.submit(problem, configs, measure=False):
         st.rerun()
 
 
@@ -84,7 +83,9 @@ run_row(problem)
 _results.reference_offer(problem)
 items = _runs.of(problem)
 waiting(items)
-finished = [item for item in items if item.job.finished and item.shown]
+finished = [item for item in items if item.job.finished and item.shown and not item.lacks_model]
+for item in (item for item in items if item.lacks_model):
+    st.caption(f"{_parts.plain(item.name)}: {_parts.plain(item.lacks_model)}")
 for item in (item for item in items if item.job.finished and not item.shown):
     _parts.ended_words(item.job, item.name)
 if items[0].is_example:

@@ -33,8 +33,7 @@ def run_row(problem: Problem) -> None:
         )
         if not configs:
             st.caption("Pick at least one method.")
-    if run:
-        _runs.submit(problem, configs, measure)
+    if run and _runs.submit(problem, configs, measure):
         st.session_state.replay = True
         st.rerun()
 

@@ -14,7 +14,7 @@ st.markdown(
     "page takes it."
 )
 try:
-    _own_result.result(st.session_state.get("bringing"))
+    _own_result.result(_own_form.bringing().get("job"))
 except ImuError as error:
     st.warning(_parts.plain(error))
 if said := st.session_state.get("own_said"):

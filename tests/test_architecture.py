@@ -20,7 +20,8 @@ ORDER = """
 errors ending names
 records
 runtime depth parsing
-stoppable access
+stoppable access visitors
+limits
 data models.layers glossary
 models.reid_resnet models.small_resnet
 models.resnet18 models.resnet20
@@ -42,7 +43,8 @@ reference
 reidentification
 measurement
 agreement attacks similarity standings
-stored schema rights verdicts
+stored schema verdicts
+rights restored
 exports figures store
 grid
 sweep jobs

@@ -42,7 +42,7 @@ def filled(root: Path, file: Path) -> AppTest:
 
 
 def finish(at: AppTest) -> AppTest:
-    job = at.session_state["bringing"]
+    job = at.session_state["bringing"]["job"]
     wait_until(lambda: job.finished, f"{job.title}: {job.state}")
     return rerun(at)
 
@@ -54,7 +54,7 @@ def test_it_opens_on_a_finished_example_and_asks_for_what_is_missing() -> None:
     assert at.metric[0].value.endswith("%")
     press(at, "Check it")
     assert "Still missing: a name and a checkpoint." in words(at).replace("\\", "")
-    assert "bringing" not in at.session_state
+    assert not at.session_state["bringing"]
 
 
 def test_a_model_is_brought_opened_and_deleted(colours: Path, trained: State, tmp_path: Path) -> None:  # noqa: F811
@@ -105,7 +105,7 @@ def test_a_share_in_place_of_percent_is_asked_about(colours: Path, trained: Stat
     at.number_input(key="own_expected").set_value(0.9)
     press(at, "Check it")
     assert "Did you mean 90 %? Then write 90." in words(at).replace("\\", "")
-    assert "bringing" not in at.session_state
+    assert not at.session_state["bringing"]
     at.number_input(key="own_expected").set_value(99.0)
     at = finish(press(at, "Check it"))
     assert "you expect 99.0 %" in at.success[0].value

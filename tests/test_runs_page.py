@@ -44,7 +44,7 @@ from imu_core import figures
 from imu_core.figures import markers
 from imu_core.records import Point, RunConfig
 from imu_core.store import Store
-from pages import _form, _keeper, _stored
+from pages import _form, _keeper, _parts, _stored
 
 QUICK = {**TINY, "measure": "false"}
 
@@ -139,7 +139,7 @@ def test_a_diverged_run_is_stored_and_a_failed_one_is_not(tiny: object, store: S
     written()
     assert [run.state for run in store.search()] == ["diverged"]
     item = SimpleNamespace(
-        name="x", run=SimpleNamespace(points=[1], outcome=SimpleNamespace(state="failed")), stored="", trouble=""
+        name="x", owner="", run=SimpleNamespace(points=[1], outcome=SimpleNamespace(state="failed")), stored="", trouble=""
     )
     _keeper.keep(_keeper.keeper(), item)
     written()
@@ -192,7 +192,7 @@ def test_the_page_says_in_a_sentence_that_there_is_no_database(no_database: Path
 
 def test_a_measurement_goes_into_its_own_record_only(store: Store) -> None:
     one, two = store.add(made(metrics={})), store.add(made(metrics={}))
-    item = SimpleNamespace(name="x", measured={"membership": {"run": 0.5}}, stored=one, trouble="")
+    item = SimpleNamespace(name="x", owner="", measured={"membership": {"run": 0.5}}, stored=one, trouble="")
     _keeper.complete(_keeper.keeper(), item)
     written()
     assert (store.get(one).metrics, store.get(two).metrics) == ({"membership": {"run": 0.5}}, {})
@@ -202,7 +202,7 @@ def test_whatever_goes_wrong_while_writing_stays_with_the_item() -> None:
     def broken(store: Store) -> None:
         raise ZeroDivisionError("secret")
 
-    item = SimpleNamespace(name="x", stored="", trouble="")
+    item = SimpleNamespace(name="x", owner="", stored="", trouble="")
     _keeper.keeper().write(item, broken)
     written()
     assert "ZeroDivisionError" in item.trouble
@@ -211,7 +211,7 @@ def test_whatever_goes_wrong_while_writing_stays_with_the_item() -> None:
 
 def test_a_page_waits_for_the_writer_only_so_long() -> None:
     keeper, free = _keeper.Keeper(), threading.Event()
-    keeper.write(SimpleNamespace(name="x", trouble=""), lambda _: free.wait(PATIENCE))
+    keeper.write(SimpleNamespace(name="x", owner="", trouble=""), lambda _: free.wait(PATIENCE))
     assert not keeper.settle(0.01)
     free.set()
     assert keeper.settle(PATIENCE)
@@ -512,6 +512,7 @@ def test_a_file_too_large_is_refused_before_it_is_read() -> None:
     state = State(st_state)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_actions, "st", SimpleNamespace(session_state=state))
+        patch.setattr(_parts, "owner", lambda: "somebody")
         _import.take_in(Large())
     assert "at most 32" in state["said"]["error"]
 

@@ -1,0 +1,139 @@
+"""Who looks at the page, and what is theirs on this server: kept while they are away, found again when they come back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import config
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from imu_core import visitors
+
+T = TypeVar("T")
+MOST_SHELVES = 500  # visitors whose things are in memory
+SHORT_ABSENCE = 600.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
+LONGEST_ABSENCE = 12 * 3600.0  # seconds after which the things of somebody who is away leave memory; what is stored stays stored
+
+
+def is_starting() -> bool:
+    """Whether the server is loading app.py to be started; it runs the same file later, once a visit."""
+    return get_script_run_ctx(suppress_warning=True) is None
+
+
+def middleware() -> list[Middleware]:
+    """What stands between a browser and the app: each page comes with the cookie that its visitor is known by."""
+    return [Middleware(visitors.VisitorCookie, path=config.get_option("server.baseUrlPath") or "/")]
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """The time in which the server serves; asked to stop (Ctrl-C, SIGTERM), it then ends as any program does, with exit code 0.
+
+    uvicorn would raise the signal again, which kills the process before anything is put in order.
+    """
+    yield
+    asked = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
+    if isinstance(asked, list):
+        asked.clear()
+
+
+class Shelf:
+    """The things of one visitor by name (their runs, jobs that a page will look for), and how many windows they have open."""
+
+    def __init__(self) -> None:
+        self.things: dict[str, Any] = {}
+        self.windows, self.seen = 0, time.monotonic()
+        self.lock = threading.RLock()  # two windows of one visitor work on the same things
+
+    def away(self, now: float) -> float:
+        """Seconds since its visitor had a window open."""
+        return 0.0 if self.windows > 0 else now - self.seen
+
+
+class Shelves:
+    """The shelves of all visitors of this server, at most `MOST_SHELVES`: those away longest lose theirs first."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[str, Shelf] = {}
+        self._lock = threading.Lock()
+
+    def of(self, name: str) -> Shelf:
+        """The shelf of the visitor called `name`, a new one for a new visitor."""
+        with self._lock:
+            shelf = self._shelves.setdefault(name, Shelf())
+            shelf.seen = time.monotonic()
+            self._clear(shelf.seen)
+            return shelf
+
+    def opened(self, name: str) -> None:
+        """The visitor has opened a window."""
+        self.of(name).windows += 1
+
+    def closed(self, name: str, known: bool) -> None:
+        """A window has gone; who cannot come back (`known` is False) leaves nothing behind."""
+        self.of(name).windows -= 1
+        if not known:
+            self._shelves.pop(name, None)
+
+    def _clear(self, now: float) -> None:
+        away = sorted(((shelf.away(now), name) for name, shelf in self._shelves.items()), reverse=True)
+        for position, (seconds, name) in enumerate(away):
+            if seconds > LONGEST_ABSENCE or (seconds and position < len(away) - MOST_SHELVES):
+                del self._shelves[name]
+            elif seconds > SHORT_ABSENCE:
+                for item in list(self._shelves[name].things.get("runs", ())):
+                    item.lighten()
+
+
+@st.cache_resource(show_spinner=False)
+def shelves() -> Shelves:
+    """The shelves of this server."""
+    return Shelves()
+
+
+def owner(leaving: Callable[[str], None]) -> str:
+    """The name of whoever looks at the page; it stands for a browser, or for this session where the browser keeps no cookies.
+
+    `leaving` is called with the name once a visitor who cannot come back has gone. What was found first stays: a lost connection
+    has no cookies.
+    """
+    state = st.session_state
+    if "owner" not in state:
+        given = st.context.cookies.get(visitors.COOKIE)
+        state.known = visitors.is_id(given)
+        state.owner = visitors.name_of(given if state.known else visitors.new_id())
+    _window(state.owner, state.get("known", False), leaving)  # again after a lost connection, where it was released
+    return state.owner
+
+
+def shelf(name: str) -> Shelf:
+    """What the visitor called `name` has on this server."""
+    return shelves().of(name)
+
+
+def theirs(key: str, make: Callable[[], T], name: str) -> T:
+    """What the visitor called `name` has under `key`, made where there is nothing; every window of theirs holds the same."""
+    if key not in st.session_state:
+        st.session_state[key] = shelf(name).things.setdefault(key, make())
+    return st.session_state[key]
+
+
+def _closed(window: tuple[str, bool, Callable[[str], None]]) -> None:
+    name, known, leaving = window
+    shelves().closed(name, known)
+    if not known:
+        leaving(name)
+
+
+@st.cache_resource(scope="session", on_release=_closed, show_spinner=False)
+def _window(name: str, known: bool, _leaving: Callable[[str], None]) -> tuple[str, bool, Callable[[str], None]]:
+    """Nothing but a thing that Streamlit releases when the connection has gone."""
+    shelves().opened(name)
+    return name, known, _leaving
