@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from imu_core import data
+from imu_core import data, runtime
 from imu_core import forget as requests
-from imu_core.errors import CheckpointError, ConfigError
-from imu_core.features import compute, features
+from imu_core.errors import Cancelled, CheckpointError, ConfigError
+from imu_core.features import features, in_parts
 from imu_core.features import prepare as prepare_features
 from imu_core.models import MODELS, brought, checkpoints, known
 from imu_core.models.head import find_head
-from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig
+from imu_core.records import Dataset, Features, Outcome, Problem, RunConfig
 from imu_core.unlearning import Run
 
 NOTHING = torch.empty(0, dtype=torch.int64)
@@ -98,8 +100,7 @@ def _repeated(dataset: str, model: str, seed: int, history: str) -> Run:
         run = Run(problem(dataset, model=model, forget=request, seed=seed, history=earlier), RunConfig.from_dict(settings))
         for _ in run:
             pass
-        if run.outcome.state == "failed":
-            raise ConfigError(f"The earlier request {request!r} could not be repeated: {run.outcome.reason}")
+        _check_ended(run, request)
         _keep(key, run)
         remember(run)
     return _REPEATED[key]
@@ -129,6 +130,69 @@ def _original(path: Path, modified: int, dataset_name: str) -> tuple[nn.Module, 
     )
 
 
+class Repeating:
+    """Requests in sequence, repeated one after another; iterate it for (fraction done, what is done), then ask `problem`.
+
+    What this machine remembers is not run again. Stop with `cancel()` from any thread: it ends at its next step. ImuError, while
+    iterated, where a request or its settings cannot be used or a run failed.
+    """
+
+    def __init__(self, dataset: str, model: str, seed: int, history: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        self.history, self.outcome = json.loads(_as_text(history)), Outcome("running")
+        self._where = (dataset, model, seed)
+        self._last: Run | None = None
+        self._at_work: Run | None = None
+        self._cancel = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask it to stop."""
+        self._cancel.set()
+        if self._at_work is not None:
+            self._at_work.cancel()
+
+    def problem(self, forget: str) -> Problem:
+        """The problem of forgetting `forget` after all of them, once it has ended well."""
+        return after(self._last, forget)
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        runtime.limit_threads()
+        try:
+            for number, (request, settings) in enumerate(self.history):
+                for fraction, words in self._repeat(number, request, settings):
+                    if self._cancel.is_set():
+                        raise Cancelled("Stopped by you.")
+                    yield (number + fraction) / len(self.history), f"{number + 1} of {len(self.history)}: {words}"
+            self.outcome = Outcome("done")
+        except Cancelled:
+            self.outcome = Outcome("cancelled", "Stopped by you before all earlier requests were repeated.")
+
+    def _repeat(self, number: int, request: str, settings: dict[str, Any]) -> Iterator[tuple[float, str]]:
+        """One of them, and then the features that its model gives."""
+        dataset, model, seed = self._where
+        key = (*self._where, _as_text(self.history[: number + 1]))
+        words = f"{request[:60]} is forgotten"
+        yield 0.0, words
+        run = _REPEATED.get(key)
+        if run is None:
+            start = after(self._last, request) if self._last else problem(dataset, model=model, forget=request, seed=seed)
+            run = self._at_work = Run(start, RunConfig.from_dict(settings))
+            for point in run:
+                yield 0.8 * min(1.0, point.step / max(1, run.steps)), f"{words}, step {point.step} of at most {run.steps}"
+            _check_ended(run, request)
+            _keep(key, run)
+            remember(run)
+        self._last = run
+        for fraction in _leaving(run):
+            yield 0.8 + 0.2 * fraction, f"features of the model without {request[:60]}"
+
+
+def _check_ended(run: Run, request: str) -> None:
+    if run.outcome.state == "failed":
+        raise ConfigError(f"The earlier request {request!r} could not be repeated: {run.outcome.reason}")
+    if run.outcome.state == "cancelled":
+        raise Cancelled(run.outcome.reason)
+
+
 def after(run: Run, forget: str) -> Problem:
     """A second request, on the model that `run` left behind: what that run forgot is in neither set any more.
 
@@ -137,26 +201,39 @@ def after(run: Run, forget: str) -> Problem:
     old = run.problem
     if run.outcome.state in ("queued", "running"):
         raise ConfigError("The first run has not finished: wait for it, or stop it, before asking for a second one.")
-    network = run.model()
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
-        raise ConfigError(
-            "The first run ended in numbers that are no numbers: nothing can start from its model. Run it again, slower."
-        )
-    same_backbone = run.config.scope == "head" and run.config.bn == "eval"
-    train, test = (
-        _with_head(part, network) if same_backbone else _fresh(network, images, part)
-        for part, images in ((old.train, old.dataset.train), (old.test, old.dataset.test))
-    )
+    for _ in _leaving(run):
+        pass
+    network, train, test = _LEFT[run]
     split = requests.split(forget, old.dataset, train, old.seed, old.split)
     history = (*old.history, (old.split.request, run.config.changed()))
     return dataclasses.replace(old, model=network, train=train, test=test, split=split, history=history)
 
 
+_LEFT: WeakKeyDictionary[Run, tuple[nn.Module, Features, Features]] = WeakKeyDictionary()  # the model that a run left behind
+
+
+def _leaving(run: Run) -> Iterator[float]:
+    """Compute the features that the model of `run` gives, yielding the fraction done; nothing where they are known."""
+    if run in _LEFT:
+        return
+    old, network = run.problem, run.model()
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
+        raise ConfigError(
+            "The first run ended in numbers that are no numbers: nothing can start from its model. Run it again, slower."
+        )
+    if run.config.scope == "head" and run.config.bn == "eval":
+        _LEFT[run] = network, _with_head(old.train, network), _with_head(old.test, network)
+        return
+    parts: list[Features] = []
+    for part, images in ((old.train, old.dataset.train), (old.test, old.dataset.test)):
+        chunks = []
+        for fraction, Z, _ in in_parts(network, images.images):
+            chunks.append(Z)
+            yield 0.5 * (len(parts) + fraction)
+        parts.append(_with_head(Features(torch.cat(chunks), part.labels, part.logits), network))
+    _LEFT[run] = network, *parts
+
+
 @torch.no_grad()
 def _with_head(part: Features, network: nn.Module) -> Features:
     return Features(part.Z, part.labels, find_head(network)(part.Z))
-
-
-def _fresh(network: nn.Module, images: ImageSet, part: Features) -> Features:
-    Z, logits = compute(network, images.images)
-    return Features(Z, part.labels, logits)

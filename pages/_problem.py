@@ -133,7 +133,8 @@ def current() -> Problem:
         _parts.progress(prepare(state.dataset, model=state.model))
         with st.spinner("Preparing the model", show_time=True):
             earlier = _history.read()
-            found = imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed, history=earlier)
+            found = None if earlier else imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed)
+        found = _history.problem(earlier) if found is None else found
         _parts.progress(reference.prepare(found))
         return found
     except CheckpointError as error:
