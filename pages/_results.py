@@ -140,11 +140,9 @@ def distances(problem: Problem, item: _runs.Kept) -> None:
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:
     """Which samples are no longer recognised, which still are, and which others were damaged."""
-    if item.lacks_model:
-        st.caption(f"No pictures. {item.lacks_model}")
-        return
     if (
-        item.run.logits is None
+        not item.lacks_model
+        and item.run.logits is None
         and item.config.scope != "head"
         and not st.button("Show pictures (asks this model about every image first)")
     ):
