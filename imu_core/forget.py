@@ -192,6 +192,13 @@ def _ids(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
     return torch.tensor(ordered), ids_request(ordered)
 
 
+def in_words(split: Split, dataset: Dataset) -> str:
+    """What the forget set of `split` holds: "one image of cat", "6 images of cat", "40 images of 3 of the 10 classes"."""
+    seen, n = dataset.train.labels[split.forget].unique().tolist(), len(split.forget)
+    many = f"{n:,} images" if n > 1 else "one image"
+    return f"{many} of {dataset.class_names[seen[0]] if len(seen) == 1 else f'{len(seen):,} of the {len(dataset.class_names):,} classes'}"
+
+
 def ids_request(ids: list[int]) -> str:
     """The request that names exactly `ids`, neighbours written as ranges: [4, 5, 6, 9] gives 'ids:4-6,9'."""
     runs: list[list[int]] = []

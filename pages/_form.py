@@ -100,7 +100,7 @@ def settings(aim: tuple[float, str] | None, whole_classes: bool = True) -> list[
     if kind != OWN:
         st.caption(PRESETS[kind])
     if aim and kind == "gentle" and stop is None:
-        st.caption(f"These samples are no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
+        st.caption(f"The forget set is no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
         stop = aim[0]
     picked = _fitting(picked, scope, whole_classes)
     own = _settings.own_settings(_methods_of(picked), scope) if kind == OWN else {}

@@ -40,6 +40,7 @@ from imu_core.cli.speaking import (
     write_json,
 )
 from imu_core.errors import ConfigError, ImuError
+from imu_core.forget import in_words
 from imu_core.measurement import Measurement, model_accuracies
 from imu_core.records import Point, Problem, RunConfig, scope_blocks
 from imu_core.reference import retrained, target
@@ -173,7 +174,7 @@ def _with_target(config: RunConfig, problem: Problem, stop_at: str | None) -> Ru
     if aim is None:
         return config
     say(
-        f"Note: the preset stops at {percent(config.stop_at)}, which suits whole classes. These samples are no class: stopping "
+        f"Note: the preset stops at {percent(config.stop_at)}, which suits whole classes. The forget set is none: stopping "
         f"at {percent(aim[0])} instead, {aim[1]}. Another target: --stop-at FRACTION."
     )
     return dataclasses.replace(config, stop_at=aim[0])
@@ -253,7 +254,8 @@ def _sentence(work: Run, reference: Mapping[str, float] | None) -> str:
 
 def _metric_lines(work: Run, measured: Mapping[str, Any]) -> Iterator[str]:
     if not work.problem.split.gone_classes:
-        yield "Samples of every class were forgotten, not a class: the aim is what the retrained model does, not 0 %."
+        forgotten = in_words(work.problem.split, work.problem.dataset)
+        yield f"Asked to be forgotten: {forgotten}, no whole class. The aim is what the retrained model does, not 0 %."
     titles = {"original": "original", "run": work.method.title, "retrained": "retrained"}
     attack = measured.get("membership", {})
     if attack:
