@@ -141,7 +141,8 @@ def verdict(found: Found) -> str:
     """What the comparison says, in two sentences."""
     head, like = found.agreed(HEAD), found.agreed(DIAGONAL, FULL_DIAGONAL)
     if math.isnan(head.spearman):
-        return "There is nothing to rank: too few samples, or all have the same score."
+        why = ranking.unranked(found.scores[HEAD].scores) or "through all layers all scores are equal"
+        return f"There is nothing to rank: {why}."
     seconds = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
     size = len(found.scores[FULL].scores)
     return (

@@ -427,8 +427,8 @@ class ShadowAttack(Attack):
         self.result |= u_lira(after, without)._asdict()
         self.result["before"] = u_lira(trained, without)._asdict()
         self.result["words"] = (
-            f"{pairs} pairs of heads, {len(forget):,} forget sample{'s' * (len(forget) != 1)}. The layers below the head were trained on everything, so "
-            "what they give away is not counted."
+            f"{pairs} pairs of heads, {len(forget):,} forget sample{'s' * (len(forget) != 1)}. The layers below the head were "
+            "trained on everything, so what they give away is not counted."
         )
 
 

@@ -115,6 +115,7 @@ class Copies:
     test_in_train: int  # test images that the training set holds too
     train_twice: int  # training images that came before, counted without the first of each
     other_class: int  # training images that are there under another class too
+    query_elsewhere: int = 0  # query images that the gallery or the training set holds too, in a set of people
     forget_in_retain: int = 0  # forget images that the retain set holds too
 
 
@@ -141,7 +142,7 @@ class Dataset:
     @cached_property
     def prints(self) -> tuple[Tensor, Tensor]:
         """A number (int64) for each training image and for each test image: equal where all pixels are."""
-        return _prints(self.train.images), _prints(self.test.images)
+        return _prints(self.train.images, self.test.images)
 
     @cached_property
     def copies(self) -> Copies:
@@ -150,7 +151,11 @@ class Dataset:
         different, which = train.unique(return_inverse=True)
         pairs = torch.stack([which, self.train.labels]).unique(dim=1)[0]  # each image once for each of its classes
         torn = torch.bincount(pairs, minlength=len(different))[which] > 1
-        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()))
+        asked = 0
+        if self.people is not None:
+            query, *others = _prints(self.people.query.images, self.people.gallery.images, self.train.images)
+            asked = int(torch.isin(query, torch.cat(others)).sum())
+        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()), asked)
 
     @cached_property
     def hash(self) -> str:
@@ -164,7 +169,23 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
-def _prints(images: Tensor) -> Tensor:
+def _prints(*groups: Tensor) -> tuple[Tensor, ...]:
+    """A number (int64) for each image of each of the `groups`: equal where all pixels are.
+
+    All are told apart by few of their pixels; only where those are equal all pixels are read.
+    """
+    steps = [max(1, side // 16) for side in groups[0].shape[2:]]
+    found = torch.cat([_digests(images[:, :, :: steps[0], :: steps[1]]) for images in groups])
+    _, which, counts = found.unique(return_inverse=True, return_counts=True)
+    same, start = (counts[which] > 1).split([len(images) for images in groups]), 0
+    for images, alike in zip(groups, same, strict=True):
+        places = alike.nonzero()[:, 0]
+        found[start + places] = _digests(images[places])
+        start += len(images)
+    return found.split([len(images) for images in groups])
+
+
+def _digests(images: Tensor) -> Tensor:
     digests = (hashlib.blake2b(image, digest_size=8).digest() for image in images.contiguous().numpy())
     return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
 

@@ -9,6 +9,7 @@ from streamlit.navigation.page import Page
 
 import imu_core
 from imu_core import data, reference
+from imu_core.data import notes
 from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.models import FOR_PEOPLE, suited
@@ -136,6 +137,8 @@ def current() -> Problem:
             found = None if earlier else imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed)
         found = _history.problem(earlier) if found is None else found
         _parts.progress(reference.prepare(found))
+        for note in notes.before(found):  # what of its images was left out, and what is there twice
+            st.caption(f":material/photo_library: {_parts.plain(note)}")
         return found
     except CheckpointError as error:
         _missing.no_model(state.dataset, state.model, error)

@@ -11,6 +11,7 @@ from imu_core import agreement
 from imu_core.agreement import HEAD, SHARES, Agreement, Found
 from imu_core.figures import agreement as figures
 from imu_core.glossary import help_text
+from imu_core.influence import ranking
 from imu_core.jobs import Job
 from imu_core.records import Problem
 from pages import _pace, _parts
@@ -95,8 +96,9 @@ def _watch(job: Job) -> None:
 def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None:
     agreed = found.agreed(HEAD)
     one, two, three = st.columns(3)
-    interval = f"{agreed.low:.3f} to {agreed.high:.3f}"
-    one.metric("Same order", f"{agreed.spearman:.3f}", help=help_text("spearman"), delta_description=interval)
+    why = ranking.unranked(found.scores[HEAD].scores)
+    interval = why or f"{agreed.low:.3f} to {agreed.high:.3f}"
+    one.metric("Same order", ranking.written(agreed.spearman), help=help_text("spearman"), delta_description=interval)
     overlap = f"{100 * agreed.overlap[SHARES[0]]:.0f} %"
     two.metric("Same top tenth", overlap, help=help_text("overlap"), delta_description="10 % would be chance")
     differ = f"{100 * agreed.discrepancy:.1f} %"
@@ -136,7 +138,7 @@ def _chart(problem: Problem, found: Found, shown: str, select: Callable[[str], N
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "Scores": row["scores"],
-        "Spearman": f"{row['spearman']:.3f}",
+        "Spearman": ranking.written(row["spearman"]),
         **{f"Top {100 * share:g} %": f"{100 * row['overlap'][share]:.0f} %" for share in SHARES},
         "Seconds": f"{row['seconds']:.2f}",
         "MB": f"{row['peak_bytes'] / 1e6:.0f}",

@@ -127,10 +127,11 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
     columns[0].metric(
         "Top 5 % hold", f"{100 * top:.0f} %", help=help_text("concentration"), delta_description=f"of the score, {size}"
     )
-    rho = ranking.spearman(scored.scores, exact.scores)
-    columns[1].metric("Ranks like exact", f"{rho:.3f}", help=help_text("spearman"), delta_description="Spearman, 1 = same order")
-    rho = ranking.spearman(scored.scores, scored.losses)
-    columns[2].metric("Ranks like the loss", f"{rho:.3f}", help=help_text("loss"), delta_description="Spearman, 1 = same order")
+    how = ranking.unranked(scored.scores) or "Spearman, 1 = same order"
+    rho = ranking.written(ranking.spearman(scored.scores, exact.scores))
+    columns[1].metric("Ranks like exact", rho, help=help_text("spearman"), delta_description=how)
+    rho = ranking.written(ranking.spearman(scored.scores, scored.losses))
+    columns[2].metric("Ranks like the loss", rho, help=help_text("loss"), delta_description=how)
     share = effective_share(weights)
     columns[3].metric(
         "Weights spread over", f"{100 * share:.0f} %", help=help_text("effective_share"), delta_description="of the forget set"

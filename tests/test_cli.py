@@ -138,7 +138,7 @@ def test_a_random_request_is_never_said_to_be_forgotten(cli: Callable[..., Resul
     result = cli("run", *TINY, "--epochs", 1, "--forget", "random:10%,seed=3", "--no-metrics")
     assert "forgot " not in result.stdout
     assert "not 0 %" in result.stdout
-    assert "These samples are no class" in result.stderr  # the preset's target is meant for whole classes
+    assert "The forget set is none" in result.stderr  # the preset's target is meant for whole classes
 
 
 def test_stop_at_the_retrained_model(cli: Callable[..., Result], tmp_path: Path) -> None:

@@ -133,17 +133,21 @@ def _compared(problem: Problem, scope: str, damping: float, curvature: int | Non
 
 def _show_agreement(found: agreement.Found) -> None:
     other = agreement.words_of(found.scope)
-    typer.echo(f"\nAgainst {other}, exact, with the curvature of {found.curvature:,} forget samples:")
+    typer.echo(f"\nAgainst {other}, exact, with the curvature of {_samples(found.curvature)}:")
     shares = "".join(f"{f'top {100 * share:g} %':>9}" for share in agreement.SHARES)
     typer.echo(f"{'scores':<16} {'Spearman':>9} {'95 %':>15}{shares} {'differ':>7} {'seconds':>8} {'MB':>6} {'iterations':>10}")
     for row in found.rows():
         overlap = "".join(f"{row['overlap'][share]:>9.0%}" for share in agreement.SHARES)
-        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        interval = "—" if math.isnan(row["spearman"]) else f"{row['low']:.3f} to {row['high']:.3f}"
         typer.echo(
-            f"{row['scores']:<16} {row['spearman']:>9.3f} {interval:>15}{overlap} {_differ(row['discrepancy']):>7} "
+            f"{row['scores']:<16} {ranking.written(row['spearman']):>9} {interval:>15}{overlap} {_differ(row['discrepancy']):>7} "
             f"{row['seconds']:>8.2f} {row['peak_bytes'] / 1e6:>6.0f} {row['iterations']:>10}"
         )
     typer.echo(agreement.verdict(found))
+
+
+def _samples(count: int) -> str:
+    return f"{count:,} forget sample{'s' * (count != 1)}"
 
 
 def _differ(share: float) -> str:
@@ -213,11 +217,13 @@ def _show_influence(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any],
             typer.echo(_influence_line(row))
     rank = facts["spearman_to_exact"]
     typer.echo(f"Positive scores: {percent(facts['positive_share'])} of the samples.")
-    typer.echo(
-        f"The {_LARGEST_SHARE * 100:g} % with the largest scores hold {percent(facts['top_share_of_scores'])} "
-        f"of all positive score and {percent(facts['top_share_of_weights'])} of all weight."
-    )
-    typer.echo(f"Spearman correlation with exact on the head: {'not defined' if rank is None else f'{rank:.3f}'}.")
+    if len(rows) > 1:
+        typer.echo(
+            f"The {_LARGEST_SHARE * 100:g} % with the largest scores hold {percent(facts['top_share_of_scores'])} "
+            f"of all positive score and {percent(facts['top_share_of_weights'])} of all weight."
+        )
+    why = ranking.unranked([row["score"] for row in rows]) or "nothing to compare with"
+    typer.echo(f"Spearman correlation with exact on the head: {f'none, {why}' if rank is None else f'{rank:.3f}'}.")
 
 
 def _influence_line(row: Mapping[str, Any]) -> str:

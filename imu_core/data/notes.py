@@ -19,6 +19,11 @@ def about(dataset: Dataset) -> tuple[str, ...]:
         sentences.append(
             f"Duplicates: {copies.train_twice:,} of {len(dataset.train):,} training images came before, pixel by pixel{torn}."
         )
+    if copies.query_elsewhere:
+        sentences.append(
+            f"Duplicates: {copies.query_elsewhere:,} query images are in the gallery or the training set too, pixel by pixel: "
+            "they are found by being the same image, not by the person."
+        )
     return tuple(filter(None, sentences))
 
 

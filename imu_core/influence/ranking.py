@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,19 @@ def spearman(one: Any, other: Any) -> float:
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def unranked(scores: Any) -> str:
+    """Why `scores` have no order; nothing where they have one."""
+    values = _array(scores)
+    if len(values) < 2:
+        return "one sample alone has no order"
+    return "all scores are equal" if np.ptp(values) == 0 else ""
+
+
+def written(correlation: float) -> str:
+    """A rank correlation as pages and commands write it: 0.987, or a dash where there was nothing to rank."""
+    return "—" if math.isnan(correlation) else f"{correlation:.3f}"
 
 
 def overlap(one: Any, other: Any, share: float) -> float:
