@@ -31,8 +31,6 @@ def test_a_long_sequence_is_repeated_in_line_and_can_be_stopped(tiny: object, mo
     assert "Stopped by you" in sentence(at)
     assert at.session_state["repeating"] == (mark, job), "it does not begin again by itself"
     assert has_button(at, "Repeat the earlier requests")
-    press(at, "Back to the original model")
-    assert "repeating" not in at.session_state
 
 
 def test_a_sequence_that_nobody_waits_for_any_more_is_stopped(tiny: object, monkeypatch: pytest.MonkeyPatch) -> None:
