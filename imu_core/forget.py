@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from imu_core import names, runtime
+from imu_core import runtime
 from imu_core.errors import DataError
+from imu_core.names import key
 from imu_core.records import Dataset, Features, Split
 
+DRAWN = (
+    "random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), outliers:K (strangest features), "
+    "hardest:K or easiest:K (largest or smallest loss)"
+)
 GRAMMAR = (
-    "class:NAME or class:A+B (whole classes), subclass:people/boy (a part of a superclass, in CIFAR-100), "
-    "identity:0042 (a person, in sets of people), "
-    "random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), "
-    "outliers:K (strangest features), hardest:K or easiest:K (largest or smallest loss)"
+    "class:NAME or class:A+B (whole classes; the names alone will do), subclass:people/boy (a part of a superclass, in "
+    f"CIFAR-100), identity:0042 (a person, in sets of people), {DRAWN}"
 )
 _DRAW = 7  # stream of the generator for random requests
 MAX_TEXT = 60_000
+_ALIKE = 0.7  # share of letters from which on one name is like another
+_CLEARLY = 0.05  # by how much the best spelling must be ahead of the next
 
 
 def split(request: str, dataset: Dataset, train: Features, seed: int = 0, earlier: Split | None = None) -> Split:
@@ -29,7 +36,7 @@ def split(request: str, dataset: Dataset, train: Features, seed: int = 0, earlie
     `seed` is used only by a random request that names none. Raises DataError, as a sentence for people, for requests that
     are malformed, empty, or leave nothing (or too little) to keep.
     """
-    kind, body = _parse(request)
+    kind, body = _parse(request, dataset)
     gone = earlier.removed if earlier else torch.empty(0, dtype=torch.int64)
     free = torch.ones(len(dataset.train), dtype=torch.bool)
     free[gone] = False
@@ -40,7 +47,7 @@ def split(request: str, dataset: Dataset, train: Features, seed: int = 0, earlie
     return _checked(canonical, mask, free & ~mask, dataset, gone, earlier.gone_classes if earlier else ())
 
 
-def _parse(request: str) -> tuple[str, str]:
+def _text(request: str) -> str:
     text = request.strip() if isinstance(request, str) else ""
     if not text:
         raise DataError(f"The forget request is empty. Write {GRAMMAR}.")
@@ -48,13 +55,126 @@ def _parse(request: str) -> tuple[str, str]:
         raise DataError(
             f"The forget request has {len(text):,} characters; at most {MAX_TEXT:,} are read. Use ranges such as ids:0-999."
         )
+    return text
+
+
+def _parse(request: str, dataset: Dataset) -> tuple[str, str]:
+    """(kind, what is behind the colon); names alone are whole classes, or people in a set of people."""
+    text = _text(request)
     kind, colon, body = text.partition(":")
     kind = kind.strip().lower()
     if not colon or kind not in _KINDS:
-        raise DataError(f"{_short(text)} is not a forget request. Write {GRAMMAR}.")
+        names = list(_pieces(text, dataset))
+        if all(_named(name, dataset.class_names) for name in names):
+            return _whole(dataset), text
+        near = [_nearest(name, dataset.class_names) for name in names[:4]]
+        meant = f" Did you mean {' + '.join(found[0] for found in near)}?" if all(near) and len(names) <= 4 else ""
+        raise DataError(f"{_short(text)} is not a forget request.{meant} Write {GRAMMAR}.")
     if not body.strip():
         raise DataError(f"{_short(text)} names nothing to forget. Write {GRAMMAR}.")
     return kind, body.strip()
+
+
+def _whole(dataset: Dataset) -> str:
+    """The kind of request that names alone are."""
+    return "class" if dataset.people is None else "identity"
+
+
+# Names as people write them.
+
+
+def _folded(name: str) -> str:
+    """A name in any letter case, any Unicode form and any spacing is one name; so are 42 and 0042."""
+    text = " ".join(key(unicodedata.normalize("NFKC", name).casefold()).split())
+    return str(int(text)) if re.fullmatch(r"[0-9]{1,18}", text) else text
+
+
+def _squeezed(name: str) -> str:
+    return "".join(c for c in _folded(name) if c.isalnum())
+
+
+def _named(name: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that `name` is: the very same, else whatever differs in letter case, Unicode form or spacing alone."""
+    return [name.strip()] if name.strip() in names else [known for known in names if _folded(known) == _folded(name)]
+
+
+def _pieces(body: str, dataset: Dataset) -> Iterator[str]:
+    """The names in A+B+C; one that holds a + itself, such as c++, stays whole."""
+    parts, names = body.split("+"), {_folded(name) for name in dataset.class_names}
+    longest = 1 + max(name.count("+") for name in dataset.class_names)
+    while parts:
+        fits = (n for n in range(min(longest, len(parts)), 1, -1) if _folded("+".join(parts[:n])) in names)
+        count = next(fits, 1)
+        yield "+".join(parts[:count]).strip()
+        parts = parts[count:]
+
+
+def _index(name: str, dataset: Dataset, unknown: str) -> int:
+    """The class that `name` is; DataError where it is none (`unknown` says so) or could be several."""
+    found = _named(name, dataset.class_names)
+    if not found:
+        near = _nearest(name, dataset.class_names)[:5]
+        raise DataError(f"{unknown}{f' Did you mean {_either(near)}?' if near else ''}")
+    if len(found) > 1:
+        raise DataError(f"{_short(name)} may be {_either(found)} in {dataset.title}: write it letter by letter.")
+    return dataset.class_names.index(found[0])
+
+
+def _either(names: Sequence[str], most: int = 6) -> str:
+    shown = [*names[:most], *([f"{len(names) - most:,} more"] if len(names) > most else [])]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that `name` may stand for, the best first: the same letters, beginning so, holding it, spelled like it."""
+    wanted = _squeezed(name)
+    if not wanted:
+        return []
+    squeezed = {known: _squeezed(known) for known in names}
+    typed = _folded(name)
+    for fits in (lambda n: squeezed[n] == wanted, lambda n: _folded(n).startswith(typed), lambda n: wanted in squeezed[n]):
+        if found := [known for known in names if fits(known)]:
+            return found
+    if wanted.isdigit():
+        return []  # a number is not nearly another one
+    alike = {known: difflib.SequenceMatcher(None, wanted, text).ratio() for known, text in squeezed.items()}
+    best = max(alike.values(), default=0.0)
+    return sorted((n for n in names if alike[n] >= max(_ALIKE, best - _CLEARLY)), key=lambda n: -alike[n])
+
+
+def meant(text: str, dataset: Dataset) -> str:
+    """The request that `text`, typed by somebody in a hurry, means: beginnings and near spellings of names are completed.
+
+    A request of another kind comes back as it is. Raises DataError, a sentence that offers the names, where several fit or none.
+    """
+    text = _text(text)
+    kind, colon, body = text.partition(":")
+    kind = kind.strip().lower()
+    if not colon or kind not in _KINDS:
+        kind, body = (_whole(dataset), text) if not colon else (_kind_like(kind, text), body)
+    if kind not in ("class", "identity") or not body.strip():
+        return text if colon and text.lower().startswith(kind) else f"{kind}:{body.strip()}"
+    return f"{kind}:" + "+".join(_completed(name, dataset) for name in _pieces(body.strip(), dataset))
+
+
+def _kind_like(kind: str, text: str) -> str:
+    near = [known for known in _KINDS if kind and known.startswith(kind)] or difflib.get_close_matches(kind, _KINDS, 1, _ALIKE)
+    if len(near) != 1:
+        raise DataError(f"{_short(text)} is not a forget request. Write {GRAMMAR}.")
+    return near[0]
+
+
+def _completed(name: str, dataset: Dataset) -> str:
+    found = _named(name, dataset.class_names) or _nearest(name, dataset.class_names)
+    if len(found) > 1:
+        raise DataError(f"{_short(name)} may be {_either(found)} in {dataset.title}: write one of them.")
+    what, all_of = ("class", "Its classes") if dataset.people is None else ("identity", "Its people")
+    if not found:
+        raise DataError(
+            f"There is no {what} {_short(name)} in {dataset.title}. {all_of}: {_either(dataset.class_names, 20)}. "
+            f"Or write {DRAWN}."
+        )
+    return found[0]
 
 
 def _short(text: str) -> str:
@@ -80,16 +200,8 @@ def _checked(
 
 
 def _classes(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
-    known = {names.key(name): index for index, name in enumerate(dataset.class_names)}
-    wanted = []
-    for name in body.split("+"):
-        key = names.key(name.strip())
-        if key not in known:
-            raise DataError(
-                f"There is no class {_short(name.strip())} in {dataset.title}. Its classes: {', '.join(dataset.class_names)}."
-            )
-        wanted.append(known[key])
-    chosen = sorted(set(wanted))
+    known = f"in {dataset.title}. Its classes: {', '.join(dataset.class_names)}."
+    chosen = sorted({_index(name, dataset, f"There is no class {_short(name)} {known}") for name in _pieces(body, dataset)})
     canonical = "class:" + "+".join(dataset.class_names[c] for c in chosen)
     return torch.isin(dataset.train.labels, torch.tensor(chosen)).nonzero()[:, 0], canonical
 
@@ -101,16 +213,16 @@ def _subclasses(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
             f"{dataset.title} has no superclasses, so 'subclass:' means nothing here. Choose cifar100 or cifar20, or write "
             "class:NAME."
         )
-    superclasses = {names.key(name): name for name in parts.superclasses}
+    superclasses = {_folded(name): name for name in parts.superclasses}
     wanted = set()
     for piece in body.split("+"):
-        above, slash, name = (names.key(text.strip()) for text in piece.partition("/"))
+        above, slash, name = (_folded(text) for text in piece.partition("/"))
         if not slash or above not in superclasses:
             raise DataError(
                 f"{_short(piece.strip())} is not understood. Write SUPERCLASS/SUBCLASS, such as subclass:people/boy. "
                 f"The superclasses of {dataset.title}: {', '.join(parts.superclasses)}."
             )
-        group = {names.key(part): part for part in parts.superclasses[superclasses[above]]}
+        group = {_folded(part): part for part in parts.superclasses[superclasses[above]]}
         if name not in group:
             raise DataError(
                 f"There is no {_short(name)} in {superclasses[above]} of {dataset.title}. Its subclasses: "
@@ -127,25 +239,13 @@ def _identity(body: str, dataset: Dataset, *_: object) -> tuple[Tensor, str]:
         raise DataError(
             f"{dataset.title} shows no identities, so 'identity:' means nothing here. Choose people, or write class:NAME."
         )
-    known = {_plain_number(name): index for index, name in enumerate(dataset.class_names)}
-    wanted = []
-    for name in body.split("+"):
-        if _plain_number(name) not in known:
-            first, last = dataset.class_names[0], dataset.class_names[-1]
-            raise DataError(
-                f"There is no identity {_short(name.strip())} among the {len(known)} people {dataset.title} was trained on; "
-                f"they go from {first} to {last}."
-            )
-        wanted.append(known[_plain_number(name)])
-    chosen = sorted(set(wanted))
+    known = (
+        f"among the {len(dataset.class_names)} people {dataset.title} was trained on; "
+        f"they go from {dataset.class_names[0]} to {dataset.class_names[-1]}."
+    )
+    chosen = sorted({_index(name, dataset, f"There is no identity {_short(name)} {known}") for name in _pieces(body, dataset)})
     mask = torch.isin(dataset.train.labels, torch.tensor(chosen))
     return mask.nonzero()[:, 0], "identity:" + "+".join(dataset.class_names[c] for c in chosen)
-
-
-def _plain_number(name: str) -> str:
-    """An identity as people may write it: 42, 0042 and ' 42' are the same one."""
-    text = names.key(name.strip())
-    return str(int(text)) if re.fullmatch(r"[0-9]{1,18}", text) else text
 
 
 def _random(body: str, dataset: Dataset, train: Features, free: Tensor, seed: int) -> tuple[Tensor, str]:

@@ -289,7 +289,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "schedule": ("constant", "one_cycle"),
     "weight_norm": ("batch", "dataset", "mean1"),
 }
-_RANGES: dict[str, tuple[float, float]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "epochs": (0, 500),
     "learning_rate": (0.0, 10.0),
     "batch_size": (1, 100_000),
@@ -352,7 +352,7 @@ class RunConfig:
         for name, allowed in _CHOICES.items():
             if not any(getattr(self, name) is choice or getattr(self, name) == choice for choice in allowed):
                 raise ConfigError(f"{name} is {told(getattr(self, name))}; allowed are {', '.join(map(repr, allowed))}.")
-        for name, (low, high) in _RANGES.items():
+        for name, (low, high) in RANGES.items():
             self._check_range(name, low, high)
         for name in ("stop_at", "clip_quantile"):
             if getattr(self, name) is not None:

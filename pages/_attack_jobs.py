@@ -14,7 +14,7 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.records import Problem
 from imu_core.reference import retrained_model
-from pages import _pace, _parts, _runs
+from pages import _bound, _form, _pace, _parts, _runs
 from pages._attack_words import probe_verdict, relearn_verdict, shadow_verdict
 
 PLAIN = {"displayModeBar": False}
@@ -133,13 +133,14 @@ def relearn(problem: Problem, item: _runs.Kept) -> None:
         "gone, and may come back by accident."
     )
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        data = st.segmented_control(
-            "Train on", ("forget", "all"), default="forget", key="relearn_data", bind="query-params", required=True,
+        data = _bound.segmented_control(
+            "Train on", ("forget", "all"), default="forget", key="relearn_data", required=True,
             format_func={"forget": "forget set", "all": "all images"}.get, help=help_text("forget_set"),
         )  # fmt: skip
-        scope = st.segmented_control(
-            "Scope", SCOPES, default=AS_RUN, key="relearn_scope", bind="query-params", required=True, help=help_text("scope")
-        )
+        scope = _bound.segmented_control(
+            "Scope", SCOPES, default=AS_RUN, key="relearn_scope", required=True, also=_form.scope_of(problem),
+            help=help_text("scope"),
+        )  # fmt: skip
     data, scope = data or "forget", scope or AS_RUN
 
     def draw(work: Relearn) -> None:
@@ -166,8 +167,8 @@ def shadows(problem: Problem, item: _runs.Kept) -> None:
     except ImuError as error:
         st.info(_parts.plain(error))
         return
-    pairs = st.segmented_control(
-        "Pairs of heads", SHADOWS, default=16, key="shadow_pairs", bind="query-params", required=True, help=help_text("shadows")
+    pairs = _bound.segmented_control(
+        "Pairs of heads", SHADOWS, default=16, key="shadow_pairs", required=True, help=help_text("shadows")
     )
     key = f"shadows {pairs or 16}"
     panel(item, key, "Train shadow heads", lambda: ShadowAttack(problem, item.config, shadows=pairs or 16), draw_shadows)

@@ -12,7 +12,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation
 from imu_core.records import Problem
-from pages import _parts, _runs
+from pages import _bound, _parts, _runs
 from pages._attack_scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
 from pages._attack_words import threshold_verdict
 
@@ -60,14 +60,14 @@ def _choose(problem: Problem, item: _runs.Kept, choices: list[str]) -> tuple[str
     usual = "loss" if problem.split.classes else "margin"  # losses of images that are still recognised all lie near 0
     default = None if "threshold_wanted" in st.session_state else usual
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        score = st.segmented_control(
-            "Attack by", list(SCALES), default=default, key="attack_by", bind="query-params", required=True,
+        score = _bound.segmented_control(
+            "Attack by", list(SCALES), default=default, key="attack_by", required=True,
             format_func=lambda key: SCALES[key].title, help=help_text("threshold_attack"),
         )  # fmt: skip
         against = choices[0]
         if len(choices) > 1:
-            against = st.segmented_control(
-                "Tell it from", choices, default=choices[0], key="tell_from", bind="query-params", required=True,
+            against = _bound.segmented_control(
+                "Tell it from", choices, default=choices[0], key="tell_from", required=True,
                 help=help_text("retrained"),
             )  # fmt: skip
         st.button("Worst case", key="worst_case", on_click=_to_worst, args=(problem, item, against), help=help_text("advantage"))
@@ -103,9 +103,9 @@ def _slider(
     state.attacked_for = about
     default = start if wanted is None else None  # one or the other, or Streamlit complains
     st.html(ALIGNED)
-    value = st.slider(
+    value = _bound.slider(
         f"Threshold, {scale.unit}", *ends, default, scale.step, f"%.{scale.digits}f",
-        key=key, bind="query-params", help=help_text("threshold_attack"),
+        key=key, help=help_text("threshold_attack"),
     )  # fmt: skip
     if wanted is not None and value != wanted and tries == 0:
         state.threshold_wanted = wanted, 1  # a new slider takes what the first link said; the second time it listens

@@ -8,6 +8,7 @@ import streamlit as st
 
 from imu_core.glossary import help_text
 from imu_core.reference import Reference
+from pages import _bound
 from pages._compared import Compared
 
 DEPTHS = ("deepest that all reach", "0 %", "retrained model's", "a value")
@@ -20,13 +21,13 @@ def controls(items: list[Compared], reference: Reference | None) -> tuple[list[C
     scopes = list(dict.fromkeys(item.trajectory.config.scope for item in items))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         options = [name for name in DEPTHS if reference or name != DEPTHS[2]]
-        kind = st.segmented_control(
-            "Compare at forget accuracy", options, default=options[0], key="depth", bind="query-params", required=True,
+        kind = _bound.segmented_control(
+            "Compare at forget accuracy", options, default=options[0], key="depth", required=True,
             help=help_text("depth"),
         )  # fmt: skip
         value = None
         if kind == DEPTHS[3]:
-            value = st.number_input("Value, %", 0.0, 100.0, 5.0, 0.5, "%.1f", key="depth_value", bind="query-params", width=150)
+            value = _bound.number_input("Value, %", 0.0, 100.0, 5.0, 0.5, "%.1f", key="depth_value", width=150)
         picked, wide = _filter("Methods shown", methods, "compare_methods"), _filter("Scopes shown", scopes, "compare_scopes")
     chosen = [
         item
@@ -40,7 +41,7 @@ def _filter(label: str, options: list[str], key: str) -> list[str]:
     """Some of `options`, or all of them while none is picked; nothing to pick where there is one only."""
     if len(options) < 2:
         return []
-    return st.multiselect(label, options, key=key, bind="query-params", placeholder="all", width=240, help=help_text(HELP[key]))
+    return _bound.multiselect(label, options, key=key, placeholder="all", width=240, help=help_text(HELP[key]))
 
 
 def _depth(kind: str, value: float | None, items: Sequence[Compared], reference: Reference | None) -> float:

@@ -12,7 +12,7 @@ from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import Reference
-from pages import _parts
+from pages import _bound, _parts
 from pages._compared import PLAIN
 
 MOVED = 10  # samples with the longest arrows
@@ -25,8 +25,8 @@ def samples(
     """The same samples under all models, in the original's frame, and those that moved furthest as pictures."""
     left, right = st.columns(2)
     with left:
-        space = st.segmented_control(
-            "Look at", list(SPACES), default="outputs", key="space", bind="query-params", required=True, format_func=SPACES.get,
+        space = _bound.segmented_control(
+            "Look at", list(SPACES), default="outputs", key="space", required=True, format_func=SPACES.get,
             help=help_text("common_frame"),
         )  # fmt: skip
     found = _embedding(problem, models, logits, reference, space or "outputs")
@@ -43,8 +43,8 @@ def samples(
         text += " The retrained network has axes of its own; it was turned onto the original by the samples that stay."
     st.caption(_parts.plain(text))
     with right:
-        key = st.segmented_control(
-            "Furthest moved under", ("a", "b"), default="a", key="moved", bind="query-params", required=True,
+        key = _bound.segmented_control(
+            "Furthest moved under", ("a", "b"), default="a", key="moved", required=True,
             format_func=str.upper,
             help="The samples with the longest arrows, measured in the whole space and not only in the plane.",
         )  # fmt: skip

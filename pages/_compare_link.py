@@ -7,7 +7,7 @@ import streamlit as st
 from imu_core.errors import ImuError, StoreError
 from imu_core.records import Problem
 from imu_core.store import Stored
-from pages import _keeper, _parts, _restored, _runs, _stored
+from pages import _keeper, _links, _parts, _restored, _runs, _stored
 from pages._compared import Compared
 
 MOST = 40  # stored runs that a link may name
@@ -36,8 +36,8 @@ def has_own(problem: Problem) -> bool:
 
 def asked_for() -> list[str]:
     """The ids of stored runs in the link, `runs=ID,ID`; kept for this visit."""
-    given = st.query_params.get("runs")
-    if given is not None:
+    given = _links.word("runs")
+    if "runs" in st.query_params:
         st.session_state.compare_ids = list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
     return st.session_state.get("compare_ids", [])
 

@@ -16,7 +16,7 @@ from imu_core.jobs import Job
 from imu_core.records import Problem
 from imu_core.reference import Reference
 from imu_core.similarity import LayerSimilarity
-from pages import _compare_frame, _pace, _parts
+from pages import _bound, _compare_frame, _pace, _parts
 from pages._compared import PLAIN, Compared
 
 MOST_JOBS = 20
@@ -30,9 +30,11 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
             del st.session_state[key]  # that run is gone, or belongs to another problem
     one, two = st.columns(2)
     listed = list(names)
-    common = {"bind": "query-params"}
-    a = names[one.selectbox("A", listed, 0, key="run_a", help="The first of the two runs.", **common)]
-    b = names[two.selectbox("B", listed, min(1, len(listed) - 1), key="run_b", help="The run that A is held against.", **common)]
+    with one:
+        a = names[_bound.selectbox("A", listed, key="run_a", help="The first of the two runs.")]
+    with two:
+        second = min(1, len(listed) - 1)
+        b = names[_bound.selectbox("B", listed, index=second, key="run_b", help="The run that A is held against.")]
     if a is b:
         st.info("A and B are the same run: choose another one to see a difference.")
     try:
@@ -83,8 +85,8 @@ def classes(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]
 
 def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]) -> None:
     """The prediction matrix, on the forget set or on the test set."""
-    on = st.segmented_control(
-        "Asked about", ("forget set", "test set"), default="forget set", key="compare_set", bind="query-params", required=True,
+    on = _bound.segmented_control(
+        "Asked about", ("forget set", "test set"), default="forget set", key="compare_set", required=True,
         help=help_text("prediction_matrix"),
     )  # fmt: skip
     rows = {key: pair[0][problem.split.forget] if on != "test set" else pair[1] for key, pair in logits.items()}

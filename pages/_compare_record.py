@@ -12,7 +12,7 @@ from imu_core.errors import DataError
 from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.records import Problem
-from pages import _compared, _parts
+from pages import _bound, _compared, _parts
 from pages._compared import PLAIN
 
 DECIMALS = {"Change, points": 2, "±": 2, "Against GA, points": 2, "Seconds": 2, "MB": 0, "KL, nats": 3, "p": 3}
@@ -39,8 +39,8 @@ def section(record: dict[str, Any], problem: Problem) -> None:
     if not scopes:
         st.caption("The record has no rows yet.")
         return
-    scope = st.segmented_control(
-        "Scope", scopes, default=scopes[0], key="compare_scope", bind="query-params", required=True, help=help_text("scope")
+    scope = _bound.segmented_control(
+        "Scope", scopes, default=scopes[0], key="compare_scope", required=True, help=help_text("scope")
     )
     scope = scope if scope in scopes else scopes[0]
     rows = standings.ranked(record, scope)

@@ -12,7 +12,7 @@ from imu_core.explain import CAMS, Looked
 from imu_core.glossary import help_text
 from imu_core.metrics.intervals import Mean
 from imu_core.records import Problem
-from pages import _people, _runs
+from pages import _bound, _people, _runs
 
 SHOWN = 6  # triplets in a row group
 _VISIBLE = 0.0005  # of a share
@@ -24,19 +24,19 @@ def controls(problem: Problem) -> tuple[str, str, int]:
     sizes = explain.layers(problem.model, problem.dataset.train.images[:1])
     one, two, three = st.columns([5, 4, 3], gap="large")
     with one:
-        method = st.selectbox(
-            "Map", list(CAMS), key="cam", format_func=lambda k: f"{CAMS[k].title} ({CAMS[k].source})", bind="query-params",
+        method = _bound.selectbox(
+            "Map", list(CAMS), key="cam", format_func=lambda k: f"{CAMS[k].title} ({CAMS[k].source})",
             help=help_text("gradcam"),
         )  # fmt: skip
     with two:
         names = list(sizes)[::-1]
-        layer = st.selectbox(
+        layer = _bound.selectbox(
             "Layer", names, key="layer", format_func=lambda k: f"{k}, map of {sizes[k][0]} x {sizes[k][1]}",
-            bind="query-params", help=help_text("cam_layer"),
+            help=help_text("cam_layer"),
         )  # fmt: skip
     with three:
-        opacity = st.slider(
-            "Opacity of the heat, %", 0, 100, 75, 5, key="opacity", bind="query-params", help=help_text("opacity")
+        opacity = _bound.slider(
+            "Opacity of the heat, %", 0, 100, 75, 5, key="opacity", help=help_text("opacity")
         )
     return method or "gradcam", layer, opacity
 

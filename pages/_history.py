@@ -60,8 +60,8 @@ def _check_cost(configs: list[RunConfig]) -> None:
         )
 
 
-def problem(history: History) -> Problem:
-    """The problem that the sidebar names, after `history`; while that is repeated, its bar and Stop, and the end of this page."""
+def problem(history: History, forget: str) -> Problem:
+    """The problem that the sidebar names, with the request `forget`, after `history`; while that is repeated, its bar and Stop, and the end of this page."""
     job = _job(history)
     if not job.finished:
         with st.spinner("Repeating the earlier requests", show_time=True):
@@ -73,7 +73,7 @@ def problem(history: History) -> Problem:
         st.warning(_parts.plain(job.reason), icon=":material/history:")
         st.button("Repeat the earlier requests", on_click=lambda: st.session_state.pop("repeating", None))
         st.stop()
-    return job.work.problem(st.session_state.forget)
+    return job.work.problem(forget)
 
 
 def _job(history: History) -> Job:

@@ -10,7 +10,7 @@ import streamlit as st
 from imu_core.errors import DataError
 from imu_core.paper import record
 from imu_core.paper.published import COLUMNS, Value
-from pages import _parts
+from pages import _bound, _parts
 
 # Columns of ours that the paper does not print: (heading, direction, factor, decimals, help)
 OURS = {
@@ -55,8 +55,8 @@ def chosen(records: list[dict[str, Any]]) -> dict[str, Any] | None:
     if len(records) < 2:
         return records[0] if records else None
     names = [title(found) for found in records]
-    picked = st.segmented_control(
-        "Made on", names, default=names[0], key="paper_on", bind="query-params", required=True,
+    picked = _bound.segmented_control(
+        "Made on", names, default=names[0], key="paper_on", required=True,
         help="The data set and the network of our runs; the paper's are CIFAR-10, CIFAR-100 and ResNet-18.",
     )  # fmt: skip
     return records[names.index(picked)] if picked in names else records[0]

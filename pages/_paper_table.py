@@ -16,7 +16,7 @@ from imu_core.paper.published import COLUMNS, TABLES, Table
 from imu_core.paper.readable import with_unrun
 from imu_core.paper.verdicts import interval
 from imu_core.records import Outcome, RunConfig, Trajectory
-from pages import _form, _paper_record, _parts
+from pages import _form_link, _paper_record, _parts
 
 PLAIN = {"displayModeBar": False}
 
@@ -148,6 +148,6 @@ def _repeat(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> None
             {"dataset": found["dataset"], "model": found["model"], "forget": found["requests"][0], "seed": 0, "history": []},
             (), {}, Outcome("done"), {},
         )  # fmt: skip
-        st.link_button("Open it on Unlearn", _form.link(record))
+        st.link_button("Open it on Unlearn", _form_link.link(record))
         if not data.is_here(found["dataset"]):
             st.caption(f"{found['dataset']} is not on this machine; Unlearn offers to fetch it.")

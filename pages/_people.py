@@ -12,7 +12,7 @@ from imu_core.glossary import help_text
 from imu_core.models import checkpoints
 from imu_core.records import Problem, RunConfig, Sightings
 from imu_core.reidentification import Found
-from pages import _parts, _runs
+from pages import _bound, _form, _parts, _runs
 
 ON_A_PAGE = 8  # people to choose from
 COLUMNS = {
@@ -43,12 +43,11 @@ STYLE = f"""<style>
 
 def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
     """`configs` in the batch-norm mode chosen here; it decides more about a search than the method does."""
-    mode = st.segmented_control(
+    mode = _bound.segmented_control(
         "Batch norm while unlearning",
-        ["as the settings say", "eval", "train"],
-        default="as the settings say",
+        _form.MODES,
+        default=_form.FREE,
         key="mode",
-        bind="query-params",
         required=True,
         help=help_text("bn"),
     )

@@ -7,7 +7,6 @@ import contextlib
 import streamlit as st
 from streamlit.navigation.page import Page
 
-import imu_core
 from imu_core import data, reference
 from imu_core.data import notes
 from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
@@ -15,8 +14,8 @@ from imu_core.glossary import help_text
 from imu_core.models import FOR_PEOPLE, suited
 from imu_core.own import datasets as folders
 from imu_core.problem import prepare
-from imu_core.records import Dataset, Problem
-from pages import _history, _missing, _parts
+from imu_core.records import RANGES, Dataset, Problem
+from pages import _bound, _history, _missing, _parts, _request
 
 PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
@@ -33,25 +32,26 @@ def sidebar(page: Page) -> None:
         own = str(_now("dataset"))
         names += [name for name in folders() if name != own and data.is_open(name)]
         names += [own] if own.startswith((data.MARKET, data.FOLDER)) else []
-        dataset = st.selectbox(
-            "Dataset", names, key="dataset", bind="query-params", help=help_text("dataset"), on_change=_changed
+        dataset = _bound.selectbox(
+            "Dataset", names, key="dataset", help=help_text("dataset"), on_change=_changed
         )
         shown = _loaded(dataset)
         if shown and shown.people and shown.people.synthetic:
             st.caption(":material/draw: synthetic: made-up people, drawn from a seed")
-        st.selectbox("Model", models_for(dataset), key="model", bind="query-params", help=help_text("original"))
-        st.selectbox(
+        _bound.selectbox("Model", models_for(dataset), key="model", help=help_text("original"))
+        _bound.selectbox(
             "Forget",
             suggestions(dataset),
             key="forget",
-            bind="query-params",
             accept_new_options=True,
             help=help_text("request"),
+            on_change=_request.typed,
+            args=(suggestions,),
         )
         if st.session_state.get("after") or st.query_params.get("after"):
-            st.text_input("Already unlearned", key="after", bind="query-params", help=help_text("second_request"))
+            _bound.text_input("Already unlearned", key="after", help=help_text("second_request"))
             st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
-        st.number_input("Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help=help_text("problem_seed"))
+        _bound.number_input("Seed", *RANGES["seed"], 0, key="seed", help=help_text("problem_seed"))
     _parts.running_jobs()
 
 
@@ -74,6 +74,7 @@ def take_problem(dataset: str, forget: str = "", model: str = "") -> None:
 
 def _follow(page: Page) -> None:
     """Re-identification needs people: going there takes them as the problem, leaving brings the earlier problem back."""
+    _request.put_back()
     fetched = st.session_state.pop("fetched", "")
     if fetched and _now("forget") == UNKNOWN_PEOPLE:  # only now is it known who is in it
         st.session_state.forget = suggestions(fetched)[0]
@@ -125,6 +126,7 @@ def suggestions(dataset: str) -> list[str]:
 def current() -> Problem:
     """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
     _parts.hand_over()
+    _request.said()
     state = st.session_state
     try:
         source = data.source(state.dataset)
@@ -132,10 +134,7 @@ def current() -> Problem:
         if source.free and not source.is_here():
             _missing.read(state.dataset, source)
         _parts.progress(prepare(state.dataset, model=state.model))
-        with st.spinner("Preparing the model", show_time=True):
-            earlier = _history.read()
-            found = None if earlier else imu_core.problem(state.dataset, model=state.model, forget=state.forget, seed=state.seed)
-        found = _history.problem(earlier) if found is None else found
+        found = _request.had(_history.read(), suggestions)
         _parts.progress(reference.prepare(found))
         for note in notes.before(found):  # what of its images was left out, and what is there twice
             st.caption(f":material/photo_library: {_parts.plain(note)}")

@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from imu_core import exports, figures
 from imu_core.glossary import help_text
 from imu_core.records import Trajectory
-from pages import _form, _problem, _runs
+from pages import _form_link, _problem, _runs
 
 
 def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None, page: str = "unlearn") -> None:
@@ -48,7 +48,7 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         st.code(exports.to_snippet(record), language="python")
     with right:
         st.caption("Link that opens this page with the same problem and settings")
-        st.code(_form.link(record, page), language=None, wrap_lines=True)
+        st.code(_form_link.link(record, page), language=None, wrap_lines=True)
         if item.job.state == "done":
             st.button("Forget something else from this model", on_click=_continue, args=(record,))
             st.caption(help_text("second_request"))

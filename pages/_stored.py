@@ -22,7 +22,7 @@ from imu_core.methods import METHODS
 from imu_core.metrics import METRICS
 from imu_core.records import Trajectory
 from imu_core.store import Stored, Summary
-from pages import _form, _parts, _problem
+from pages import _form_link, _parts, _problem
 
 LONGEST_REQUEST = 60  # characters
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -120,7 +120,7 @@ def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, 
         raise StoreError(f"The method {run.method} is not known here, so its settings cannot be opened.")
     people = run.dataset.startswith(data.MARKET) or data.source(run.dataset).people
     page = _parts.PEOPLE_PAGE if people else "unlearn"
-    link = _form.link(trajectory, page)
+    link = _form_link.link(trajectory, page)
     return page, link, dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
 
 

@@ -14,7 +14,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ranking
 from imu_core.jobs import Job
 from imu_core.records import Problem
-from pages import _pace, _parts
+from pages import _bound, _pace, _parts
 
 MOST = 1000  # forget samples that the curvature is computed from
 VIEWS = ("the head", "all layers")
@@ -24,8 +24,8 @@ PLAIN = {"displayModeBar": False}
 
 def wanted() -> bool:
     """Whether the charts are to go through all layers."""
-    view = st.segmented_control(
-        "Influence through", VIEWS, default=VIEWS[0], key="through", bind="query-params", required=True,
+    view = _bound.segmented_control(
+        "Influence through", VIEWS, default=VIEWS[0], key="through", required=True,
         help=help_text("full_influence"),
     )  # fmt: skip
     return view == VIEWS[1]
@@ -104,12 +104,11 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
     differ = f"{100 * agreed.discrepancy:.1f} %"
     three.metric("Scores differ by", differ, help=help_text("discrepancy"), delta_description="median, 0 = the same")
     st.markdown(agreement.verdict(found))
-    shown = st.segmented_control(
+    shown = _bound.segmented_control(
         "Chart",
         CHARTS,
         default="scores",
         key="through_chart",
-        bind="query-params",
         required=True,
         help=help_text("full_influence"),
     )

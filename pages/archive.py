@@ -12,7 +12,7 @@ from imu_core.errors import ImuError
 from imu_core.figures import markers
 from imu_core.glossary import help_text
 from imu_core.store import Store, Summary
-from pages import _actions, _import, _keeper, _parts, _record, _runs, _stored
+from pages import _actions, _bound, _import, _keeper, _links, _parts, _record, _runs, _stored
 
 PAGE_SIZE = 50
 FILTERS = ("search", "only_method", "only_problem", "only_state", "only_tag")
@@ -22,25 +22,29 @@ SWEEP = "python -m imu_core sweep --methods imu,ga,npo --seeds 0-4 --tag mine"
 def filters(store: Store) -> dict[str, Any]:
     """The search box and the four choices, in the link; returns what `Store.search` takes."""
     used = store.used()
-    common: dict[str, Any] = {"bind": "query-params", "index": None, "placeholder": "any"}
+    common: dict[str, Any] = {"index": None, "placeholder": "any"}
     one, two, three, four, five = st.columns([4, 3, 4, 2, 2])
-    text = one.text_input(
-        "Search",
-        key="search",
-        type="search",
-        bind="query-params",
-        max_chars=200,
-        placeholder="words of a name, request, method or tag",
-        help="Every word must occur in the name, the request, the method, the model, the data set or a tag.",
-    )
+    with one:
+        text = _bound.text_input(
+            "Search",
+            key="search",
+            type="search",
+            max_chars=200,
+            placeholder="words of a name, request, method or tag",
+            help="Every word must occur in the name, the request, the method, the model, the data set or a tag.",
+        )
     titles = {name: _stored.known_title(name) for name in used["method"]}
     problems = {problem: _stored.problem_title(problem) for problem in used["problem"]}
-    method = two.selectbox("Method", list(titles), format_func=titles.get, key="only_method", help=help_text("method"), **common)
-    problem = three.selectbox(
-        "Problem", list(problems), format_func=problems.get, key="only_problem", help=help_text("request"), **common
-    )
-    state = four.selectbox("State", list(used["state"]), key="only_state", help="How the run ended.", **common)
-    tag = five.selectbox("Tag", list(store.tags()), key="only_tag", help=help_text("tags"), **common)
+    choose = _bound.selectbox
+    with two:
+        method = choose("Method", list(titles), format_func=titles.get, key="only_method", help=help_text("method"), **common)
+    with three:
+        shown = list(problems)
+        problem = choose("Problem", shown, format_func=problems.get, key="only_problem", help=help_text("request"), **common)
+    with four:
+        state = choose("State", list(used["state"]), key="only_state", help="How the run ended.", **common)
+    with five:
+        tag = choose("Tag", list(store.tags()), key="only_tag", help=help_text("tags"), **common)
     return {"text": text or "", "method": method, "problem": problem, "state": state, "tags": [tag] if tag else []}
 
 
@@ -150,7 +154,7 @@ _parts.hand_over()
 _actions.go_on()
 _keeper.keeper().settle()
 try:
-    asked = st.query_params.get("run", "")
+    asked = _links.word("run")
     _actions.said()
     if asked:
         _record.show(asked)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.errors import ImuError
-from pages import _attack_jobs, _attack_table, _attack_threshold, _pace, _parts, _problem, _restored, _results, _runs
+from pages import _attack_jobs, _attack_table, _attack_threshold, _bound, _pace, _parts, _problem, _restored, _results, _runs
 
 
 def attackable(items: list[_runs.Kept]) -> list[_runs.Kept]:
@@ -36,7 +36,7 @@ def choose(items: list[_runs.Kept]) -> _runs.Kept:
     names = [item.name for item in items]
     if st.session_state.get("attacked") not in names:
         st.session_state.pop("attacked", None)
-    chosen = st.segmented_control("Run", names, default=names[0], key="attacked", bind="query-params", required=True, wrap=True)
+    chosen = _bound.segmented_control("Run", names, default=names[0], key="attacked", required=True, wrap=True)
     return next((item for item in items if item.name == chosen), items[0])
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from imu_core import retrained
 from imu_core.records import Problem
-from pages import _compare_link, _compare_pair, _compare_record, _compare_table, _problem, _results, _runs
+from pages import _bound, _compare_link, _compare_pair, _compare_record, _compare_table, _problem, _results, _runs
 
 ALL, OWN, PAIR = "All methods", "Your runs", "A against B"
 
@@ -14,8 +14,8 @@ ALL, OWN, PAIR = "All methods", "Your runs", "A against B"
 def view_of(has_record: bool, opens_on_record: bool) -> str:
     """Which part of the page is wanted; it is in the link."""
     views = [ALL, OWN, PAIR] if has_record else [OWN, PAIR]
-    chosen = st.segmented_control(
-        "Show", views, default=ALL if opens_on_record else OWN, key="compare", bind="query-params", required=True,
+    chosen = _bound.segmented_control(
+        "Show", views, default=ALL if opens_on_record else OWN, key="compare", required=True,
         help="What is on record about all methods, your own runs on this problem, or two of them closely.",
     )  # fmt: skip
     return chosen if chosen in views else views[0]

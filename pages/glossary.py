@@ -8,7 +8,7 @@ import re
 import streamlit as st
 
 from imu_core.glossary import GROUPS, TERMS, Term
-from pages import _parts
+from pages import _bound, _links, _parts
 
 WIDTH = 760  # pixels: lines of about a hundred letters, whatever the window
 ALL = "All"  # groups; a browser needs two seconds to set so many formulas, so one group comes first
@@ -52,21 +52,19 @@ st.title("Glossary")
 st.markdown("Every word this app uses, which way each number is good, and how it is misread.")
 
 with st.container(width=WIDTH):
-    search = st.text_input(
+    search = _bound.text_input(
         "Search",
         key="term_search",
-        bind="query-params",
         placeholder="a word, a setting or a symbol, such as damping",
         help="Finds every entry that holds all of your words, in its name or in its text.",
         max_chars=80,
     )
-    asked = st.query_params.get("term", "")
-    group = st.pills(
+    asked = _links.word("term")
+    group = _bound.pills(
         "Show",
         (*GROUPS, ALL),
         default=TERMS[asked].group if asked in TERMS else GROUPS[0],
         key="term_group",
-        bind="query-params",
         disabled=bool(search),
         help="One group of terms, or all of them. A search goes through all.",
     )

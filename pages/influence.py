@@ -9,9 +9,9 @@ from imu_core import figures
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS, ranking
-from imu_core.records import Influence, Problem
+from imu_core.records import RANGES, Influence, Problem
 from imu_core.weights import PSI, effective_share, sample_weights
-from pages import _gallery, _problem, _through
+from pages import _bound, _gallery, _problem, _through
 
 DAMPINGS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 PLAIN = {"displayModeBar": False}
@@ -19,24 +19,26 @@ PLAIN = {"displayModeBar": False}
 
 def controls() -> tuple[str, float, str]:
     """Estimator, damping and ψ; each moves the ranks or the weights at once, and each is in the link."""
-    common = {"bind": "query-params", "required": True, "wrap": True}
+    common = {"required": True, "wrap": True}
     one, two, three = st.columns([5, 3, 4], gap="large")
     with one:
-        estimator = st.segmented_control(
+        estimator = _bound.segmented_control(
             "Estimator", list(ESTIMATORS), default="diagonal", key="estimator", help=help_text("estimator"), **common
         )
     with two:
-        damping = st.select_slider(
+        damping = _bound.select_slider(
             "Damping λ",
             DAMPINGS,
-            value=1e-2,
+            RANGES["damping"],
+            1e-2,
             key="damping",
-            bind="query-params",
             format_func="{:g}".format,
             help=help_text("damping"),
         )
     with three:
-        psi = st.segmented_control("ψ, score to weight", list(PSI), default="sqrt", key="psi", help=help_text("psi"), **common)
+        psi = _bound.segmented_control(
+            "ψ, score to weight", list(PSI), default="sqrt", key="psi", help=help_text("psi"), **common
+        )
     return estimator or "diagonal", damping, psi or "sqrt"  # an empty parameter in a link empties the widget
 
 
@@ -63,8 +65,8 @@ def charts(problem: Problem, scored: Influence) -> None:
         config=PLAIN,
         alt=f"Histogram of the scores of {len(values)} forget samples",
     )
-    against = st.segmented_control(
-        "Score against", ["loss", "confidence"], default="loss", key="against", bind="query-params", required=True
+    against = _bound.segmented_control(
+        "Score against", ["loss", "confidence"], default="loss", key="against", required=True
     )
     loss = scored.losses.numpy()
     x, title = (loss, "Loss, nats") if against == "loss" else (100 * np.exp(-loss), "Probability of the true class, %")

@@ -6,14 +6,14 @@ import streamlit as st
 
 from imu_core.paper import record
 from imu_core.paper.published import FIGURES, SOURCE
-from pages import _paper_figure, _paper_record, _paper_table, _parts
+from pages import _bound, _paper_figure, _paper_record, _paper_table, _parts
 
 
 def part() -> str:
     """The table or figure that is looked at; it is in the link. Table 1 where the link names none."""
     names = {record.label(name): name for name in record.ids()}
-    picked = st.pills(
-        "Table or figure", list(names), default=next(iter(names)), key="paper", bind="query-params", required=True,
+    picked = _bound.pills(
+        "Table or figure", list(names), default=next(iter(names)), key="paper", required=True,
         help="Those about classifiers; the others need a language model or are about re-identification.",
     )  # fmt: skip
     return names.get(picked, "table1")

@@ -15,7 +15,7 @@ from pages import _form, _gaze, _pace, _parts, _people, _problem, _results, _run
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop, as on the Unlearn page."""
     try:
-        configs = _form.settings(target(problem))
+        configs = _form.settings(target(problem), also=_form.scope_of(problem))
     except ImuError as error:
         st.warning(_parts.plain(error))
         return

@@ -9,7 +9,7 @@ from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _form, _pace, _parts, _problem, _results, _runs, _share
+from pages import _bound, _form, _pace, _parts, _problem, _results, _runs, _share
 from pages._player import Player, skip_to
 
 PLAIN = {"displayModeBar": False}
@@ -18,7 +18,7 @@ PLAIN = {"displayModeBar": False}
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop."""
     try:
-        configs = _form.settings(target(problem), bool(problem.split.classes))
+        configs = _form.settings(target(problem), bool(problem.split.classes), _form.scope_of(problem))
     except ImuError as error:
         st.warning(str(error))
         return
@@ -28,8 +28,8 @@ def run_row(problem: Problem) -> None:
         if st.button("Stop all", disabled=not active, key="stop_all"):
             for job in active:
                 job.cancel()
-        measure = st.toggle(
-            "Attack the result afterwards", True, key="measure", bind="query-params", help=help_text("membership")
+        measure = _bound.toggle(
+            "Attack the result afterwards", True, key="measure", help=help_text("membership")
         )
         if not configs:
             st.caption("Pick at least one method.")

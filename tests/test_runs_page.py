@@ -44,7 +44,7 @@ from imu_core import figures
 from imu_core.figures import markers
 from imu_core.records import Point, RunConfig
 from imu_core.store import Store
-from pages import _form, _keeper, _parts, _stored
+from pages import _form_link, _keeper, _parts, _stored
 
 QUICK = {**TINY, "measure": "false"}
 
@@ -425,7 +425,7 @@ def test_open_restores_problem_and_settings(store: Store) -> None:
     assert at.sidebar.selectbox(key="model").value == "lenet5"
     assert at.sidebar.selectbox(key="forget").value == "class:Coat+Shirt"
     assert at.sidebar.number_input(key="seed").value == 4
-    said = dict(parse_qsl(urlsplit(_form.link(made(config=config, problem=problem))).query, keep_blank_values=True))
+    said = dict(parse_qsl(urlsplit(_form_link.link(made(config=config, problem=problem))).query, keep_blank_values=True))
     kept = {name: value for name, value in said.items() if name not in ("dataset", "model", "forget", "seed", "after")}
     assert {name: at.query_params[name] for name in kept} == kept
 
