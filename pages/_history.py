@@ -61,7 +61,7 @@ def _check_cost(configs: list[RunConfig]) -> None:
 
 
 def problem(history: History, forget: str) -> Problem:
-    """The problem that the sidebar names, with the request `forget`, after `history`; while that is repeated, its bar and Stop, and the end of this page."""
+    """The sidebar's problem with request `forget`, after `history`; while that is repeated, its bar, Stop and the end."""
     job = _job(history)
     if not job.finished:
         with st.spinner("Repeating the earlier requests", show_time=True):
