@@ -29,7 +29,7 @@ import joblib
 import threadpoolctl
 import torch
 
-from imu_core import runtime
+from imu_core import ending, runtime
 from imu_core.errors import Cancelled, ConfigError, ImuError, StoreError, cut
 from imu_core.grid import MEASURES, Cell, cells, load_plugins, parse_value, plugin_files, read_spec, with_settings
 from imu_core.measurement import Measurement, divergences, model_accuracies, numbers, run_logits
@@ -209,7 +209,7 @@ class Sweep:
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  # it had grown and was replaced
         with ExitStack() as stack:
             if self.cluster is None:
-                workers = {"idle_worker_timeout": _IDLE, "initializer": _leave_interrupts}
+                workers = {"idle_worker_timeout": _IDLE, "initializer": _begin_worker, "initargs": (os.getpid(),)}
                 choice = joblib.parallel_config("loky", inner_max_num_threads=1, **workers)
                 settings["n_jobs"] = max(1, min(self.workers, todo))
             else:
@@ -325,8 +325,9 @@ class Ended:
     seconds: float = 0.0
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the workers hear of it from the sweep, in good order."""
+def _begin_worker(parent: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the workers hear of it from the sweep, in good order. They end with it."""
+    ending.with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

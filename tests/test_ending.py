@@ -63,3 +63,27 @@ def test_a_closed_queue_cancels_what_it_has_and_what_comes() -> None:
     queue.close()
     job = queue.submit(Job("late", lambda: iter([1])))
     assert (job.state, job.items) == ("cancelled", [])
+
+
+STUCK = """
+import re, sys
+print("said", __name__, *sys.argv[1:], flush=True)
+re.match("(a+)+$", "a" * 60 + "b")  # minutes inside C, without letting go of the interpreter
+"""
+PARENT = """
+import subprocess, sys, time
+from imu_core import ending
+child = subprocess.Popen(ending.command(sys.argv[1], "some", "words"))
+print("child", child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_child_runs_as_a_script_and_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    child = tmp_path / "child.py"
+    child.write_text(STUCK)
+    with started("-c", PARENT, str(child)) as parent:
+        said = sorted(parent.stdout.readline().split() for _ in range(2))
+        assert said[1] == ["said", "__main__", "some", "words"]
+        parent.kill()
+        assert parent.stdout.read() == "", "the pipe is closed once both have ended"

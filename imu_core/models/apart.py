@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import IO
 
 from torch import Tensor
 
+from imu_core import ending
 from imu_core.errors import Cancelled
 from imu_core.models import pickled
 from imu_core.models.pickled import Refused, shown
@@ -50,9 +50,8 @@ def unpickled(content: bytes, stop: threading.Event | None = None) -> tuple[dict
 
 def _run(given: IO[bytes], answer: IO[bytes], seconds: float, stop: threading.Event | None) -> int:
     """The exit status of the process that reads `given`; whatever happens, it has ended when this returns."""
-    command = [sys.executable, "-P", pickled.__file__, str(max(1, round(seconds)))]  # -P: our files shadow nothing of Python's
     process = subprocess.Popen(
-        command,
+        ending.command(pickled.__file__, str(max(1, round(seconds)))),
         stdin=given,
         stdout=answer,
         stderr=subprocess.DEVNULL,
