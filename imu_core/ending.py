@@ -88,7 +88,7 @@ def with_parent(parent: int) -> None:
 def command(script: str, *arguments: str) -> list[str]:
     """The command line of a Python process that runs the file `script` and ends with this process.
 
-    On Linux it ends already with the thread that starts it: that one has to wait for it. -P: the files beside it shadow nothing of Python's.
+    On Linux it ends with the thread that starts it, which has to wait for it. -P: the files beside it shadow nothing of Python's.
     """
     return [sys.executable, "-P", __file__, str(os.getpid()), script, *arguments]
 

@@ -13,15 +13,13 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sql
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from imu_core import runtime, schema
-from imu_core.errors import ImuError, StoreError, cut
+from imu_core import database, runtime, schema
+from imu_core.errors import ImuError, StoreError
 from imu_core.records import Trajectory, finite
 from imu_core.rights import OWNER, Rights
 from imu_core.stored import (
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "Stored", "Summary", "changed_parameters", "default_url", "run_key", "save_run"]
 
-_WAIT = 30.0  # seconds for which a writer waits for the others
 _CHUNK = 500  # values in one IN (…)
 _DEPTHS = ("none", "quick", "membership", "full")
 
@@ -77,8 +74,8 @@ class Store:
 
     def __init__(self, url: str | None = None) -> None:
         self._rights = OWNER
-        self._url = _parsed(url or default_url())
-        self._engine = _engine(self._url)
+        self._url = database.parsed(url or default_url())
+        self._engine = database.engine(self._url)
         try:
             with self._speaking():
                 self._prepare()
@@ -97,7 +94,7 @@ class Store:
     @property
     def place(self) -> str:
         """The address as people may see it."""
-        return self._url.database or "" if self._is_sqlite else self._url.render_as_string(hide_password=True)
+        return database.shown(self._url)
 
     @property
     def rights(self) -> Rights:
@@ -136,7 +133,12 @@ class Store:
         if parameters is not None and len(parameters) >= LARGEST_PARAMETERS:
             raise StoreError(f"The parameters have {len(parameters):,} bytes; less than {LARGEST_PARAMETERS:,} are stored.")
         row, labels = columns(trajectory, name, parameters), clean_tags(tags)
+        return self._patiently(row, labels, once)
+
+    def _keep(self, row: Mapping[str, Any], labels: Sequence[str], once: bool) -> str:
         with self._writing() as connection:
+            if connection.execute(sql.select(_RUNS.c.id).where(_RUNS.c.id == row["id"])).first() is not None:
+                return row["id"]  # the server went away before it could say so
             same = self._newest(connection, row["key"], self._changeable()) if once else None
             if same is None:
                 self._insert(connection, row, labels)
@@ -145,6 +147,20 @@ class Store:
                 fresh = {k: v for k, v in row.items() if k not in ("id", "created", "name", "deleted", "visitor", "unlisted")}
                 connection.execute(sql.update(_RUNS).where(_RUNS.c.id == same["id"]).values(fresh))
             return same["id"]
+
+    def _patiently(self, row: Mapping[str, Any], labels: Sequence[str], once: bool) -> str:
+        """`_keep`, again and again while the server is away; what cannot be kept at all lies in a file that can be imported."""
+        end = time.monotonic() + database.WAIT
+        while True:
+            try:
+                return self._keep(row, labels, once)
+            except database.Unusable as error:
+                if error.away and time.monotonic() < end:
+                    time.sleep(database.PAUSE)
+                elif self._rights.visitor is not None:
+                    raise  # the run is on the visitor's page; files of the server are not theirs
+                else:
+                    raise database.Unusable(f"{error} {_set_aside(row, labels)}", error.away) from error
 
     def get(self, run_id: str) -> Stored:
         """The run with that id, deleted or not; StoreError where there is none."""
@@ -260,8 +276,8 @@ class Store:
             for name, group in columns.items():
                 number = sql.func.count()
                 query = sql.select(*group, number).where(_is_deleted(deleted), self._visible())
-                query = query.group_by(*group).order_by(number.desc(), *group)
-                rows = [tuple(row) for row in connection.execute(query)]
+                counted = [tuple(row) for row in connection.execute(query.group_by(*group))]
+                rows = sorted(counted, key=lambda row: (-row[-1], row))  # servers sort texts each in their own way
                 found[name] = {row[0] if len(group) == 1 else row[:-1]: row[-1] for row in rows}
         return found
 
@@ -360,9 +376,9 @@ class Store:
         try:
             yield
         except DBAPIError as error:
-            raise StoreError(_sentence(self.place, error)) from error
+            raise database.Unusable(database.sentence(self._url, error), database.is_away(self._url, error)) from error
         except SQLAlchemyError as error:
-            raise StoreError(f"The database {self.place} cannot be used: {str(error)[:200]}") from error
+            raise database.Unusable(f"The database {self.place} cannot be used: {str(error)[:200]}") from error
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sql.Connection]:
@@ -395,10 +411,7 @@ class Store:
         row = connection.execute(sql.select(_RUNS).where(condition, self._visible())).mappings().first()
         if row is None:
             raise StoreError(missing)
-        values = dict(row)
-        trajectory = unpack(values.pop("trajectory"), values["metrics"])
-        tags = _tags_of(connection, [row["id"]])[row["id"]]
-        return Stored(**values, tags=tags, has_parameters=values["parameters"] is not None, trajectory=trajectory)
+        return _stored(dict(row), _tags_of(connection, [row["id"]])[row["id"]])
 
     def _change(self, run_ids: Sequence[str], **values: Any) -> None:
         with self._writing() as connection:
@@ -477,6 +490,22 @@ class Store:
             )
 
 
+def _stored(row: dict[str, Any], tags: tuple[str, ...]) -> Stored:
+    trajectory = unpack(row.pop("trajectory"), row["metrics"])
+    return Stored(**row, tags=tags, has_parameters=row["parameters"] is not None, trajectory=trajectory)
+
+
+def _set_aside(row: Mapping[str, Any], tags: Sequence[str]) -> str:
+    """Write a run that the database did not take into a file of its own; returns the sentence that says where."""
+    path = runtime.home() / "unstored" / f"{row['id']}.json"
+    text = to_text([_stored(dict(row), tuple(tags))])
+    try:
+        runtime.write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        return f"The run that had ended could not be written to {path} either ({error.strerror})."
+    return f"The run that had ended is not lost: python -m imu_core runs import {path}"
+
+
 def save_run(store: Store, run: Run, measured: Mapping[str, Any], name: str = "", tags: Iterable[str] = ()) -> str:
     """Keep a finished `run` with what was measured of it and the parameters it changed; returns the id."""
     if run.outcome.state not in STATES:
@@ -484,96 +513,6 @@ def save_run(store: Store, run: Run, measured: Mapping[str, Any], name: str = ""
     trajectory = dataclasses.replace(run.trajectory, metrics=dict(measured))
     parameters = changed_parameters(run) if run.outcome.state != "failed" else None
     return store.add(trajectory, name=name, tags=tags, parameters=parameters)
-
-
-def _parsed(url: str) -> sql.URL:
-    try:
-        parsed = sql.make_url(url)
-    except (ArgumentError, ValueError, AttributeError) as error:  # a port that is no number; no text at all
-        raise StoreError(
-            "The address of the database cannot be read. It looks like sqlite:////folder/runs.sqlite or "
-            "postgresql://user@host/name; see IMU_DATABASE_URL."
-        ) from error
-    if parsed.get_backend_name() != "sqlite":
-        return parsed
-    if not parsed.database or parsed.database == ":memory:":
-        raise StoreError("A database in memory is lost with its process. Name a file: sqlite:////folder/runs.sqlite.")
-    is_uri = parsed.database.startswith("file:")
-    path = unquote(urlsplit(parsed.database).path) if is_uri else parsed.database
-    try:
-        path = Path(path).expanduser().absolute()  # worker processes may stand elsewhere
-        runtime.target(path)
-    except (OSError, ValueError, RuntimeError) as error:  # an unknown user is the last
-        reason = getattr(error, "strerror", None) or error
-        raise StoreError(
-            f"{cut(str(path), 200, 60)} is no place for a database: {reason}. Name a file, in IMU_DATABASE_URL."
-        ) from error
-    return parsed if is_uri else parsed.set(database=str(path))
-
-
-def _engine(url: sql.URL) -> sql.Engine:
-    sqlite = url.get_backend_name() == "sqlite"
-    place = url.render_as_string(hide_password=True)
-    if sqlite and not url.database.startswith("file:"):
-        try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"The folder of {cut(url.database, 200, 60)} cannot be made: {error.strerror}. Name another place."
-            ) from error
-    try:
-        engine = sql.create_engine(url, pool_pre_ping=not sqlite, connect_args={"timeout": _WAIT} if sqlite else {})
-    except (NoSuchModuleError, ImportError) as error:
-        raise StoreError(f"No driver for the database {place} is installed ({error}). Install it, or use SQLite.") from error
-    except Exception as error:  # drivers read what stands behind the ? of an address in their own ways
-        raise StoreError(
-            f"The address of the database {place} cannot be used ({str(error)[:120]}). Check IMU_DATABASE_URL."
-        ) from error
-    if sqlite:
-        sql.event.listen(engine, "connect", _open_sqlite)
-        sql.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _open_sqlite(connection: Any, _: Any) -> None:
-    """Transactions are begun by us; readers never wait for the writer (WAL); a writer waits for its turn."""
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {int(1000 * _WAIT)}")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    _write_ahead(cursor)
-    cursor.close()
-
-
-def _write_ahead(cursor: Any) -> None:
-    """Switch the file to WAL, once in its life; SQLite does not wait its turn for this one, so we do."""
-    end = time.monotonic() + _WAIT
-    while cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except Exception as error:
-            if "locked" not in str(error):
-                raise
-        if time.monotonic() > end:
-            return
-        time.sleep(0.01)
-
-
-def _begin_sqlite(connection: sql.Connection) -> None:
-    """A writer takes the lock at once: one that read first and then wants to write could only fail."""
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _sentence(place: str, error: DBAPIError) -> str:
-    said = str(error.orig).strip() or type(error.orig).__name__
-    if "locked" in said:
-        return f"The database {place} is busy: another program has held it for {_WAIT:g} seconds. Try again."
-    if "not a database" in said or "malformed" in said:
-        return f"{place} is no database, or is damaged ({said}). Name another file, or restore a copy of it."
-    if "readonly" in said:
-        return f"{place} may not be written ({said}). Name a place that may, in IMU_DATABASE_URL."
-    return f"The database {place} cannot be used: {said[:200]}. Check IMU_DATABASE_URL."
 
 
 def _says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
@@ -626,9 +565,9 @@ def _conditions(
 def _tags_of(connection: sql.Connection, run_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
     for part in _chunks(run_ids):
-        for run_id, tag in connection.execute(sql.select(_TAGS).where(_TAGS.c.run_id.in_(part)).order_by(_TAGS.c.tag)):
+        for run_id, tag in connection.execute(sql.select(_TAGS).where(_TAGS.c.run_id.in_(part))):
             found[run_id].append(tag)
-    return {run_id: tuple(tags) for run_id, tags in found.items()}
+    return {run_id: tuple(sorted(tags)) for run_id, tags in found.items()}
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: beside another job, threads that spin cost a hundredfold
@@ -24,6 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share nothing cannot dis
 
 import numpy as np
 import torch
+from postgres import Postgres, missing, running
 
 import imu_core
 from imu_core import data, runtime
@@ -32,6 +34,7 @@ from imu_core.data.people.look import look
 from imu_core.models import checkpoints
 from imu_core.problem import NOTHING
 from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, Source
+from imu_core.store import Store
 
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("house")
@@ -194,3 +197,34 @@ def visitor(server: Any, chromium: Any) -> Iterator[Any]:
 
     with visitor_at(server.address, chromium) as visitor:
         yield visitor
+
+
+# The database of runs: what holds for SQLite holds for a real PostgreSQL server.
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this session alone; skipped where Debian's package or psycopg is missing, unless it is required."""
+    reason = missing()
+    if reason and os.environ.get("IMU_REQUIRE_POSTGRES"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes the address of one more empty database, in a file and on a server."""
+    numbers = itertools.count()
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        return server.create
+    return lambda: f"sqlite:///{tmp_path / f'runs-{next(numbers)}.sqlite'}"
+
+
+def tamper(store: Store, statement: str, **values: Any) -> None:
+    """Change the database of `store` behind its back."""
+    with store._engine.begin() as connection:
+        connection.execute(sqlalchemy.text(statement), values)

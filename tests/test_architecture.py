@@ -20,7 +20,7 @@ ORDER = """
 errors ending names
 records
 runtime depth parsing
-stoppable access visitors
+stoppable access visitors database
 limits
 data models.layers glossary
 models.reid_resnet models.small_resnet

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from test_store import PROBLEM, made
 
-from imu_core import schema
+from imu_core import database, schema
 from imu_core.errors import ImuError, StoreError
 from imu_core.rights import Rights
 from imu_core.store import Store
 from imu_core.stored import columns
 
+ADDED = ("visitor", "unlisted")
 ME, YOU = "a" * 64, "b" * 64
 CLOSED = {"sees_all": False, "changes_all": False}
 ABOUT = (PROBLEM["dataset"], PROBLEM["model"], PROBLEM["forget"], PROBLEM["seed"])
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'runs.sqlite'}")
+def store(address: Callable[[], str]) -> Store:
+    return Store(address())
 
 
 @pytest.fixture
@@ -44,39 +43,41 @@ def yours(store: Store) -> Store:
 # An older database.
 
 
-def of_version_1(path: Path, seeds: int = 3) -> str:
-    """A database as the first version made it, with runs in it; returns its address."""
-    old = [column for column in schema.RUNS.c if column.name not in ("visitor", "unlisted")]
-    with sqlite3.connect(path) as connection:
-        kinds = ", ".join(f"{c.name} {c.type.compile()}{'' if c.nullable else ' NOT NULL'}" for c in old)
-        connection.execute(f"CREATE TABLE runs ({kinds}, PRIMARY KEY (id))")
-        connection.execute("CREATE TABLE tags (run_id VARCHAR(32), tag VARCHAR(40), PRIMARY KEY (run_id, tag))")
-        connection.execute("CREATE TABLE stops (sweep VARCHAR(32) PRIMARY KEY)")
-        connection.execute("CREATE TABLE imu_schema (version INTEGER PRIMARY KEY)")
-        connection.execute("INSERT INTO imu_schema VALUES (1)")
-        for seed in range(seeds):
+@pytest.fixture
+def old(address: Callable[[], str]) -> str:
+    """The address of a database as the first version made it, with three runs in it."""
+    url = address()
+    tables = sqlalchemy.MetaData()
+    kept = [c for c in schema.RUNS.c if c.name not in ADDED]
+    kinds = [sqlalchemy.Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable) for c in kept]
+    runs = sqlalchemy.Table("runs", tables, *kinds)
+    for table in (schema.TAGS, schema.STOPS, schema.VERSIONS):
+        table.to_metadata(tables)
+    with sqlalchemy.create_engine(database.parsed(url)).begin() as connection:
+        tables.create_all(connection)
+        connection.execute(tables.tables["imu_schema"].insert().values(version=1))
+        for seed in range(3):
             row = columns(made(seed), f"old {seed}")
-            values = [json.dumps(row[c.name]) if isinstance(row[c.name], dict) else row[c.name] for c in old]
-            connection.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(old))})", values)
-    return f"sqlite:///{path}"
+            connection.execute(runs.insert().values({name: row[name] for name in row if name not in ADDED}))
+    return url
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date_in_place(tmp_path: Path) -> None:
-    store = Store(of_version_1(tmp_path / "old.sqlite"))
+def test_a_database_of_the_first_version_is_brought_up_to_date_in_place(old: str) -> None:
+    store = Store(old)
     assert sorted(run.name for run in store.search()) == ["old 0", "old 1", "old 2"]
     assert {run.visitor for run in store.search()} == {None}, "what was there belongs to nobody"
     assert store.integrity() == []
     mine = store.seen_by(Rights(ME, **CLOSED))
     mine.add(made(seed=9))
     assert (mine.count(), store.count(), Store(store.url).count()) == (1, 4, 4)
-    with sqlite3.connect(store.place) as connection:
-        assert connection.execute("SELECT version FROM imu_schema").fetchall() == [(2,)]
-        assert any("visitor" in row[1] for row in connection.execute("PRAGMA index_list(runs)"))
+    with store._engine.begin() as connection:
+        assert schema.found(connection) == [schema.VERSION]
+        assert any("visitor" in index["name"] for index in sqlalchemy.inspect(connection).get_indexes("runs"))
 
 
-def test_many_open_an_old_database_at_once(tmp_path: Path) -> None:
-    url, counts = of_version_1(tmp_path / "old.sqlite"), []
-    threads = [threading.Thread(target=lambda: counts.append(Store(url).count())) for _ in range(8)]
+def test_many_open_an_old_database_at_once(old: str) -> None:
+    counts: list[int] = []
+    threads = [threading.Thread(target=lambda: counts.append(Store(old).count())) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -84,12 +85,11 @@ def test_many_open_an_old_database_at_once(tmp_path: Path) -> None:
     assert counts == [3] * 8
 
 
-def test_half_an_upgrade_is_finished(tmp_path: Path) -> None:
+def test_half_an_upgrade_is_finished(old: str) -> None:
     """As it may be left by a database that cannot undo a change of its tables."""
-    url = of_version_1(tmp_path / "old.sqlite")
-    with sqlite3.connect(tmp_path / "old.sqlite") as connection:
-        connection.execute("ALTER TABLE runs ADD COLUMN visitor VARCHAR(64)")
-    assert Store(url).search()[0].unlisted is None
+    with sqlalchemy.create_engine(database.parsed(old)).begin() as connection:
+        connection.execute(sqlalchemy.text("ALTER TABLE runs ADD COLUMN visitor VARCHAR(64)"))
+    assert Store(old).search()[0].unlisted is None
 
 
 # Nobody reaches another's.

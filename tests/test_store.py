@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import json
 import math
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 import torch
-from conftest import same_bits
+from conftest import same_bits, tamper
 from safetensors.torch import save as save_tensors
 
-from imu_core import runtime, stored
+from imu_core import database, runtime, stored
 from imu_core.errors import DataError, ImuError, StoreError
 from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.store import Store, changed_parameters, default_url, run_key, save_run
@@ -47,8 +47,8 @@ def made(seed: int = 0, state: str = "done", **changes: Any) -> Trajectory:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'runs.sqlite'}")
+def store(address: Callable[[], str]) -> Store:
+    return Store(address())
 
 
 # In and out.
@@ -184,8 +184,7 @@ def test_a_later_measurement_replaces_what_one_record_held(store: Store) -> None
 
 def test_many_trajectories_at_once_leave_out_what_cannot_be_read(store: Store) -> None:
     good, bad = store.add(made(seed=3)), store.add(made())
-    with sqlite3.connect(store.place) as connection:
-        connection.execute("UPDATE runs SET trajectory = ? WHERE id = ?", (b"broken", bad))
+    tamper(store, "UPDATE runs SET trajectory = :content WHERE id = :id", content=b"broken", id=bad)
     found = store.trajectories([bad, good, "nobody"])
     assert list(found) == [good]
     assert found[good].points[-1].accuracies == made().points[-1].accuracies
@@ -290,7 +289,7 @@ def test_parameters_above_the_limit_are_left_out(lenet: Problem, cheap: Callable
 # Export and import.
 
 
-def test_runs_travel_with_everything(store: Store, lenet: Problem, cheap: Callable, tmp_path: Path) -> None:
+def test_runs_travel_with_everything(store: Store, lenet: Problem, cheap: Callable, address: Callable) -> None:
     run = unlearn(lenet, cheap())
     for _ in run:
         pass
@@ -299,7 +298,7 @@ def test_runs_travel_with_everything(store: Store, lenet: Problem, cheap: Callab
         store.add(made(config=RunConfig(method="unheard"))),
     ]
     text = store.export(ids)
-    other = Store(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    other = Store(address())
     assert other.import_(text) == ids
     assert other.import_(text) == ids  # again: nothing twice
     assert other.count() == 2
@@ -449,18 +448,18 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
     assert path.read_bytes() == b"Dear reader, " * 100
 
 
-def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "theirs.sqlite") as connection:
-        connection.execute("CREATE TABLE runs (distance REAL)")
+def test_somebody_elses_database_is_refused(address: Callable[[], str]) -> None:
+    url = database.parsed(address())
+    with sqlalchemy.create_engine(url).begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE runs (distance REAL)"))
     with pytest.raises(StoreError, match="something else"):
-        Store(f"sqlite:///{tmp_path / 'theirs.sqlite'}")
+        Store(url.render_as_string(hide_password=False))
 
 
 @pytest.mark.parametrize(("version", "words"), [(3, "a newer version"), (0, "another version")])
 def test_another_schema_is_refused(store: Store, version: int, words: str) -> None:
     store.close()
-    with sqlite3.connect(store.place) as connection:
-        connection.execute("UPDATE imu_schema SET version = ?", (version,))
+    tamper(store, "UPDATE imu_schema SET version = :version", version=version)
     with pytest.raises(StoreError, match=words):
         Store(store.url)
 
@@ -468,9 +467,8 @@ def test_another_schema_is_refused(store: Store, version: int, words: str) -> No
 def test_damage_is_found(store: Store) -> None:
     good, bad, worse = store.add(made()), store.add(made(seed=1)), store.add(made(seed=2), parameters=save_tensors({}))
     assert store.integrity() == []
-    with sqlite3.connect(store.place) as connection:
-        connection.execute("UPDATE runs SET trajectory = ? WHERE id = ?", (b"rubbish", bad))
-        connection.execute("UPDATE runs SET parameters = ? WHERE id = ?", (b"rubbish", worse))
+    tamper(store, "UPDATE runs SET trajectory = :content WHERE id = :id", content=b"rubbish", id=bad)
+    tamper(store, "UPDATE runs SET parameters = :content WHERE id = :id", content=b"rubbish", id=worse)
     problems = store.integrity()
     assert len(problems) == 2
     assert any(bad in line for line in problems)
@@ -480,9 +478,9 @@ def test_damage_is_found(store: Store) -> None:
         store.get(bad)
 
 
-def test_a_writer_that_fails_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_fails_leaves_nothing(store: Store, address: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     text = store.export([store.add(made()), store.add(made(seed=1))])
-    other = Store(f"sqlite:///{Path(store.place).with_name('other.sqlite')}")
+    other = Store(address())
     taken: list[str] = []
 
     def fail_at_the_second(connection: Any, run_id: str, tags: Any) -> None:
@@ -511,9 +509,9 @@ for number in range(25):
 """
 
 
-def test_four_processes_and_four_threads_lose_nothing(tmp_path: Path) -> None:
-    """They also race to make the file: it does not exist when they start."""
-    url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
+def test_four_processes_and_four_threads_lose_nothing(address: Callable[[], str]) -> None:
+    """They also race to make the tables: there are none when they start."""
+    url = address()
     record = json.dumps(made().to_dict())
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, url, str(number), record], stderr=subprocess.PIPE, text=True)
@@ -545,13 +543,10 @@ def test_four_processes_and_four_threads_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_a_busy_database_is_said_to_be_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imu_core.store._WAIT", 0.05)
+    monkeypatch.setattr("imu_core.database.WAIT", 0.05)
     impatient = Store(store.url)
-    holder = sqlite3.connect(store.place, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="busy"):
-        impatient.add(made())
-    assert impatient.search() == []  # readers do not wait
-    holder.execute("ROLLBACK")
+    with store._writing(), pytest.raises(StoreError, match="busy"):
+        impatient.rename("f" * 32, "x")
+    with store._writing():
+        assert impatient.search() == []  # readers do not wait
     impatient.add(made())
-    holder.close()
