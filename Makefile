@@ -113,7 +113,7 @@ $(READY): requirements.lock pyproject.toml
 lock:
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@build/lock/bin/pip install --quiet "torch==2.13.0" "setuptools>=70"
-	@build/lock/bin/pip install --quiet --no-build-isolation ".[dev,cluster]" "torch==2.13.0"
+	@build/lock/bin/pip install --quiet --no-build-isolation ".[dev,cluster,postgres]" "torch==2.13.0"
 	@{ sed -n '/^#/p' requirements.lock; build/lock/bin/pip freeze --all \
 	  | grep -viE '^(pip|imu-core|nvidia-[a-z0-9-]*|cuda-[a-z-]*|triton)( |=)' | sed 's/+cpu$$//'; } > build/requirements.lock
 	@mv build/requirements.lock requirements.lock && rm -rf build/lock

@@ -403,9 +403,10 @@ def test_two_workers_give_the_same_numbers(alone: tuple, url: str) -> None:
 
 
 @contextmanager
-def dask_workers(address: str, count: int, folder: Path) -> Iterator[None]:
+def dask_workers(address: str, count: int, folder: Path) -> Iterator[list[subprocess.Popen]]:
     """`count` workers of the scheduler at `address`, started as a person starts them; what they print is shown when they fail."""
     command = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    started = []
     with ExitStack() as stack:
         for index in range(count):
             log = stack.enter_context((folder / f"worker-{index}.log").open("w"))
@@ -413,29 +414,38 @@ def dask_workers(address: str, count: int, folder: Path) -> Iterator[None]:
             process = subprocess.Popen([*command, "--local-directory", str(folder)], **here)
             stack.callback(process.wait)
             stack.callback(process.kill)
+            started.append(process)
         with distributed_client(address) as client:
             try:
                 client.wait_for_workers(count, timeout=180)
             except TimeoutError:
                 pytest.fail("\n".join(path.read_text()[-4000:] for path in sorted(folder.glob("worker-*.log"))))
-        yield
+        yield started
 
 
 def distributed_client(address: str) -> Any:
     return pytest.importorskip("distributed").Client(address, set_as_default=False)
 
 
-def test_a_dask_cluster_gives_the_same_numbers(alone: tuple, url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_dask_cluster_gives_the_same_numbers(killed: int, alone: tuple, url: str, tmp_path: Path) -> None:
+    """Also when one of its two workers is killed as soon as a run has ended."""
     distributed = pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
     grid, expected = alone
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster,
-        dask_workers(cluster.scheduler_address, 2, tmp_path),
+        dask_workers(cluster.scheduler_address, 2, tmp_path) as workers,
     ):
         work = Sweep(grid, url, cluster=cluster.scheduler_address)
-        finish(work)
+        for fraction, _ in work:
+            if fraction:
+                for worker in workers[:killed]:
+                    assert worker.poll() is None
+                    worker.kill()
+                killed = 0
     assert work.outcome == dataclasses.replace(work.outcome, state="done")
     assert numbers(work.store, [cell.key for cell in grid]) == expected
+    assert work.store.count() == len(grid)
 
 
 def test_a_cluster_without_workers_is_said(url: str) -> None:
