@@ -50,9 +50,10 @@ QUICK = {**TINY, "measure": "false"}
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A database of this test alone."""
-    url = f"sqlite:///{tmp_path / 'runs.sqlite'}"
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A database of this test alone; on a PostgreSQL server where it asks for one."""
+    server = getattr(request, "param", "sqlite") == "postgresql"
+    url = request.getfixturevalue("postgres").create() if server else f"sqlite:///{tmp_path / 'runs.sqlite'}"
     monkeypatch.setenv("IMU_DATABASE_URL", url)
     yield Store(url)
     written()
@@ -71,6 +72,9 @@ def look(**query: Any) -> AppTest:
     at = healthy(at.run())
     assert at.title[0].value == "Runs"
     return at
+
+
+BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 
 
 def names(at: AppTest) -> list[str]:
@@ -105,6 +109,7 @@ def test_a_finished_run_is_stored_by_itself_and_its_measurement_joins_the_record
     assert all(bool((a == b).all()) for a, b in zip(rebuilt.parameters(), item.run.model().parameters(), strict=True))
 
 
+@BOTH
 def test_a_run_is_there_before_it_is_measured(tiny: object, store: Store) -> None:
     run_methods(["ga", "npo"], **QUICK)
     written()
@@ -342,6 +347,7 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
 # Actions.
 
 
+@BOTH
 def test_one_run_is_renamed(store: Store) -> None:
     ids = fill(store)
     at = tick(look(), 2)
@@ -387,6 +393,7 @@ def test_tags_of_many_runs_change_what_they_share(store: Store) -> None:
     assert store.get(ids["one"]).tags == ("lecture",)
 
 
+@BOTH
 def test_deleting_can_be_undone(store: Store) -> None:
     fill(store)
     at = press(tick(look(), 0, 2), "Delete")
