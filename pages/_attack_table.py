@@ -81,7 +81,7 @@ def _row(problem: Problem, item: _runs.Kept, title: str, key: str, values: Found
     good = METRICS[key].direction(bool(problem.split.classes))
     cells = {"Original": "original", "Retrained": "retrained", _parts.plain(item.name): "run"}
     return {
-        "Attack": f"[{title}](/glossary?term={key})",
+        "Attack": f"[{title}](glossary?term={key})",
         **{head: _write(key, values.get(name)) for head, name in cells.items()},
         "Good": ARROWS[good],
         "Images": size,

@@ -33,7 +33,7 @@ def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float
     names = [_parts.plain(p.who.name) for p in places if p.on_front]
     near = "comes nearer to the retrained model's forget accuracy" if aim else "forgets more"
     st.caption(
-        f"No run {near} and keeps more than {_joined(names)}: the [Pareto front](/glossary?term=pareto_front). "
+        f"No run {near} and keeps more than {_joined(names)}: the [Pareto front](glossary?term=pareto_front). "
         "Runs that differ by their seed alone are one mark, mean and 95 % interval over seeds; a single run has none."
     )
 

@@ -154,7 +154,7 @@ def _layers(work: LayerSimilarity, who: dict[str, charts.Who]) -> None:
     below = len(work.layers) - 1
     same = [_parts.plain(who[key].name) for key in ("a", "b") if work.identical.get(key, 0) >= below]
     text = (
-        f"[Linear CKA](/glossary?term=cka), unbiased estimate, {work.samples} test images of all classes, from the input to "
+        f"[Linear CKA](glossary?term=cka), unbiased estimate, {work.samples} test images of all classes, from the input to "
         "the head; 1 means alike up to a rotation."
     )
     if same:

@@ -14,7 +14,8 @@ from starlette.middleware import Middleware
 from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from imu_core import visitors
+from imu_core import limits, visitors
+from imu_core.errors import ConfigError
 
 T = TypeVar("T")
 MOST_SHELVES = 500  # visitors whose things are in memory
@@ -28,7 +29,14 @@ def is_starting() -> bool:
 
 
 def middleware() -> list[Middleware]:
-    """What stands between a browser and the app: each page comes with the cookie that its visitor is known by."""
+    """What stands between a browser and the app: each page comes with the cookie that its visitor is known by.
+
+    The server does not start, with a sentence, where a limit of its owner cannot be read.
+    """
+    try:
+        limits.check()
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
     return [Middleware(visitors.VisitorCookie, path=config.get_option("server.baseUrlPath") or "/")]
 
 

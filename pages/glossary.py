@@ -28,7 +28,7 @@ def rank(term: Term, search: str) -> int:
 
 def links(keys: tuple[str, ...], here: set[str]) -> str:
     """The terms `keys` as Markdown links: a jump where the term is on this page, a page of its own where it is not."""
-    return " · ".join(f"[{TERMS[key].title}]({'#' if key in here else '/glossary?term='}{key})" for key in keys)
+    return " · ".join(f"[{TERMS[key].title}]({'#' if key in here else 'glossary?term='}{key})" for key in keys)
 
 
 def show(term: Term, here: set[str]) -> None:

@@ -160,7 +160,7 @@ def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
 
 st.title("Who matters most?")
 st.markdown(
-    "Every image in the forget set has an [influence score](/glossary?term=score): how much the model's loss on the forget set "
+    "Every image in the forget set has an [influence score](glossary?term=score): how much the model's loss on the forget set "
     "rises when that image goes. IMU pushes hardest on the highest."
 )
 problem = _problem.current()

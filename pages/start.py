@@ -102,20 +102,20 @@ st.markdown(
 )
 doors()
 st.markdown(
-    "[Machine unlearning](/glossary?term=unlearning) means making a trained model behave as if it had never seen some of its "
+    "[Machine unlearning](glossary?term=unlearning) means making a trained model behave as if it had never seen some of its "
     "training samples, without training it again from nothing. "
-    "[IMU](/glossary?term=imu) does it by gradient ascent on those samples alone, pushing hardest where a sample's "
-    "[influence](/glossary?term=influence) is largest. "
+    "[IMU](glossary?term=imu) does it by gradient ascent on those samples alone, pushing hardest where a sample's "
+    "[influence](glossary?term=influence) is largest. "
     "Here you can watch it beside its rivals on equal terms, look at the images that carry the influence, and swap the influence "
-    "for [random weights](/glossary?term=random) to see what it is worth. "
-    "The measure of everything is the [retrained model](/glossary?term=retrained), drawn as a star: it never saw that data."
+    "for [random weights](glossary?term=random) to see what it is worth. "
+    "The measure of everything is the [retrained model](glossary?term=retrained), drawn as a star: it never saw that data."
 )
 with st.expander("What this cannot promise", icon=":material/info:"):
     st.markdown(
         "- A low accuracy on the forget set is not proof that the data is gone: with the head alone changed, the features below "
         "it still hold everything they learned.\n"
         "- An attack that fails here says only that this attack failed.\n"
-        "- For [random forget sets](/glossary?term=random_sets) the aim is not a low accuracy but the retrained model's.\n"
+        "- For [random forget sets](glossary?term=random_sets) the aim is not a low accuracy but the retrained model's.\n"
         "- These are small models on small images, and the people are drawn, not photographed. What holds here may not hold for "
         "yours: the same commands run on yours.\n"
         "- Nothing here is a legal certificate of deletion."

@@ -241,7 +241,7 @@ def test_random_samples_are_never_called_forgotten(tiny: object) -> None:
     said = words(at)
     assert "the aim is the retrained model's figure, not a low one" in said
     assert at.button_group(key="attack_by").value == "margin"
-    assert "forgot" not in said.replace("/glossary?term=probe_forgotten", "")
+    assert "forgot" not in said.replace("glossary?term=probe_forgotten", "")
 
 
 def test_a_request_that_cannot_be_met_gets_a_sentence(tiny: object) -> None:

@@ -84,7 +84,7 @@ def test_metrics_say_which_way_is_good(name: str) -> None:
 
 
 def test_help_text_is_the_sentence_and_a_link() -> None:
-    assert help_text("psi") == f"{TERMS['psi'].short} [more](/glossary?term=psi)"
+    assert help_text("psi") == f"{TERMS['psi'].short} [more](glossary?term=psi)"
     with pytest.raises(KeyError):
         help_text("nothing of the kind")
 

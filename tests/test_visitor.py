@@ -36,8 +36,13 @@ from test_pages import (  # noqa: F401
     words,
 )
 from test_runs_page import names, tick
+from typer.testing import CliRunner
 
-from imu_core import visitors
+from imu_core import limits, visitors
+from imu_core.access import is_public
+from imu_core.cli import app as cli
+from imu_core.cli import serve
+from imu_core.errors import ConfigError
 from imu_core.measurement import run_logits
 from imu_core.records import Problem
 from imu_core.restored import NO_MODEL, RestoredRun
@@ -406,3 +411,51 @@ def test_a_run_that_is_too_many_for_the_database_is_said(tiny: object, monkeypat
     assert listed(at) == ["GA", "NPO"], "the run itself is not lost"
     warned = " ".join(w.value for w in window("archive").warning)
     assert "1 run" in warned.replace("\\", "")
+
+
+# The command.
+
+
+def test_imu_app_serves_the_pages_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(serve.os, "execv", lambda _, command: started.append(command))
+    monkeypatch.setenv("IMU_PUBLIC", "")
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(cli, ["app", "--port", "8123", "--base-path", "/imu/deep/", "--public"])
+    assert run.exit_code == 0, run.output
+    (command,) = started
+    assert command[3:5] == ["run", str(ROOT / "app.py")]
+    assert command[5:] == ["--server.address", "127.0.0.1", "--server.port", "8123", "--server.baseUrlPath", "imu/deep"]
+    assert is_public()
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "words"),
+    [
+        (["--base-path", "a/../b"], "", "base path"),
+        (["--base-path", "a b"], "", "base path"),
+        ([], "many", "IMU_MAX_JOBS is 'many'"),
+    ],
+)
+def test_imu_app_says_what_it_cannot_take(given: list[str], variable: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve.os, "execv", lambda *_: pytest.fail("it was started"))
+    monkeypatch.setenv("IMU_MAX_JOBS", variable)
+    run = CliRunner().invoke(cli, ["app", *given])
+    assert run.exit_code == 2
+    assert words in run.output
+
+
+def test_limits_are_smaller_where_everybody_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    private = [limit.value for limit in limits.ALL]
+    monkeypatch.setenv("IMU_PUBLIC", "1")
+    assert all(limit.value < before for limit, before in zip(limits.ALL, private, strict=True))
+    for bad in ("0", "-1", "1.5", "1e9", "٣", "9" * 50):
+        monkeypatch.setenv("IMU_MAX_RUNS", bad)
+        with pytest.raises(ConfigError, match="IMU_MAX_RUNS"):
+            limits.check()
+
+
+def test_no_link_in_a_text_begins_at_the_root_of_the_host() -> None:
+    """Behind a proxy the pages live below a path, and such a link leads out of it."""
+    files = [*(ROOT / "pages").glob("*.py"), *(ROOT / "imu_core").rglob("*.py")]
+    assert [file.name for file in files if "](/" in file.read_text()] == []

@@ -28,4 +28,4 @@ GROUPS: tuple[str, ...] = tuple(dict.fromkeys(term.group for term in _ALL))
 
 def help_text(key: str) -> str:
     """The tooltip of term `key`, Markdown: its one sentence and a link to the paragraph. KeyError for unknown keys."""
-    return f"{TERMS[key].short} [more](/glossary?term={key})"
+    return f"{TERMS[key].short} [more](glossary?term={key})"
