@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -137,20 +138,56 @@ def stored(problem: Problem, *, scope: str = "all", damping: float = 1e-2, curva
     return None
 
 
+class Order(Enum):
+    """How alike two orders of the same samples are, by Spearman's correlation; the value is what is said."""
+
+    NEARLY_THE_SAME = "nearly the same order"
+    SIMILAR = "a similar order"
+    LOOSE = "a loosely similar order"
+    UNRELATED = "no common order that could be told from chance"
+    OPPOSITE = "rather the opposite order"
+    UNKNOWN = "too few samples to tell"
+
+
+_NEARLY, _SIMILAR = 0.95, 0.7  # correlations from which an order is called so
+
+
+def order(agreed: Agreed) -> Order:
+    """What a correlation and its interval say: chance first, then its size."""
+    if math.isnan(agreed.low):
+        return Order.UNKNOWN
+    if agreed.low <= 0.0 <= agreed.high:
+        return Order.UNRELATED
+    if agreed.spearman < 0.0:
+        return Order.OPPOSITE
+    if agreed.spearman >= _NEARLY:
+        return Order.NEARLY_THE_SAME
+    return Order.SIMILAR if agreed.spearman >= _SIMILAR else Order.LOOSE
+
+
 def verdict(found: Found) -> str:
-    """What the comparison says, in two sentences."""
+    """What the comparison says: how alike the two orders are, how alike the scores, and what the shortcut saves."""
     head, like = found.agreed(HEAD), found.agreed(DIAGONAL, FULL_DIAGONAL)
     if math.isnan(head.spearman):
         why = ranking.unranked(found.scores[HEAD].scores) or "through all layers all scores are equal"
         return f"There is nothing to rank: {why}."
-    seconds = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
-    size = len(found.scores[FULL].scores)
-    return (
-        f"The head alone orders these {size:,} samples as {words_of(found.scope)} do with a Spearman correlation of "
-        f"{head.spearman:.3f} ({head.low:.3f} to {head.high:.3f}); {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are "
-        f"the same, the scores themselves differ by {100 * head.discrepancy:.0f} % (median), and the head is {seconds:,.0f} "
-        f"times faster. With the diagonal on both sides, as the paper's code has it, the correlation is {like.spearman:.3f}."
+    alike, size = order(head), len(found.scores[FULL].scores)
+    interval = "" if alike is Order.UNKNOWN else f", {_minus(head.low)} to {_minus(head.high)}"
+    times = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
+    quick = f"the head is {times:,.0f} times faster" if times >= 1.5 else "the head is not much faster"
+    text = (
+        f"Over these {size:,} samples, the head alone beside {words_of(found.scope)}: {alike.value} (Spearman correlation "
+        f"{_minus(head.spearman)}{interval}). {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are the same"
     )
+    text += "" if math.isnan(head.discrepancy) else f", the scores themselves differ by {100 * head.discrepancy:.0f} % (median)"
+    text += f", and {quick}."
+    if math.isnan(like.spearman):
+        return text
+    return f"{text} With the diagonal on both sides, as the paper's code has it, the correlation is {_minus(like.spearman)}."
+
+
+def _minus(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
 
 
 def words_of(scope: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from imu_core.records import Point, Trajectory
 
+SAME = 0.001  # accuracies that differ by no more are called the same everywhere: a tenth of a point, what is printed
+
 
 def utility_key(names: Iterable[str]) -> str:
     """The accuracy that must be kept: on the other classes' test images where whole classes go, else on all of them."""

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,23 @@ class Trial:
     order: tuple[str, ...]
 
 
+class Fit(Enum):
+    """Whether a brought model is taken, and why; the value is what is said."""
+
+    FITS = "It fits."
+    AS_EXPECTED = "It fits: that is what you expect, {expected}."
+    ABOVE_EXPECTED = "It fits: that is more than the {expected} that you expect."
+    NEAR_EXPECTED = "It fits: {n} images cannot tell that from the {expected} that you expect."
+    CHANCE = "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
+    UNSURE = "It does not fit: {n} images cannot tell that from chance. Normalisation or class order may be wrong."
+    POOR = (
+        "Below {poor} nobody but you can tell whether that is what it should reach. To take it, name the accuracy that you "
+        "expect of it."
+    )
+    BELOW_EXPECTED = "It does not fit: you expect {expected}."
+    NOT_AS_GIVEN = "It does not fit as given. To take it all the same, name the accuracy that you expect of it."
+
+
 @dataclass(frozen=True, eq=False)
 class Check:
     """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
@@ -125,12 +143,29 @@ class Check:
     head: str
     features: int
     matched: str
-    fits: bool
-    sentence: str
+    fit: Fit
+    expected: float | None = None
     advice: str = ""
     suggestion: dict[str, str] = field(default_factory=dict)
     trials: tuple[Trial, ...] = field(default_factory=tuple)
     notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is taken."""
+        return self.fit in (Fit.FITS, Fit.AS_EXPECTED, Fit.ABOVE_EXPECTED, Fit.NEAR_EXPECTED)
+
+    @property
+    def sentence(self) -> str:
+        """The accuracy with its interval, beside chance, and whether it fits."""
+        share = self.accuracy
+        words = self.fit.value.format(
+            expected="" if self.expected is None else _percent(self.expected), n=f"{share.n:,}", poor=f"{100 * _POOR:.0f} %"
+        )
+        return (
+            f"{_percent(share.share)} of {share.n:,} test images are recognised (95 % interval {_percent(share.low)} to "
+            f"{_percent(share.high)}); always naming the commonest class gives {_percent(self.chance)}. {words}"
+        )
 
 
 class Bringing:
@@ -436,32 +471,25 @@ def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int,
     sizes = torch.bincount(labels, minlength=classes).double()
     hits = torch.bincount(labels[logits.argmax(1) == labels], minlength=classes).double()
     chance = float(sizes.max() / sizes.sum())
-    fits, words = _fit(accuracy, chance, order.expected)
-    sentence = (
-        f"{_percent(accuracy.share)} of {accuracy.n:,} test images are recognised (95 % interval {_percent(accuracy.low)} to "
-        f"{_percent(accuracy.high)}); always naming the commonest class gives {_percent(chance)}. {words}"
-    )
+    fit = _fit(accuracy, chance, order.expected)
     known = (hits / sizes).numpy(), dataset.class_names
-    return Check(accuracy, chance, *known, *found, fits, sentence, notes=notes.about(dataset))
+    return Check(accuracy, chance, *known, *found, fit, order.expected, notes=notes.about(dataset))
 
 
 def _share(logits: Tensor, labels: Tensor) -> Share:
     return share_interval(int((logits.argmax(1) == labels).sum()), len(labels))
 
 
-def _fit(accuracy: Share, chance: float, expected: float | None) -> tuple[bool, str]:
+def _fit(accuracy: Share, chance: float, expected: float | None) -> Fit:
     if accuracy.low <= chance:
-        return False, "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
-    if expected is None and accuracy.share < _POOR:
-        return False, (
-            f"Below {100 * _POOR:.0f} % nobody but you can tell whether that is what it should reach. To take it, name the "
-            "accuracy that you expect of it."
-        )
+        return Fit.CHANCE if accuracy.share <= chance else Fit.UNSURE
     if expected is None:
-        return True, "It fits."
+        return Fit.POOR if accuracy.share < _POOR else Fit.FITS
     if accuracy.high + _SLACK < expected:
-        return False, f"It does not fit: you expect {_percent(expected)}."
-    return True, f"It fits: you expect {_percent(expected)}."
+        return Fit.BELOW_EXPECTED
+    if abs(accuracy.share - expected) <= _SLACK:
+        return Fit.AS_EXPECTED
+    return Fit.ABOVE_EXPECTED if accuracy.share > expected else Fit.NEAR_EXPECTED
 
 
 def _percent(share: float) -> str:
@@ -537,12 +565,8 @@ def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> 
             "other data?"
         )
     refused = bool(advice) and check.fits and order.expected is None
-    sentence = check.sentence
-    if refused:
-        sentence = sentence.removesuffix("It fits.") + (
-            "It does not fit as given. To take it all the same, name the accuracy that you expect of it."
-        )
-    return replace(check, fits=check.fits and not refused, sentence=sentence, advice=advice, suggestion=suggestion, trials=trials)
+    fit = Fit.NOT_AS_GIVEN if refused else check.fit
+    return replace(check, fit=fit, advice=advice, suggestion=suggestion, trials=trials)
 
 
 def _table(trials: tuple[Trial, ...]) -> str:

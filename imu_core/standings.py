@@ -6,12 +6,14 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imu_core import runtime
+from imu_core.depth import SAME
 from imu_core.errors import DataError
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Mean, holm, mean_interval
@@ -113,6 +115,20 @@ def _half(row: Mapping[str, Any]) -> float:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
 
 
+class Apart(Enum):
+    """Whether the intervals of two rows leave a gap between them; UNKNOWN where a row has none."""
+
+    YES, NO, UNKNOWN = auto(), auto(), auto()
+
+
+def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> Apart:
+    """Whether the changes of two rows are further apart than their intervals reach."""
+    reach = _half(one) + _half(other)
+    if math.isnan(reach):
+        return Apart.UNKNOWN
+    return Apart.YES if abs(one["change"] - other["change"]) > reach else Apart.NO
+
+
 def written(row: Mapping[str, Any]) -> str:
     """'−1.2 ± 0.3 points', from a row's `change` and `half`."""
     half, points = _half(row), round(100 * row["change"], 1)
@@ -133,13 +149,20 @@ def _best_without_retain(rows: Sequence[Mapping[str, Any]]) -> str:
     if not ascents or not others:
         return ""
     best, rival = (max(group, key=lambda r: r["change"]) for group in (others, ascents))
-    if best["change"] <= rival["change"]:
+    if abs(best["change"] - rival["change"]) <= SAME:
+        return (
+            f"Of the methods that see the forget set alone, the best ascent and the best other keep the same, to within "
+            f"{100 * SAME:.1f} points: {rival['title']} ({written(rival)}) and {best['title']} ({written(best)})."
+        )
+    if best["change"] < rival["change"]:
         return (
             f"Of the methods that see the forget set alone, {rival['title']} keeps most ({written(rival)}); the best that is no "
             f"ascent is {best['title']} ({written(best)})."
         )
-    apart = best["change"] - _half(best) > rival["change"] + _half(rival)  # False where an interval is not known
-    how = "and their intervals do not meet" if apart else "but their intervals overlap"
+    how = {
+        Apart.YES: "and their intervals do not meet", Apart.NO: "but their intervals overlap",
+        Apart.UNKNOWN: "but not every interval is known",
+    }[apart(best, rival)]  # fmt: skip
     return (
         f"**{best['title']} sees nothing but the forget set and keeps more than every ascent:** {written(best)}, against "
         f"{written(rival)} for {rival['title']}, the best of {len(ascents)} ascents, {how}.{_paired(best)}"
@@ -161,7 +184,8 @@ def _keeping_up(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) ->
         return ""
     near = [row for row in methods if row["change"] >= reference["change"] - TOLERANCE]
     text = (
-        f"{len(near)} of {len(methods)} methods that always reach the depth end at most {100 * TOLERANCE:g} point below the "
+        f"{len(near)} of {len(methods)} methods that always reach the depth {'ends' if len(near) == 1 else 'end'} at most "
+        f"{100 * TOLERANCE:g} point below the "
         f"retrained model ({written(reference)})"
     )
     blind = [row for row in near if "retain" not in row["saw"]]
@@ -179,9 +203,14 @@ def _against_ascent(rows: Sequence[Mapping[str, Any]]) -> str:
         for verdict in (1, -1, 0)
     )
     return (
-        f"Against GA on the same forget sets and seeds, {_counted(more)} of {len(tested)} keep more, {_counted(less)} keep less, "
+        f"Against GA on the same forget sets and seeds, {_counted(more)} of {len(tested)} {_keep(more)} more, "
+        f"{_counted(less)} {_keep(less)} less, "
         f"and for {_counted(same)} no difference is seen (paired t-tests, Holm's correction, {100 * LEVEL:g} %)."
     )
+
+
+def _keep(names: Sequence[str]) -> str:
+    return "keeps" if len(names) == 1 else "keep"
 
 
 def _counted(names: Sequence[str]) -> str:
@@ -201,9 +230,12 @@ def _worth_of_weights(rows: Sequence[Mapping[str, Any]]) -> str:
     if not {"imu", "imu-permuted"} <= known.keys():
         return ""
     own, shuffled = known["imu"], known["imu-permuted"]
-    gap = own["change"] - shuffled["change"]
-    apart = abs(gap) > _half(own) + _half(shuffled)  # False where an interval is not known
-    words = "and the intervals do not meet" if apart else "so these runs show no worth of the weights"
+    better = own["change"] > shuffled["change"]
+    words = {
+        Apart.YES: f"and the intervals do not meet: the weights {'help' if better else 'do harm'} in these runs",
+        Apart.NO: "so these runs show no worth of the weights",
+        Apart.UNKNOWN: "and without intervals nobody can say whether that is chance",
+    }[apart(own, shuffled)]
     return f"IMU: {written(own)}; with its weights dealt out at random: {written(shuffled)}, {words}."
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from imu_core.depth import utility_key
+from imu_core.depth import SAME, utility_key
 from imu_core.records import Outcome, Point, Problem, Trajectory
 from imu_core.reidentification import Found
 
-SAME = 0.001  # fractions that differ by no more are the same: a tenth of a point, what a figure is printed to
 FEW = 50  # samples: below it one sample is more than two points, and the sentence says so
 _WITHIN = f"to within {100 * SAME:.1f} points"
 Accuracies = Mapping[str, float | None]

@@ -12,6 +12,7 @@ from imu_core.figures import compare as charts
 from imu_core.figures import utility_title
 from imu_core.records import Problem
 from imu_core.reference import Reference
+from imu_core.verdicts import listed
 from pages import _parts
 from pages._compared import PLAIN, Compared
 
@@ -30,13 +31,19 @@ def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float
     star = (reference.accuracies["forget"], reference.accuracies[key]) if reference else None
     chart = charts.front_plane(places, (original["forget"], original[key]), star, utility_title(key), _parts.theme(), aim)
     st.plotly_chart(chart, key="compare_plane", config=PLAIN, alt="Kept accuracy against forget accuracy where each run ends")
-    names = [_parts.plain(p.who.name) for p in places if p.on_front]
-    near = "comes nearer to the retrained model's forget accuracy" if aim else "forgets more"
     st.caption(
-        f"No run {near} and keeps more than {_joined(names)}: the [Pareto front](glossary?term=pareto_front). "
-        "Runs that differ by their seed alone are one mark, mean and 95 % interval over seeds; a single run has none."
+        front_words([_parts.plain(p.who.name) for p in places if p.on_front], len(places), bool(aim))
+        + " Runs that differ by their seed alone are one mark, mean and 95 % interval over seeds; a single run has none."
     )
 
 
-def _joined(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "any other"
+def front_words(names: Sequence[str], count: int, has_aim: bool) -> str:
+    """Which of `count` marks nobody beats on both axes; `has_aim`: being near the retrained model is better than forgetting."""
+    front = "the [Pareto front](glossary?term=pareto_front)"
+    if not names:
+        return f"No run has both figures, so nobody is on {front}."
+    if count == 1:
+        return f"{names[0]} is alone here: with more runs this shows {front}."
+    near = "comes nearer to the retrained model's forget accuracy" if has_aim else "forgets more"
+    whom = "it" if len(names) == 1 else "any of them"
+    return f"On {front}: {listed(names)}. No run both {near} and keeps more than {whom}."

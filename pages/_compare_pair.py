@@ -62,7 +62,7 @@ def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, An
     first, second = (_parts.plain(who[key].name) for key in ("a", "b"))
     st.markdown(
         f"**{first}** and **{second}** give the same answer to {100 * float((a == b).double().mean()):.1f} % of {len(a):,} test "
-        f"images and to {100 * float((c == d).double().mean()):.1f} % of the {len(c):,} forgotten ones, right or wrong."
+        f"images and to {100 * float((c == d).double().mean()):.1f} % of the {len(c):,} images to forget, right or wrong."
     )
 
 

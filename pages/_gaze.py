@@ -12,6 +12,7 @@ from imu_core.explain import CAMS, Looked
 from imu_core.glossary import help_text
 from imu_core.metrics.intervals import Mean
 from imu_core.records import Problem
+from imu_core.verdicts import signed
 from pages import _bound, _people, _runs
 
 SHOWN = 6  # triplets in a row group
@@ -89,16 +90,20 @@ def summary(found: Looked) -> str:
     if shares is None:
         return f"{len(found.images)} images; this set does not say where its cues are, so no share is measured.{empty}"
     before, after, change, area = shares
-    verdict = f"a change of {100 * change.mean:+.1f} ± {100 * change.half:.1f} points" if change.seen else "no change seen"
-    verdict = verdict if abs(change.mean) >= _VISIBLE else "no change that one decimal would show"
-    return (
-        f"heat on the cues {_percent(before)} → {_percent(after)}, {verdict.replace('-', '−')} "
-        f"({change.n} images, 95 % interval; the cues cover {100 * area:.0f} % of the image).{empty}"
-    )
+    covers = f"the cues cover {100 * area:.0f} % of the image"
+    if not change.n:
+        return f"no image has heat in both maps, so no share is measured ({covers}).{empty}"
+    if change.n == 1:
+        verdict, counted = f"a change of {signed(change.mean)} points that may be chance", "a single image"
+    else:
+        counted = f"{change.n} images, 95 % interval"
+        seen = f"a change of {signed(change.mean)} ± {100 * change.half:.1f} points" if change.seen else "no change seen"
+        verdict = seen if abs(change.mean) >= _VISIBLE else "no change that one decimal would show"
+    return f"heat on the cues {_percent(before)} → {_percent(after)}, {verdict} ({counted}; {covers}).{empty}"
 
 
 def _percent(mean: Mean) -> str:
-    return f"{100 * mean.mean:.1f} ± {100 * mean.half:.1f} %"
+    return f"{100 * mean.mean:.1f} %" if mean.n < 2 else f"{100 * mean.mean:.1f} ± {100 * mean.half:.1f} %"
 
 
 def triplets(found: Looked) -> None:

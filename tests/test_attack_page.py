@@ -496,7 +496,7 @@ def accused(score: str, accuses: str, advantage: float = 0.6) -> str:
         ("loss", "at least", "less familiar than to a model that never saw them: too much forgetting"),
         ("confidence", "at least", "more familiar"),
         ("margin", "at most", "less familiar"),
-        ("entropy", "at most", "surer about these images than the retrained model"),
+        ("entropy", "at most", "surer about these images than the retrained model is."),
         ("entropy", "at least", "less sure"),
     ],
 )
@@ -508,7 +508,7 @@ def test_the_verdict_knows_both_directions(score: str, accuses: str, said: str) 
 
 
 def test_chance_is_called_chance() -> None:
-    assert "no more than chance can do with so many images (up to 55.0 % in 19 of 20 cases)" in accused("loss", "at most", 0.08)
+    assert "no more than chance can do with this many images (up to 55.0 % in 19 of 20 cases)" in accused("loss", "at most", 0.08)
 
 
 def test_small_percentages_are_not_called_zero() -> None:
@@ -526,18 +526,3 @@ def test_the_probe_is_judged_by_the_retrained_model(lenet: Problem, own: float, 
     assert said in _attack_words.probe_verdict(lenet, QUICK, "IMU", work)
     wide = _attack_words.probe_verdict(lenet, RunConfig(scope="all"), "IMU", work)
     assert "changed the head alone" not in wide
-
-
-@pytest.mark.parametrize(
-    ("ain", "words_", "said"),
-    [
-        (0.5, {"run": "2 steps", "retrained": "4 steps", "random head": "9 steps"}, "The ratio (AIN) is **0.50**"),
-        (None, {"run": "2 steps", "retrained": "more than 40 steps", "random head": "9 steps"}, "There is no ratio"),
-        (None, {"run": "2 steps", "random head": "9 steps"}, "No retrained model is stored"),
-    ],
-)
-def test_relearning_in_words(ain: float | None, words_: dict[str, str], said: str) -> None:
-    text = _attack_words.relearn_verdict("IMU", {"target": 0.95, "words": words_, "ain": ain})
-    assert said in text
-    assert "IMU needs **2 steps** to recognise 95.0 % of the forget set again" in text
-    assert ("retrained model **" in text) == ("retrained" in words_)

@@ -1295,7 +1295,7 @@ def test_a_poor_model_that_nothing_makes_better_is_taken_only_with_an_expectatio
     assert not brought.everything()
     again = bring(corner_order(corners, state, expected=0.62))
     assert again.check is not None
-    assert again.check.sentence.endswith("It fits: you expect 62.0 %.")
+    assert again.check.sentence.endswith("It fits: that is more than the 62.0 % that you expect.")
     assert [model for _, model in brought.everything()] == ["own-three"]
 
 

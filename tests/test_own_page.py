@@ -108,7 +108,7 @@ def test_a_share_in_place_of_percent_is_asked_about(colours: Path, trained: Stat
     assert not at.session_state["bringing"]
     at.number_input(key="own_expected").set_value(99.0)
     at = finish(press(at, "Check it"))
-    assert "you expect 99.0 %" in at.success[0].value
+    assert "the 99.0 % that you expect" in at.success[0].value
     assert "Did you mean" not in words(at)
 
 

@@ -309,10 +309,12 @@ def test_the_first_finding_follows_the_numbers() -> None:
     assert apart.endswith("Set by set it is +1.0 ± 0.1 points against GA, taken as one test by itself.")
     near = standings.findings(a_record(*rows, a_row("delete", -0.019)), "head")[0]
     assert "intervals overlap" in near
+    same = standings.findings(a_record(*rows, a_row("delete", -0.0205)), "head")[0]
+    assert "keep the same, to within 0.1 points: NPO (−2.0 ± 0.2 points) and DELETE (−2.1 ± 0.2 points)" in same
     behind = standings.findings(a_record(*rows, a_row("delete", -0.06)), "head")[0]
     assert behind.startswith("Of the methods that see the forget set alone, NPO keeps most")
     unknown = standings.findings(a_record(*rows, a_row("delete", -0.004, math.nan)), "head")[0]
-    assert "intervals overlap" in unknown, "without an interval nothing is apart"
+    assert "not every interval is known" in unknown, "without an interval nothing is apart, and nothing overlaps"
 
 
 def test_a_method_that_does_not_get_there_wins_nothing() -> None:
@@ -332,14 +334,18 @@ def test_the_tests_against_the_baseline_are_corrected_for_their_number() -> None
     rows[2]["against"] |= {"p": 0.0001, "mean": -0.01}
     rows[3]["against"] |= {"p": 0.06}
     text = next(t for t in standings.findings(a_record(*rows), "head") if t.startswith("Against GA"))
-    assert "1 (NPO) of 3 keep more, 1 (SIMNPO) keep less, and for 1 (IMU)" in text
+    assert "1 (NPO) of 3 keeps more, 1 (SIMNPO) keeps less, and for 1 (IMU)" in text
 
 
 def test_what_the_weights_are_worth() -> None:
     both = a_row("imu", -0.02), a_row("imu-permuted", -0.021)
     assert "show no worth of the weights" in standings.findings(a_record(*both), "head")[-1]
     both[1]["change"] = -0.2
-    assert "do not meet" in standings.findings(a_record(*both), "head")[-1]
+    assert "the intervals do not meet: the weights help" in standings.findings(a_record(*both), "head")[-1]
+    both[1]["change"] = 0.2
+    assert "the intervals do not meet: the weights do harm" in standings.findings(a_record(*both), "head")[-1]
+    both[1]["half"] = math.nan
+    assert "nobody can say whether that is chance" in standings.findings(a_record(*both), "head")[-1]
 
 
 def test_how_many_keep_up_with_the_retrained_model() -> None:

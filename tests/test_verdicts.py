@@ -6,13 +6,21 @@ import re
 import types
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imu_core import verdicts
+from imu_core import agreement, own, verdicts
+from imu_core.depth import SAME
+from imu_core.metrics import thresholds
+from imu_core.metrics.intervals import Paired, mean_interval, share_interval
+from imu_core.paper import readable
+from imu_core.paper import verdicts as paper
 from imu_core.records import Outcome, Point, RunConfig, Trajectory
 from imu_core.verdicts import Side, one_path, side, signed, verdict, verdict_of_all
+from pages import _attack_scores, _attack_words, _compare_front, _gaze
 
 FRACTION = st.floats(0.0, 1.0)
 STOPPED = Outcome("cancelled", "Stopped by you at step 9.")
@@ -358,8 +366,266 @@ def test_a_change_that_broke_the_model_is_called_so() -> None:
     assert "last:2, eval (10.0 %, broke down)" in verdicts.side_by_side_verdict(rows, KNOWN)
 
 
+# Attacks.
+
+HEAD, WIDE = RunConfig(scope="head"), RunConfig(scope="all")
+
+
+def probed(own: float, aim: float | None, count: int = 500) -> Any:
+    numbers = {"unlearned": own, "untrained": 0.5} | ({} if aim is None else {"retrained": aim})
+    return types.SimpleNamespace(
+        numbers={name: {"probe_forgotten": value} for name, value in numbers.items()}, sizes={"forgotten": count}
+    )
+
+
+SEEN = "those of a model that never saw the data"
+PROBES = [
+    (probed(0.96, 0.90), f"**90.0 %**: IMU's hold 6.0 points more than {SEEN} (± 3.2 by chance)."),
+    (probed(0.80, 0.90), f"**90.0 %**: IMU's hold 10.0 points less than {SEEN} (± 4.4 by chance)."),
+    (probed(0.90, 0.90), "**90.0 %**: no difference beyond chance (± 3.7 points with 500 images)."),
+    (probed(0.92, 0.90), "**90.0 %**: no difference beyond chance (± 3.6 points with 500 images)."),
+    (probed(1.0, 1.0), "**100.0 %**: no difference beyond chance (± 0.6 points with 500 images)."),
+    (
+        probed(1.0, 0.75, 4),
+        "**75.0 %**: no difference beyond chance (± 48.1 points with 4 images). One of these 4 images is 25.0 points.",
+    ),
+    (probed(0.96, None), "No retrained model is stored to compare with."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("work", "words"), PROBES)
+def test_what_fresh_heads_bring_back(work: Any, words: str) -> None:
+    text = _attack_words.probe_verdict(SANDAL, WIDE, "IMU", work)
+    assert text.startswith("A fresh head brings back **")
+    assert "of Sandal from IMU's features; from a network with random weights 50.0 %." in text
+    assert text.endswith(words)
+    assert "changed the head alone" not in text
+    head = _attack_words.probe_verdict(SET, HEAD, "IMU", work)
+    assert head.startswith("A fresh head that learned from other images recognises **")
+    assert " IMU changed the head alone, so its features are the original's and this is the original's number." in head
+
+
+def relearned(run: int | None, retrained: int | None = -1) -> dict[str, Any]:
+    steps = {"run": run, "random head": 9} | ({} if retrained == -1 else {"retrained": retrained})
+    words = {
+        name: "more than 40 steps" if count is None else f"{count} step{'s' * (count != 1)}" for name, count in steps.items()
+    }
+    known = retrained not in (None, 0, -1) and run is not None
+    return {"target": 0.95, "words": words, "steps": steps, "ain": run / retrained if known else None}
+
+
+NEEDS = (
+    "IMU needs **{}** to recognise 95.0 % of the forget set again; the retrained model **{}** and a random head on the original "
+    "9 steps. "
+)
+HIDDEN = "it comes back sooner than in a model that never saw it, so it was hidden rather than gone."
+RETURNS = [
+    (2, 4, f"The ratio (AIN) is **0.50**: {HIDDEN}"),
+    (4, 4, "The ratio (AIN) is **1.00**: it comes back about as soon as a model that never saw it learns it."),
+    (9, 10, "The ratio (AIN) is **0.90**: it comes back about as soon as a model that never saw it learns it."),
+    (8, 4, "The ratio (AIN) is **2.00**: it comes back later than a model that never saw it learns it."),
+    (None, None, "There is no ratio (AIN): neither got there."),
+    (None, 4, "There is no ratio (AIN): only the retrained model got there."),
+    (1, None, "There is no ratio (AIN): the retrained model did not get there."),
+    (3, 0, "There is no ratio (AIN): the retrained model recognises that much without any step."),
+]
+
+
+@pytest.mark.parametrize(("run", "retrained", "words"), RETURNS)
+def test_how_soon_it_comes_back(run: int | None, retrained: int | None, words: str) -> None:
+    found = relearned(run, retrained)
+    assert _attack_words.relearn_verdict("IMU", found) == NEEDS.format(found["words"]["run"], found["words"]["retrained"]) + words
+
+
+def test_relearning_what_was_not_forgotten_or_has_nothing_beside_it() -> None:
+    idle = _attack_words.relearn_verdict("IMU", relearned(0, 4))
+    assert idle.startswith("IMU recognises 95.0 % of the forget set **without any step**; the retrained model **4 steps** and a")
+    assert idle.endswith("The ratio (AIN) is **0.00**: that much had not been forgotten.")
+    assert _attack_words.relearn_verdict("IMU", relearned(2)) == (
+        "IMU needs **2 steps** to recognise 95.0 % of the forget set again; a random head on the original 9 steps. No retrained "
+        "model is stored to compare with."
+    )
+
+
+@given(st.integers(0, 100), st.integers(1, 100))
+def test_sooner_and_later_agree_with_the_steps(own: int, aim: int) -> None:
+    text = _attack_words.relearn_verdict("IMU", relearned(own, aim))
+    assert ("sooner" in text) <= (0 < own < aim)
+    assert ("had not been forgotten" in text) == (own == 0)
+    assert ("later" in text) <= (own > aim)
+    assert own == 0 or ("sooner" in text) + ("later" in text) + ("about as soon" in text) == 1
+
+
+@pytest.mark.parametrize(("right", "beats"), [(0.8, True), (0.5, False), (0.44, False), (0.501, False)])
+def test_whether_an_expert_beats_guessing(right: float, beats: bool) -> None:
+    text = _attack_words.shadow_verdict({"balanced_accuracy": right, "words": "16 pairs of heads."})
+    assert ("So this expert does no better than guessing." in text) != beats
+    assert text.endswith("This attack covers the head only. 16 pairs of heads.")
+
+
+@pytest.mark.parametrize("against", [_attack_scores.RETRAINED, _attack_scores.HELD_OUT])
+@pytest.mark.parametrize("accuses", ["at most", "at least"])
+@pytest.mark.parametrize("score", list(_attack_scores.SCALES))
+def test_what_a_threshold_gives_away(score: str, accuses: str, against: str) -> None:
+    def said(advantage: float) -> str:
+        found = thresholds.Accusation(1.0, accuses, 0.0, 1 - advantage)
+        return _attack_words.threshold_verdict("IMU", score, against, found, 0.1)
+
+    chance, text = said(0.08), said(0.6)
+    assert chance.endswith("no more than chance can do with this many images (up to 55.0 % in 19 of 20 cases).")
+    assert "right in **80.0 %** of cases; guessing is right in 50.0 %. The " in text
+    retrained, low = against == _attack_scores.RETRAINED, accuses == "at most"
+    if score == "entropy":
+        whom = "the retrained model is" if retrained else "about new images"
+        assert text.endswith(f" The unlearned model is {'surer' if low else 'less sure'} about these images than {whom}.")
+        return
+    more = low == (score == "loss")
+    never = "to a model that never saw them" if retrained else "new images of their kind"
+    left = (": something is left" if more else ": too much forgetting gives them away as well") if retrained else ""
+    assert text.endswith(f" The images look {'more' if more else 'less'} familiar than {never}{left}.")
+
+
+# A model that was brought.
+
+FITS = [
+    (95, 100, None, "It fits."),
+    (95, 100, 0.95, "It fits: that is what you expect, 95.0 %."),
+    (95, 100, 0.7, "It fits: that is more than the 70.0 % that you expect."),
+    (90, 100, 0.92, "It fits: 100 images cannot tell that from the 92.0 % that you expect."),
+    (60, 100, 0.92, "It does not fit: you expect 92.0 %."),
+    (8, 100, None, "It does not fit: that is no better than chance. Normalisation or class order may be wrong."),
+    (8, 100, 0.9, "It does not fit: that is no better than chance. Normalisation or class order may be wrong."),
+    (2, 4, None, "It does not fit: 4 images cannot tell that from chance. Normalisation or class order may be wrong."),
+    (
+        50, 100, None,
+        "Below 70 % nobody but you can tell whether that is what it should reach. To take it, name the accuracy that you expect "
+        "of it.",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "n", "expected", "words"), FITS)
+def test_whether_a_model_fits(count: int, n: int, expected: float | None, words: str) -> None:
+    accuracy, chance = share_interval(count, n), 0.25 if n == 4 else 0.1
+    check = own.Check(accuracy, chance, np.zeros(3), (), "head", 9, "", own._fit(accuracy, chance, expected), expected)
+    assert check.sentence.endswith(f"always naming the commonest class gives {100 * chance:.1f} %. {words}")
+    assert check.sentence.startswith(f"{100 * count / n:.1f} % of {n} test images are recognised (95 % interval ")
+    assert check.fits == words.startswith("It fits")
+
+
+# Influence.
+
+
+def scored(head: list[float], full: list[float], seconds: float = 100.0) -> Any:
+    def one(values: list[float], took: float) -> Any:
+        return types.SimpleNamespace(scores=torch.tensor(values, dtype=torch.float64), seconds=took)
+
+    found = {agreement.HEAD: one(head, 1.0), agreement.FULL: one(full, seconds)}
+    return agreement.Found(
+        "all", 1e-2, len(full), found | {agreement.DIAGONAL: one(head, 1.0), agreement.FULL_DIAGONAL: one(full, 1.0)}
+    )
+
+
+RISING = [float(n) for n in range(1, 41)]
+MIXED = [float((7 * n) % 41) for n in range(1, 41)]
+ORDERS = [
+    (RISING, "nearly the same order (Spearman correlation 1.000, 1.000 to 1.000). 100 % of the top tenth are the same"),
+    ([n + 10 * (-1) ** n for n in RISING], "a similar order (Spearman correlation 0."),
+    ([n + 24 * (-1) ** n for n in RISING], "a loosely similar order (Spearman correlation 0."),
+    (MIXED, "no common order that could be told from chance (Spearman correlation "),
+    (RISING[::-1], "rather the opposite order (Spearman correlation −1.000, −1.000 to −1.000). 0 % of the top tenth are "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "words"), ORDERS)
+def test_how_alike_two_orders_are(head: list[float], words: str) -> None:
+    text = agreement.verdict(scored(head, RISING))
+    assert text.startswith(f"Over these 40 samples, the head alone beside all layers: {words}")
+    assert "and the head is 100 times faster." in text
+
+
+def test_few_samples_and_a_slow_head_are_called_so() -> None:
+    text = agreement.verdict(scored([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], seconds=0.4))
+    assert "too few samples to tell (Spearman correlation 1.000)." in text
+    assert "nan" not in text
+    assert "and the head is not much faster." in text
+
+
+# Comparisons.
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "has_aim", "words"),
+    [
+        (["IMU"], 3, False, ": IMU. No run both forgets more and keeps more than it."),
+        (["IMU", "GA"], 3, False, ": IMU and GA. No run both forgets more and keeps more than any of them."),
+        (["IMU"], 2, True, ": IMU. No run both comes nearer to the retrained model's forget accuracy and keeps more than it."),
+        (["IMU"], 1, False, "IMU is alone here: with more runs this shows "),
+        ([], 2, False, "No run has both figures, so nobody is on "),
+    ],
+)
+def test_who_is_on_the_front(names: list[str], count: int, has_aim: bool, words: str) -> None:
+    assert words in _compare_front.front_words(names, count, has_aim)
+
+
+# Where a model looks.
+
+
+def looked(before: list[float], after: list[float]) -> Any:
+    shares = [np.array(values, np.float64) for values in (before, after)]
+    return types.SimpleNamespace(
+        images=before,
+        empty=lambda: (0, 0),
+        on_cues=lambda: (*map(mean_interval, shares), mean_interval(shares[1] - shares[0]), 0.3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ([0.5, 0.6, 0.7], [0.4, 0.5, 0.61], "a change of −9.7 ± 1.4 points (3 images, 95 % interval; the cues cover 30 % of"),
+        ([0.5, 0.6, 0.7], [0.6, 0.5, 0.71], "no change seen (3 images"),
+        ([0.5, 0.6], [0.5, 0.6], "no change that one decimal would show (2 images"),
+        ([0.5], [0.4], "heat on the cues 50.0 % → 40.0 %, a change of −10.0 points that may be chance (a single image; "),
+        ([], [], "no image has heat in both maps, so no share is measured (the cues cover 30 % of the image)."),
+    ],
+)  # fmt: skip
+def test_where_a_model_looks(before: list[float], after: list[float], words: str) -> None:
+    text = _gaze.summary(looked(before, after))
+    assert words in text
+    assert "nan" not in text
+
+
+# The paper's tables.
+
+
+def test_a_wide_interval_is_no_reason() -> None:
+    own_gap, wide = Paired(20.0, 1.0, 0.001, 5, ""), Paired(5.0, 30.0, 0.5, 5, "")
+    assert paper._reason(own_gap, wide, "A against B").endswith(
+        "; that interval holds the whole difference too, so this cannot tell the layers from the method."
+    )
+    narrow = Paired(0.5, 1.0, 0.5, 5, "")
+    assert paper._reason(own_gap, narrow, "A against B").endswith(
+        "; so here it is the layers that make the difference, not the method."
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        ((0.5, 0.1), (0.9, 0.1), "Agrees"),
+        ((0.5, 0.1), (0.6, 0.1), "Not seen here"),
+        ((0.9, 0.1), (0.5, 0.1), "The opposite here"),
+        ((0.97, 0.01), (0.5, 0.01), "The opposite here, from a start that could hardly rise"),
+        ((0.5, None), (0.9, None), "Open, for one forget set says nothing about chance"),
+    ],
+)
+def test_whether_a_share_rises(first: tuple, last: tuple, words: str) -> None:
+    assert readable._direction([{"mean": mean, "half": half} for mean, half in (first, last)]) == words
+
+
 def test_one_tolerance_and_it_is_stated() -> None:
-    assert verdicts.SAME == 0.001
+    assert SAME == 0.001
     assert "a tenth of a point" in (verdicts.__doc__ or "").replace("\n", " ")
 
 

@@ -93,6 +93,15 @@ def holm(p_values: Any) -> np.ndarray:
     return adjusted
 
 
+def difference_half(one: float, other: float, n: int, confidence: float = 0.95) -> float:
+    """Half the interval of the difference of two shares over `n` samples each, after Agresti and Caffo 2000.
+
+    A success and a failure are added to either side, so that shares of 0 and 1 over few samples are not called certain.
+    """
+    p, q = ((share * n + 1) / (n + 2) for share in (one, other))
+    return float(stats.norm.ppf(0.5 + confidence / 2)) * math.sqrt((p * (1 - p) + q * (1 - q)) / (n + 2))
+
+
 class Share(NamedTuple):
     """`count` of `n`, as a fraction with its interval from `low` to `high`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from imu_core.depth import SAME
 from imu_core.paper.experiment import CLASSES, SUBCLASSES, Experiment, Line
 from imu_core.paper.published import COLUMNS, Table
 from imu_core.paper.verdicts import AGREES, CLOSE, NEW, NOT_SEEN, OPEN, SMALL, Rows, difference, judge, signed, strays_of
@@ -108,7 +109,7 @@ def _depth(target: float, rows: Rows) -> dict[str, str] | None:
         return None
     mean, half, many = 100 * own["mean"], 100 * (own["half"] or 0.0), own["n"] > 1
     gap = round(100 * target - mean, 2)
-    where = "as deep as" if abs(gap) <= half else "less deep than" if gap > 0 else "deeper than"
+    where = "as deep as" if abs(gap) <= max(half, 100 * SAME) else "less deep than" if gap > 0 else "deeper than"
     who = f"retrained models of {own['n']} forget sets" if many else "the retrained model of one forget set"
     known = f"have {mean:.1f} ± {half:.1f} %" if many else f"has {mean:.1f} %"
     words = f"Runs stop at {100 * target:.1f} % forget accuracy, {where} retraining: {who} {known}."

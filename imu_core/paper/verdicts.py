@@ -68,7 +68,8 @@ def strays_of(rows: Iterable[Mapping[str, Any]], target: float | None = None, cl
             broken = f", {row['diverged']} broke" if row.get("diverged") else ""
             found[row["key"]] = f"got there in {row['reached']} of {row['runs']} runs{broken}"
         elif target is not None and any(abs(end - 100 * target) > 100 * close + 1e-9 for end in ends):
-            found[row["key"]] = f"ended at {min(ends):.1f} to {max(ends):.1f} %"
+            low, high = f"{min(ends):.1f}", f"{max(ends):.1f}"
+            found[row["key"]] = f"ended at {low if low == high else f'{low} to {high}'} %"
     return found
 
 
@@ -161,6 +162,8 @@ def _reason(own: Paired, fair: Paired, titles: str) -> str:
     seen, fair_seen = (abs(found.mean) > found.half for found in (own, fair))
     if not seen:
         return f"{text}."
+    if not fair_seen and abs(own.mean - fair.mean) <= fair.half:
+        return f"{text}; that interval holds the whole difference too, so this cannot tell the layers from the method."
     if not fair_seen:
         return f"{text}; so here it is the layers that make the difference, not the method."
     share = fair.mean / own.mean
