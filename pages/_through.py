@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -97,7 +98,8 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
     agreed = found.agreed(HEAD)
     one, two, three = st.columns(3)
     why = ranking.unranked(found.scores[HEAD].scores)
-    interval = why or f"{agreed.low:.3f} to {agreed.high:.3f}"
+    few = "too few for an interval" if math.isnan(agreed.low) else ""
+    interval = why or few or f"{agreed.low:.3f} to {agreed.high:.3f}"
     one.metric("Same order", ranking.written(agreed.spearman), help=help_text("spearman"), delta_description=interval)
     overlap = f"{100 * agreed.overlap[SHARES[0]]:.0f} %"
     two.metric("Same top tenth", overlap, help=help_text("overlap"), delta_description="10 % would be chance")

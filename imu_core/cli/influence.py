@@ -138,7 +138,7 @@ def _show_agreement(found: agreement.Found) -> None:
     typer.echo(f"{'scores':<16} {'Spearman':>9} {'95 %':>15}{shares} {'differ':>7} {'seconds':>8} {'MB':>6} {'iterations':>10}")
     for row in found.rows():
         overlap = "".join(f"{row['overlap'][share]:>9.0%}" for share in agreement.SHARES)
-        interval = "—" if math.isnan(row["spearman"]) else f"{row['low']:.3f} to {row['high']:.3f}"
+        interval = "—" if math.isnan(row["low"]) else f"{row['low']:.3f} to {row['high']:.3f}"
         typer.echo(
             f"{row['scores']:<16} {ranking.written(row['spearman']):>9} {interval:>15}{overlap} {_differ(row['discrepancy']):>7} "
             f"{row['seconds']:>8.2f} {row['peak_bytes'] / 1e6:>6.0f} {row['iterations']:>10}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple
 from pathlib import Path
 
@@ -111,14 +111,22 @@ def images(folder: Path, tally: Tally) -> list[Path]:
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 tally.misplaced(Path(entry.path))
             elif tally.sort(entry.name, folder.name):
-                if entry.is_file():
+                if _is(entry.is_file):
                     found.append(Path(entry.path))
                 else:  # a pipe would be waited for, a device never ends, a link leads nowhere
                     tally.add(Why.SPECIAL, "", f"{folder.name}/{entry.name}")
     return sorted(found, key=lambda path: (names.normal(path.name), path.name))
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """What the system says of an entry; no where it cannot tell, as of a link that leads in a circle."""
+    try:
+        return asked()
+    except OSError:
+        return False
 
 
 def folders(folder: Path, tally: Tally | None = None) -> list[Path]:
@@ -126,7 +134,7 @@ def folders(folder: Path, tally: Tally | None = None) -> list[Path]:
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir() and not is_hidden(entry.name):
+            if _is(entry.is_dir) and not is_hidden(entry.name):
                 found.append(Path(entry.path))
             elif tally is not None and tally.sort(entry.name, folder.name):
                 tally.add(Why.PLACE, folder.name, f"{folder.name}/{entry.name}")
