@@ -57,18 +57,23 @@ def test_it_opens_on_a_finished_example_and_asks_for_what_is_missing() -> None:
     assert not at.session_state["bringing"]
 
 
-def test_a_model_is_brought_opened_and_deleted(colours: Path, trained: State, tmp_path: Path) -> None:  # noqa: F811
-    file = tmp_path / "three.pt"
+def test_a_model_is_brought_opened_and_deleted(trained: State, tmp_path: Path) -> None:  # noqa: F811
+    file, root = tmp_path / "three.pt", draw(tmp_path / "images")
     file.write_bytes(saved(trained))
-    at = finish(press(filled(colours, file), "Check it"))
+    (root / "test" / "red" / "copy.png").write_bytes((root / "train" / "red" / "000.png").read_bytes())
+    (root / "test" / "red" / "photo.heic").write_bytes(b"x")
+    at = finish(press(filled(root, file), "Check it"))
     assert at.metric[0].value == "100.0 %"
     assert "by our recipe" in words(at)
+    notes = ("1 .heic file (such as red/photo.heic)", "1 of 19 test images are in the training set too")
+    assert all(note in words(at).replace("\\", "") for note in notes), words(at)
     press(at, "See it forget")
-    assert at.session_state["dataset"] == name_of(colours)
+    assert at.session_state["dataset"] == name_of(root)
     assert at.session_state["model"] == "own-paged"
     at = go_to(healthy(at), "unlearn")
     assert not at.warning, [warning.value for warning in at.warning]
-    assert name_of(colours) in at.sidebar.selectbox[0].options
+    assert all(note in words(at).replace("\\", "") for note in notes), words(at)
+    assert name_of(root) in at.sidebar.selectbox[0].options
     at = go_to(at, "your_own")
     press(at, "Delete it for good")
     assert "own-paged is deleted" in words(at).replace("\\", "")

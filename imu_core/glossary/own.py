@@ -56,8 +56,9 @@ TERMS: tuple[Term, ...] = (
             "Classes are numbered in the order of their folders' names. Each image is cut to its largest centred square and "
             "scaled to the side you name. Without a test folder, a fifth of each class is kept out, drawn by the SHA-256 of "
             "the file names: the same files on every machine. Numbers and bytes are bounded, and one damaged image refuses "
-            "the whole folder by name. The trap: if the network was trained on what is now called test, its accuracy is "
-            "flattered."
+            "the whole folder by name. Files of systems (._x.jpg, Thumbs.db) and kinds that are not read (HEIC, AVIF, SVG, raw) "
+            "are left out, which is said; so is it said of images that are there twice, pixel by pixel. The trap: if the network "
+            "was trained on what is now called test, its accuracy is flattered."
         ),
         see=("dataset", "test_set", "own_check"),
     ),
