@@ -1,5 +1,7 @@
 """`python -m imu_core`: the command line."""
 
+from __future__ import annotations
+
 from imu_core.cli import app
 
 
