@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_LONGEST, _END = 1_500, 300  # signs of a sentence; how many of them are its end, which says what to do
+_LONGEST, _END = 1_000, 300  # signs of a sentence; how many of them are its end, which says what to do
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

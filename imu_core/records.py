@@ -400,7 +400,11 @@ def _checked_options(given: Any) -> dict[str, Any]:
         raise ConfigError(f"options is {str(given)[:40]!r}; it must be a mapping of at most {_MOST_OPTIONS} settings by name.")
     for name, value in given.items():
         short = isinstance(value, str) and len(value) <= 100
-        if not isinstance(name, str) or not (value is None or isinstance(value, bool) or _is_number(value) or short):
+        if (
+            not isinstance(name, str)
+            or len(name) > 100
+            or not (value is None or isinstance(value, bool) or _is_number(value) or short)
+        ):
             raise ConfigError(
                 f"Option {str(name)[:40]!r} is {str(value)[:40]!r}; it must be a number, a short text, true or false."
             )

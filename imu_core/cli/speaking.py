@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -30,14 +29,14 @@ from imu_core.records import Problem, finite
 class _Commands(TyperGroup):
     """The commands; what cannot be an argument at all is said in a sentence, and long arguments are cut in it."""
 
-    def make_context(self, info_name: str | None, args: list[str], *given: Any, **more: Any) -> click.Context:
+    def make_context(self, info_name: str | None, args: list[str], *given: Any, **more: Any) -> typer.Context:
         """As Typer does it, once the arguments have been looked at."""
         with _short():
             if any("\0" in argument for argument in args):
-                raise click.UsageError("An argument holds a null byte, which no name or number has. Leave it out.")
+                raise typer.BadParameter("an argument holds a null byte, which no name or number has. Leave it out.")
             return super().make_context(info_name, args, *given, **more)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: typer.Context) -> Any:
         """As Typer does it: the arguments of the command itself are read here."""
         with _short():
             return super().invoke(ctx)
@@ -47,8 +46,9 @@ class _Commands(TyperGroup):
 def _short() -> Iterator[None]:
     try:
         yield
-    except click.ClickException as error:
-        error.message = cut(error.message, 600, 150)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # what click, or Typer's own copy of it, says of an argument
+            error.message = cut(str(error.message), 600, 150)
         raise
 
 
@@ -103,7 +103,7 @@ class Cancellable(Protocol):
 
 def say(text: str) -> None:
     """`text` on stderr, where progress and notes go."""
-    typer.echo(text, err=True)
+    typer.echo(cut(text), err=True)
 
 
 def speaking(command: Callable[..., None]) -> Callable[..., None]:
