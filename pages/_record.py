@@ -155,7 +155,7 @@ def take_away(store: Store, run: Stored, record: Trajectory) -> None:
         _actions.export(store, [run.id])
         _file("CSV of all steps", lambda: exports.to_csv(run.trajectory), f"{stem}.csv", "text/csv")
         if record.points:
-            shown = [_stored.shown(run, record)]
+            shown = [figures.Shown(_stored.title_of(run), record, _stored.style_of(run))]  # a picture knows no HTML
             _file("PNG of the charts", lambda: figures.png(shown, _stored.reference_of(run)), f"{stem}.png", "image/png")
         if run.parameters is not None:
             _file("Changed parameters", lambda: run.parameters, f"{stem}.safetensors", "application/octet-stream")

@@ -119,7 +119,8 @@ def _row(
 def distances(problem: Problem, item: _runs.Kept) -> None:
     """Seconds by phase, and how far the outputs are from the retrained model's, before and after."""
     phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in item.trajectory.phases.items())
-    st.caption(f"{item.name}: {phases}. Its method saw: {', '.join(item.trajectory.saw)}.")
+    saw = ", ".join(item.trajectory.saw) or "nothing"
+    st.caption(f"{_parts.plain(item.name)}: {phases}. Its method saw: {saw}.")
     found = item.measured.get("divergence", {})
     if "run" not in found:
         return
