@@ -130,40 +130,46 @@ def go_on() -> None:
 
 
 def bar(store: Store, chosen: list[Summary]) -> None:
-    """What can be done with the chosen runs; a sentence while none is."""
-    if not chosen:
-        st.caption("Tick rows at their left edge to open, compare, name, tag, export or delete them.")
-        return
-    ids = [run.id for run in chosen]
+    """What can be done with the chosen runs. Everything is always there, so that a tick never moves the table below it."""
+    ids, none, one = [run.id for run in chosen], not chosen, len(chosen) == 1
+    st.caption(f"{many(len(ids))} ticked." if chosen else "Tick rows at their left edge.")
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
-        st.markdown(f"**{many(len(ids))}**", width="content")
-        if len(ids) == 1:
-            st.button("Look closer", on_click=open_record, args=ids, type="primary")
-            st.button(
-                "Open in Unlearn", on_click=open_settings, args=ids, help="Its problem and its settings, ready to run again."
-            )
-        st.button("Compare", on_click=compare, args=(ids,), type="primary" if len(ids) > 1 else "secondary")
-        naming_and_tags(chosen)
+        st.button("Look closer", on_click=open_record, args=ids[:1], type="primary" if one else "secondary", disabled=not one)
+        about = "Its problem and its settings, ready to run again."
+        st.button("Open in Unlearn", on_click=open_settings, args=ids[:1], disabled=not one, help=about)
+        kind = "primary" if len(ids) > 1 else "secondary"
+        st.button("Compare", on_click=compare, args=(ids,), type=kind, disabled=none)
+        naming(chosen[0] if one else None)
+        tagging(chosen)
         export(store, ids)
-        st.button("Delete", on_click=delete, args=(ids,), help=help_text("deleted_run"))
+        st.button("Delete", on_click=delete, args=(ids,), help=help_text("deleted_run"), disabled=none)
 
 
-def naming_and_tags(chosen: list[Summary]) -> None:
-    """Two small forms: the name of one run, the tags of one or many."""
-    first = chosen[0]
-    if len(chosen) == 1:
-        with st.popover("Name"), st.form(f"name_form_{first.id}", border=False):
-            name = st.text_input("Name", first.name, key=f"name_of_{signature(chosen)}", max_chars=LONGEST_NAME)
+def naming(run: Summary | None) -> None:
+    """A small form for the name of one run."""
+    with st.popover("Name", disabled=run is None):
+        if run is None:
+            return
+        with st.form(f"name_form_{run.id}", border=False):
+            name = st.text_input("Name", run.name, key=f"name_of_{signature([run])}", max_chars=LONGEST_NAME)
             if st.form_submit_button("Rename"):
-                act(lambda store: store.rename(first.id, name))
+                act(lambda store: store.rename(run.id, name))
                 st.rerun()
-    shared = sorted(set.intersection(*(set(run.tags) for run in chosen)))
-    with st.popover("Tags"), st.form(f"tag_form_{signature(chosen)}", border=False):
-        label = "Tags, separated by commas" if len(chosen) == 1 else "Tags of all of them, separated by commas"
-        text = st.text_input(label, ", ".join(shared), key=f"tags_of_{signature(chosen)}", max_chars=900, help=help_text("tags"))
-        if st.form_submit_button("Tag"):
-            act(lambda store: _tag(store, chosen, set(shared), text))
-            st.rerun()
+
+
+def tagging(chosen: list[Summary]) -> None:
+    """A small form for the tags that all chosen runs share."""
+    with st.popover("Tags", disabled=not chosen):
+        if not chosen:
+            return
+        shared = sorted(set.intersection(*(set(run.tags) for run in chosen)))
+        with st.form(f"tag_form_{signature(chosen)}", border=False):
+            label = "Tags, separated by commas" if len(chosen) == 1 else "Tags of all of them, separated by commas"
+            value, key = ", ".join(shared), f"tags_of_{signature(chosen)}"
+            text = st.text_input(label, value, key=key, max_chars=900, help=help_text("tags"))
+            if st.form_submit_button("Tag"):
+                act(lambda store: _tag(store, chosen, set(shared), text))
+                st.rerun()
 
 
 def _tag(store: Store, runs: list[Summary], shared: set[str], text: str) -> None:
@@ -184,5 +190,6 @@ def export(store: Store, ids: Sequence[str]) -> None:
         "application/json",
         key="export",
         on_click="ignore",
+        disabled=not ids,
         help="JSON with settings, every point, figures and changed parameters; it can be imported here or elsewhere.",
     )

@@ -26,6 +26,10 @@ TESTS = ("logistic", "neighbour_gap", "neighbour_tv")  # which also need test im
 NARROW = """<style>
 .st-key-attack_table { font-variant-numeric: tabular-nums }
 @media (max-width: 1000px) { .st-key-attack_table :is(th, td):last-child { display: none } }
+@media (max-width: 600px) {
+  .st-key-attack_table tr { display: grid; grid-template-columns: repeat(4, 1fr) }
+  .st-key-attack_table :is(th, td):is(:first-child, :nth-child(6)) { grid-column: 1 / -1 }
+}
 </style>"""  # the names lead to the same words
 Found = dict[str, float | str]
 

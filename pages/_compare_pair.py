@@ -16,7 +16,7 @@ from imu_core.jobs import Job
 from imu_core.records import Problem
 from imu_core.reference import Reference
 from imu_core.similarity import LayerSimilarity
-from pages import _bound, _compare_frame, _pace, _parts
+from pages import _bound, _compare_frame, _compared, _pace, _parts
 from pages._compared import PLAIN, Compared
 
 MOST_JOBS = 20
@@ -35,6 +35,7 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
     with two:
         second = min(1, len(listed) - 1)
         b = names[_bound.selectbox("B", listed, index=second, key="run_b", help="The run that A is held against.")]
+    _compared.tell_apart(items)
     if a is b:
         st.info("A and B are the same run: choose another one to see a difference.")
     try:

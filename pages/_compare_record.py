@@ -62,7 +62,7 @@ def section(record: dict[str, Any], problem: Problem) -> None:
         st.caption("This record is about another data set or model than the one in the sidebar.")
     table(rows, record, scope)
     st.caption("This makes it again, and goes on where it was stopped:")
-    st.code(record["command"], language="bash")
+    st.code(record["command"], language="bash", wrap_lines=True)
 
 
 def table(rows: list[dict[str, Any]], record: dict[str, Any], scope: str) -> None:

@@ -49,6 +49,7 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
     known = {item.key: _compared.numbers(problem, item, reference) for item in chosen}
     rows = _rows(problem, chosen, known, original, reference, depth)
     _table(problem, rows, depth)
+    _compared.tell_apart(chosen)
     _measure_offer(items)
     decimals = {name: places for name, (_, _, places, _) in COLUMNS.items()} | {"Seconds": 2, "MB": 0}
     plain = [{name: value for name, value in row.items() if name != PATH} for row in rows]

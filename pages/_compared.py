@@ -16,7 +16,7 @@ from imu_core.metrics import divergence, gaps
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import Reference
 from imu_core.store import Stored
-from pages import _runs, _stored
+from pages import _apart, _runs, _stored
 
 PLAIN = {"displayModeBar": False}
 
@@ -67,6 +67,13 @@ class Compared:
                 with st.spinner(f"Asking {self.name} about every image", show_time=True):
                     self.cache["logits"] = similarity.outputs(problem, self.model(problem))
         return self.cache["logits"]
+
+
+def tell_apart(items: Sequence[Compared]) -> None:
+    """A line that tells those of `items` apart that have one name."""
+    ids = [item.kept.stored or item.key if item.kept else item.key for item in items]
+    ones = zip(items, ids, strict=True)
+    _apart.caption([_apart.One(item.name, item.trajectory.config.changed(), run_id) for item, run_id in ones])
 
 
 def first_sight(problem: Problem, reference: Reference | None) -> dict[str, float]:

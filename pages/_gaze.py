@@ -26,8 +26,7 @@ def controls(problem: Problem) -> tuple[str, str, int]:
     one, two, three = st.columns([5, 4, 3], gap="large")
     with one:
         method = _bound.selectbox(
-            "Map", list(CAMS), key="cam", format_func=lambda k: f"{CAMS[k].title} ({CAMS[k].source})",
-            help=help_text("gradcam"),
+            "Map", list(CAMS), key="cam", format_func=lambda k: CAMS[k].title, help=help_text("gradcam"),
         )  # fmt: skip
     with two:
         names = list(sizes)[::-1]
@@ -63,7 +62,8 @@ def section(problem: Problem, item: _runs.Kept) -> None:
         triplets(found)
     st.caption(
         "Each group of four: image, original model, unlearned model, difference (red: more heat afterwards, blue: less). The two "
-        "maps of an image share one scale, 1 being the larger maximum of the two. The target is the logit of the true identity."
+        "maps of an image share one scale, 1 being the larger maximum of the two. The target is the logit of the true identity. "
+        f"{CAMS[method].title}: {CAMS[method].source}."
     )
 
 

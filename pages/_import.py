@@ -8,7 +8,7 @@ import streamlit as st
 
 from imu_core.errors import DataError
 from imu_core.store import Store
-from pages import _actions, _keeper, _parts, _stored
+from pages import _actions, _apart, _keeper, _parts, _stored
 
 LARGEST_FILE = 32  # MB of an import
 MOST_DELETED = 20  # listed for bringing back
@@ -56,6 +56,9 @@ def bring_back(store: Store) -> None:
     hidden = store.search(deleted=True, limit=MOST_DELETED)
     for run in hidden:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{_parts.plain(_stored.title_of(run))} · {_parts.plain(run.forget[:40])}", width="stretch")
+            st.markdown(
+                f"{_parts.plain(_stored.title_of(run))} · {_parts.plain(run.forget[:40])} · {run.id[: _apart.SHORT]}",
+                width="stretch",
+            )
             st.button("Bring back", key=f"back_{run.id}", on_click=_actions.restore, args=([run.id],))
     st.caption(f"The newest {len(hidden)}. The command `python -m imu_core runs restore ID` brings back any other.")

@@ -30,6 +30,11 @@ a.skip:focus { top: 1rem; }
 [data-testid="stElementContainer"]:has(.skip) { position: absolute; }
 :has(> [data-testid="stSidebar"]) { reading-flow: source-order; }
 :has(> [data-testid="stMain"]) { reading-order: -1; }
+[data-testid="stMetric"] *, [data-testid="stPageLink-NavLink"] *, [data-testid^="stBaseButton"] *,
+[data-testid="stFileUploaderDropzoneInstructions"] * {
+  white-space: normal !important; overflow: visible !important; text-overflow: clip !important;
+}
+[data-testid="stButtonGroup"] > div { flex-wrap: wrap; overflow: visible; }
 @media (max-width: 1000px) {
   [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
   [data-testid="stColumn"] { min-width: min(100%, 11rem); flex: 1 1 11rem; }
@@ -39,6 +44,7 @@ a.skip:focus { top: 1rem; }
 }
 </style>"""
 access.serve_when(st.runtime.exists)  # from here on this process works for whoever opens a page
+LETTER, AROUND = 7, 20  # pixels of a letter in the head of a table, at most, and of what stands around the words
 MOST_JOBS = 2  # in the sidebar
 PEOPLE_PAGE = "reidentify"
 MARKS = {
@@ -50,6 +56,11 @@ MARKS = {
     "diverged": ":orange-badge[:material/trending_down: diverged]",
     "failed": ":red-badge[:material/error: failed]",
 }
+
+
+def column_width(title: str, least: int = 0) -> int:
+    """Pixels of a table's column that is wide enough for its `title`, and at least `least`."""
+    return max(least, AROUND + LETTER * len(title))
 
 
 def navigation() -> Page:

@@ -33,7 +33,7 @@ STYLE = f"""<style>
 .people figcaption,.looked figcaption{{font-size:.75rem;line-height:1.25;opacity:.85;padding-top:4px;
   font-variant-numeric:tabular-nums}}
 .looked{{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:14px}} .looked figure{{margin:0}}
-.looked .row{{display:flex;gap:3px}} .looked .cell{{position:relative;width:68px}}
+.looked .row{{display:flex;gap:3px}} .looked.card .row{{flex-wrap:wrap}} .looked .cell{{position:relative;width:68px}}
 .looked .cell img{{width:68px;display:block;image-rendering:pixelated;border-radius:2px}}
 .looked .cell img.heat{{position:absolute;inset:0;height:100%;image-rendering:auto;opacity:var(--heat,.75)}}
 .looked.card .cell,.looked.card .cell img,.looked.card .head{{width:110px}}
@@ -125,7 +125,8 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
 def columns() -> dict[str, object]:
     """How the columns of retrieval are written: percent, one decimal, with the term's sentence."""
     number = st.column_config.NumberColumn
-    return {title: number(title, format="%.1f", width=92, help=help_text(key)) for key, title in COLUMNS.items()}
+    width = _parts.column_width
+    return {title: number(title, format="%.1f", width=width(title), help=help_text(key)) for key, title in COLUMNS.items()}
 
 
 def ranks(problem: Problem, item: _runs.Kept) -> None:

@@ -151,7 +151,8 @@ def take_away(store: Store, run: Stored, record: Trajectory) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="record_bar"):
         st.button("Open in Unlearn", on_click=_actions.open_settings, args=(run.id,), type="primary")
         st.button("Compare", on_click=_actions.compare, args=([run.id],))
-        _actions.naming_and_tags([run])
+        _actions.naming(run)
+        _actions.tagging([run])
         _actions.export(store, [run.id])
         _file("CSV of all steps", lambda: exports.to_csv(run.trajectory), f"{stem}.csv", "text/csv")
         if record.points:
@@ -168,7 +169,7 @@ def repeat(run: Stored) -> None:
     left, right = st.columns(2)
     with left:
         st.caption("Python that repeats it exactly")
-        st.code(exports.to_snippet(run.trajectory), language="python")
+        st.code(exports.to_snippet(run.trajectory), language="python", wrap_lines=True)
     with right:
         links(run)
 

@@ -15,7 +15,7 @@ from imu_core.methods import METHODS
 from imu_core.problem import remember
 from imu_core.records import Problem, RunConfig
 from imu_core.reference import target
-from pages import _keeper, _parts, _restored
+from pages import _apart, _keeper, _parts, _restored
 from pages._kept import Kept
 
 HEAD_START = 0.3  # seconds: a first run on the head ends within it, undisturbed by drawing, and something moves at once
@@ -56,6 +56,11 @@ def _examples(
         job.run()
         found.append(Kept(METHODS[name].title, job, _problem, config, is_example=True))
     return found
+
+
+def tell_apart(items: list[Kept]) -> None:
+    """Under a choice of `items`: what tells those of one name apart."""
+    _apart.caption([_apart.One(item.name, item.config.changed(), item.stored or f"job {item.job.id}") for item in items])
 
 
 def title_of(config: RunConfig) -> str:

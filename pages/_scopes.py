@@ -72,7 +72,8 @@ def _show(problem: Problem, rows: list[dict[str, Any]]) -> None:
         config={"displayModeBar": False},
         alt="mAP of the forgotten person and of unseen people for every scope and batch-norm mode",
     )
-    columns = _people.columns() | {name: st.column_config.Column(name, width=66) for name in ("Scope", "Batch norm", "Features")}
+    about = {name: st.column_config.Column(name, width=_parts.column_width(name)) for name in ("Scope", "Batch norm", "Features")}
+    columns = _people.columns() | about
     st.dataframe([_row(row) for row in rows], column_config=columns, hide_index=True, alt="Every scope and mode, in numbers")
     st.caption("Percent; drift in standard deviations, the largest over all batch-norm layers; seconds include the search.")
 

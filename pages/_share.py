@@ -45,7 +45,7 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
     left, right = st.columns(2)
     with left:
         st.caption("Python that repeats it exactly")
-        st.code(exports.to_snippet(record), language="python")
+        st.code(exports.to_snippet(record), language="python", wrap_lines=True)
     with right:
         st.caption("Link that opens this page with the same problem and settings")
         st.code(_form_link.link(record, page), language=None, wrap_lines=True)

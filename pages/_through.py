@@ -116,7 +116,7 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
     )
     _chart(problem, found, shown or "scores", select)
     rows = [_row(row) for row in found.rows()]
-    widths = {name: st.column_config.Column(width=104 if name == "Scores" else 62) for name in rows[0]}
+    widths = {name: st.column_config.Column(width=_parts.column_width(name, 104 if name == "Scores" else 62)) for name in rows[0]}
     st.dataframe(rows, column_config=widths, hide_index=True, alt="Every kind of score against all layers, in numbers")
     st.caption(
         f"Against all layers, exact; damping {found.damping:g}, curvature of {found.curvature:,} forget samples, residual "

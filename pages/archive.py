@@ -1,4 +1,4 @@
-"""Runs: everything that was ever run and finished, to search, open, compare, name, tag, delete, export and import."""
+"""Runs: everything that was ever run and ended, to search, open, compare, name, tag, delete, export and import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imu_core.errors import ImuError
 from imu_core.figures import markers
 from imu_core.glossary import help_text
 from imu_core.store import Store, Summary
-from pages import _actions, _bound, _import, _keeper, _links, _parts, _record, _runs, _stored
+from pages import _actions, _apart, _bound, _import, _keeper, _links, _parts, _record, _runs, _stored
 
 PAGE_SIZE = 50
 FILTERS = ("search", "only_method", "only_problem", "only_state", "only_tag")
@@ -30,7 +30,7 @@ def filters(store: Store) -> dict[str, Any]:
             key="search",
             type="search",
             max_chars=200,
-            placeholder="words of a name, request, method or tag",
+            placeholder="a name, a method, a tag",
             help="Every word must occur in the name, the request, the method, the model, the data set or a tag.",
         )
     titles = {name: _stored.known_title(name) for name in used["method"]}
@@ -54,12 +54,12 @@ def clear_filters() -> None:
         st.session_state[key] = "" if key == "search" else None
 
 
-def row(run: Summary, curve: _keeper.Curve) -> dict[str, Any]:
-    """One line of the table."""
+def row(run: Summary, curve: _keeper.Curve, apart: str = "") -> dict[str, Any]:
+    """One line of the table; `apart` tells the run from others of its name."""
     forget = run.accuracies.get("forget")
     return {
         "Mark": markers.picture(_stored.style_of(run)),
-        "Name": _stored.title_of(run),
+        "Name": " · ".join(part for part in (_stored.title_of(run), apart) if part),
         "Method": _stored.method_title(run),
         "Forget": None if forget is None else 100 * forget,
         "Path": curve.forget or None,
@@ -79,7 +79,7 @@ def columns() -> dict[str, Any]:
     change = "Test accuracy at the end less that before, points: on the other classes where whole classes go, else on all."
     return {
         "Mark": make.ImageColumn("", width=38),
-        "Name": make.TextColumn(width=125),
+        "Name": make.TextColumn(width=150),
         "Method": make.TextColumn(width=105),
         "Forget": make.NumberColumn(
             "Forget, %", format="%.1f", width=68, help="Forget accuracy at the end. " + help_text("forget")
@@ -89,7 +89,7 @@ def columns() -> dict[str, Any]:
         ),
         "Change": make.NumberColumn("Change ↑", format="%+.1f", width=72, help=change),
         "When": make.DatetimeColumn(format="D MMM, HH:mm", width=95),
-        "Problem": make.TextColumn(width=185),
+        "Problem": make.TextColumn(width=220),
         "State": make.TextColumn(width=72, help="How the run ended."),
         "Tags": make.ListColumn(width=95, help=help_text("tags")),
         "Scope": make.TextColumn(width=55, help=help_text("scope")),
@@ -110,8 +110,9 @@ def listed(wanted: dict[str, Any]) -> None:
     found = store.search(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     above = st.container()
     curves = keeper.curves(store, found)
+    told = _apart.words([_apart.One(_stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in found])
     event = st.dataframe(
-        [row(run, curves[run.id]) for run in found],
+        [row(run, curves[run.id], apart) for run, apart in zip(found, told, strict=True)],
         column_config=columns(),
         hide_index=True,
         height=min(38 + 36 * len(found), 660),
@@ -149,7 +150,9 @@ def not_stored() -> None:
 
 
 st.title("Runs")
-st.markdown("Everything that was run here and finished. Find a run again, look at it, compare it, take it with you.")
+st.markdown(
+    "Everything that ran here and ended, also what was stopped. Find a run again, look at it, compare it, take it with you."
+)
 _parts.hand_over()
 _actions.go_on()
 _keeper.keeper().settle()

@@ -37,6 +37,7 @@ def choose(items: list[_runs.Kept]) -> _runs.Kept:
     if st.session_state.get("attacked") not in names:
         st.session_state.pop("attacked", None)
     chosen = _bound.segmented_control("Run", names, default=names[0], key="attacked", required=True, wrap=True)
+    _runs.tell_apart(items)
     return next((item for item in items if item.name == chosen), items[0])
 
 

@@ -34,4 +34,4 @@ if name in FIGURES:
 else:
     _paper_table.section(name, found["tables"].get(name) if found else None)
 st.caption("This makes all of it again, and goes on where it was stopped:")
-st.code(record.command(found) if found else record.COMMAND, language="bash")
+st.code(record.command(found) if found else record.COMMAND, language="bash", wrap_lines=True)

@@ -94,6 +94,7 @@ if not finished:
     st.stop()
 names = [item.name for item in finished]
 chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)
+_runs.tell_apart(finished)
 item = next((item for item in finished if item.name == chosen), finished[0])
 try:
     st.subheader("Is the person still found?")

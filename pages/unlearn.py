@@ -110,6 +110,7 @@ if finished:
     _results.table(problem, items, reference)
     names = [item.name for item in finished]
     chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)
+    _runs.tell_apart(finished)
     item = next((item for item in finished if item.name == chosen), finished[0])
     _results.distances(problem, item)
     _results.pictures(problem, item)

@@ -393,6 +393,23 @@ def test_tags_of_many_runs_change_what_they_share(store: Store) -> None:
     assert store.get(ids["one"]).tags == ("lecture",)
 
 
+def test_a_table_without_a_tick_offers_nothing_that_needs_one(store: Store) -> None:
+    fill(store)
+    at = look()
+    needed = ("Look closer", "Open in Unlearn", "Compare", "Delete")
+    assert all(button(at, label).disabled for label in needed)
+    assert not any(button(tick(at, 0), label).disabled for label in needed)
+    two = tick(at, 0, 1)
+    assert [button(two, label).disabled for label in needed] == [True, True, False, False]
+
+
+def test_runs_of_one_name_are_told_apart_in_the_table(store: Store) -> None:
+    same = [store.add(made(seed=seed), name="twin") for seed in (0, 0, 3)]
+    told = names(look())
+    assert len(set(told)) == 3
+    assert sorted(told) == sorted(["twin · seed 3", *(f"twin · seed 0, {run_id[:4]}" for run_id in same[:2])])
+
+
 @BOTH
 def test_deleting_can_be_undone(store: Store) -> None:
     fill(store)

@@ -135,7 +135,7 @@ def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[fl
         figure.add_annotation(
             x=100 * share, y=100 * held, text=f"top {100 * share:g} %: {100 * held:.0f} %", ax=48, ay=18, showarrow=True
         )
-    figure.update_xaxes(title="Top share of samples, %", range=[0, 100])
+    figure.update_xaxes(title="Top samples, %", range=[0, 100])
     figure.update_yaxes(title="Share of the total score, %", range=[0, 103])
     return base(figure, 300)
 
@@ -193,7 +193,7 @@ def scopes(rows: Sequence[dict[str, Any]], references: dict[str, dict[str, float
     The original model is a thin solid line, the retrained one dashed: right of it the person is no harder to find than for a
     model that never saw them.
     """
-    titles = {"person_map": "mAP of the forgotten person, %", "map": "mAP of unseen people, %"}
+    titles = {"person_map": "Person: mAP, %", "map": "Unseen: mAP, %"}
     figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.06)
     names = [f"{row['scope']}, {row['bn']}" for row in rows]
     for column, key in enumerate(titles, 1):

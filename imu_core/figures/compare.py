@@ -87,7 +87,7 @@ def standings(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, float],
         dtick=1,
     )
     pad = 0.04 * (high - low)
-    title = "Change of kept accuracy, points"
+    title = "Change, points"
     figure.update_xaxes(title=title, zeroline=False, range=[low - pad, high + pad])
     return base(figure, 100 + _ROW * max(4, len(rows)))
 
@@ -323,7 +323,7 @@ def layers(
     `values`: model → {original, retrained} → CKA; models without an entry in `who` are drawn as the retrained one.
     """
     sides = [side for side in ("original", "retrained") if any(side in found for found in values.values())]
-    figure = make_subplots(1, len(sides), shared_yaxes=True, subplot_titles=[f"To the {side} model" for side in sides])
+    figure = make_subplots(1, len(sides), shared_yaxes=True, subplot_titles=[f"To the {side}" for side in sides])
     for column, side in enumerate(sides, 1):
         for name, found in values.items():
             if side not in found or name == side:

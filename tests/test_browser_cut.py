@@ -1,0 +1,109 @@
+"""No text is cut: every word of every page is measured in a real browser, at four widths."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_browser import HEADINGS, Visitor, eventually, main, press_run
+
+with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
+    from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+WIDTHS = (1400, 1280, 800, 390)
+MEASURE = (Path(__file__).parent / "cut.js").read_text()
+DRAW = (Path(__file__).parent / "drawn.js").read_text()
+TRIES, PAUSE = 12, 400  # charts and tables draw themselves some time after the page
+
+
+def cut(page: Page) -> list[str]:
+    """What is cut on the page as it is now, once two looks in a row say the same."""
+    before = None
+    for _ in range(TRIES):
+        page.wait_for_timeout(PAUSE)
+        found = page.evaluate(MEASURE)
+        if found == before or not found:
+            break
+        before = found
+    return found
+
+
+def look(visitor: Visitor) -> None:
+    """Open whatever can be unfolded, then measure at every width."""
+    page = visitor.page
+    page.evaluate("document.querySelectorAll('details:not([open]) > summary').forEach(summary => summary.click())")
+    visitor.settled()
+    found = {}
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        if texts := cut(page):
+            found[width] = texts
+    assert not found
+
+
+def opened(visitor: Visitor, path: str, **query: str) -> Page:
+    """The page, with a note kept of every word that its tables draw."""
+    visitor.page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+    visitor.page.add_init_script(DRAW)
+    return visitor.open(path, **query)
+
+
+def sample_card(visitor: Visitor) -> None:
+    """Open the card of the first sample."""
+    main(visitor.page).get_by_role("button", name="open", exact=True).first.click()
+    expect(visitor.page.get_by_role("dialog").get_by_text("Rank by score")).to_be_visible()
+    visitor.settled()
+
+
+def own_runs(visitor: Visitor) -> None:
+    """Run the three methods, and attack what they left."""
+    press_run(visitor.page)
+    expect(main(visitor.page).get_by_text("Judged never seen:")).to_be_visible()
+    visitor.settled()
+
+
+VIEWS: dict[str, tuple[str, dict[str, str], Callable[[Visitor], None] | None]] = {
+    **{path or "start": (path, {}, None) for path in HEADINGS},
+    "own settings": ("unlearn", {"preset": "own"}, None),
+    "own runs": ("unlearn", {"model": "lenet5"}, own_runs),
+    "a card": ("influence", {}, sample_card),
+    "all methods": ("compare", {"compare": "All methods"}, None),
+    "your runs": ("compare", {"compare": "Your runs"}, None),
+    "a against b": ("compare", {"compare": "A against B"}, None),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_text_is_cut(visitor: Visitor, view: str) -> None:
+    path, query, prepare = VIEWS[view]
+    opened(visitor, path, **query)
+    if prepare:
+        prepare(visitor)
+    look(visitor)
+
+
+@pytest.mark.parametrize(
+    ("style", "kind"),
+    [
+        ("width: 60px; overflow: hidden; white-space: nowrap", "cut by"),
+        ("width: 60px; overflow: hidden; white-space: nowrap; text-overflow: ellipsis", "cut by"),
+        ("position: relative; left: 5000px", "off the window"),
+        ("height: 9px; overflow: hidden", "cut below"),
+    ],
+)
+def test_the_measure_finds_what_is_cut(visitor: Visitor, style: str, kind: str) -> None:
+    page = opened(visitor, "glossary")
+    page.evaluate("style => document.querySelector('h1').setAttribute('style', style)", style)
+    assert any(text.startswith(kind) and "Glossary" in text for text in cut(page))
+
+
+def test_the_measure_sees_the_heads_of_tables(visitor: Visitor) -> None:
+    page = opened(visitor, "compare", compare="Your runs", model="lenet5")
+    script = "() => [...window.drawn].filter(([canvas]) => canvas.isConnected).flatMap(([, texts]) => [...texts.keys()])"
+    drawn = eventually(lambda: page.evaluate(script), "the table is drawn")
+    assert "head Run" in drawn
+    page.evaluate("for (const texts of window.drawn.values()) texts.set('head Run', 20)")
+    assert any("head Run" in text for text in cut(page))
