@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import platform
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -31,18 +31,12 @@ from imu_core.features import in_parts, keep, kept_at
 from imu_core.metrics.intervals import Share, share_interval
 from imu_core.models import brought, checkpoints, foreign
 from imu_core.models.head import find_head, head_name
+from imu_core.models.normalisations import NORMALISATIONS, normalisation, normalised_by
+from imu_core.models.pairing import Pairing
 from imu_core.records import Dataset, ImageSet, Outcome
 from imu_core.training import RECIPES, Recipe, chunk_of, predict, to_input
 
 PREFIX = brought.PREFIX
-NORMALISATIONS = {
-    "imagenet": "mean and standard deviation of ImageNet",
-    "dataset": "those of the images brought",
-    "half": "0.5 and 0.5: values from -1 to 1",
-    "none": "values from 0 to 1 as they are",
-}
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
-_IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
 _GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
@@ -253,6 +247,7 @@ class Bringing:
 
     def _accept(self, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
         """Build, check, and store what fits."""
+        strange = yield from self._choose_way(dataset, strange)
         yield from self._choose_variant(dataset, strange)
         model, head, how = fitted(self.order, dataset, strange)
         yield self._at(0.2, 0.2, 0), f"the head is {head}; checking the accuracy"
@@ -267,6 +262,21 @@ class Bringing:
         train = yield from self._outputs(model, dataset.train, 0.45, 0.98)
         self._store(model, dataset, strange, train, test)
         yield 1.0, f"{self.model_name} is stored"
+
+    def _choose_way(self, dataset: Dataset, strange: foreign.Strange) -> Generator[tuple[float, str], None, foreign.Strange]:
+        """`strange` with the way in which its tensors are laid over the network: where several fit, the one that recognises more.
+
+        Another network in the same file must be much better than the first, another order of layers better at all.
+        """
+        ways = _ways(self.order, dataset, strange)
+        best, reached = 0, 0.0
+        for number, way in enumerate(ways if len(ways) > 1 else ()):
+            yield self._at(0.2, 0.2, 0), f"trying way {number + 1} of {len(ways)} in which the tensors fit"
+            found = _trial(self.order, dataset, replace(strange, way=number))
+            share = max(found.accuracy, found.best)
+            if not number or share > reached + (_SLACK if way.root == ways[best].root else _BETTER):
+                best, reached = number, share
+        return replace(strange, way=best)
 
     def _choose_variant(self, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
         """Some architectures exist in two forms that no tensor tells apart: take the one that recognises more training images."""
@@ -366,7 +376,7 @@ def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn
         checkpoints.fill(model, _renumbered(matched.state, head, order.classes, dataset))
         model.eval().requires_grad_(False)
         if _ends_in(model, head, images, order.architecture):
-            return model, head, matched.how
+            return model, head, "; ".join(filter(None, (matched.how, normalised_by(strange, dataset))))
     layers = brought.linear_layers(plain)
     known = ", ".join(f"{name} ({layer.in_features} → {layer.out_features})" for name, layer in layers.items())
     raise HeadError(
@@ -374,6 +384,14 @@ def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn
         f"{classes} classes. Its linear layers: {known[:600] or 'none'}. Name the head, or choose another architecture.",
         tuple(layers),
     )
+
+
+def _ways(order: Order, dataset: Dataset, strange: foreign.Strange) -> list[Pairing]:
+    """Every way in which the tensors can be those of the architecture, most of all where layers of one shape are told apart."""
+    classes, shape = len(dataset.class_names), dataset.train.images.shape[1:]
+    plain = models.construct(order.architecture, classes, shape, *normalisation(order.normalisation, dataset, strange))
+    heads = [order.head] if order.head in brought.linear_layers(plain) else foreign.candidates(plain, classes)
+    return foreign.ways(brought.completed(plain, (), (), heads[0]), strange) if heads else []
 
 
 def _ends_in(model: nn.Module, head: str, images: Tensor, architecture: str) -> bool:
@@ -415,50 +433,6 @@ def in_order(order: tuple[str, ...], dataset: Dataset) -> tuple[str, ...]:
             f"{', '.join(twice[:5]) or 'none'}."
         )
     return given
-
-
-def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> Statistics:
-    """(mean, std) of each channel that `text` means for `dataset`; what an export of this program carries itself comes first."""
-    channels = dataset.train.images.shape[1]
-    fixed = {
-        "imagenet": _IMAGENET.get(channels, _IMAGENET[3]),
-        "dataset": (dataset.mean, dataset.std),
-        "half": ((0.5,) * channels, (0.5,) * channels),
-        "none": ((0.0,) * channels, (1.0,) * channels),
-    }
-    asked = fixed[text] if text in fixed else _numbers(text, channels)
-    return (strange and _carried(strange, channels)) or asked
-
-
-def _carried(strange: foreign.Strange, channels: int) -> Statistics | None:
-    """What a file brings along itself, None where it brings none for so many channels."""
-    found = [strange.tensors.get(f"normalise.{part}") for part in ("mean", "std")]
-    if not all(part is not None and part.numel() == channels for part in found):
-        return None
-    mean, std = (tuple(map(float, part.flatten().tolist())) for part in found)
-    if not _within_bounds(mean, std, channels):
-        raise CheckpointError(
-            f"{strange.file} carries the normalisation {mean} and {std} itself; means must be from -10 to 10, standard "
-            "deviations from 0.0001 to 10. Save it without normalise.mean and normalise.std, and choose a normalisation."
-        )
-    return mean, std
-
-
-def _within_bounds(mean: Sequence[float], std: Sequence[float], channels: int) -> bool:
-    return len(mean) == len(std) == channels and all(-10 <= m <= 10 for m in mean) and all(1e-4 <= s <= 10 for s in std)
-
-
-def _numbers(text: str, channels: int) -> Statistics:
-    try:
-        mean, std = (tuple(float(number) for number in part.split(",")) for part in text.split("/"))
-    except ValueError:
-        mean, std = (), ()
-    if not _within_bounds(mean, std, channels):
-        raise ConfigError(
-            f"The normalisation is {text[:60]!r}; it may be {', '.join(NORMALISATIONS)}, or {channels} means and {channels} "
-            "standard deviations in units of 0 to 1, such as 0.49,0.48,0.45/0.25,0.24,0.26."
-        )
-    return mean, std
 
 
 # The accuracy, and what it says.

@@ -523,12 +523,15 @@ BROKEN: dict[str, tuple[Callable[[State], bytes], str]] = {
     "fewer classes": (lambda s: saved(s | {"head.weight": torch.zeros(2, 84), "head.bias": torch.zeros(2)}), "2 classes apart"),
     "grey": (lambda s: saved(s | {"conv1.0.weight": torch.zeros(6, 1, 5, 5)}), "images of 1 channel, these have 3"),
     "another network": (lambda s: saved({n: t for n, t in s.items() if "hidden1" not in n}), "another network.*hidden1"),
-    "a view that claims to be huge": (lambda s: saved(s | {"x": torch.zeros(1).expand(1 << 40)}), "claims more than"),
-    "sparse": (lambda s: saved(s | {"x": torch.eye(3).to_sparse()}), "no plain tensor"),
-    "without data": (lambda s: saved(s | {"x": torch.empty(3, device="meta")}), "no plain tensor"),
-    "nested": (lambda s: saved(s | {"x": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}), "no plain tensor"),
+    "a view that claims to be huge": (lambda s: saved(s | {"head.bias": torch.zeros(1).expand(1 << 40)}), "claims more than"),
+    "sparse": (lambda s: saved(s | {"head.bias": torch.ones(3).to_sparse()}), "no plain tensor"),
+    "without data": (lambda s: saved(s | {"head.bias": torch.empty(3, device="meta")}), "no plain tensor"),
+    "nested": (
+        lambda s: saved(s | {"head.bias": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}),
+        "no plain tensor",
+    ),
     "of bits": (of_bits, "no plain tensor"),
-    "complex": (lambda s: saved(s | {"x": torch.zeros(3, dtype=torch.complex64)}), "no plain tensor"),
+    "complex": (lambda s: saved(s | {"head.bias": torch.zeros(3, dtype=torch.complex64)}), "no plain tensor"),
     "too large for float32": (lambda s: saved({n: t.double() * 1e200 for n, t in s.items()}), "no numbers in float32"),
     "methods hidden": (shadowed, "no state dict"),
     "safetensors of nothing": (lambda s: safetensors.torch.save({}), "no state dict"),
@@ -632,12 +635,11 @@ NASTY = ("\ud800x", "\x1b[2J\x1b]0;owned\x07\nw", "\u202eslrig", "x" * 3_000_000
 def test_a_strangers_names_are_harmless_in_a_sentence(name: str, colours: Path, trained: State, tmp_path: Path) -> None:
     file, model = f"{name}.pt", models.construct("lenet5", 3, (3, SIDE, SIDE), (0.5,) * 3, (0.5,) * 3)
     said = [refused(order(colours, saved({name: torch.full((2,), math.nan)}), file=file), tmp_path, CheckpointError)]
-    with pytest.raises(pickled.Refused, match="no plain tensor") as caught:
-        pickled.plain({name: torch.eye(2).to_sparse()})
-    said.append(str(caught.value))
+    said.append(pickled.plain({name: torch.eye(2).to_sparse()}).flaws[name])
+    assert "no plain tensor" in said[-1]
     wrong = trained | {"conv1.0.weight": torch.zeros(6, 3, 3, 3)}
     others = {n.replace("conv1.0", name): tensor for n, tensor in wrong.items()}
-    for tensors, words in ((trained | {f"{name}.{name}": torch.zeros(1)}, "another network"), (others, "has the shape")):
+    for tensors, words in ((trained | {f"head.{name}": torch.zeros(3)}, "another network"), (others, "has the shape")):
         with pytest.raises(CheckpointError, match=words) as unlike:
             foreign.match(model, foreign.Strange("three.pt", "", tensors, ()), 3)
         said.append(str(unlike.value))

@@ -14,21 +14,20 @@ import time
 from contextlib import suppress
 from typing import IO
 
-from torch import Tensor
-
 from imu_core import ending
 from imu_core.errors import Cancelled
 from imu_core.models import pickled
-from imu_core.models.pickled import Refused, shown
+from imu_core.models.pickled import Found, Refused, shown
 
 PATIENCE, _SPEED = 120.0, 8 << 20  # seconds for any file, and bytes a second that a slow machine reads of a large one
 _BREATH = 0.1  # seconds between two looks at Stop
 
 
-def unpickled(content: bytes, stop: threading.Event | None = None) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """(tensors by name, in the file's order, and the wrappers they lay in) of a checkpoint that torch pickled.
+def unpickled(content: bytes, stop: threading.Event | None = None) -> Found:
+    """The tensors by dotted name, in the file's order, of a checkpoint that torch pickled, and what lay beside them.
 
-    Raises Refused where it holds anything else, takes too long or too much memory; Cancelled soon after `stop` is set.
+    Raises Refused where it holds none, or what nobody should run, takes too long or too much memory; Cancelled soon after
+    `stop` is set.
     """
     try:
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answer:

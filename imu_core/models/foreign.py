@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors.torch
@@ -21,26 +21,31 @@ from torch import Tensor, nn
 
 from imu_core import access, runtime
 from imu_core.errors import CheckpointError
-from imu_core.models import apart
+from imu_core.models import apart, kinds
 from imu_core.models.brought import linear_layers
-from imu_core.models.pickled import DEEPEST, MOST_BYTES, NO_STATE, Refused, plain, shown
+from imu_core.models.folded import folded
+from imu_core.models.pairing import COUNTER, Layers, Pairing, leaves_of, of_layers, pairings
+from imu_core.models.pickled import MOST_BYTES, NO_STATE, Found, Refused, is_spare, plain, shown
+from imu_core.models.unlike import grouped, listed, why_not
 
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-_COUNTER = "num_batches_tracked"  # counts batches; nothing reads it in eval mode, and old files lack it
 _NORMALISE = ("normalise.mean", "normalise.std")  # what this program's own exports carry
+_MEAN = re.compile(r"(^|.*[._])mean$")
 
 
 @dataclass(frozen=True, eq=False)
 class Strange:
-    """The tensors of a file by name (wrappers and common prefixes taken off), in the file's order where it has one.
+    """The tensors of a file by dotted name, in the file's order where it has one: whatever lies in it, the network among it.
 
-    `notes` say in words what was taken off, `sha256` is the file's.
+    `notes` say in words what was done to them, `sha256` is the file's; `flaws` say of some tensors why they cannot be used.
+    Where the network can be laid over ours in several ways, `way` says which is taken (`ways`).
     """
 
     file: str
     sha256: str
     tensors: dict[str, Tensor]
     notes: tuple[str, ...]
+    flaws: Mapping[str, str] = field(default_factory=dict)
+    way: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,25 +59,32 @@ class Matched:
 def read(source: bytes | Path, file: str = "", stop: threading.Event | None = None) -> Strange:
     """The tensors in `source`, a path or a file's content (then called `file`).
 
-    Raises CheckpointError, a sentence, for files that are too large or damaged, hold more than tensors, or numbers that are none;
-    Cancelled soon after `stop` is set.
+    Raises CheckpointError, a sentence, for files that are too large or damaged, are recognised as something else, or hold no
+    tensors; Cancelled soon after `stop` is set.
     """
     file = shown(file or (source.name if isinstance(source, Path) else "the file"), 120)
     content = source if isinstance(source, bytes) else _content(source)
     _check_bytes(len(content), file)
-    is_safe = content[8:9] == b"{" and int.from_bytes(content[:8], "little") < len(content)
+    is_safe = content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
     try:
-        tensors, through = _safetensors(content) if is_safe else apart.unpickled(content, stop)
-        tensors = plain(tensors)
-        _check_numbers(tensors)
+        if not is_safe:
+            _check_kind(content, file)
+        found = _safetensors(content) if is_safe else apart.unpickled(content, stop)
+        if is_safe:  # that format sorts by itself; conv2 comes before conv10
+            found.tensors = dict(sorted(found.tensors.items(), key=lambda item: _natural(item[0])))
+        tensors, notes = folded(found.tensors)
     except Refused as refusal:
         raise CheckpointError(f"{file} {refusal}") from refusal
-    tensors, notes = _without_prefix(tensors)
-    if is_safe:  # that format sorts by itself; conv2 comes before conv10
-        tensors = dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
-    if through:
-        notes = (f"taken from {' → '.join(through)}", *notes)
-    return Strange(file, hashlib.sha256(content).hexdigest(), tensors, notes)
+    if found.objects:
+        notes = (*notes, f"objects beside the tensors left out and not run: {listed(found.objects)}")
+    return Strange(file, hashlib.sha256(content).hexdigest(), tensors, notes, found.flaws | _not_numbers(tensors))
+
+
+def _check_kind(content: bytes, file: str) -> None:
+    if words := kinds.unlike(content, file):
+        raise Refused(words)
+    if len(content) < 16:
+        raise Refused(f"has {len(content)} bytes: there is no checkpoint in it.")
 
 
 def _content(path: Path) -> bytes:
@@ -94,41 +106,30 @@ def _check_bytes(size: int, file: str) -> None:
         raise CheckpointError(
             f"{file} has {size / 2**20:,.0f} MiB; checkpoints of at most {MOST_BYTES / 2**20:,.0f} MiB are read."
         )
-    if size < 16:
-        raise CheckpointError(f"{file} has {size} bytes: there is no checkpoint in it.")
 
 
-def _safetensors(content: bytes) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _safetensors(content: bytes) -> Found:
     try:
         tensors = safetensors.torch.load(content)
-    except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError) as error:
+    except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, TypeError, AttributeError) as error:
         raise Refused(f"is a damaged safetensors file ({shown(error, 120)}). Copy it again.") from error
     if not tensors:
-        raise Refused(NO_STATE)
-    return tensors, ()
+        raise Refused(NO_STATE.format(""))
+    return plain(tensors)
 
 
-def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
-    """float32 is what a network of ours takes them as."""
+def _not_numbers(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """What is wrong with those that hold values that are none in float32, as which a network of ours takes them."""
+    flaws = {}
     for name, tensor in tensors.items():
-        wrong = int((~torch.isfinite(tensor.float())).sum()) if tensor.is_floating_point() else 0
+        usable = tensor.is_floating_point() and not tensor.is_meta
+        wrong = int((~torch.isfinite(tensor.float())).sum()) if usable else 0
         if wrong:
-            raise Refused(
+            flaws[name] = (
                 f"holds under {shown(name)} {wrong:,} values that are no numbers in float32 (nan, infinity or too large) among "
                 f"{tensor.numel():,}. Take a checkpoint from before the training diverged."
             )
-
-
-def _without_prefix(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The same without the prefixes that wrappers of networks leave on every name."""
-    taken = []
-    for _ in range(DEEPEST):
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)
-        if prefix is None:
-            break
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-        taken.append(prefix)
-    return tensors, (f"{' and '.join(taken)} taken off every name",) if taken else ()
+    return flaws
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -140,90 +141,87 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def match(model: nn.Module, strange: Strange, classes: int) -> Matched:
-    """The tensors of `strange` under the names that `model` has, by name or else by order; or a CheckpointError.
+    """The tensors of `strange` under the names that `model` has, told apart by names, shapes and order; or a CheckpointError.
 
-    By order: layers of the same kind (convolutions, norms, linear layers) are paired in the order they come in, and every
-    shape must agree one for one. Whether that was right, accuracy decides. A file may lack the counters of batch norm
-    and the bias of a head that had none.
+    Whether that was right, accuracy decides. A file may lack the counters of batch norm and the bias of a head that had none, and
+    hold whatever it likes beside the network, which is named.
     """
-    own = {name: t for name, t in model.state_dict().items() if not name.endswith(_COUNTER) and name not in _NORMALISE}
-    given = {name: t for name, t in strange.tensors.items() if not name.endswith(_COUNTER) and name not in _NORMALISE}
-    added = f"{getattr(model, 'head_layer', '')}.bias"
-    if added in own and added not in given and len(own) == len(given) + 1:
-        del own[added]  # zeros, as it was built
-    if own.keys() == given.keys():
-        pairs, how = [(name, name) for name in own], f"all {len(own)} tensors by their names"
-    else:
-        pairs, how = list(_in_order(own, given, strange.file)), f"{len(own)} tensors by order: shapes agree, names do not"
-    _check_shapes(pairs, own, given, classes, strange.file)
-    state = dict(model.state_dict())
-    state |= {mine: given[theirs] for mine, theirs in pairs}
-    counters = {name: t for name, t in strange.tensors.items() if name in state and state[name].shape == t.shape}
-    return Matched(state | {n: t for n, t in counters.items() if n.endswith(_COUNTER)}, how)
+    found = ways(model, strange)
+    if not found:
+        own, head = _own_layers(model, strange)[0]
+        raise CheckpointError(why_not(own, _given_layers(own, strange), head, classes, strange))
+    way = found[min(strange.way, len(found) - 1)]
+    own, names = model.state_dict(), {}
+    for ours, theirs in way.pairs:
+        held = [name[len(ours) :] for name in own if name.startswith(ours) and "." not in name[len(ours) :]]
+        names |= {ours + leaf: theirs + leaf for leaf in held if strange.tensors.get(theirs + leaf) is not None}
+    names = {mine: its for mine, its in names.items() if own[mine].shape == strange.tensors[its].shape}
+    for its in names.values():
+        if its in strange.flaws:
+            raise CheckpointError(f"{strange.file} {strange.flaws[its]}")
+    return Matched(dict(own) | {mine: strange.tensors[its] for mine, its in names.items()}, _how(way, found, names, strange))
 
 
-def _in_order(own: Mapping[str, Tensor], given: Mapping[str, Tensor], file: str) -> Iterator[tuple[str, str]]:
-    """(our name, their name), layer by layer."""
-    mine, its = _layers(own), _layers(given)
-    for kind in {**mine, **its}:
-        ours, theirs = mine.get(kind, []), its.get(kind, [])
-        if len(ours) != len(theirs):
-            raise CheckpointError(_other_network(own, given, file, kind, len(ours), len(theirs)))
-        for one, other in zip(ours, theirs, strict=True):
-            yield from ((f"{one}{leaf}", f"{other}{leaf}") for leaf, _ in kind)
+def ways(model: nn.Module, strange: Strange) -> list[Pairing]:
+    """Every way in which the file's tensors can be those of `model`, the most plausible first; none for another network."""
+    for own, head in _own_layers(model, strange):
+        if found := pairings(own, _given_layers(own, strange), head):
+            return found
+    return []
 
 
-def _layers(tensors: Mapping[str, Tensor]) -> dict[tuple[tuple[str, int], ...], list[str]]:
-    """Kind of layer (its tensors' last names and dimensions) → prefixes of such layers, in order."""
-    layers: dict[str, list[tuple[str, int]]] = {}
-    for name, tensor in tensors.items():
-        prefix, dot, leaf = name.rpartition(".")
-        layers.setdefault(prefix + dot, []).append((leaf, tensor.ndim))
-    kinds: dict[tuple[tuple[str, int], ...], list[str]] = {}
-    for prefix, leaves in layers.items():
-        kinds.setdefault(tuple(sorted(leaves)), []).append(prefix)
-    return kinds
+def _own_layers(model: nn.Module, strange: Strange) -> list[tuple[Layers, str]]:
+    """(the layers of `model` that a file must have, the prefix of its head), and the same without the bias of the head.
+
+    That is zero as it was built. Numbers that the network makes for itself, such as positions, may be missing too.
+    """
+    leaves = {name.rpartition(".")[2] for name in strange.tensors}
+    own = {
+        name: t
+        for name, t in model.state_dict().items()
+        if name not in _NORMALISE and (t.is_floating_point() or name.rpartition(".")[2] in leaves)
+    }
+    head = getattr(model, "head_layer", "")
+    found = [(of_layers(own), f"{head}." if head else "")]
+    if own.pop(f"{head}.bias", None) is not None and head:
+        found.append((of_layers(own), f"{head}."))
+    return found
 
 
-def _other_network(
-    own: Mapping[str, Tensor], given: Mapping[str, Tensor], file: str, kind: tuple[tuple[str, int], ...], ours: int, theirs: int
-) -> str:
-    missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
-    what = shown("+".join(leaf for leaf, _ in kind))
-    return (
-        f"{file} is another network: it has {theirs} layers of {what} in {max(n for _, n in kind)} dimensions, the "
-        f"architecture {ours}. "
-        f"Missing {', '.join(missing[:2]) or 'nothing'}; not expected {', '.join(map(shown, extra[:2])) or 'nothing'}. "
-        "Choose the architecture it was trained with."
-    )
+def _given_layers(own: Layers, strange: Strange) -> Layers:
+    carried = {name for names in statistics(strange) for name in names}
+    return of_layers({name: t for name, t in strange.tensors.items() if name not in carried}, leaves_of(own))
 
 
-def _check_shapes(
-    pairs: list[tuple[str, str]], own: Mapping[str, Tensor], given: Mapping[str, Tensor], classes: int, file: str
-) -> None:
-    wrong = [(mine, its) for mine, its in pairs if own[mine].shape != given[its].shape]
-    if not wrong:
-        return
-    mine, its = wrong[0]
-    one, other = tuple(own[mine].shape), tuple(given[its].shape)
-    if all(_is_head(own[m], given[t], classes) for m, t in wrong):
-        raise CheckpointError(
-            f"{file} tells {other[0]:,} classes apart ({shown(its)}), the images show {classes:,}. Bring images of exactly "
-            "its classes."
-        )
-    if one[0] == other[0] and len(one) == len(other) == 4 and one[2:] == other[2:] and other[1] in (1, 3):
-        raise CheckpointError(
-            f"{shown(its)} in {file} takes images of {other[1]} channel{'s' if other[1] > 1 else ''}, these have {one[1]}. "
-            "A folder is read in colour, or with @SIDEgrey in one channel."
-        )
-    raise CheckpointError(
-        f"{shown(its)} in {file} has the shape {other}, and {mine} of the architecture {one} ({len(wrong)} of {len(pairs)} "
-        "tensors differ). Choose the architecture it was trained with."
-    )
+def statistics(strange: Strange) -> list[tuple[str, str]]:
+    """(name of means, name of standard deviations) of each layer in the file that normalises images, as its names tell."""
+    found = []
+    for name in strange.tensors:
+        if _MEAN.match(name) and not name.endswith("running_mean"):
+            std = f"{name.removesuffix('mean')}std"
+            if std in strange.tensors and not {name, std} & strange.flaws.keys():
+                found.append((name, std))
+    return sorted(found, key=lambda names: is_spare(names[0]))
 
 
-def _is_head(mine: Tensor, theirs: Tensor, classes: int) -> bool:
-    return mine.ndim == theirs.ndim and mine.shape[0] == classes != theirs.shape[0] and mine.shape[1:] == theirs.shape[1:]
+def _how(way: Pairing, found: list[Pairing], names: Mapping[str, str], strange: Strange) -> str:
+    count = sum(not name.endswith(COUNTER) for name in names)
+    words = {
+        "names": f"all {count} tensors by their names",
+        "order": f"{count} tensors by order: shapes agree, names do not",
+        "likeness": f"{count} tensors by their shapes, and like ones by their names",
+        "units": f"{count} tensors by their shapes, and like ones by the layers beside them",
+    }
+    said = [words[way.by] + (f", under {shown(way.root.rstrip('.'))}" if way.root else "")]
+    others = list(dict.fromkeys(other.root for other in found if other.root != way.root))
+    if others:
+        said.append(f"not taken, though it fits as well: {listed([root.rstrip('.') or 'the rest' for root in others])}")
+    used = {*names.values(), *(name for pair in statistics(strange) for name in pair)}
+    used |= {name for name in strange.tensors if name.endswith(COUNTER) or name.startswith(tuple(filter(None, others)))}
+    left = [name for name in strange.tensors if name not in used]
+    if left:
+        said.append(f"left out as no part of the network: {grouped(left, way.root)}")
+    return "; ".join([*said, *strange.notes])
 
 
 # Which layer is the head.
