@@ -20,6 +20,7 @@ from imu_core.influence import FullInfluence, head_scores, ranking
 from imu_core.measurement import spread
 from imu_core.metrics.intervals import spearman_interval
 from imu_core.models import checkpoints
+from imu_core.numeric import as_number, is_whole
 from imu_core.records import Influence, Problem, finite
 from imu_core.stoppable import Stoppable
 
@@ -78,7 +79,8 @@ class Agreement(Stoppable):
 
     def __init__(self, problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> None:
         super().__init__()
-        if curvature is not None and (isinstance(curvature, bool) or not isinstance(curvature, int) or curvature < 1):
+        curvature, damping = as_number(curvature), as_number(damping)
+        if curvature is not None and not (is_whole(curvature) and curvature >= 1):
             raise ConfigError(f"curvature is {curvature!r}; it is a number of forget samples, a whole number from 1, or None.")
         self.problem, self.scope, self.damping = problem, scope, float(damping)
         self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))

@@ -22,6 +22,7 @@ from imu_core.measurement import same_kind, spread
 from imu_core.metrics import thresholds
 from imu_core.metrics.lira import u_lira
 from imu_core.models.head import find_head, head_name, split_head, trainable
+from imu_core.numeric import as_number, is_number
 from imu_core.records import Features, Problem, RunConfig, scope_blocks
 from imu_core.reference import retrained, retrained_model
 from imu_core.stoppable import Stoppable
@@ -103,11 +104,11 @@ class Probe(Attack):
         self, problem: Problem, models: Mapping[str, nn.Module], *, samples: int = 5000, steps: int = 40, seed: int = 0
     ) -> None:
         super().__init__(problem)
-        _check_range("samples", samples, 10, 100_000)
-        _check_range("steps", steps, 1, 1000)
+        samples = _in_range("samples", samples, 10, 100_000)
+        steps = _in_range("steps", steps, 1, 1000)
         if not models or UNTRAINED in models:
             raise ConfigError(f"The probe needs at least one model, and none called {UNTRAINED!r}, which is its control.")
-        self.models, self.steps, self.seed = dict(models), steps, seed
+        self.models, self.steps, self.seed = dict(models), steps, as_number(seed)
         split = problem.split
         pool = torch.cat([split.forget, split.retain]) if split.classes else split.retain
         self._learn = pool[torch.randperm(len(pool), generator=runtime.generator(seed, _PROBE))[:samples]]
@@ -232,15 +233,15 @@ class Relearn(Attack):
         seed: int = 0,
     ) -> None:
         super().__init__(problem)
-        _check_range("alpha", alpha, 0.0, 1.0)
-        _check_range("epochs", epochs, 1, 1000)
+        alpha = _in_range("alpha", alpha, 0.0, 1.0)
+        epochs = _in_range("epochs", epochs, 1, 1000)
         if data not in ("forget", "all"):
             raise ConfigError(f"data is {data!r}; allowed are 'forget' and 'all'.")
         if run.problem.describe() != problem.describe():
             raise ConfigError("This run belongs to another problem: give the problem that it ran on.")
         if not run.points or run.outcome.state in ("queued", "running"):
             raise ConfigError("The run has not ended: iterate it to its end, or stop it, before relearning.")
-        self.run, self.scope, self.epochs, self.seed = run, scope or run.config.scope, epochs, seed
+        self.run, self.scope, self.epochs, self.seed = run, scope or run.config.scope, epochs, as_number(seed)
         scope_blocks(self.scope)
         forget, retain = problem.split.forget, problem.split.retain
         self._pool = forget if data == "forget" else torch.cat([forget, retain])  # the forget set first: it is judged
@@ -344,7 +345,7 @@ class ShadowAttack(Attack):
 
     def __init__(self, problem: Problem, config: RunConfig, shadows: int = 16, seed: int = 0) -> None:
         super().__init__(problem)
-        _check_range("shadows", shadows, 2, 256)
+        shadows = _in_range("shadows", shadows, 2, 256)
         if config.scope != "head" or config.bn != "eval" or config.augment:
             raise ConfigError(
                 f"This run has scope {config.scope!r}, batch norm in {config.bn} mode and augment={config.augment}; shadow heads "
@@ -356,7 +357,7 @@ class ShadowAttack(Attack):
                 f"{config.method} reads the {needs} of the original training, which shadow heads do not have. Choose a method "
                 "that works from the forget and retain set."
             )
-        self.config, self.shadows, self.seed = config, shadows, seed
+        self.config, self.shadows, self.seed = config, shadows, as_number(seed)
         self.margins: dict[str, list[Tensor]] = {"unlearned": [], "never": [], "trained": []}
         self._run: Run | None = None
         self.result = {"shadows": 0}
@@ -445,6 +446,9 @@ def with_head(problem: Problem, head: nn.Linear, retain: Tensor) -> Problem:
     return dataclasses.replace(problem, model=model, train=train, test=test, split=split)
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+def _in_range(name: str, value: Any, low: float, high: float) -> Any:
+    """`value` as Python's own number; ConfigError where it is none from `low` to `high`."""
+    value = as_number(value)
+    if not is_number(value) or not low <= value <= high:
         raise ConfigError(f"{name} is {value!r}; it must be a number from {low:,} to {high:,}.")
+    return value

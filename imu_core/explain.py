@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core import runtime
+from imu_core import layout, runtime
 from imu_core.data.people import cue_mask
 from imu_core.errors import ConfigError
 from imu_core.metrics.intervals import Mean, mean_interval
@@ -52,19 +52,18 @@ CAMS: dict[str, Method] = {
 
 
 def layers(model: nn.Module, images: Tensor) -> dict[str, tuple[int, int]]:
-    """Dotted name → (height, width) of the map, for every block of `model` whose output is an image; the last is the default."""
-    model, found = copy.deepcopy(model).eval(), {}
+    """Dotted name → (height, width) of the map, for every block of `model` whose output is an image; the last is the default.
+
+    Channels may come first or last (`layout`); a block of which nothing tells is left out.
+    """
+    return {name: size for name, (size, _) in _maps_of(model, images).items()}
+
+
+def _maps_of(model: nn.Module, images: Tensor) -> dict[str, tuple[tuple[int, int], str]]:
+    """Dotted name → (size of the map, layout) of every block whose output is an image."""
     names = {module: name for name, module in model.named_modules()}
-    for block in blocks(model):
-
-        def note(module: nn.Module, _: Any, output: Tensor) -> None:
-            if output.ndim == 4:
-                found[names[module]] = tuple(output.shape[2:])
-
-        block.register_forward_hook(note)
-    with torch.no_grad():
-        model(to_input(images[:1]))
-    return found
+    found = layout.spatial(model, [names[block] for block in blocks(model)], to_input(images[:1]))
+    return {name: (shape[2:] if how == layout.FIRST else shape[1:3], how) for name, (shape, how) in found.items()}
 
 
 def heat(
@@ -79,11 +78,17 @@ def heat(
     """
     if method not in CAMS:
         raise ConfigError(f"There is no map called {method!r}. Known maps: {', '.join(CAMS)}.")
-    known = layers(model, images)
+    known = _maps_of(model, images)
     if layer and layer not in known:
         raise ConfigError(f"There is no layer {layer!r} with maps in {type(model).__name__}. Its layers: {', '.join(known)}.")
-    work = copy.deepcopy(model).eval().requires_grad_(False)
-    made = _library(CAMS[method])(work, [work.get_submodule(layer or list(known)[-1])])
+    if not known:
+        raise ConfigError(
+            f"{type(model).__name__} has no layer whose output is certainly an image: none has four dimensions, or nothing tells "
+            "its channels from its height. Maps are drawn of convolutional networks and of transformers that keep the grid."
+        )
+    layer = layer or list(known)[-1]
+    work, how = copy.deepcopy(model).eval().requires_grad_(False), known[layer][1]
+    made = _library(CAMS[method])(work, [work.get_submodule(layer)], lambda output: layout.channels_first(output, how))
     targets = torch.as_tensor(targets)
     try:
         parts = zip(images.split(CHUNK), targets.split(CHUNK), strict=True)

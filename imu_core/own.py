@@ -33,6 +33,7 @@ from imu_core.models import brought, checkpoints, foreign
 from imu_core.models.head import find_head, head_name
 from imu_core.models.normalisations import NORMALISATIONS, normalisation, normalised_by
 from imu_core.models.pairing import Pairing
+from imu_core.numeric import as_number, is_number
 from imu_core.records import Dataset, ImageSet, Outcome
 from imu_core.training import RECIPES, Recipe, chunk_of, predict, to_input
 
@@ -84,6 +85,9 @@ def from_list(text: str) -> tuple[str, ...]:
 
 def from_percent(percent: float) -> float:
     """An expected accuracy as a share; a ConfigError where `percent` is none, or looks like a share itself."""
+    percent = as_number(percent)
+    if not isinstance(percent, (int, float)) or isinstance(percent, bool):
+        raise ConfigError(f"The expected accuracy is {str(percent)[:40]!r}; it is a number of percent, from 1 to 100.")
     if not 1 <= percent <= 100:
         meant = f" Did you mean {100 * percent:g} %? Then write {100 * percent:g}." if 0 < percent < 1 else ""
         raise ConfigError(f"The expected accuracy is {percent:g} %; it is named in percent, from 1 to 100.{meant}")
@@ -169,6 +173,7 @@ class Bringing:
     """
 
     def __init__(self, order: Order) -> None:
+        order = replace(order, side=as_number(order.side), expected=as_number(order.expected))
         self.order = order
         folder.checked_side(order.side)
         self.model_name = PREFIX + folder.checked_name(order.name)
@@ -228,7 +233,7 @@ class Bringing:
             raise ConfigError(
                 f"There is a model {self.model_name} on {self.dataset_name} already. Delete it, or choose another name."
             )
-        if self.order.expected is not None and not 0 < self.order.expected <= 1:
+        if self.order.expected is not None and not (is_number(self.order.expected) and 0 < self.order.expected <= 1):
             raise ConfigError(f"The expected accuracy is {self.order.expected!r}; as a share it must be above 0 and at most 1.")
 
     def _images(self) -> Iterator[tuple[float, str]]:

@@ -22,6 +22,7 @@ from imu_core.features import features, in_parts
 from imu_core.features import prepare as prepare_features
 from imu_core.models import MODELS, brought, checkpoints, known
 from imu_core.models.head import find_head
+from imu_core.numeric import as_number, is_whole
 from imu_core.records import Dataset, Features, Outcome, Problem, RunConfig
 from imu_core.unlearning import Run
 
@@ -46,7 +47,8 @@ def problem(
 
     Raises DataError for the request, ConfigError for names that do not exist, CheckpointError when the model is not trained.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+    seed = as_number(seed)
+    if not is_whole(seed) or not 0 <= seed < 2**31:
         raise ConfigError(f"seed is {seed!r}; it must be a whole number from 0 to {2**31 - 1}.")
     if history:
         return after(_repeated(dataset, model, seed, _as_text(history)), forget)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from imu_core.errors import ConfigError, told
+from imu_core.numeric import as_number, is_number, is_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,6 +348,8 @@ class RunConfig:
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        for setting in dataclasses.fields(self):
+            object.__setattr__(self, setting.name, as_number(getattr(self, setting.name)))
         if not isinstance(self.method, str):
             raise ConfigError(f"method is {told(self.method)}; it must be the name of a method, such as 'imu'.")
         for name, allowed in _CHOICES.items():
@@ -357,11 +360,11 @@ class RunConfig:
         for name in ("stop_at", "clip_quantile"):
             if getattr(self, name) is not None:
                 self._check_range(name, 0.0, 1.0)
-        if not _is_number(self.top) or not 0.0 < self.top <= 1.0:
+        if not is_number(self.top) or not 0.0 < self.top <= 1.0:
             raise ConfigError(f"top is {told(self.top)}; it is the share of samples kept and must be above 0 and at most 1.")
-        if self.eval_every is not None and not (_is_whole(self.eval_every) and self.eval_every >= 1):
+        if self.eval_every is not None and not (is_whole(self.eval_every) and self.eval_every >= 1):
             raise ConfigError(f"eval_every is {told(self.eval_every)}; it must be a whole number of steps from 1, or None.")
-        if self.update_every != "iteration" and not (_is_whole(self.update_every) and self.update_every >= 0):
+        if self.update_every != "iteration" and not (is_whole(self.update_every) and self.update_every >= 0):
             raise ConfigError(
                 f"update_every is {told(self.update_every)}; allowed are 0 (scores once), a number of epochs, or 'iteration'."
             )
@@ -370,7 +373,7 @@ class RunConfig:
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
-        kind = _is_whole if name in _WHOLE else _is_number
+        kind = is_whole if name in _WHOLE else is_number
         if not kind(value) or not low <= value <= high:
             what = "a whole number" if name in _WHOLE else "a number"
             raise ConfigError(f"{name} is {told(value)}; it must be {what} from {low:g} to {high:g}.")
@@ -398,25 +401,18 @@ def _checked_options(given: Any) -> dict[str, Any]:
     """A copy of a method's own settings: few names, and values that JSON knows."""
     if not isinstance(given, dict) or len(given) > _MOST_OPTIONS:
         raise ConfigError(f"options is {str(given)[:40]!r}; it must be a mapping of at most {_MOST_OPTIONS} settings by name.")
+    given = {name: as_number(value) for name, value in given.items()}
     for name, value in given.items():
         short = isinstance(value, str) and len(value) <= 100
         if (
             not isinstance(name, str)
             or len(name) > 100
-            or not (value is None or isinstance(value, bool) or _is_number(value) or short)
+            or not (value is None or isinstance(value, bool) or is_number(value) or short)
         ):
             raise ConfigError(
                 f"Option {str(name)[:40]!r} is {str(value)[:40]!r}; it must be a number, a short text, true or false."
             )
     return dict(sorted(given.items()))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def scope_blocks(scope: str) -> int | None:

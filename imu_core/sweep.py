@@ -34,6 +34,7 @@ from imu_core.errors import Cancelled, ConfigError, ImuError, StoreError, cut
 from imu_core.grid import MEASURES, Cell, cells, load_plugins, parse_value, plugin_files, read_spec, with_settings
 from imu_core.measurement import Measurement, divergences, model_accuracies, numbers, run_logits
 from imu_core.models import checkpoints
+from imu_core.numeric import as_number, is_whole
 from imu_core.problem import problem as make_problem
 from imu_core.records import Outcome, Trajectory
 from imu_core.reference import retrained
@@ -114,7 +115,8 @@ class Sweep:
             raise ConfigError("A brief run is not judged on the whole sets, so nothing is measured of it: take measure 'none'.")
         if measure not in MEASURES:
             raise ConfigError(f"measure is {str(measure)[:40]!r}; allowed are {', '.join(MEASURES)}.")
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 1024):
+        workers = as_number(workers)
+        if workers is not None and not (is_whole(workers) and 1 <= workers <= 1024):
             raise ConfigError(f"workers is {workers!r}; it must be a whole number from 1 to 1024.")
         self.id, self.cells, self.cluster, self.retry = uuid.uuid4().hex, list(cells), cluster, retry
         self.store = Store(url or default_url())

@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from imu_core import models, runtime
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models import checkpoints
+from imu_core.numeric import as_number, is_number, is_whole
 from imu_core.records import Dataset, ImageSet, Outcome, Point
 from imu_core.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 
@@ -66,11 +67,13 @@ class Recipe:
     lookahead: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.epochs, int) or not 1 <= self.epochs <= 1000:
+        for setting in fields(self):
+            object.__setattr__(self, setting.name, as_number(getattr(self, setting.name)))
+        if not is_whole(self.epochs) or not 1 <= self.epochs <= 1000:
             raise ConfigError(f"epochs is {self.epochs!r}; it must be a whole number from 1 to 1000.")
-        if not 0 < self.learning_rate <= 10:
+        if not is_number(self.learning_rate) or not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be above 0 and at most 10.")
-        if not isinstance(self.batch_size, int) or not 2 <= self.batch_size <= 100_000:
+        if not is_whole(self.batch_size) or not 2 <= self.batch_size <= 100_000:
             raise ConfigError(f"batch_size is {self.batch_size!r}; it must be a whole number from 2 to 100,000.")
         if not 0 <= self.crop <= 0.5 or not 0 <= self.label_smoothing < 1:
             raise ConfigError("crop must be from 0 to 0.5, label_smoothing at least 0 and below 1.")
@@ -126,7 +129,7 @@ class Training:
         recipe: Recipe | None = None,
         request: str = "",
     ) -> None:
-        self.dataset, self.model_name, self.seed, self.request = dataset, model_name, seed, request
+        self.dataset, self.model_name, self.seed, self.request = dataset, model_name, as_number(seed), request
         self.removed = torch.empty(0, dtype=torch.int64) if removed is None else removed.sort().values
         self.recipe = recipe or recipe_for(model_name, dataset.name)
         keep = torch.ones(len(dataset.train), dtype=torch.bool)

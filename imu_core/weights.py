@@ -10,6 +10,7 @@ from torch import Tensor
 
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
+from imu_core.numeric import as_number, is_number
 from imu_core.records import CONTROLS, Influence
 
 _DRAW = 11  # stream of the generator
@@ -43,6 +44,7 @@ def sample_weights(
     Returns: (n,) float64. Raises ConfigError for settings, DataError when no sample has a positive score.
     Source: IMU, arXiv 2508.01620, section 3 and Tables 3, 5 and 7; clipping at 0.93 is from the authors' code alone.
     """
+    top, clip_quantile, seed = as_number(top), as_number(clip_quantile), as_number(seed)
     _check(control, psi, top, clip_quantile)
     generator = runtime.generator(seed, _DRAW)
     n = len(influence.scores)
@@ -58,6 +60,10 @@ def sample_weights(
 
 
 def _weigh(values: Tensor, psi: Callable[[Tensor], Tensor], top: float, clip_quantile: float | None) -> Tensor:
+    if not bool(torch.isfinite(values).all()):
+        raise DataError(
+            "Some scores are no numbers (nan or infinity), so they weight nothing. Raise the damping, or scale the features."
+        )
     kept = (values > 0).nonzero()[:, 0]
     if not len(kept):
         raise DataError(
@@ -78,9 +84,9 @@ def _check(control: str | None, psi: str, top: float, clip_quantile: float | Non
         raise ConfigError(f"control is {control!r}; allowed are None, {', '.join(CONTROLS)}.")
     if psi not in PSI:
         raise ConfigError(f"psi is {psi!r}; allowed are {', '.join(PSI)}.")
-    if not 0.0 < top <= 1.0:
+    if not is_number(top) or not 0.0 < top <= 1.0:
         raise ConfigError(f"top is {top!r}; it is the share of positive scores kept and must be above 0 and at most 1.")
-    if clip_quantile is not None and not 0.0 <= clip_quantile <= 1.0:
+    if clip_quantile is not None and not (is_number(clip_quantile) and 0.0 <= clip_quantile <= 1.0):
         raise ConfigError(f"clip_quantile is {clip_quantile!r}; it must be from 0 to 1, or None for no clipping.")
 
 

@@ -17,10 +17,10 @@ LONGEST_FUNCTION, LONGEST_PAGE, LONGEST_APP = 60, 200, 80  # lines
 
 # The way of the data: a room imports only from rooms further up. Rooms on one line do not import each other.
 ORDER = """
-errors ending names
+errors ending names numeric
 records
 runtime depth parsing
-stoppable access visitors database
+stoppable access visitors database layout
 limits
 data models.layers glossary
 models.reid_resnet models.small_resnet

@@ -27,6 +27,7 @@ from imu_core import access, names, runtime
 from imu_core.data import files, pixels
 from imu_core.data.files import Tally, shown
 from imu_core.errors import ClosedError, DataError
+from imu_core.numeric import is_whole
 from imu_core.records import Dataset, ImageSet, LeftOut, Why
 
 PREFIX = "folder:"
@@ -72,7 +73,7 @@ def parse(text: str) -> Asked:
 
 def checked_side(side: int) -> int:
     """`side` if images may be read at that many pixels; else a DataError."""
-    if not SMALLEST <= side <= LARGEST:
+    if not is_whole(side) or not SMALLEST <= side <= LARGEST:
         raise DataError(f"{side} is no side for images of a folder: it must be from {SMALLEST} to {LARGEST} pixels.")
     return side
 

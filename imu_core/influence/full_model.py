@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
-from imu_core.influence.solvers import Solved, solving
+from imu_core.influence.solvers import Solved, check_scores, solving
 from imu_core.models.head import find_head, trainable
+from imu_core.numeric import as_number, is_number, is_whole
 from imu_core.records import Influence
 from imu_core.stoppable import Stoppable
 from imu_core.training import chunk_of, to_input
@@ -75,6 +76,7 @@ class FullInfluence(Stoppable):
         max_iterations: int = MOST_ITERATIONS,
     ) -> None:
         super().__init__()
+        damping, total, rtol, chunk, max_iterations = map(as_number, (damping, total, rtol, chunk, max_iterations))
         self.dtype = torch.float64 if double else torch.float32
         self.rtol = RTOL[self.dtype] if rtol is None else rtol
         self.estimators, self.damping, self.scope = tuple(estimators), damping, scope
@@ -105,6 +107,8 @@ class FullInfluence(Stoppable):
             scores, losses = yield from self._along(x, _AFTER if estimator == self.estimators[-1] else _BEFORE)
             if not bool(torch.isfinite(scores).all()):
                 raise DataError("The network's numbers are not finite on these images; influence is not defined for them.")
+            if estimator != "gradient":
+                check_scores(scores * self._total / len(scores), losses, estimator, self.damping)
             seconds = shared[1] + time.perf_counter() - start
             about = (estimator, float(self.damping), self._total, residual, iterations, seconds, self.scope)
             self.influences[estimator] = Influence(scores, losses, gradients.norms, *about)
@@ -116,10 +120,10 @@ class FullInfluence(Stoppable):
                 allowed = ", ".join(FULL_ESTIMATORS)
                 raise ConfigError(f"estimator is {estimator!r}; through more layers than the head allowed are {allowed}.")
         for name, value in (("damping", self.damping), ("rtol", self.rtol)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
+            if not is_number(value) or value < 0.0:
                 raise ConfigError(f"{name} is {value!r}; it must be a finite number from 0.")
         for name, count in (("total", total), ("chunk", chunk), ("max_iterations", max_iterations)):
-            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+            if count is not None and not (is_whole(count) and count >= 1):
                 raise ConfigError(f"{name} is {count!r}; it must be a whole number from 1.")
 
     def _chunks(self, pair: tuple[Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,7 +8,6 @@ what it finds is corrected and checked in float64.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -17,11 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imu_core.errors import ConfigError, DataError
-from imu_core.influence.solvers import conjugate_gradients
+from imu_core.errors import ConfigError, ConvergenceError, DataError
+from imu_core.influence.solvers import check_scores, conjugate_gradients
+from imu_core.numeric import as_number, is_number
 from imu_core.records import Influence
 
 DUAL_LIMIT = 10_000
+_DUAL_RTOL = 1e-4  # what Woodbury's difference of nearly equal numbers must keep
 _PART, _MOST_KEPT = 2**20, 2**25  # numbers in the rows worked on at once, and in a set whose parts are kept: 256 MB
 _MOST_WIDTH = 8192  # of features or classes, for a preconditioner that needs eigendecompositions
 _EIGEN = 10  # how many times m³ operations the eigendecomposition of an m x m matrix costs
@@ -155,7 +156,7 @@ def head_scores(
 
     Raises:
         DataError for shapes or labels that do not fit or values that are not finite, ConfigError for settings,
-        ConvergenceError when `exact` does not reach `rtol`.
+        ConvergenceError when `exact` does not reach `rtol`, or scores are of no sensible size (no damping, a head that is sure).
 
     Cost: O(n d C), times the iterations for `exact`; (d+1)³ + C³ more for kfac and ekfac; n³ for dual.
     Source: IMU, arXiv 2508.01620, Eq. 4 and 16; closed forms derived and checked against dense solves in the tests.
@@ -163,15 +164,25 @@ def head_scores(
     start = time.perf_counter()
     if estimator not in ESTIMATORS:
         raise ConfigError(f"estimator is {estimator!r}; allowed are {', '.join(ESTIMATORS)}.")
-    if isinstance(damping, bool) or not isinstance(damping, (int, float)) or not 0.0 <= damping < math.inf:
-        raise ConfigError(f"damping is {damping!r}; it must be a finite number from 0.")
+    damping, total, rtol = map(as_number, (damping, total, rtol))
+    for name, value in (("damping", damping), ("rtol", rtol)):
+        if not is_number(value) or value < 0.0:
+            raise ConfigError(f"{name} is {value!r}; it must be a finite number from 0.")
+    if total is not None and not (is_number(total) and total >= 1):
+        raise ConfigError(f"total is {total!r}; it is the number of training samples and must be at least 1.")
     own = _sample_set(features, labels, weight, bias)
     asked = own if query is None else _sample_set(*query, weight, bias)
     curved = own if curvature is None else _sample_set(*curvature, weight, bias)
-    if total is not None and total < 1:
-        raise ConfigError(f"total is {total!r}; it is the number of training samples and must be at least 1.")
     N = len(own) if total is None else int(total)
-    inner, residual, iterations = ESTIMATORS[estimator](own, asked, curved, float(damping), rtol)
+    try:
+        inner, residual, iterations = ESTIMATORS[estimator](own, asked, curved, float(damping), rtol)
+    except torch.linalg.LinAlgError as error:
+        raise ConvergenceError(
+            f"The curvature for {estimator!r} cannot be taken apart: features or logits are too large for its numbers. Scale the "
+            "features down, or use another estimator."
+        ) from error
+    if estimator != "gradient" or not bool(torch.isfinite(inner).all()):
+        check_scores(inner / len(own), torch.cat([own.losses, asked.losses]), estimator, damping)
     return Influence(
         inner / N,
         own.losses,
@@ -292,7 +303,14 @@ def _dual(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> 
         raise ConfigError("The dual estimator with a separate query set needs a damping above 0.")
     g = asked.mean_gradient()
     y = _solve(K, m * damping, curved.along(g))  # Woodbury
-    return own.along((g - _combined(curved, y)) / damping), 0.0, 0
+    X = (g - _combined(curved, y)) / damping
+    left = g - damping * X - _combined(curved, curved.along(X)) / m
+    residual = float(left.norm() / g.norm()) if bool(g.any()) else 0.0
+    if not residual <= _DUAL_RTOL:
+        raise ConvergenceError(
+            f"With a damping of {damping:g} the dual estimator loses its digits: its residual is {residual:.1e}. Raise it."
+        )
+    return own.along(X), residual, 0
 
 
 def _gram(part: _Part, of: _Set) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,9 @@ _ROUNDS = 12
 _TRIAL = 6  # iterations before it is foretold how many there will be
 _ROUGH_RTOL, _ROUGH_GAIN = 1e-4, 0.1  # what a round in the faster precision aims at, and what it must bring to be followed by one
 
+_ABSURD = 1e3  # times the largest loss of any sample that the mean loss cannot move by when one sample goes
+_FAR = 1e6  # times the weights that no useful step is long
+
 Product = Callable[[Tensor], Tensor]
 Solved = tuple[Tensor, float, int]
 
@@ -25,6 +28,32 @@ class Asked(NamedTuple):
     vector: Tensor
     iterations: int
     residual: float
+
+
+def check_scores(scores: Tensor, losses: Tensor, estimator: str, damping: float) -> None:
+    """ConvergenceError where `scores`, each in nats of the mean loss, are no numbers or far beyond any of the `losses`.
+
+    Then the curvature has vanished: the network is sure of its answers, and what is left of it is rounding.
+    """
+    largest, most = float(scores.abs().max()), float(losses.max())
+    if math.isfinite(largest) and largest <= _ABSURD * (1.0 + most):
+        return
+    raise ConvergenceError(
+        f"The scores by {estimator!r} are of no sensible size: without one sample the mean loss would change by {largest:.1e} "
+        f"nats, where the largest loss of a sample is {most:.1e}. The network is so sure of its answers that its "
+        f"curvature vanishes, or the features are too large. Raise the damping, which is {damping:g}, or scale the features down."
+    )
+
+
+def check_step(step: Tensor, parameters: Sequence[Tensor], damping: float) -> None:
+    """ConvergenceError where a solved `step` holds what is no number, or is a million times as long as the `parameters`."""
+    length, own = float(step.double().norm()), math.sqrt(sum(float(p.detach().double().square().sum()) for p in parameters))
+    if math.isfinite(length) and length <= _FAR * (1.0 + own):
+        return
+    raise ConvergenceError(
+        f"The step is {length:.1e} long and the weights {own:.1e}: that is no sensible step. The network is so sure of its "
+        f"answers that its curvature vanishes. Raise the damping, which is {damping:g}."
+    )
 
 
 def conjugate_gradients(product: Product, b: Tensor, **settings: object) -> Solved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core.errors import ConfigError, told
+from imu_core.errors import ConfigError, ConvergenceError, told
+from imu_core.numeric import as_number, is_number
 from imu_core.records import RunConfig, Split
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Parameter:
 
     def check(self, value: Any) -> Any:
         """`value`, if it is allowed; ConfigError with what is allowed otherwise."""
+        value = as_number(value)
         if isinstance(self.default, bool):
             return self._among(value, (False, True))
         if self.choices:
             return self._among(value, self.choices)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
-        if not number or not self.low <= value <= self.high or (self.whole and value != int(value)):
+        if not is_number(value) or not self.low <= value <= self.high or (self.whole and value != int(value)):
             kind = "a whole number" if self.whole else "a number"
             raise ConfigError(f"{self.name} is {told(value)}; it must be {kind} from {self.low:g} to {self.high:g}.")
         return int(value) if self.whole else float(value)
@@ -113,6 +113,12 @@ class Edit:
 
     target: list[Tensor]
     words: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.target):
+            raise ConvergenceError(
+                "The step leads to weights that are no numbers (nan or infinity). Take a shorter step, or raise the damping."
+            )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from imu_core.errors import ConfigError
-from imu_core.influence.solvers import conjugate_gradients
+from imu_core.influence.solvers import check_step, conjugate_gradients
 from imu_core.methods.base import Edit, Parameter
 from imu_core.methods.gradients import flat, mean_gradient, moved, sample_gradients
 from imu_core.methods.view import View
@@ -52,6 +52,7 @@ def iu_woodfisher(view: View, config: RunConfig) -> Edit:
     G = torch.stack(list(sample_gradients(view, "retain", most))).double()
     K = G @ G.T + len(G) * damping * torch.eye(len(G), dtype=torch.float64)
     x = (v.double() - G.T @ torch.linalg.solve(K, G @ v.double())) / damping
+    check_step(x, view.parameters, damping)
     return Edit(moved(view, (view.options["alpha"] * x).to(v.dtype)))
 
 
@@ -115,6 +116,7 @@ def newton(view: View, config: RunConfig) -> Edit:
         return (U - P * U.sum(1, keepdim=True)).T @ A / len(A) + damping * V
 
     X, _, iterations = conjugate_gradients(product, right, rtol=1e-6)
+    check_step(X, list(view.head.parameters()), damping)
     weight, bias = view.head.weight.detach(), view.head.bias
     if bias is None:
         raise ConfigError("Newton removal needs a head with a bias; this model's has none.")

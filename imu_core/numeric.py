@@ -1,0 +1,35 @@
+"""What a number is, wherever somebody gives one: Python's own, NumPy's, or a torch tensor without dimensions; a bool is none."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any, TypeGuard
+
+import numpy as np
+import torch
+
+
+def as_number(value: Any) -> Any:
+    """`value` as Python's own int or float where it is a number (or a bool, where it is NumPy's or torch's); else as it is."""
+    if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0:
+        if isinstance(value, torch.Tensor) and value.is_meta:
+            return value
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if type(value) in (int, float):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether `value`, as `as_number` gives it, is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether `value`, as `as_number` gives it, is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
