@@ -54,7 +54,7 @@ CAMS: dict[str, Method] = {
 def layers(model: nn.Module, images: Tensor) -> dict[str, tuple[int, int]]:
     """Dotted name → (height, width) of the map, for every block of `model` whose output is an image; the last is the default.
 
-    Channels may come first or last (`layout`); a block of which nothing tells is left out.
+    Channels may come first or last (`layout`); a block of which nothing tells is left out. ConfigError where none is left.
     """
     return {name: size for name, (size, _) in _maps_of(model, images).items()}
 
@@ -63,6 +63,11 @@ def _maps_of(model: nn.Module, images: Tensor) -> dict[str, tuple[tuple[int, int
     """Dotted name → (size of the map, layout) of every block whose output is an image."""
     names = {module: name for name, module in model.named_modules()}
     found = layout.spatial(model, [names[block] for block in blocks(model)], to_input(images[:1]))
+    if not found:
+        raise ConfigError(
+            f"{type(model).__name__} has no layer whose output is certainly an image: none has four dimensions, or nothing tells "
+            "its channels from its height. Maps are drawn of convolutional networks and of transformers that keep the grid."
+        )
     return {name: (shape[2:] if how == layout.FIRST else shape[1:3], how) for name, (shape, how) in found.items()}
 
 
@@ -81,11 +86,6 @@ def heat(
     known = _maps_of(model, images)
     if layer and layer not in known:
         raise ConfigError(f"There is no layer {layer!r} with maps in {type(model).__name__}. Its layers: {', '.join(known)}.")
-    if not known:
-        raise ConfigError(
-            f"{type(model).__name__} has no layer whose output is certainly an image: none has four dimensions, or nothing tells "
-            "its channels from its height. Maps are drawn of convolutional networks and of transformers that keep the grid."
-        )
     layer = layer or list(known)[-1]
     work, how = copy.deepcopy(model).eval().requires_grad_(False), known[layer][1]
     made = _library(CAMS[method])(work, [work.get_submodule(layer)], lambda output: layout.channels_first(output, how))

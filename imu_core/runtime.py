@@ -109,7 +109,7 @@ def generator(seed: int, *stream: int) -> torch.Generator:
 
     Streams with different numbers are unrelated; the global generator of torch is never touched.
     """
-    value = int(as_number(seed))
+    value = int(seed)  # NumPy's and torch's too
     for number in stream:
         value = (value * 1_000_003 + number + 0x9E3779B9) % (2**63)
     return torch.Generator().manual_seed(value)

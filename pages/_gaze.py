@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from imu_core import explain, thumbnails
+from imu_core.errors import ConfigError
 from imu_core.explain import CAMS, Looked
 from imu_core.glossary import help_text
 from imu_core.metrics.intervals import Mean
@@ -54,7 +55,11 @@ def looked(problem: Problem, item: _runs.Kept, group: str, method: str, layer: s
 
 def section(problem: Problem, item: _runs.Kept) -> None:
     """Both row groups under the controls."""
-    method, layer, opacity = controls(problem)
+    try:
+        method, layer, opacity = controls(problem)
+    except ConfigError as error:
+        st.caption(str(error))
+        return
     st.html(f"<style>.looked{{--heat:{opacity / 100}}}</style>")
     for group, title in TITLES.items():
         found = looked(problem, item, group, method, layer)
@@ -71,7 +76,11 @@ def one(problem: Problem, index: int, models: dict[str, object]) -> None:
     """Training sample `index` under several models, their maps on one scale, for a sample's card."""
     image, label = problem.dataset.train.images[index : index + 1], problem.dataset.train.labels[index : index + 1]
     method = st.selectbox("Map", list(CAMS), key=f"card_cam_{index}", format_func=lambda k: CAMS[k].title)
-    layers = list(explain.layers(problem.model, image))[::-1]
+    try:
+        layers = list(explain.layers(problem.model, image))[::-1]
+    except ConfigError as error:  # such as a transformer whose tokens are no image
+        st.caption(str(error))
+        return
     layer = st.selectbox("Layer", layers, key=f"card_layer_{index}", help=help_text("cam_layer"))
     maps = [explain.heat(model, image, label, layer=layer, method=method or "gradcam") for model in models.values()]
     base = thumbnails.as_url(thumbnails.framed(image[0].numpy(), side=96))

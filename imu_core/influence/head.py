@@ -8,6 +8,7 @@ what it finds is corrected and checked in float64.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -64,6 +65,9 @@ class _Set:
                 raise DataError(
                     "features, weight or bias hold values that are not finite numbers; influence is not defined for them."
                 )
+            longest = float(A.norm(dim=1).max()) * len(Z)
+            if not math.isfinite(longest * longest):
+                raise DataError("The features are so large that their squares are no numbers. Scale them down.")
             self._P[rows] = logits.softmax(1)
             self.losses[rows] = F.cross_entropy(logits, labels[rows], reduction="none")
             part = self._part(rows, A)
