@@ -108,7 +108,8 @@ class FullInfluence(Stoppable):
             if not bool(torch.isfinite(scores).all()):
                 raise DataError("The network's numbers are not finite on these images; influence is not defined for them.")
             if estimator != "gradient":
-                check_scores(scores * self._total / len(scores), losses, estimator, self.damping)
+                gradient = max(float(gradients.norms.max()), float(gradients.mean.norm()))
+                check_scores(scores * self._total / len(scores), losses, gradient, estimator, self.damping)
             seconds = shared[1] + time.perf_counter() - start
             about = (estimator, float(self.damping), self._total, residual, iterations, seconds, self.scope)
             self.influences[estimator] = Influence(scores, losses, gradients.norms, *about)

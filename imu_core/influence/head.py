@@ -186,7 +186,8 @@ def head_scores(
             "features down, or use another estimator."
         ) from error
     if estimator != "gradient" or not bool(torch.isfinite(inner).all()):
-        check_scores(inner / len(own), torch.cat([own.losses, asked.losses]), estimator, damping)
+        gradient = max(float(own.norms.max()), float(asked.norms.max()))
+        check_scores(inner / len(own), torch.cat([own.losses, asked.losses]), gradient, estimator, damping)
     return Influence(
         inner / N,
         own.losses,

@@ -16,6 +16,7 @@ _TRIAL = 6  # iterations before it is foretold how many there will be
 _ROUGH_RTOL, _ROUGH_GAIN = 1e-4, 0.1  # what a round in the faster precision aims at, and what it must bring to be followed by one
 
 _ABSURD = 1e3  # times the largest loss of any sample that the mean loss cannot move by when one sample goes
+_NOTHING = 1e-10  # times the largest squared gradient: a damping below is none
 _FAR = 1e6  # times the weights that no useful step is long
 
 Product = Callable[[Tensor], Tensor]
@@ -30,13 +31,15 @@ class Asked(NamedTuple):
     residual: float
 
 
-def check_scores(scores: Tensor, losses: Tensor, estimator: str, damping: float) -> None:
+def check_scores(scores: Tensor, losses: Tensor, gradient: float, estimator: str, damping: float) -> None:
     """ConvergenceError where `scores`, each in nats of the mean loss, are no numbers or far beyond any of the `losses`.
 
-    Then the curvature has vanished: the network is sure of its answers, and what is left of it is rounding.
+    Then the curvature has vanished: the network is sure of its answers, and what is left of it is rounding. A damping that is
+    something beside the square of the largest `gradient` gives numbers that are what the formula says, however large.
     """
     largest, most = float(scores.abs().max()), float(losses.max())
-    if math.isfinite(largest) and largest <= _ABSURD * (1.0 + most):
+    damped = damping >= _NOTHING * gradient * gradient
+    if math.isfinite(largest) and ((damped and damping > 0) or largest <= _ABSURD * (1.0 + most)):
         return
     raise ConvergenceError(
         f"The scores by {estimator!r} are of no sensible size: without one sample the mean loss would change by {largest:.1e} "
