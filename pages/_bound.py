@@ -14,6 +14,8 @@ import streamlit as st
 from pages import _asked, _links
 from pages._asked import Asked
 
+MOST_STEPS = 10_000_000  # of a run, in a link
+
 
 def _drawn(
     draw: Callable[..., Any],
@@ -154,3 +156,19 @@ def text_input(label: str, *, key: str, **more: Any) -> str:
 
 def _shown(format_func: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: "none" if value is None else str(format_func(value))
+
+
+def cursor(name: str, last: int) -> int | None:
+    """The step that the link asked for, until it was shown of runs that this visitor made; the player `name` begins there."""
+    state, words = st.session_state, _links.take("step")
+    state[f"{name}_last"] = last
+    if words is not None:
+        _links.rewrite("step")
+        asked = _asked.number(words, 0, MOST_STEPS, whole=True)
+        if asked.wrong:
+            _links.refuse("step", asked, str(last))
+        elif asked.had:
+            state[f"{name}_at"] = state[f"{name}_asked"] = asked.value
+            if asked.value > last:
+                _links.tell(f"**step={asked.value}**: what is shown ends at step {last:,}. Runs that go so far are shown there.")
+    return state.pop(f"{name}_asked", None) if state.get("replay") else None

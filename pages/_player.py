@@ -47,6 +47,10 @@ class Player:
         self._set(0, playing=True)
         self._turned()
 
+    def show(self, step: int) -> None:
+        """Show `step`, or the last there is, at rest."""
+        self._set(step, playing=False)
+
     def to_end(self) -> None:
         """Show everything, at rest."""
         self._set(self.last, playing=False)

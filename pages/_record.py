@@ -17,6 +17,7 @@ from imu_core.records import Trajectory
 from imu_core.store import Store, Stored
 from imu_core.verdicts import percent
 from pages import _actions, _keeper, _parts, _stored
+from pages._address import address
 
 PLAIN = {"displayModeBar": False}
 
@@ -177,7 +178,7 @@ def repeat(run: Stored) -> None:
 def links(run: Stored) -> None:
     """The address of this record, and that of the page that runs it again."""
     st.caption("Link to this record")
-    st.code(f"/runs?run={run.id}", language=None, wrap_lines=True)
+    st.code(address("runs", {"run": run.id}), language=None, wrap_lines=True)
     st.caption("Link that restores its problem and its settings")
     try:
         st.code(_stored.way_back(run, run.trajectory)[1], language=None, wrap_lines=True)

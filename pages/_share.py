@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -12,10 +13,50 @@ from streamlit.delta_generator import DeltaGenerator
 from imu_core import exports, figures
 from imu_core.glossary import help_text
 from imu_core.records import Trajectory
-from pages import _form_link, _problem, _runs
+from pages import _form_link, _parts, _problem, _runs
 
 
-def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None, page: str = "unlearn") -> None:
+class Link:
+    """The link to what a page shows, which is written again whenever the step moves."""
+
+    def __init__(self) -> None:
+        self._write: Callable[[], Any] = lambda: None
+
+    def draw(self, make: Callable[[], str]) -> None:
+        """Put what `make` returns here; a fragment may write into this place too."""
+        place = st.empty()
+        self._write = lambda: place.code(make(), language=None, wrap_lines=True)
+        self._write()
+
+    def follow(self) -> None:
+        """Write it again, where it was drawn."""
+        self._write()
+
+
+def view(page: str) -> dict[str, Any]:
+    """What a link says besides problem and settings: the step shown, the attack switch, where it is looked."""
+    state = st.session_state
+    if page != "unlearn":
+        return {name: st.query_params.get_all(name) for name in ("cam", "layer", "opacity") if name in st.query_params}
+    at, last = state.get("unlearn_at"), state.get("unlearn_last")
+    found: dict[str, Any] = {"step": at} if at is not None and at != last else {}
+    return found | ({} if state.get("measure", True) else {"measure": "false"})
+
+
+def _link(link: Link, item: _runs.Kept, items: list[_runs.Kept], page: str) -> None:
+    """The whole address of what is shown, and which runs do not fit into one form with the run looked at."""
+    others = [other for other in items if other is not item and other.trajectory]
+    records = [other.trajectory for other in others]
+    st.caption("Link that opens this page with the same problem, methods, settings and step")
+    link.draw(lambda: _form_link.link(item.trajectory, page, records, **view(page)))
+    shown = _form_link.together(item.trajectory, page, records)[1]
+    if left := [_parts.plain(other.name) for other in others if other.config not in shown]:
+        st.caption(f"Not in it, as their settings differ: {', '.join(left)}. Look closer at one of them for a link of its own.")
+
+
+def take_away(
+    item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None, link: Link, page: str = "unlearn"
+) -> None:
     """Rename, remove, link and every export of one run."""
     record = dataclasses.replace(item.trajectory, metrics=item.measured)
     stem = "".join(c if c.isalnum() else "-" for c in item.name).strip("-").lower() or "run"
@@ -47,8 +88,7 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         st.caption("Python that repeats it exactly")
         st.code(exports.to_snippet(record), language="python", wrap_lines=True)
     with right:
-        st.caption("Link that opens this page with the same problem and settings")
-        st.code(_form_link.link(record, page), language=None, wrap_lines=True)
+        _link(link, item, items, page)
         if item.job.state == "done":
             st.button("Forget something else from this model", on_click=_continue, args=(record,))
             st.caption(help_text("second_request"))

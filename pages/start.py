@@ -11,7 +11,7 @@ from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.unlearning import Run
 from imu_core.verdicts import one_path, percent, point_at, verdict_of_all
-from pages import _parts, _problem, _runs
+from pages import _bound, _parts, _problem, _runs
 from pages._player import Player, skip_to
 
 
@@ -37,7 +37,9 @@ def replay(problem: Problem, runs: list[Run]) -> None:
     """The plane, the step and the pictures, all at one step."""
     found = imu_core.retrained(problem)
     reference = found.accuracies if found else None
-    player = Player("start", max(run.points[-1].step for run in runs))
+    last = max(run.points[-1].step for run in runs)
+    _bound.cursor("start", last)
+    player = Player("start", last)
 
     @st.fragment(run_every=player.run_every)
     def show() -> None:

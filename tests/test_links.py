@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
-from test_pages import APP, PATIENCE, TINY, healthy, record_of, rerun, served, visit
+from test_pages import (
+    APP,
+    PATIENCE,
+    TINY,
+    finish,
+    healthy,
+    press_run,
+    record_of,
+    rerun,
+    run_methods,
+    runs_of,
+    served,
+    visit,
+)
 
 from imu_core.methods import METHODS, PRESETS
 from imu_core.records import RANGES, Problem, RunConfig
@@ -274,3 +288,36 @@ def test_every_bound_widget_is_made_in_one_place() -> None:
     for path in (APP.parent / "pages").glob("*.py"):
         if path.name != "_bound.py":
             assert "query-params" not in path.read_text(), path.name
+
+
+def test_the_settings_of_the_app_are_one_toml_file() -> None:
+    found = tomllib.loads((APP.parent / ".streamlit" / "config.toml").read_text())
+    assert found["global"]["disableWidgetStateDuplicationWarning"], "a value from a link is given to its widget"
+
+
+def test_the_page_of_a_copied_link_is_the_page_it_was_copied_from(tiny: object) -> None:
+    """Methods, several own settings, controls, the attack switch and the step: as they were, and no form that is not needed."""
+    own = {"preset": "own", "own_epochs": "2", "own_psi": "softmax", "run_seed": "4"}
+    at = run_methods(["ga", "imu-permuted"], **TINY, **own, measure="false")
+    at.button(key="unlearn_end").click()
+    rerun(at)
+    at.button(key="unlearn_back").click()
+    step = rerun(at).session_state.unlearn_at
+    assert step == at.session_state.unlearn_last - 1
+    query = parse_qs(urlsplit(at.code[1].value).query, keep_blank_values=True)
+    assert query["step"] == [str(step)], "the link follows the step"
+    there = visit("unlearn", **{name: words if len(words) > 1 else words[0] for name, words in query.items()})
+    assert not notes(there)
+    assert there.pills(key="methods").value == ["ga", "imu-permuted"]
+    assert there.toggle(key="measure").value is False
+    assert there.session_state.unlearn_at == step
+    there = finish(press_run(there))
+    assert [item.config for item in runs_of(there)[-2:]] == [item.config for item in runs_of(at)[-2:]]
+    assert there.session_state.unlearn_at == step, "the runs that were made of the link are shown at its step"
+
+
+def test_a_step_that_no_run_has_is_said(tiny: object) -> None:
+    at = visit("unlearn", **TINY, step="99999")
+    assert "step=99999" in notes(at)
+    assert f"ends at step {at.session_state.unlearn_last}" in notes(at)
+    assert "step=-1 cannot be had" in notes(visit("start", **TINY, step="-1")).replace("**", "")

@@ -867,8 +867,11 @@ def test_the_card_of_a_method_is_shown_when_it_is_chosen(tiny: object) -> None:
 
 
 def test_the_link_on_the_page_is_that_of_the_run(ran: AppTest) -> None:
-    item = runs_of(ran)[0]
-    assert ran.code[1].value == _form_link.link(item.trajectory)
+    item, *others = runs_of(ran)
+    link = ran.code[1].value
+    assert link == _form_link.link(item.trajectory, others=[other.trajectory for other in others])
+    assert parse_qs(urlsplit(link).query)["methods"] == ["IMU", "GA", "NPO"]
+    assert parse_qs(urlsplit(link).query)["preset"] == ["gentle"]
     assert ran.code[0].value.strip() == exports.to_snippet(item.trajectory).strip()
     assert [b.label for b in ran.get("download_button")] == ["JSON", "CSV", "PNG of the charts", "Model (safetensors)"]
 
