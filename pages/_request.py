@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 import imu_core
-from imu_core import data
+from imu_core import data, names
 from imu_core import forget as requests
 from imu_core.errors import DataError
 from imu_core.records import Problem
@@ -32,7 +32,7 @@ def _completed(text: str, dataset: str, suggestions: Suggestions) -> str:
     try:
         return text if text in offered or not data.is_here(dataset) else requests.meant(text, data.load(dataset))
     except DataError:
-        fits = [name for name in offered if text.strip() and name.lower().startswith(text.strip().lower())]
+        fits = [name for name in offered if text.strip() and names.key(name).startswith(names.key(text.strip()))]
         return fits[0] if len(fits) == 1 else text
 
 

@@ -436,6 +436,20 @@ def test_the_set_that_ships_holds_nothing_twice(shipped: Dataset) -> None:
     assert notes.about(shipped) == ()
 
 
+def test_commands_that_only_read_the_images_say_it_too(
+    tmp_path: Path, fresh_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from imu_core.cli.speaking import fetch
+
+    root = twice(tmp_path / "images")
+    (root / "train" / "cat" / "x.heic").write_bytes(b"x")
+    for _ in range(2):  # read now, and known from before
+        fetch(f"folder:{root}@12")
+        said_so = capsys.readouterr().err
+        assert "Note: Left out: 1 .heic file" in said_so
+        assert "Note: Duplicates: 3 of 9 test images" in said_so
+
+
 def test_a_run_has_it_on_record(lenet: Problem, cheap: Callable[..., RunConfig]) -> None:
     images = lenet.dataset.train.images.clone()
     forgotten, kept = int(lenet.split.forget[0]), int(lenet.split.retain[0])

@@ -199,11 +199,13 @@ def choice(option: str, value: str | None, allowed: Sequence[str]) -> None:
 
 
 def fetch(dataset: str) -> None:
-    """Download `dataset` where it is not here yet, with a line a tenth of the way."""
-    if data.is_here(dataset):
-        return
-    say(f"{dataset} is not on this machine yet. {data.source(dataset).verb}ing it.")
-    say_tenths(data.download(dataset))
+    """Download `dataset` where it is not here yet, with a line a tenth of the way; say what somebody's own images lack."""
+    if not data.is_here(dataset):
+        say(f"{dataset} is not on this machine yet. {data.source(dataset).verb}ing it.")
+        say_tenths(data.download(dataset))
+    if dataset.startswith((data.FOLDER, data.MARKET)):
+        for note in notes.about(data.load(dataset)):
+            say(f"Note: {note}")
 
 
 def say_tenths(steps: Iterable[tuple[float, str]]) -> None:
