@@ -173,11 +173,16 @@ class Server:
     log: Path
 
 
-def serve_app(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app on a free port. Its first visit of all is a deep link: a fresh server used to answer it without its sidebar."""
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def serve_app(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app on a free port. Its first visit of all is a deep link: a fresh server used to answer it without its sidebar."""
+    port = free_port()
     log = tmp_path_factory.mktemp("server") / "log.txt"
     where = ["--server.address", "127.0.0.1", "--server.port", str(port)]
     command = [sys.executable, str(ROOT / "tests" / "serve.py"), "run", "app.py", *where]
