@@ -6,12 +6,18 @@ from typing import Any
 
 import streamlit as st
 
+from imu_core import limits
 from imu_core.errors import DataError
 from imu_core.store import Store
 from pages import _actions, _apart, _keeper, _parts, _stored
 
 LARGEST_FILE = 32  # MB of an import
 MOST_DELETED = 20  # listed for bringing back
+
+
+def largest_file() -> int:
+    """MB that an import may have here: what the server's owner allows, at most `LARGEST_FILE`."""
+    return min(LARGEST_FILE, limits.UPLOAD_MB.value)
 
 
 def row() -> None:
@@ -30,7 +36,7 @@ def upload() -> None:
     """Choose a file and take it in; everything in it is checked first."""
     key = f"file_{st.session_state.get('acted', 0)}"
     file = st.file_uploader(
-        "A file that Export wrote", "json", key=key, max_upload_size=LARGEST_FILE, help="All of it comes in, or nothing."
+        "A file that Export wrote", "json", key=key, max_upload_size=largest_file(), help="All of it comes in, or nothing."
     )
     if file is not None:
         st.button("Import", on_click=take_in, args=(file,), type="primary")
@@ -40,8 +46,8 @@ def take_in(file: Any) -> None:
     """Store what is in `file`, or say what is wrong with it."""
 
     def work(store: Store) -> str:
-        if file.size > LARGEST_FILE * 2**20:
-            raise DataError(f"The file has {file.size / 2**20:.0f} MB; at most {LARGEST_FILE} can be imported here.")
+        if file.size > largest_file() * 2**20:
+            raise DataError(f"The file has {file.size / 2**20:.0f} MB; at most {largest_file()} can be imported here.")
         try:
             text = file.getvalue().decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from imu_core import access, data, own
+from imu_core import access, data, limits, own
 from imu_core.data import folder
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
@@ -19,6 +19,11 @@ LARGEST_FILE = 256  # MB of an upload; larger files are named by their path
 WHERE, OPEN_WHERE = ("Already here", "Folder", "Zip file"), ("Already here", "Zip file")  # the second: in a public app
 HOW, OPEN_HOW = ("Upload", "Path"), ("Upload",)
 KEYS = ("own_normalisation", "own_classes", "own_head")  # what advice may fill in
+
+
+def largest_file() -> int:
+    """MB that an upload may have here: what the server's owner allows, at most `LARGEST_FILE`."""
+    return min(LARGEST_FILE, limits.UPLOAD_MB.value)
 
 
 def form() -> None:
@@ -35,7 +40,8 @@ def form() -> None:
         how = st.segmented_control("How it comes", hows, default=HOW[0], key="own_how", required=True)
         if how == "Upload":
             kinds = ["safetensors", "pt", "pth", "th", "ckpt", "bin"]
-            st.file_uploader("Checkpoint file", kinds, key="own_file", max_upload_size=LARGEST_FILE, help=help_text("checkpoint"))
+            most = largest_file()
+            st.file_uploader("Checkpoint file", kinds, key="own_file", max_upload_size=most, help=help_text("checkpoint"))
         else:
             st.text_input("Path on this machine", key="own_path", max_chars=400, help=help_text("checkpoint"))
         st.text_input("Name", key="own_name", max_chars=40, placeholder="stranger", help="It is called own-NAME afterwards.")
@@ -88,7 +94,7 @@ def _images(where: str) -> None:
     if where == "Folder":
         st.text_input("Folder on this machine", key="own_folder", max_chars=400, help=help_text("own_images"))
     else:
-        st.file_uploader("Zip of images", "zip", key="own_zip", max_upload_size=LARGEST_FILE, help=help_text("own_images"))
+        st.file_uploader("Zip of images", "zip", key="own_zip", max_upload_size=largest_file(), help=help_text("own_images"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
             "Side in pixels",
