@@ -194,7 +194,7 @@ class Training:
             start = time.perf_counter()
             loss = self._one_epoch()
             if loss is None:
-                self.outcome = Outcome("cancelled", f"Stopped after epoch {self.epoch}; training resumes from there.")
+                self.outcome = Outcome("cancelled", f"Stopped by you after epoch {self.epoch}; training resumes from there.")
                 return
             if not loss <= self._worst:  # so that nan counts as well
                 said = f"rose to {loss:.3g} nats" if math.isfinite(loss) else "stopped being a number"
