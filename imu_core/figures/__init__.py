@@ -190,7 +190,7 @@ def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: in
 def scopes(rows: Sequence[dict[str, Any]], references: dict[str, dict[str, float]], theme: str = "light") -> go.Figure:
     """mAP of the forgotten person and of unseen people, percent, a row for each scope and batch-norm mode.
 
-    The original model is a thin solid line, the retrained one dashed: right of it the person is no harder to find than for a
+    The original model is a thin solid line, the retrained one dashed: right of it the person is easier to find than for a
     model that never saw them.
     """
     titles = {"person_map": "Person: mAP, %", "map": "Unseen: mAP, %"}
