@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -14,23 +13,6 @@ from imu_core import exports, figures
 from imu_core.glossary import help_text
 from imu_core.records import Trajectory
 from pages import _form_link, _parts, _problem, _runs
-
-
-class Link:
-    """The link to what a page shows, which is written again whenever the step moves."""
-
-    def __init__(self) -> None:
-        self._write: Callable[[], Any] = lambda: None
-
-    def draw(self, make: Callable[[], str]) -> None:
-        """Put what `make` returns here; a fragment may write into this place too."""
-        place = st.empty()
-        self._write = lambda: place.code(make(), language=None, wrap_lines=True)
-        self._write()
-
-    def follow(self) -> None:
-        """Write it again, where it was drawn."""
-        self._write()
 
 
 def view(page: str) -> dict[str, Any]:
@@ -43,20 +25,20 @@ def view(page: str) -> dict[str, Any]:
     return found | ({} if state.get("measure", True) else {"measure": "false"})
 
 
-def _link(link: Link, item: _runs.Kept, items: list[_runs.Kept], page: str) -> None:
+def _link(item: _runs.Kept, items: list[_runs.Kept], page: str) -> None:
     """The whole address of what is shown, and which runs do not fit into one form with the run looked at."""
     others = [other for other in items if other is not item and other.trajectory]
     records = [other.trajectory for other in others]
     st.caption("Link that opens this page with the same problem, methods, settings and step")
-    link.draw(lambda: _form_link.link(item.trajectory, page, records, **view(page)))
+    st.code(_form_link.link(item.trajectory, page, records, **view(page)), language=None, wrap_lines=True)
+    if page == "unlearn":
+        st.button("Write it for the step shown now", key="link_now", help="The step moves without the rest of the page.")
     shown = _form_link.together(item.trajectory, page, records)[1]
     if left := [_parts.plain(other.name) for other in others if other.config not in shown]:
         st.caption(f"Not in it, as their settings differ: {', '.join(left)}. Look closer at one of them for a link of its own.")
 
 
-def take_away(
-    item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None, link: Link, page: str = "unlearn"
-) -> None:
+def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None, page: str = "unlearn") -> None:
     """Rename, remove, link and every export of one run."""
     record = dataclasses.replace(item.trajectory, metrics=item.measured)
     stem = "".join(c if c.isalnum() else "-" for c in item.name).strip("-").lower() or "run"
@@ -88,7 +70,7 @@ def take_away(
         st.caption("Python that repeats it exactly")
         st.code(exports.to_snippet(record), language="python", wrap_lines=True)
     with right:
-        _link(link, item, items, page)
+        _link(item, items, page)
         if item.job.state == "done":
             st.button("Forget something else from this model", on_click=_continue, args=(record,))
             st.caption(help_text("second_request"))

@@ -113,4 +113,4 @@ try:
 except ImuError as error:
     st.warning(_parts.plain(error))
 with st.expander("Name, link and export", icon=":material/ios_share:"):
-    _share.take_away(item, finished, _runs.reference_of(problem), _share.Link(), page=_parts.PEOPLE_PAGE)
+    _share.take_away(item, finished, _runs.reference_of(problem), page=_parts.PEOPLE_PAGE)

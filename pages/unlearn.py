@@ -53,8 +53,8 @@ def measuring(items: list[_runs.Kept]) -> None:
     show()
 
 
-def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None, link: _share.Link) -> None:
-    """The charts: growing while runs are going on, replayed at the visitor's pace afterwards; the `link` follows the step."""
+def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+    """The charts: growing while runs are going on, replayed at the visitor's pace afterwards."""
     running = any(not item.job.finished for item in items)
     last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
     asked = None if running else _bound.cursor("unlearn", last)
@@ -83,8 +83,6 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
             st.plotly_chart(chart, key="plane", config=PLAIN, alt="Test accuracy against forget accuracy, one path a run")
         if not running and last:
             player.controls()
-        if not running and not player.playing:
-            link.follow()
         ended = [item for item in items if item.job.finished and item.shown]
         _results.verdicts(problem, ended, reference, cursor)
         if running and all(item.job.finished for item in items):
@@ -103,8 +101,7 @@ items = _runs.of(problem)
 reference = _runs.reference_of(problem)
 if items[0].is_example:
     st.caption("Until you press Run: a finished example, the gentle preset on the head.")
-link = _share.Link()
-live(problem, items, reference, link)
+live(problem, items, reference)
 measuring(items)
 finished = [item for item in items if item.job.finished and item.shown]
 for item in (item for item in items if item.job.finished and not item.shown):
@@ -119,7 +116,7 @@ if finished:
     _results.distances(problem, item)
     _results.pictures(problem, item)
     with st.expander("Name, link and export", icon=":material/ios_share:"):
-        _share.take_away(item, items, reference, link)
+        _share.take_away(item, items, reference)
 elsewhere = len([item for item in _runs.kept() if item.problem.describe() != problem.describe()])
 if elsewhere:
     st.caption(f"{elsewhere} of your runs belong to other problems; choose that problem in the sidebar to see them.")
