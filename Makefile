@@ -9,12 +9,13 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 READY   := $(VENV)/.installed
 
-.PHONY: help app test bench bench-libraries compare table tables people cifar check lock
+.PHONY: help app test soak bench bench-libraries compare table tables people cifar check lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make app    start the app on http://$(ADDRESS):$(PORT)  (another port: make app PORT=8502)"
 	@echo "make test   run every test  (some of them: make test ARGS='-k influence')"
+	@echo "make soak   a class of twenty on one server for ten minutes, two of them real browsers: is every result right, how long, how much memory?"
 	@echo "make bench  measure speed and memory side by side: README and assets/results/bench.json  (a part: make bench ARGS='--only libraries')"
 	@echo "make bench-libraries  build the environment of the influence libraries that make bench compares with"
 	@echo "make compare  every method on equal terms, all ten classes: the table in README"
@@ -33,6 +34,10 @@ app: $(READY)
 test: $(READY)
 	@rm -rf build/test-home
 	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# ARGS='--visitors 10 --browsers 0 --minutes 1' is a shorter one. Slow browsers: tests/benchmarks/slow_browsers.py.
+soak: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/soak.py $(ARGS)
 
 # Each part is written as it ends; stopped, it goes on with ARGS=--missing. The libraries it compares with live in an environment
 # of their own, which is built first where that has not been done: make bench-libraries.

@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
@@ -291,6 +292,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--home", type=Path, default=ROOT / "build" / "soak-home")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server ends with it
     asked.home.mkdir(parents=True, exist_ok=True)
     for old in asked.home.glob("runs.sqlite*"):
         old.unlink()

@@ -1,0 +1,65 @@
+"""A real browser that is seconds behind its server: the page lives on."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from test_browser import Server, main, visitor_at
+
+pytestmark = pytest.mark.browser
+
+LAG = 3.0  # seconds from a message to its arrival at the page
+DRAGS = 24
+KEYS = ("Home", "End", "PageDown")  # back to pictures that the page is about to drop
+
+
+class SlowWire:
+    """The page's connection to its server, on which every message takes `lag` seconds while `pass_time` is called."""
+
+    def __init__(self, page: Page) -> None:
+        self.lag, self._page = 0.0, page
+        self._held: list[tuple[float, Any]] = []
+        self._route: WebSocketRoute | None = None
+        page.route_web_socket("**/_stcore/stream", self._connect)
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        self._route = route
+        route.connect_to_server().on_message(self._came)
+
+    def _came(self, message: Any) -> None:
+        if self.lag or self._held:
+            self._held.append((time.monotonic() + self.lag, message))
+        else:
+            self._route.send(message)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so much time pass; what has been on its way for long enough arrives."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._page.wait_for_timeout(50)
+            while self._held and self._held[0][0] <= time.monotonic():
+                self._route.send(self._held.pop(0)[1])
+
+
+def test_a_browser_that_is_seconds_behind_stays_connected(server: Server, chromium: Browser) -> None:
+    """Streamlit's "Cached ForwardMsg MISS": without `minCachedMessageSize` in the configuration this page dies within seconds."""
+    with visitor_at(server.address, chromium) as visitor:
+        wire = SlowWire(visitor.page)
+        visitor.open()
+        slider = main(visitor.page).get_by_role("slider", name="Step")
+        slider.focus()
+        wire.lag = LAG
+        for key in itertools.islice(itertools.cycle(KEYS), DRAGS):
+            visitor.page.keyboard.press(key)
+            wire.pass_time(0.5)
+        wire.pass_time(2 * LAG)
+        wire.lag = 0.0
+        wire.pass_time(1.0)
+        expect(visitor.page.get_by_text("Connection error")).to_have_count(0)
+        visitor.page.keyboard.press("Home")
+        visitor.settled()
+        expect(slider).to_have_value("0")
