@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from imu_core import models as architectures
 from imu_core.evaluation import accuracies
-from imu_core.features import compute
+from imu_core.features import compute, in_parts
 from imu_core.metrics import METRICS, divergence, gaps, membership, neighbour, thresholds
 from imu_core.metrics import zrf as forgetting
 from imu_core.models import checkpoints
@@ -225,6 +225,24 @@ def run_logits(run: Run) -> Logits:
         head = find_head(model)
         return head(problem.train.Z), head(problem.test.Z)
     return compute(model, problem.dataset.train.images)[1], compute(model, problem.dataset.test.images)[1]
+
+
+@torch.no_grad()
+def asking(run: Run, found: list[Logits]) -> Iterator[tuple[float, str]]:
+    """`run_logits`, to show how far it is: yields (fraction done, what is done) and puts the logits into `found` at the end."""
+    if run.logits is not None or (run.config.scope == "head" and run.config.bn == "eval"):
+        found.append(run_logits(run))
+        return
+    model, parts, done = run.model(), (run.problem.dataset.train.images, run.problem.dataset.test.images), 0
+    whole, answers = sum(len(images) for images in parts), []
+    for images in parts:
+        features = []
+        for fraction, Z, _ in in_parts(model, images):
+            features.append(Z)
+            yield (done + fraction * len(images)) / whole, "asking the unlearned model about every image"
+        done += len(images)
+        answers.append(find_head(model)(torch.cat(features)))
+    found.append((answers[0], answers[1]))
 
 
 def model_accuracies(problem: Problem, logits: Logits) -> dict[str, float]:

@@ -15,7 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics import METRICS
 from imu_core.records import Problem
 from imu_core.reference import Reference
-from pages import _compare_depth, _compare_front, _compared, _parts, _runs
+from pages import _compare_depth, _compare_front, _compared, _measuring, _parts, _runs
 from pages._compared import Compared
 
 ORIGINAL, RETRAINED = "Original", "Retrained"
@@ -188,7 +188,7 @@ def _measure_offer(items: Sequence[Compared]) -> None:
     left = [i.kept for i in items if i.kept and i.kept.can_be_measured and "membership" not in i.measured]
     going = [i.kept for i in items if i.kept and i.kept.measuring and not i.kept.measuring.finished]
     if going:
-        st.caption(f"Attacking {len(going)} of these runs; progress and Stop are in the sidebar. The figures join the table.")
+        _measuring.watch([item.measuring for item in going], "compare_stop_measuring")
     elif left:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Attack these runs too", key="compare_measure") and _parts.has_room(len(left)):

@@ -90,10 +90,10 @@ PACE = 0.25  # seconds between two pictures of a bar
 
 def progress(steps: Iterable[tuple[float, str]]) -> None:
     """A bar for what yields (fraction done, what is done), here and now; none where nothing comes."""
-    bar, drawn = st.empty(), -math.inf
+    bar, drawn, began = st.empty(), -math.inf, time.monotonic()
     for fraction, words in steps:
         if time.monotonic() - drawn >= PACE:  # a browser on the same machine takes its time to draw from the work
-            bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {words}")
+            bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {words}{still(time.monotonic() - began, fraction)}")
             drawn = time.monotonic()
     bar.empty()
 
@@ -196,8 +196,21 @@ def progress_of(job: Job) -> tuple[float, str]:
     if isinstance(work, Training):
         return last.epoch / work.recipe.epochs, f"epoch {last.step} of {work.recipe.epochs}, {work.time_left:.0f} s left"
     if isinstance(last, tuple):
-        return min(1.0, last[0]), str(last[1])
-    return (last.step / work.steps if work.steps else 1.0), f"step {last.step} of at most {work.steps}"
+        fraction, text = min(1.0, last[0]), str(last[1])
+    else:
+        fraction, text = (last.step / work.steps if work.steps else 1.0), f"step {last.step} of at most {work.steps}"
+    return fraction, text + still(job.seconds, fraction)
+
+
+SURE = 0.05  # of the work must be done before what is left is guessed from it
+
+
+def still(seconds: float, fraction: float) -> str:
+    """How long it goes on, from the `seconds` that this `fraction` took: ", about 12 s left"; "" where nobody knows yet."""
+    if not SURE <= fraction < 1 or seconds < 1:
+        return ""
+    left = seconds * (1 - fraction) / fraction
+    return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
 
 
 def hand_over() -> None:

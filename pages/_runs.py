@@ -10,7 +10,7 @@ import streamlit as st
 
 from imu_core import preset, retrained, unlearn
 from imu_core.jobs import Job
-from imu_core.measurement import Measurement, run_logits
+from imu_core.measurement import Measurement, asking
 from imu_core.methods import METHODS
 from imu_core.problem import remember
 from imu_core.records import Problem, RunConfig
@@ -159,8 +159,9 @@ def remove(item: Kept) -> None:
 def logits(item: Kept) -> Any:
     """Logits of the unlearned model on both sets, computed once."""
     if "logits" not in item.cache:
-        with st.spinner("Asking the unlearned model about every image", show_time=True):
-            item.cache["logits"] = run_logits(item.run)
+        found: list[Any] = []
+        _parts.progress(asking(item.run, found))
+        item.cache["logits"] = found[0]
     return item.cache["logits"]
 
 

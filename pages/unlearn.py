@@ -9,7 +9,7 @@ from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _bound, _form, _pace, _parts, _problem, _results, _runs, _share
+from pages import _bound, _form, _measuring, _pace, _parts, _problem, _results, _runs, _share
 from pages._player import Player, skip_to
 
 PLAIN = {"displayModeBar": False}
@@ -37,20 +37,10 @@ def run_row(problem: Problem) -> None:
 
 
 def measuring(items: list[_runs.Kept]) -> None:
-    """How far the attacks on the results are; charts are not drawn again for that. The page starts again when all have ended."""
+    """How far the attacks on the results are, once the runs have ended; charts are not drawn again for that."""
     waiting = [item.measuring for item in items if item.measuring and not item.measuring.finished]
-    if not waiting:
-        return
-
-    @st.fragment(run_every=2 * _pace.tick())
-    def show() -> None:
-        left = [job for job in waiting if not job.finished]
-        if not left:
-            st.rerun()
-        if all(item.job.finished for item in items):
-            st.caption(f"{left[0].title} by attacking the results, {len(left)} to go. The figures join the table below.")
-
-    show()
+    if waiting and all(item.job.finished for item in items):
+        _measuring.watch(waiting, "stop_measuring")
 
 
 def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
