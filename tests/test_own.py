@@ -191,6 +191,19 @@ def test_a_stranger_is_stored_bit_for_bit_in_whatever_form_it_came(form: str, co
     assert work.order.checkpoint == b""
 
 
+def test_where_tensors_fit_in_several_ways_the_images_decide(colours: Path, trained: State) -> None:
+    body = {name: tensor for name, tensor in trained.items() if not name.startswith("head")}
+    heads = {
+        f"{head}.{part}": trained[f"head.{part}"] * (head == "head") for head in ("aux", "head") for part in ("weight", "bias")
+    }
+    work = bring(order(colours, safe(renamed(body | heads))))
+    assert work.check is not None
+    assert work.check.accuracy.share == 1.0
+    assert "left out as no part of the network: part4 (2)" in work.check.matched
+    stored = checkpoints.read_tensors(brought.path(work.dataset_name, "own-three"))
+    assert same_bits({name: stored[name] for name in trained}, trained)
+
+
 def test_a_brought_model_is_a_problem_like_any_other(colours: Path, trained: State, tmp_path: Path) -> None:
     work = bring(order(colours, safe(trained)))
     before = set(left(tmp_path))
