@@ -79,6 +79,16 @@ class Killed:
         os.killpg(pid, signal.SIGKILL)
         return self._ask(pid)
 
+    def pause(self) -> None:
+        """Those that run stand still, whatever they were about to do, until `go_on`."""
+        for pid in self.running:
+            os.killpg(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Those that stood still go on."""
+        for pid in self.running:
+            os.killpg(pid, signal.SIGCONT)
+
     def wait(self) -> list[int]:
         """How those that run end by themselves."""
         return [self._ask(self.running.pop()) for _ in list(self.running)]
@@ -118,6 +128,7 @@ def test_what_had_ended_outlives_every_kill_and_the_end_is_the_same(
             wait_until(lambda goal=goal: store.count() >= goal)
             time.sleep(draw.uniform(0, 0.1))
             assert killed.kill(draw.randrange(2)) == -signal.SIGKILL, "it had ended before"
+            killed.pause()  # else a slow machine is through with the sweep before it is through with looking
             runs = store.search(limit=None)
             there = {run.key: (run.id, run.created, run.state) for run in runs}
             assert seen.items() <= there.items(), "a finished run was lost or made anew"
@@ -125,6 +136,7 @@ def test_what_had_ended_outlives_every_kill_and_the_end_is_the_same(
             assert store.integrity() == []
             seen = there
             killed.begin()
+            killed.go_on()
         assert kills / 2 < len(seen) < len(grid)
         assert killed.wait() == [0, 0]
     assert results(store, keys) == expected

@@ -331,11 +331,12 @@ def test_stop_stops_and_keeps_what_had_ended(tiny: Dataset, url: str, whom: str)
 
 def test_closing_the_iterator_ends_it(tiny: Dataset, url: str) -> None:
     work = Sweep(cells({**TINY, "seeds": "0-3"}), url, workers=1, measure="none")
-    for fraction, _ in work:
-        if fraction >= 0.5:
-            break
-    assert work.outcome.state in ("running", "cancelled")
-    assert len(Sweep(work.cells, url).store.search()) >= 2
+    steps = iter(work)
+    while next(steps)[0] < 0.5:
+        assert work.outcome.state == "running"
+    steps.close()
+    assert (work.outcome.state, work.outcome.reason) == ("cancelled", "Nobody asked for more; what had ended is stored.")
+    assert 2 <= len(Sweep(work.cells, url).store.search()) < 4
 
 
 @pytest.fixture
