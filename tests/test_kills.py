@@ -23,7 +23,7 @@ from imu_core.sweep import Sweep, cells
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = {"sqlite": 50, "postgresql": 15}
 RUNS_A_KILL = 3  # more than end between two kills
-PATIENCE = 100  # seconds until a wait is given up; nothing is asserted about how long anything takes
+PATIENCE = 300  # seconds until a wait is given up; nothing is asserted about how long anything takes
 SPEC: dict[str, Any] = {
     **{"problem": "fashion", "model": "lenet5", "methods": ["imu", "ga"], "preset": "five epochs"},
     **{"settings": {"epochs": 1}, "measure": "none"},
@@ -147,7 +147,7 @@ def test_what_had_ended_outlives_every_kill_and_the_end_is_the_same(
 
 def processes(group: int) -> list[str]:
     """The command lines of the group's processes that are alive (one that has ended and waits to be collected is not)."""
-    found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(["ps", "-ewwo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in found.splitlines()]
     return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
 
