@@ -16,9 +16,9 @@ from imu_core.problem import problem
 def begin(arguments: list[str]) -> int:
     """The id of a new process that does what `arguments` say."""
     pid = os.fork()
+    os.setpgid(pid, pid)  # both do it, so that it is done whoever comes first
     if pid:
         return pid
-    os.setsid()
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)

@@ -135,8 +135,8 @@ def test_what_had_ended_outlives_every_kill_and_the_end_is_the_same(
             assert len(there) == len(runs), "a run is there twice"
             assert store.integrity() == []
             seen = there
-            killed.begin()
             killed.go_on()
+            killed.begin()
         assert kills / 2 < len(seen) < len(grid)
         assert killed.wait() == [0, 0]
     assert results(store, keys) == expected
