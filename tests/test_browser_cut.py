@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_browser import HEADINGS, Visitor, eventually, main, press_run
+from test_browser import HEADINGS, Visitor, eventually, main, press_run, verdict
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Page, expect
@@ -59,16 +59,16 @@ def sample_card(visitor: Visitor) -> None:
 
 
 def own_runs(visitor: Visitor) -> None:
-    """Run the three methods, and attack what they left."""
+    """Run the three methods, and wait for what is said of them."""
     press_run(visitor.page)
-    expect(main(visitor.page).get_by_text("Judged never seen:")).to_be_visible()
+    expect(verdict(visitor.page, "NPO forgot")).to_be_visible()
     visitor.settled()
 
 
 VIEWS: dict[str, tuple[str, dict[str, str], Callable[[Visitor], None] | None]] = {
     **{path or "start": (path, {}, None) for path in HEADINGS},
     "own settings": ("unlearn", {"preset": "own"}, None),
-    "own runs": ("unlearn", {"model": "lenet5"}, own_runs),
+    "own runs": ("unlearn", {"measure": "false"}, own_runs),
     "a card": ("influence", {}, sample_card),
     "all methods": ("compare", {"compare": "All methods"}, None),
     "your runs": ("compare", {"compare": "Your runs"}, None),
