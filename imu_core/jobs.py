@@ -43,7 +43,7 @@ class Job:
         self.created, self.started, self.ended = time.time(), 0.0, 0.0
         self._make, self._after = make, after
         self._state, self._lock = "queued", threading.Lock()
-        self._cancel = threading.Event()
+        self._cancel, self._over = threading.Event(), threading.Event()
 
     @property
     def state(self) -> str:
@@ -73,15 +73,14 @@ class Job:
             if self._state == "queued":
                 self._state, self.ended = "cancelled", time.time()
                 self.reason = "Stopped by you before it began."
+                self._over.set()
                 return
         if hasattr(self.work, "cancel"):
             self.work.cancel()
 
     def wait(self, seconds: float = 60.0) -> bool:
         """Wait until it has finished; False when `seconds` ran out first."""
-        end = time.time() + seconds
-        while not self.finished and time.time() < end:
-            time.sleep(0.01)
+        self._over.wait(seconds)
         return self.finished
 
     def run(self) -> None:
@@ -107,6 +106,7 @@ class Job:
             )
         with self._lock:
             self._state, self.ended = state, time.time()
+        self._over.set()
 
     def _consume(self) -> None:
         self.work = self._make()

@@ -22,6 +22,12 @@ def png(dataset: str, part: str, index: int, frame: str = "none") -> bytes:
     return framed(images[index].numpy(), FRAMES[frame])
 
 
+@lru_cache(maxsize=20_000)
+def plain_url(dataset: str, part: str, index: int) -> str:
+    """Sample `index` of `part` as a data: address, in its own size, without a frame: a page enlarges and frames it by style."""
+    return as_url(framed(getattr(data.load(dataset), part).images[index].numpy(), None, 1))
+
+
 def framed(pixels: np.ndarray, colour: str | None = None, side: int = _SIDE) -> bytes:
     """PNG of an image (channels, h, w) uint8, nearest-neighbour, at least `side` pixels wide, with a frame of `colour`."""
     pixels = np.moveaxis(pixels, 0, -1)

@@ -339,7 +339,8 @@ class Run:
         """Logits (N, C) and (n, C) of the final model on the training and test set, where the last Point judged all of both."""
         if self.outcome.state not in ("done", "diverged") or not self.points[-1].full:
             return None  # a cancelled run may have taken steps since it was last judged
-        return self._evaluation.logits
+        found = self._evaluation.logits
+        return found and (found[0].contiguous(), found[1].contiguous())
 
     @property
     def trajectory(self) -> Trajectory:

@@ -8,7 +8,7 @@ import uuid
 
 import streamlit as st
 
-LEAST = 0.5  # seconds between two looks; a browser that draws two charts on a tired machine keeps up with that
+LEAST = 0.7  # seconds between two looks; a browser that draws two charts on a tired machine keeps up with that
 EACH = 0.1  # seconds more for every visitor: all looks together take about a tenth of one core
 LATELY = 60.0  # seconds for which a visitor counts after a page of theirs was drawn
 

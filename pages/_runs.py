@@ -18,7 +18,9 @@ from imu_core.reference import target
 from pages import _apart, _keeper, _parts, _restored
 from pages._kept import Kept
 
-HEAD_START = 0.3  # seconds: a first run on the head ends within it, undisturbed by drawing, and something moves at once
+# Seconds in which runs go on before the page is drawn: undisturbed by drawing, three on the head end within them, and are drawn
+# once; at wide scopes nothing ends so soon, and the first points are to be seen.
+HEAD_START, WIDE_START = 1.0, 0.3
 EXAMPLES = ("imu", "ga", "npo")
 
 
@@ -95,7 +97,7 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
         kept().append(item)
         added.append(item)
         _parts.queue().submit(item.job)
-    head_start = time.time() + HEAD_START
+    head_start = time.time() + (HEAD_START if all(config.scope == "head" for config in configs) else WIDE_START)
     for item in added:
         item.job.wait(max(0.0, head_start - time.time()))
     for item in added if measure else []:
