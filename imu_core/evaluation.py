@@ -36,14 +36,36 @@ def accuracies(train_hit: Tensor, test_hit: Tensor, problem: Problem) -> dict[st
     forget, retain, test (all of it); where whole classes go, test_other and test_forgotten split the test set by them;
     earlier is the set an earlier request removed.
     """
-    split, labels = problem.split, problem.test.labels
-    sets = {"forget": train_hit[split.forget], "retain": train_hit[split.retain], "test": test_hit}
-    if split.gone_classes:
-        gone = torch.isin(labels, torch.tensor(split.gone_classes))
-        sets["test_other"], sets["test_forgotten"] = test_hit[~gone], test_hit[gone]
-    if len(split.earlier):
-        sets["earlier"] = train_hit[split.earlier]
-    return {name: int(hit.count_nonzero()) / len(hit) if len(hit) else math.nan for name, hit in sets.items()}
+    return Sets(problem).accuracies(train_hit, test_hit)
+
+
+class Sets:
+    """Every set of `problem` as a column of zeros and ones over the training set or the test set: one product counts all hits."""
+
+    def __init__(self, problem: Problem) -> None:
+        split, count, labels = problem.split, len(problem.train.labels), problem.test.labels
+        train = {"forget": _ones(split.forget, count), "retain": _ones(split.retain, count)}
+        test = {"test": torch.ones(len(labels))}
+        if split.gone_classes:
+            gone = torch.isin(labels, torch.tensor(split.gone_classes)).float()
+            test |= {"test_other": 1 - gone, "test_forgotten": gone}
+        if len(split.earlier):
+            train["earlier"] = _ones(split.earlier, count)
+        self._parts = [(tuple(part), torch.stack(list(part.values()), 1)) for part in (train, test)]
+        self._sizes = [matrix.double().sum(0).tolist() for _, matrix in self._parts]
+
+    def accuracies(self, train_hit: Tensor, test_hit: Tensor) -> dict[str, float]:
+        """Set → fraction of hits; nan for a set without a sample. Float32 counts exactly up to 16 million samples."""
+        counts = [(hit.float() @ matrix).tolist() for hit, (_, matrix) in zip((train_hit, test_hit), self._parts, strict=True)]
+        return {
+            name: hit / size if size else math.nan
+            for (names, _), hits_of, sizes in zip(self._parts, counts, self._sizes, strict=True)
+            for name, hit, size in zip(names, hits_of, sizes, strict=True)
+        }
+
+
+def _ones(index: Tensor, count: int) -> Tensor:
+    return torch.zeros(count).index_fill_(0, index, 1.0)
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -68,6 +90,7 @@ class Evaluation:
         order = torch.randperm(len(split.forget), generator=runtime.generator(self._problem.seed, _ORDER))
         self._queue = split.forget[order]
         self._test = _draw(torch.arange(len(self._problem.test.labels)), generator)
+        self._sets = Sets(self._problem)
         self._chunk = 500 if arena.on_features else chunk_of(self._problem.dataset.train.images)
         self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
         self.logits: tuple[Tensor, Tensor] | None = None  # of the last look at the whole sets
@@ -110,7 +133,7 @@ class Evaluation:
         self.logits = train, test = self._all_logits()
         train_hit, test_hit = hits(train, self._problem.train.labels), hits(test, self._problem.test.labels)
         forget = self._problem.split.forget
-        return self._judgement(accuracies(train_hit, test_hit, self._problem), train[forget], forget)
+        return self._judgement(self._sets.accuracies(train_hit, test_hit), train[forget], forget)
 
     def _all_logits(self) -> tuple[Tensor, Tensor]:
         problem = self._problem

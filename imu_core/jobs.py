@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ class Job:
     """An iterable to be run by a `JobQueue`. `make` builds it in the worker, so that building may be slow too.
 
     What it yields is collected in `items`. If the iterable has `cancel()`, Stop calls it; if it has an `outcome`, that
-    decides between done, cancelled, diverged and failed, and `reason` says why.
+    decides between done, cancelled, diverged and failed, and `reason` says why. A `quick` one ends within a second or so.
     """
 
     def __init__(
@@ -32,11 +33,12 @@ class Job:
         make: Callable[[], Iterable[Any]],
         *,
         kind: str = "run",
+        quick: bool = False,
         owner: str = "",
         after: Callable[[Job], None] | None = None,
     ) -> None:
         self.id = next(_numbers)
-        self.title, self.kind, self.owner = title, kind, owner
+        self.title, self.kind, self.quick, self.owner = title, kind, quick, owner
         self.items: list[Any] = []
         self.work: Any = None
         self.reason = ""
@@ -127,7 +129,8 @@ class Job:
 class JobQueue:
     """A few worker threads. Jobs of one owner run one after another, so that nobody's click keeps the others waiting.
 
-    One worker is kept free for runs: measurements and trainings never take the last.
+    One worker is kept free for runs: measurements and trainings never take the last. Quick jobs have workers of their own, one a
+    core and no more: each gives up the interpreter at every small operation, and then waits for all the others.
     """
 
     def __init__(self, workers: int = 3) -> None:
@@ -138,8 +141,9 @@ class JobQueue:
         self._running: list[Job] = []
         self._workers, self._closed = workers, False
         self._changed = threading.Condition()
-        for number in range(workers):
-            threading.Thread(target=self._work, name=f"imu-worker-{number}", daemon=True).start()
+        for number in range(workers + (os.cpu_count() or 1)):
+            name, quick = f"imu-worker-{number}", number >= workers
+            threading.Thread(target=self._work, args=(quick,), name=name, daemon=True).start()
         ending.tell(self.close)
 
     def close(self) -> None:
@@ -156,7 +160,7 @@ class JobQueue:
             if self._closed:
                 job.cancel()
             self._jobs = [other for other in self._jobs if not other.finished] + [job]
-            self._changed.notify()
+            self._changed.notify_all()
         return job
 
     def active(self, owner: str | None = None) -> list[Job]:
@@ -168,17 +172,18 @@ class JobQueue:
         """How many unfinished jobs were submitted before `job`."""
         return sum(other.id < job.id for other in self.active())
 
-    def _next(self) -> Job | None:
+    def _next(self, quick: bool) -> Job | None:
         busy = {job.owner for job in self._running}
         slow = sum(job.kind != "run" for job in self._running)
-        room = slow < max(1, self._workers - 1)
-        waiting = (job for job in self._jobs if job.state == "queued" and job.owner not in busy and (room or job.kind == "run"))
-        return min(waiting, key=lambda job: (job.kind != "run", job.id), default=None)
+        room = quick or slow < max(1, self._workers - 1)
+        queued = (job for job in self._jobs if job.state == "queued" and job.quick == quick and job.owner not in busy)
+        may = (job for job in queued if room or job.kind == "run")
+        return min(may, key=lambda job: (job.kind != "run", job.id), default=None)
 
-    def _work(self) -> None:
+    def _work(self, quick: bool) -> None:
         while True:
             with self._changed:
-                while (job := self._next()) is None:
+                while (job := self._next(quick)) is None:
                     if self._closed:
                         return
                     self._changed.wait()

@@ -154,7 +154,7 @@ def changed_parameters(run: Run) -> bytes | None:
 
     A head-only run changes two of them. The file names the original, so that it is never laid over another.
     """
-    before, after = run.problem.model.state_dict(), run.model().state_dict()
+    before, after = run.problem.model.state_dict(), run.state()
     changed = {name: t.detach().cpu().contiguous() for name, t in after.items() if not _same(t, before[name])}
     if sum(t.numel() * t.element_size() for t in changed.values()) >= LARGEST_PARAMETERS:
         return None

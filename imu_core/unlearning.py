@@ -220,7 +220,8 @@ class Run:
         loss = objective(batch)
         if loss is None:
             return None
-        optimizer.zero_grad()
+        for parameter in (*arena.parameters, *objective.extra):
+            parameter.grad = None
         loss.backward()
         objective.before_step()
         if self.config.optimizer == "normalised":
@@ -333,6 +334,14 @@ class Run:
         if self._arena is None:
             raise ConfigError("The run has not started: iterate it first.")
         return self._arena.model()
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the unlearned model by name, as it is now; no copies, so nobody may change them."""
+        if self._arena is None:
+            raise ConfigError("The run has not started: iterate it first.")
+        if not self._arena.on_features:
+            return self._arena.module.state_dict()
+        return {**self.problem.model.state_dict(), **dict(zip(self._arena.names, self._arena.parameters, strict=True))}
 
     @property
     def logits(self) -> tuple[Tensor, Tensor] | None:

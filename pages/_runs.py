@@ -114,7 +114,9 @@ def _made(problem: Problem, config: RunConfig) -> Kept:
         _keeper.keep(into, item)
 
     title = f"{name} · {problem.split.request[:30]}"
-    item = Kept(name, Job(title, lambda: unlearn(problem, config), owner=_parts.owner(), after=ended), problem, config)
+    quick = config.scope == "head" and METHODS[config.method].needs(config) <= {"forget"}
+    job = Job(title, lambda: unlearn(problem, config), quick=quick, owner=_parts.owner(), after=ended)
+    item = Kept(name, job, problem, config)
     return item
 
 
