@@ -67,6 +67,8 @@ class Arena:
 
     def set_mode(self, training: bool) -> None:
         """Batch norm follows `bn` while training and is always in eval mode otherwise; nothing else has a mode here."""
+        if self.on_features:
+            return  # a head has no mode
         self.module.eval()
         for layer in self.module.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
