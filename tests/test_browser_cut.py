@@ -61,7 +61,7 @@ def sample_card(visitor: Visitor) -> None:
 def own_runs(visitor: Visitor) -> None:
     """Run the three methods, and wait for what is said of them."""
     press_run(visitor.page)
-    expect(verdict(visitor.page, "NPO forgot")).to_be_visible()
+    expect(verdict(visitor.page, "NPO still recognises")).to_be_visible()
     visitor.settled()
 
 
