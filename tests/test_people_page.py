@@ -74,7 +74,7 @@ def test_the_link_brings_the_run_back(opened) -> None:
     at = finish(press(rerun(at), "Run"))
     (link,) = [c.value for c in at.code if c.value.startswith("/reidentify?")]
     query = {name: values[-1] for name, values in parse_qs(urlsplit(link).query).items()}
-    assert query["own_bn"] == "train"
+    assert query["mode"] == "train"
     again = visit("reidentify", **query)
     again = finish(press(again, "Run"))
     configs = [runs.session_state["runs"][0].config for runs in (at, again)]
