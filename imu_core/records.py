@@ -494,6 +494,8 @@ class Outcome:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
         """The outcome on record. Before `reached` was written down, only the beginning of the sentence told it."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"an outcome is {values!r:.40}")
         reason = values.get("reason", "")
         return cls(values["state"], reason, bool(values.get("reached", reason.startswith(REACHED))))
 
