@@ -193,7 +193,7 @@ def test_a_failed_run_exits_with_1(cli: Callable[..., Result], tmp_path: Path, m
     result = cli("run", *TINY, *QUICK, "--json", out)
     assert result.exit_code == 1
     assert "The solve stopped." in result.stderr
-    assert strictly(out)["outcome"] == {"state": "failed", "reason": "The solve stopped."}
+    assert strictly(out)["outcome"] == {"state": "failed", "reason": "The solve stopped.", "reached": False}
 
 
 WRONG = [
