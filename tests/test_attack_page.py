@@ -262,7 +262,7 @@ def test_failed_runs_are_named_and_the_rest_attacked(lenet: Problem) -> None:
     bad = _runs.Kept("Bad", job, lenet, QUICK)
     at = with_runs([bad, kept(lenet, name="Good")])
     assert at.button_group(key="attacked").options == ["Good"]
-    assert "Bad left no model to attack: This cannot run." in words(at)
+    assert "Bad left no model to attack\\: This cannot run." in words(at)
     at = with_runs([bad])
     assert at.button_group(key="attacked").options == ["IMU", "GA", "NPO"]
 
