@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import importlib
@@ -257,7 +258,17 @@ def import_torchvision() -> ModuleType:
         return importlib.import_module("torchvision")
 
 
+_ARENA_MAX, _HEAPS = -8, 2  # glibc's name for the number of heaps
+
+
+def limit_heaps() -> None:
+    """Two heaps for all threads where the C library is glibc: else the many threads of pages get more, and give memory back late."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, _HEAPS)
+
+
 limit_threads()
+limit_heaps()
 
 
 class Memory:
