@@ -262,7 +262,7 @@ _ARENA_MAX, _HEAPS = -8, 2  # glibc's name for the number of heaps
 
 
 def limit_heaps() -> None:
-    """Two heaps for all threads where the C library is glibc: else the many threads of pages get more, and give memory back late."""
+    """Two heaps for all threads where the C library is glibc: else the many threads of pages get more, and free memory late."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _HEAPS)
 
