@@ -86,7 +86,7 @@ def test_the_link_brings_the_run_back(opened) -> None:
     [
         ("identity:99", "There is no identity '99'"),
         ("identity:", "names nothing to forget"),
-        ("class:Bag", "There is no class 'Bag'"),
+        ("class:Bag", "There is no identity 'Bag'"),
     ],
 )
 def test_wrong_people_get_a_sentence(few: Dataset, forget: str, said: str) -> None:
