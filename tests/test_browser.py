@@ -565,7 +565,7 @@ def test_opacity_covers_the_pictures_without_another_computation(visitor: Visito
 
 def test_the_scopes_can_be_run_and_stopped(visitor: Visitor) -> None:
     page = visitor.open("reidentify", dataset="crowd", forget="identity:0002")
-    expect(page.get_by_text("No retrained model is stored")).to_be_visible()
+    expect(page.get_by_text("No retrained model is stored").first).to_be_visible()
     expect(page.get_by_text("Nothing is stored for this person")).to_be_visible()
     main(page).get_by_role("button", name="Compare all six here").click()
     main(page).get_by_role("button", name="Stop", exact=True).click()
