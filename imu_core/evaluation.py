@@ -69,7 +69,7 @@ def _ones(index: Tensor, count: int) -> Tensor:
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether each row of `logits` (n, C) is largest at its label, bool (n,): what `argmax` says, in a third of its time."""
+    """Whether each row of `logits` (n, C) is largest at its label, bool (n,): what `argmax` says, but sooner."""
     best = logits.amax(1)
     if int((logits == best[:, None]).count_nonzero()) != len(labels):  # of equal logits argmax takes one; nan is never equal
         return logits.argmax(1) == labels
@@ -172,7 +172,7 @@ class Evaluation:
 
 
 def _through(head: nn.Linear, Z: Tensor) -> Tensor:
-    """`head(Z)`, (n, C), laid out class by class: the largest of few classes is found so in a tenth of the time."""
+    """`head(Z)`, (n, C), laid out class by class: the largest of few classes is found sooner so."""
     if head.bias is None:
         return head(Z)
     return torch.addmm(head.bias[:, None], head.weight, Z.t()).t()

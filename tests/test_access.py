@@ -79,7 +79,7 @@ def test_only_pages_are_checked_and_the_words_say_nothing(machine: Path, monkeyp
 @pytest.mark.usefixtures("serving")
 def test_a_closed_folder_that_exists_is_like_one_that_does_not(machine: Path) -> None:
     said = set()
-    for path in ("secret", "not-there", "secret/pictures", "/", "/etc", "/root/x", "\0"):
+    for path in ("secret", "not-there", "secret/pictures", "/", "/etc", "/var/x", "\0"):
         with pytest.raises(ClosedError) as caught:
             access.check(path)
         said.add(str(caught.value))

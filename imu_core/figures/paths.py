@@ -1,6 +1,6 @@
 """The two charts of runs, `plane` and `by_step`, as plain dictionaries: while a run goes on they are drawn again and again.
 
-Plotly's own classes check a property each time it is set, which takes forty times as long as everything else about a chart, and
+Plotly's own classes check a property each time it is set, which takes far longer than everything else about a chart, and
 ten visitors who watched kept each other from getting any result. The tests check these charts with Plotly's classes instead.
 """
 
