@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from imu_core import runtime
 from imu_core.errors import ClosedError
@@ -68,6 +69,22 @@ def check(path: str | Path) -> None:
             else "Pages and links read folders of this machine only where its owner allows it. Put the folder under IMU_DATA, or "
             "name it in the environment variable IMU_FOLDERS, and start the app again."
         )
+
+
+def opened(path: Path) -> BinaryIO:
+    """The regular file at `path`, open for reading; `check` holds for what was opened, whatever takes its name meanwhile.
+
+    An OSError where it is a device, a pipe or a folder, or cannot be opened.
+    """
+    check(path)
+    file = runtime.open_regular(path)
+    itself = Path(f"/proc/self/fd/{file.fileno()}")  # as Linux names it; elsewhere the name has to do
+    try:
+        check(itself if itself.exists() else path)
+    except ClosedError:
+        file.close()
+        raise
+    return file
 
 
 def _roots() -> Iterator[Path]:

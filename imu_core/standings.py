@@ -67,13 +67,11 @@ def load(path: Path | None = None) -> dict[str, Any] | None:
     path = path or RECORD
     if not path.exists():
         return None
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path.name} has more than {LARGEST // 2**20} MB; it is no record of methods.")
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(runtime.read_text(path, LARGEST))
         rows = found["rows"]
         good = isinstance(found["command"], str) and isinstance(found["plan"], dict) and all(_is_row(row) for row in rows)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of more than LARGEST bytes, too
         good = False
     if not good:
         raise DataError(f"{path.name} is no record of methods. Make one with: python -m imu_core table --json {path.name}")

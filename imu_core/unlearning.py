@@ -90,14 +90,12 @@ class Run:
             self.outcome = Outcome("cancelled", f"Stopped by you at step {self._step_done}.")
         except ImuError as error:
             self.outcome = Outcome("failed", str(error))
-        except KeyboardInterrupt:
-            raise
         except GeneratorExit:
             if self.outcome.state == "running":
                 self.outcome = Outcome("cancelled", f"Nobody asked for more after step {self._step_done}.")
             raise
         except BaseException as error:  # sys.exit, too
-            if not plugins.is_foreign(self.config.method):
+            if plugins.is_ctrl_c(error) or not plugins.is_foreign(self.config.method):
                 raise
             self.outcome = Outcome("failed", cut(f"{self.method.title}, a method from elsewhere, failed: {plugins.said(error)}."))
 
@@ -317,6 +315,8 @@ class Run:
         start = time.perf_counter()
         try:
             return work()
+        except GeneratorExit as error:  # a method's own: whoever leaves the run early is heard at a yield
+            raise RuntimeError("GeneratorExit") from error
         finally:
             self.phases[phase] += time.perf_counter() - start
 

@@ -6,6 +6,7 @@ memory or output without bounds. Checkpoints and images have files of their own,
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import stat
@@ -27,7 +28,7 @@ from imu_core.methods import METHODS, plugins
 from imu_core.parsing import from_json, from_yaml
 from imu_core.records import RunConfig
 from imu_core.store import Store
-from imu_core.sweep import _client
+from imu_core.sweep import Sweep, _client
 
 LONGEST = 3_000  # signs of what is said
 DIGITS = "9" * 5_001
@@ -499,20 +500,91 @@ def test_ctrl_c_still_ends_a_plug_in(place: Path) -> None:
 
 
 @pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("error", ["SystemExit", "GeneratorExit", "Odd"])
 @pytest.mark.parametrize("where", ["start", "step"])
-def test_a_method_from_elsewhere_that_ends_the_program_fails_alone(where: str, lenet: Any, place: Path) -> None:
+def test_a_method_from_elsewhere_that_ends_the_program_fails_alone(where: str, error: str, lenet: Any, place: Path) -> None:
     from imu_core.unlearning import unlearn
 
     (place / "odd.py").write_text(
-        "import sys\nimport imu_core.methods as m\nclass End(m.Objective):\n    def __call__(self, batch): sys.exit(3)\n"
-        f"m.register('odd', m.Method('Odd', 'odd', lambda v, c: {'sys.exit(3)' if where == 'start' else 'End()'}, "
+        "import imu_core.methods as m\nclass Odd(BaseException): pass\n"
+        f"def end(*_): raise {error}(3)\nclass End(m.Objective):\n    __call__ = end\n"
+        f"m.register('odd', m.Method('Odd', 'odd', {'end' if where == 'start' else 'lambda v, c: End()'}, "
         "m.needs('forget'), 'nowhere'))\n"
     )
     methods.load_plugins([place / "odd.py"])
     run = unlearn(lenet, RunConfig(method="odd", epochs=1))
     assert not [point for point in run if point.step > 0]
     assert run.outcome.state == "failed"
-    assert "SystemExit" in run.outcome.reason
+    assert error in run.outcome.reason
+
+
+ODD = """
+import imu_core.methods as m
+class Odd(BaseException): pass
+class Alike(KeyboardInterrupt): pass
+def end(*_): raise {error}
+m.register('odd', m.Method('Odd', 'odd', lambda v, c: m.Objective(), {needs}, 'nowhere', stream={stream}))
+"""
+ANSWERS = {  # what needs and stream do
+    "needs ends": ("end", "'forget'"),
+    "stream ends": ("m.needs('forget')", "end"),
+    "needs is nonsense": ("lambda c: 7", "'forget'"),
+    "needs what there is not": ("lambda c: {'reference', 'x' * 100_000}", "'forget'"),
+    "stream is nonsense": ("m.needs('forget')", "lambda c: ['forget']"),
+}
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("error", ["SystemExit(3)", "Odd('x' * 100_000)", "GeneratorExit", "ValueError", "StopIteration"])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_a_method_from_elsewhere_says_of_itself_is_checked(name: str, error: str, place: Path) -> None:
+    needs, stream = ANSWERS[name]
+    (place / "odd.py").write_text(ODD.format(error=error, needs=needs, stream=stream))
+    with pytest.raises(ConfigError, match="odd") as caught:
+        methods.load_plugins([place / "odd.py"])
+    assert len(str(caught.value)) < LONGEST
+    assert "odd" not in METHODS
+
+
+@pytest.fixture
+def moody(place: Path, registry: None) -> Path:
+    """A plug-in whose needs ends the program, or whose stream does, unless the settings are the usual ones."""
+    (place / "odd.py").write_text(
+        "import sys\nimport imu_core.methods as m\nEND = lambda *_: sys.exit(3)\n"
+        "needs = lambda c: END() if c.epochs == 7 else frozenset({'forget'})\n"
+        "stream = lambda c: END() if c.epochs == 8 else 'forget'\n"
+        "m.register('moody', m.Method('Moody', 'odd', lambda v, c: m.METHODS['ga'].start(v, c), needs, 'x', stream=stream))\n"
+    )
+    return place / "odd.py"
+
+
+@pytest.mark.parametrize("epochs", [7, 8])
+@pytest.mark.usefixtures("lenet")
+def test_a_moody_method_is_a_sentence_in_a_command(epochs: int, moody: Path) -> None:
+    given = f"--problem tiny --model lenet5 --method moody --plugin {moody} --epochs {epochs} --no-metrics"
+    assert "moody, a method from elsewhere, fails" in said("run", *given.split())
+
+
+@pytest.mark.usefixtures("lenet")
+def test_a_moody_method_is_a_sentence_in_a_sweep(moody: Path, place: Path) -> None:
+    spec = {"problem": "tiny", "model": "lenet5", "methods": "moody", "settings": {"epochs": [1, 7, 8]}, "plugins": [str(moody)]}
+    sweep = Sweep(cells(spec), f"sqlite:///{place}/runs.sqlite", workers=1, measure="none", plugins=[moody])
+    words = [words for _, words in sweep]
+    assert [run.state for run in sweep.results] == ["done", "failed", "failed"], words
+
+
+@pytest.mark.usefixtures("lenet", "registry")
+def test_a_moody_method_is_a_sentence_on_a_page() -> None:
+    """It answers when it is registered, and never again."""
+    from streamlit.testing.v1 import AppTest
+
+    answers = iter([frozenset({"forget"})])
+    methods.register("moody", dataclasses.replace(METHODS["ga"], title="Moody", needs=lambda config: next(answers)))
+    at = AppTest.from_file(str(Path(__file__).parent.parent / "app.py"), default_timeout=120)
+    at.query_params.update({"dataset": "tiny", "model": "lenet5", "forget": "class:Bag", "methods": "moody"})
+    at.switch_page("pages/unlearn.py").run()
+    assert not at.exception, [error.value for error in at.exception]
+    assert any("moody, a method from elsewhere, fails" in warning.value for warning in at.warning)
 
 
 # ----------------------------------------------------------------------------------------------- settings, names, messages

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imu_core import data
+from imu_core import access, data
 from imu_core.data import archive, files, folder, market
 from imu_core.errors import ImuError
+from imu_core.models import foreign
 
 CLASSES = ("cat", "dog")
 MEMORY = 400 << 20  # by so much the process may grow at one hostile input
@@ -289,12 +290,33 @@ def test_a_thousand_classes_are_not(tmp_path: Path) -> None:
     assert len(load(tmp_path / "many").class_names) == 1000
 
 
-def test_a_folder_of_a_million_files_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_too_many_files_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MOST_FILES", 20)
     root = draw(tmp_path / "images")
     for number in range(30):
         (root / "train" / "cat" / f"{number}.txt").touch()
     refused(lambda: load(root), "more than 20 files")
+
+
+def test_a_whole_disk_is_not_looked_through_for_a_class_without_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in folder:/, whose bin, boot and dev are no classes: that is said before what lies below them is counted."""
+    root = draw(tmp_path / "images")
+    for name in ("cat", "empty"):
+        (root / "train" / name / "below").mkdir(parents=True)
+    below = 0
+
+    def endless(place: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        nonlocal below
+        while True:
+            below += 100
+            yield str(place), [], ["x.txt"] * 100
+
+    monkeypatch.setattr(files.os, "walk", endless)
+    refused(lambda: load(root), "The class 'empty'", "has no image")
+    assert below < 10_000
+    (root / "train" / "empty").rename(root / "below")
+    (root / "train" / "empty").mkdir()
+    refused(lambda: load(root), "The class 'empty'", "has no image")
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b"\xed\xa0\x80", b"x" * 200])
@@ -462,3 +484,45 @@ def test_sixteen_bits_are_not_cut_off_in_people_either(tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "x.png")
     found = market.decode(tmp_path / "x.png")[..., 0].astype(int)
     assert np.abs(found - values / 257).max() <= 1
+
+
+# ------------------------------------------------------------------------------- what takes the place of a file meanwhile
+
+
+def test_an_image_is_read_from_the_file_that_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name belongs to another one once it is open."""
+    path, look = tmp_path / "cat.png", access.opened
+    path.write_bytes(image(3))
+    expected = folder.decode(path, 8)
+
+    def opened(path: Path) -> Any:
+        file = look(path)
+        path.unlink()
+        path.write_bytes(b"no image at all")
+        return file
+
+    monkeypatch.setattr(access, "opened", opened)
+    assert (folder.decode(path, 8) == expected).all()
+
+
+def test_a_link_that_is_turned_round_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is allowed when it is looked at, and leads out of what pages may read when it is opened."""
+    for name in ("open", "secret"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cat.png").write_bytes(image())
+    link, check = tmp_path / "open" / "link.png", access.check
+    link.symlink_to(tmp_path / "open" / "cat.png")
+    monkeypatch.setenv("IMU_FOLDERS", str(tmp_path / "open"))
+    monkeypatch.setattr(access, "is_serving", lambda: True)
+
+    def turn(path: Path) -> None:
+        check(path)
+        if link.resolve().parent.name == "open":
+            link.unlink()
+            link.symlink_to(tmp_path / "secret" / "cat.png")
+
+    monkeypatch.setattr(access, "check", turn)
+    for read in (lambda: folder.decode(link, 8), lambda: foreign.read(link)):
+        refused(read, "only where its owner allows it")
+        link.unlink()
+        link.symlink_to(tmp_path / "open" / "cat.png")

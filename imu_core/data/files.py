@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from imu_core.records import LeftOut, Why
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 NOTE = ".left-out.json"  # in an unpacked archive: what of it was not unpacked
-MOST_FILES = 1_000_000  # of any kind that are looked at in one folder or archive
+MOST_FILES = 400_000  # of any kind, folders too, that are looked at in one folder or archive
+_GLIMPSE = 2_000  # of them, where something is wrong already and a sentence says what there is instead
 _SYSTEM = {  # what systems and programs leave in folders beside files whose names start with a dot; in small letters
     "__macosx",
     "__pycache__",
@@ -50,7 +52,7 @@ def is_image(name: str) -> bool:
 
 def ending(name: str) -> str:
     """The ending of a file's name in small letters, with its dot; nothing where it has none."""
-    return Path(name).suffix.lower()
+    return os.path.splitext(name)[1].lower().rstrip(".")
 
 
 class Tally:
@@ -59,7 +61,8 @@ class Tally:
     def __init__(self) -> None:
         self._counts: Counter[tuple[Why, str]] = Counter()
         self._examples: dict[tuple[Why, str], str] = {}
-        self._seen = 0
+        self._seen, self._most = 0, MOST_FILES
+        self._waiting: list[Path] = []
 
     def add(self, why: Why, what: str, example: str, count: int = 1) -> None:
         """Count `count` files of the kind `what`, of which `example` is one."""
@@ -82,26 +85,42 @@ class Tally:
     def saw(self) -> None:
         """One file more was looked at; a DataError where those are too many."""
         self._seen += 1
-        if self._seen > MOST_FILES:
-            raise DataError(f"There are more than {MOST_FILES:,} files in it. Take a folder that holds the images alone.")
+        if self._seen > self._most:
+            raise DataError(
+                f"There are more than {self._most:,} files in it, and below it. Take a folder that holds the images alone."
+            )
 
     def misplaced(self, folder: Path) -> None:
-        """Count everything in `folder`, where no image is looked for, and below it; links are not followed."""
+        """Everything in `folder`, where no image is looked for, and below it will be counted; links are not followed."""
         if is_hidden(folder.name):
             self.add(Why.HIDDEN, "", folder.name)
-            return
-        if folder.is_symlink():
+        elif folder.is_symlink():
             self.add(Why.SPECIAL, "", folder.name)
-            return
-        for place, inside, files in os.walk(folder):
-            inside[:] = [name for name in inside if not is_hidden(name)]
-            called = str(Path(place).relative_to(folder.parent))
-            for name in files:
-                if self.sort(name, called):
-                    self.add(Why.PLACE, folder.name, f"{called}/{name}")
+        else:
+            self._waiting.append(folder)
+
+    def _count_misplaced(self) -> None:
+        """Done last: most folders that are no images of one's own are found out before, and some hold a whole disk."""
+        while self._waiting:
+            folder = self._waiting.pop()
+            for place, inside, files in os.walk(folder):
+                self.saw()
+                inside[:] = [name for name in inside if not is_hidden(name)]
+                called = str(Path(place).relative_to(folder.parent))
+                for name in files:
+                    if self.sort(name, called):
+                        self.add(Why.PLACE, folder.name, f"{called}/{name}")
+
+    def instead(self) -> str:
+        """`sentence` of what is left out, for an error about what is lacking; nothing where that is more than a glimpse shows."""
+        self._most = min(self._most, self._seen + _GLIMPSE)
+        with suppress(DataError):
+            return sentence(self.left_out())
+        return ""
 
     def left_out(self) -> tuple[LeftOut, ...]:
-        """What was counted, the most first."""
+        """What was counted, the most first; a DataError where there is too much to be counted."""
+        self._count_misplaced()
         found = [LeftOut(why, what, count, shown(self._examples[why, what])) for (why, what), count in self._counts.items()]
         return tuple(sorted(found, key=lambda entry: (-entry.count, entry.why, entry.what)))
 

@@ -145,14 +145,13 @@ def listing(path: str, called: str = "") -> Listing:
 def survey(path: str, called: str = "") -> tuple[Listing, tuple[LeftOut, ...]]:
     """`listing`, and what is left out: every file that the folder holds and that is not read."""
     root, tally = find(path), Tally()
-    called = called or root.name
+    called = called or root.name or root.anchor  # of / itself
     with _reading(called):
         found = _found(root, called, tally)
-        unpacked = _not_unpacked(root)
-    total = sum(len(images) for part in found.values() for images in part.values())
-    if total > MOST_IMAGES:
-        raise DataError(f"'{shown(called)}' holds {total:,} images; at most {MOST_IMAGES:,} are read. Take fewer.")
-    return found, files.merged(tally.left_out(), unpacked)
+        total = sum(len(images) for part in found.values() for images in part.values())
+        if total > MOST_IMAGES:
+            raise DataError(f"'{shown(called)}' holds {total:,} images; at most {MOST_IMAGES:,} are read. Take fewer.")
+        return found, files.merged(tally.left_out(), _not_unpacked(root))
 
 
 def _not_unpacked(root: Path) -> tuple[LeftOut, ...]:
@@ -211,7 +210,7 @@ def _classes(folder: Path, called: str, tally: Tally) -> dict[str, list[Path]]:
     if not 2 <= len(folders) <= MOST_CLASSES:
         raise DataError(
             f"{called} holds {len(folders):,} folders; it needs one folder of images a class, from 2 to {MOST_CLASSES:,} of "
-            f"them. {files.sentence(tally.left_out())}".rstrip()
+            f"them. {tally.instead()}".rstrip()
         )
     for place in folders:
         _check_class(place.name)
@@ -223,7 +222,7 @@ def _classes(folder: Path, called: str, tally: Tally) -> dict[str, list[Path]]:
         files.images(empty[0], own)
         raise DataError(
             f"The class {empty[0].name!r} in {called} has no image ({', '.join(files.IMAGES)}). Add some, or remove its folder. "
-            f"{files.sentence(own.left_out())}".rstrip()
+            f"{own.instead()}".rstrip()
         )
     return found
 
@@ -306,7 +305,9 @@ def is_here(text: str) -> bool:
 def fetch(text: str) -> Iterator[tuple[float, str]]:
     """Read the folder and keep what was decoded, yielding (fraction read, class and file)."""
     asked = parse(text)
-    target, (found, left_out), tally = cache(text), survey(asked.path), Tally()
+    target = cache(text)
+    yield 0.0, "looking at what the folder holds"
+    (found, left_out), tally = survey(asked.path), Tally()
     entries = {part: _in_turns(classes) for part, classes in found.items()}
     total = sum(map(len, entries.values()))
     size = total * asked.channels * asked.side**2

@@ -136,8 +136,7 @@ def _listing(folder: Path, tally: Tally | None) -> dict[str, list[Path]]:
                 "junk starts with -1, a distractor with 0000. Rename them, or remove them."
             )
         if not images:
-            instead = files.sentence(own.left_out())
-            raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(files.IMAGES)}). {instead}".rstrip())
+            raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(files.IMAGES)}). {own.instead()}".rstrip())
         found[part] = images
     total = sum(len(images) for images in found.values())
     if total > MOST_IMAGES:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -34,9 +37,7 @@ def read(path: Path, mode: str, most: int = MOST_PIXELS, about: tuple[int, int] 
     """
     where = f"{shown(path.parent.name)}/{shown(path.name)}"
     try:
-        access.check(path)
-        _check_file(path, where)
-        with _opened(path) as image:
+        with _plain(path, where) as file, _opened(file) as image:
             if image.width * image.height > most:
                 raise DataError(
                     f"{where} has {image.width:,} x {image.height:,} pixels; at most {most:,} in all are read. Scale it down."
@@ -50,35 +51,51 @@ def read(path: Path, mode: str, most: int = MOST_PIXELS, about: tuple[int, int] 
         raise
     except Image.DecompressionBombError as error:
         raise DataError(f"{where} claims to be enormous ({error}); at most {most:,} pixels are read. Scale it down.") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{where} {_other(path)}") from error
+    except _OtherError as error:
+        raise DataError(f"{where} {error}") from error
     except Exception as error:  # Pillow fails in many ways at what is damaged
         raise DataError(f"{where} is damaged or cut off{reason(error)}. Copy it again, or remove it.") from error
 
 
-def _check_file(path: Path, where: str) -> None:
-    if not path.is_file():
-        raise DataError(f"{where} is no plain file, or is gone. Remove it, or put the image itself in its place.")
-    size = path.stat().st_size
-    if not size:
-        raise DataError(f"{where} is an empty file: it is damaged. Copy it again, or remove it.")
-    if size > MOST_BYTES:
-        raise DataError(f"{where} has {size / 2**20:,.0f} MiB; at most {MOST_BYTES / 2**20:,.0f} MiB are read. Scale it down.")
+class _OtherError(Exception):
+    """The file is no image of a kind that is read; its text says what it is, and what to do about it."""
 
 
-def _other(path: Path) -> str:
-    """What the file `path`, which is no image of a kind that is read, is, and what to do about it."""
-    with path.open("rb") as file:
-        kind = sniff.kind(file.read(600))
+@contextmanager
+def _plain(path: Path, where: str) -> Iterator[BinaryIO]:
+    """The file at `path`, open: what is looked at is what is read, whatever is put in its place meanwhile."""
+    try:
+        file = access.opened(path)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise DataError(f"{where} is no plain file, or is gone. Remove it, or put the image itself in its place.") from error
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise DataError(f"{where} is an empty file: it is damaged. Copy it again, or remove it.")
+        if size > MOST_BYTES:
+            most = f"at most {MOST_BYTES / 2**20:,.0f} MiB are read"
+            raise DataError(f"{where} has {size / 2**20:,.0f} MiB; {most}. Scale it down.")
+        yield file
+
+
+def _other(file: BinaryIO) -> str:
+    """What the open `file`, which is no image of a kind that is read, is, and what to do about it."""
+    file.seek(0)
+    kind = sniff.kind(file.read(600))
     if kind:
         return f"is {kind}, whatever its name says, and that is not read. Save it as JPEG or PNG, or remove it."
     return "is damaged, or no image of a kind that is read. Copy it again, or remove it."
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(file: BinaryIO) -> Image.Image:
     with warnings.catch_warnings():  # of many pixels, of which a sentence speaks, and of tags, which nobody reads
         warnings.simplefilter("ignore")
-        return Image.open(path, formats=FORMATS)
+        try:
+            return Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError as error:
+            raise _OtherError(_other(file)) from error
 
 
 def reason(error: Exception) -> str:

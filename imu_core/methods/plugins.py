@@ -10,38 +10,96 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from imu_core import runtime
-from imu_core.errors import ConfigError, cut
-from imu_core.methods.base import STREAMS, Method
+from imu_core.errors import ConfigError, cut, told
+from imu_core.methods.base import SEES, STREAMS, Method, Parameter
 from imu_core.methods.registry import METHODS
+from imu_core.records import RunConfig
 
 GROUP = "imu_core.methods"
 _LOADED: set[Path] = set()
-_FOREIGN: set[str] = set()
+_FOREIGN: dict[str, Method] = {}  # as they were given
 _LONGEST_FILE = 10_000_000  # bytes
 
 
 def register(name: str, method: Method) -> None:
-    """Add `method` to the registry as `name`; ConfigError where the name is taken or the method is not well formed."""
+    """Add `method` to the registry as `name`; ConfigError where the name is taken or the method is not well formed.
+
+    Its `needs` and `stream` are asked at once with default settings, and checked whenever they are asked again.
+    """
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
         raise ConfigError(
             f"A method cannot be called {name!r}: small letters, digits and underscores, a letter first, at most 31."
         )
     if not isinstance(method, Method):
         raise ConfigError(f"{name} is a {type(method).__name__}; it must be an imu_core.methods.Method.")
-    if METHODS.get(name, method) is not method:
+    if name in METHODS:
+        if method in (METHODS[name], _FOREIGN.get(name)):
+            return
         raise ConfigError(f"There is a method called {name!r} already; choose another name.")
+    _check_fields(name, method)
+    METHODS[name] = _guarded(name, method)
+    _FOREIGN[name] = method
+
+
+def _check_fields(name: str, method: Method) -> None:
+    """A ConfigError where a field of `method` is none of its kind."""
     if not callable(method.start) or not callable(method.needs):
         raise ConfigError(f"{name}: start and needs must be functions; `needs('forget')` makes one.")
-    if isinstance(method.stream, str) and method.stream not in STREAMS:
-        raise ConfigError(f"{name}: stream is {method.stream!r}; allowed are {', '.join(STREAMS)}.")
-    METHODS[name] = method
-    _FOREIGN.add(name)
+    if not callable(method.stream) and method.stream not in STREAMS:
+        raise ConfigError(f"{name}: stream is {told(method.stream)}; allowed are {', '.join(STREAMS)}.")
+    for field in ("title", "family", "source", "strength", "note"):
+        if not isinstance(getattr(method, field), str):
+            raise ConfigError(f"{name}: {field} is {told(getattr(method, field))}; it must be a text.")
+    if not isinstance(method.uses, tuple) or not set(method.uses) <= {setting.name for setting in fields(RunConfig)}:
+        raise ConfigError(f"{name}: uses is {told(method.uses)}; it must be a tuple of settings of RunConfig.")
+    if not isinstance(method.parameters, tuple) or not all(isinstance(own, Parameter) for own in method.parameters):
+        raise ConfigError(f"{name}: parameters is {told(method.parameters)}; it must be a tuple of imu_core.methods.Parameter.")
+
+
+def _guarded(name: str, method: Method) -> Method:
+    """`method`, whose `needs` and `stream` answer well or raise a ConfigError that names it; they have answered once."""
+
+    def needs(config: RunConfig) -> frozenset[str]:
+        found = _answer(name, "needs", lambda: frozenset(method.needs(config)))
+        if not found <= set(SEES):
+            raise ConfigError(f"{name}, a method from elsewhere, needs {told(set(found))}; allowed are {', '.join(SEES)}.")
+        return found
+
+    def stream(config: RunConfig) -> str:
+        found = _answer(name, "stream", lambda: method.stream_for(config))
+        if not isinstance(found, str) or found not in STREAMS:
+            raise ConfigError(f"{name}, a method from elsewhere, has the stream {told(found)}; allowed are {', '.join(STREAMS)}.")
+        return found
+
+    made = replace(method, needs=needs, stream=stream if callable(method.stream) else method.stream)
+    usual = RunConfig(method=name)
+    made.needs(usual), made.stream_for(usual), _answer(name, "parameters", lambda: method.options(usual))
+    return made
+
+
+def _answer(name: str, what: str, ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except BaseException as error:  # sys.exit, too: a method may not end the program
+        if is_ctrl_c(error):
+            raise
+        raise ConfigError(
+            f"{name}, a method from elsewhere, fails when it is asked for its {what} ({said(error)}). Mend it, or leave it out."
+        ) from error
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Whether somebody pressed Ctrl-C: Python tells the main thread alone, so that elsewhere a method raised it by itself."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def load_plugins(files: Sequence[str | Path] = ()) -> list[str]:
@@ -63,9 +121,9 @@ def load_plugins(files: Sequence[str | Path] = ()) -> list[str]:
 def _or_warn(what: str, load: Callable[[], None]) -> None:
     try:
         load()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # sys.exit, too
+        if is_ctrl_c(error):
+            raise
         warnings.warn(cut(f"{what} cannot be used: {said(error)}"), stacklevel=3)
 
 
@@ -97,13 +155,15 @@ def _load_file(path: Path) -> None:
     before = set(METHODS)
     try:
         runpy.run_path(str(path), run_name=f"imu_plugin_{path.stem}")
-    except (ConfigError, KeyboardInterrupt):
+    except ConfigError:
         raise
     except BaseException as error:  # sys.exit, too: a file of methods may not end the program
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(f"{path.name} cannot be loaded: {said(error)}") from error
     if set(METHODS) == before:
         raise ConfigError(f"{path.name} registers no method: call imu_core.methods.register(name, Method(...)) in it.")
     _LOADED.add(path)
 
 
-__all__ = ["GROUP", "is_foreign", "load_plugins", "register", "said"]
+__all__ = ["GROUP", "is_ctrl_c", "is_foreign", "load_plugins", "register", "said"]

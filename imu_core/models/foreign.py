@@ -8,6 +8,7 @@ unpacked on the disk, and torch never takes the path that old tar files would.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from imu_core import access, runtime
-from imu_core.errors import CheckpointError
+from imu_core import access
+from imu_core.errors import CheckpointError, ClosedError
 from imu_core.models import apart, kinds
 from imu_core.models.brought import linear_layers
 from imu_core.models.folded import folded
@@ -88,17 +89,24 @@ def _check_kind(content: bytes, file: str) -> None:
 
 
 def _content(path: Path) -> bytes:
-    access.check(path)
     try:
-        path = path.expanduser()
-        if not path.is_file():
-            raise CheckpointError(
-                f"There is no file {str(path)[:200]!r}. Name a checkpoint: .safetensors, or a state dict of torch."
-            )
-        _check_bytes(path.stat().st_size, shown(path.name))
-        return runtime.read_bytes(path, MOST_BYTES)
+        with access.opened(path.expanduser()) as file:
+            _check_bytes(os.fstat(file.fileno()).st_size, shown(path.name))
+            content = file.read(MOST_BYTES + 1)
+    except ClosedError:  # a ValueError too
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no file {str(path)[:200]!r}. Name a checkpoint: .safetensors, or a state dict of torch."
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{str(path)[:200]!r} cannot be read ({shown(error, 200)}).") from error
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(
+            f"{str(path)[:200]!r} cannot be read ({shown(reason, 200)}). Name a checkpoint: .safetensors, or a state dict of "
+            "torch."
+        ) from error
+    _check_bytes(len(content), shown(path.name))  # it may have grown
+    return content
 
 
 def _check_bytes(size: int, file: str) -> None:

@@ -31,12 +31,10 @@ def load(path: Path | None = None) -> list[dict[str, Any]]:
     path = path or PATH
     if not path.exists():
         return []
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path.name} has more than {LARGEST // 2**20} MB; it holds no tables of the paper.")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(runtime.read_text(path, LARGEST))
         good = found["format"] == FORMAT and all(_is_record(record) for record in found["records"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of more than LARGEST bytes, too
         good = False
     if not good:
         raise DataError(f"{path.name} holds no tables of the paper. Make them with: {COMMAND}")
