@@ -3,6 +3,7 @@
 IMU_PUBLIC   1 (anything but 0, no, off, false or nothing): the app is open to people who do not know each other. Pages and links
              then read no folder of the server at all, and nobody sees, renames or deletes another's runs. What a visitor
              uploads is no folder of the server.
+             What a visitor brings (images, models) only they see: the folder that holds it says in the file `MARK` whose it is.
 IMU_FOLDERS  folders that pages and links may read besides IMU_DATA, separated as in PATH; nothing where IMU_PUBLIC is set.
 
 Commands and the library are free: they run with the rights of whoever started them. `check` asks whether the work is done for a
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +24,9 @@ from imu_core.errors import ClosedError
 
 _OFF = ("", "0", "no", "off", "false")
 _SERVING: list[Callable[[], bool]] = []
+_WHO: list[Callable[[], str]] = []
+_ACTING: ContextVar[str] = ContextVar("visitor", default="")
+MARK = ".owner"
 
 
 def is_public() -> bool:
@@ -32,9 +38,12 @@ def is_public() -> bool:
     return os.environ.get("IMU_PUBLIC", "").strip().lower() not in _OFF
 
 
-def serve_when(serving: Callable[[], bool]) -> None:
-    """From now on work is done for a page whenever `serving()` says so; the pages say it once, when they are loaded."""
-    _SERVING[:] = [serving]
+def serve_when(serving: Callable[[], bool], who: Callable[[], str] = str) -> None:
+    """From now on work is done for a page whenever `serving()` says so, for the visitor whom `who()` names (empty: nobody).
+
+    The pages say it once, when they are loaded.
+    """
+    _SERVING[:], _WHO[:] = [serving], [who]
 
 
 def is_serving() -> bool:
@@ -42,14 +51,55 @@ def is_serving() -> bool:
     return any(serving() for serving in _SERVING)
 
 
+@contextmanager
+def acting_for(name: str) -> Iterator[None]:
+    """Inside, this thread works for the visitor called `name`, whose page may have gone."""
+    token = _ACTING.set(name)
+    try:
+        yield
+    finally:
+        _ACTING.reset(token)
+
+
+def visitor() -> str:
+    """The name of the visitor for whom this work is done; empty for a command, the library, or where nobody is known."""
+    return _ACTING.get() or ("".join(who() for who in _WHO) if is_serving() else "")
+
+
+def mark(folder: Path) -> None:
+    """Note in `folder` that the visitor for whom this work is done has brought what it holds; nobody else's mark stays."""
+    if name := visitor():
+        (folder / MARK).write_text(name)
+    else:
+        (folder / MARK).unlink(missing_ok=True)
+
+
+def is_theirs(folder: Path) -> bool:
+    """Whether this work may use what was brought into `folder`.
+
+    All of it, but for a page of a public app: there only what its visitor brought.
+    """
+    if not (is_public() and is_serving()):
+        return True
+    try:
+        return runtime.read_text(folder / MARK, 1000) == visitor() != ""
+    except (OSError, ValueError):
+        return False
+
+
 def allowed(path: str | Path) -> bool:
     """Whether a page may read the file or folder at `path`.
 
-    It lies, links followed, in IMU_DATA or a folder of IMU_FOLDERS; or, in a public app too, among the images that were uploaded.
+    It lies, links followed, in IMU_DATA, a folder of IMU_FOLDERS or among the images that were uploaded; in a public app among
+    those that its visitor uploaded.
     """
     try:
         place = Path(path).expanduser().resolve()
-        identities = set(filter(None, map(_identity, (place, *place.parents))))
+        around = (place, *place.parents)
+        if is_public():
+            kept = _identity(uploads())
+            return kept is not None and any(_identity(inner.parent) == kept and is_theirs(inner) for inner in around[:-1])
+        identities = set(filter(None, map(_identity, around)))
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle, an unknown user
         return False
     return any(_identity(root) in identities for root in _roots())
@@ -88,10 +138,9 @@ def opened(path: Path) -> BinaryIO:
 
 
 def _roots() -> Iterator[Path]:
-    """The folders that may be read."""
+    """The folders that may be read where the app is not public."""
     listed = os.environ.get("IMU_FOLDERS", "").split(os.pathsep)
-    owners = () if is_public() else (runtime.data_path(), *(Path(name.strip()) for name in listed if name.strip()))
-    for root in (uploads(), *owners):
+    for root in (uploads(), runtime.data_path(), *(Path(name.strip()) for name in listed if name.strip())):
         try:
             yield root.expanduser().resolve()
         except (OSError, ValueError, RuntimeError):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from imu_core import ending
+from imu_core import access, ending
 from imu_core.errors import ImuError
 
 STATES = ("queued", "running", "stopping", "done", "cancelled", "diverged", "failed")
@@ -92,10 +92,11 @@ class Job:
                 return
             self._state, self.started = "running", time.time()
         try:
-            self._consume()
-            state, self.reason = self._ending()
-            if self._after is not None and state != "failed":
-                self._after(self)
+            with access.acting_for(self.owner):
+                self._consume()
+                state, self.reason = self._ending()
+                if self._after is not None and state != "failed":
+                    self._after(self)
         except ImuError as error:
             state, self.reason = "failed", str(error)
         except ending.Ending:

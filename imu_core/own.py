@@ -24,7 +24,7 @@ from filelock import FileLock
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from imu_core import data, models, names, runtime
+from imu_core import access, data, models, names, runtime
 from imu_core.data import archive, folder, notes
 from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
 from imu_core.features import in_parts, keep, kept_at
@@ -328,7 +328,9 @@ class Bringing:
             if dataset.name.startswith(data.FOLDER):
                 folder.find(folder.parse(dataset.name.removeprefix(data.FOLDER)).path)  # nor may its images be gone by now
             keys, path = [f"{dataset.hash}-{part}" for part in ("train", "test")], brought.path(dataset.name, self.model_name)
-            with runtime.storing(self.model_name), _whole(path, *(kept_at(model, key) for key in keys)):
+            more = (path.parent / access.MARK, *(kept_at(model, key) for key in keys))
+            with runtime.storing(self.model_name), _whole(path, *more):
+                access.mark(runtime.folder(path.parent))
                 for key, outputs in zip(keys, (train, test), strict=True):
                     keep(model, key, *outputs)
                 checkpoints.save(path, model.state_dict(), card)

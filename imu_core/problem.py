@@ -50,6 +50,9 @@ def problem(
     seed = as_number(seed)
     if not is_whole(seed) or not 0 <= seed < 2**31:
         raise ConfigError(f"seed is {seed!r}; it must be a whole number from 0 to {2**31 - 1}.")
+    data.check_folder(dataset)  # what is in memory may have been read for others
+    if brought.is_brought(model):
+        brought.card(dataset, model)
     if history:
         return after(_repeated(dataset, model, seed, _as_text(history)), forget)
     loaded = data.load(dataset)

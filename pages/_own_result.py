@@ -40,7 +40,6 @@ def result(job: Job | None) -> None:
         return
     _card(work.check, f"{work.order.name} on {work.dataset_name}")
     if work.check.fits:
-        _brought_here().add((work.dataset_name, work.model_name))
         doors(work.dataset_name, work.model_name)
     elif work.check.suggestion:
         words = " and ".join(work.check.suggestion)
@@ -122,19 +121,12 @@ def doors(dataset: str, model: str) -> None:
     )
 
 
-def _brought_here() -> set[tuple[str, str]]:
-    """(data set, model) of what this visitor brought, as long as the server remembers them."""
-    return _parts.theirs("brought", set)
-
-
 def kept() -> None:
     """Everything that was brought to this machine, with a way to open and to delete it; on a public server only one's own."""
-    own_ones = _brought_here()
     found = [(dataset, model) for dataset, model in brought.everything() if data.is_open(dataset)]
-    found = [pair for pair in found if pair in own_ones or not access.is_public()]
     if not found:
         return
-    st.subheader("Brought to this machine", anchor=False)
+    st.subheader("Brought by you" if access.is_public() else "Brought to this machine", anchor=False)
     for number, (dataset, model) in enumerate(found):
         try:
             card = brought.card(dataset, model)

@@ -43,7 +43,6 @@ a.skip:focus { top: 1rem; }
   }
 }
 </style>"""
-access.serve_when(st.runtime.exists)  # from here on this process works for whoever opens a page
 LETTER, AROUND = 7, 20  # pixels of a letter in the head of a table, at most, and of what stands around the words
 MOST_JOBS = 2  # in the sidebar
 PEOPLE_PAGE = "reidentify"
@@ -107,6 +106,14 @@ def queue() -> JobQueue:
 def owner() -> str:
     """The name of this visitor, the same after a reload or a lost connection: everybody sees and stops only their own jobs."""
     return _visitor.owner(_stop_all)
+
+
+def _who() -> str:
+    """The visitor whose page this thread runs; empty in all other threads."""
+    return "" if _visitor.is_starting() else owner()
+
+
+access.serve_when(st.runtime.exists, _who)  # from here on this process works for whoever opens a page
 
 
 def _stop_all(name: str) -> None:

@@ -72,7 +72,7 @@ class Tally:
     def sort(self, name: str, where: str) -> bool:
         """Whether the file `name` in the folder called `where` may be read, by its name; else it is counted."""
         self.saw()
-        if name == NOTE:
+        if name in (NOTE, access.MARK):
             return False
         if is_hidden(name):
             self.add(Why.HIDDEN, "", f"{where}/{name}")

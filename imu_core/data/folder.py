@@ -103,7 +103,7 @@ def find(path: str) -> Path:
     Work that is done for a page finds only what the owner lets pages read (see `access.check`).
     """
     try:
-        if is_name(path) and (kept() / path).is_dir():
+        if is_name(path) and (kept() / path).is_dir() and access.is_theirs(kept() / path):
             return kept() / path
         folder = names.spelt(Path(path).expanduser())
         access.check(folder)

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from imu_core import access, runtime
 from imu_core import names as spelling
-from imu_core import runtime
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models.layers import Normalise
 from imu_core.models.pickled import shown
@@ -46,11 +46,11 @@ def path(dataset: str, model: str) -> Path:
 
 
 def card(dataset: str, model: str) -> dict[str, Any]:
-    """The card of a brought model; CheckpointError where it is not here or damaged."""
+    """The card of a brought model; CheckpointError where it is not here, damaged, or another visitor's (see `access`)."""
     file = path(dataset, model).with_suffix(".json")
     with suppress(OSError, ValueError):
         found = json.loads(file.read_text())
-        if isinstance(found, dict) and isinstance(found.get("brought"), dict):
+        if isinstance(found, dict) and isinstance(found.get("brought"), dict) and access.is_theirs(file.parent):
             return found
     raise CheckpointError(
         f"There is no brought model {model} on {dataset}. Bring it on the page “Your own”, or with: python -m imu_core own bring"
@@ -63,12 +63,12 @@ def names(dataset: str) -> tuple[str, ...]:
 
 
 def everything() -> list[tuple[str, str]]:
-    """(dataset, model) of every brought model on this machine."""
+    """(dataset, model) of every brought model on this machine; for a page of a public app of those that its visitor brought."""
     found = []
     for file in sorted((runtime.home() / "models").glob(f"*/{PREFIX}*/original.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             about = json.loads(file.read_text())
-            if about["model"] == file.parent.name and about["brought"]:
+            if about["model"] == file.parent.name and about["brought"] and access.is_theirs(file.parent):
                 found.append((str(about["dataset"]), str(about["model"])))
     return found
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from imu_core import models, runtime
+from imu_core import access, models, runtime
 from imu_core.errors import CheckpointError
 from imu_core.records import Dataset
 from imu_core.runtime import place
@@ -96,8 +96,9 @@ def listing(dataset: str, model_name: str) -> list[Checkpoint]:
 
 
 def _cards(dataset: str, model_name: str) -> Iterator[Path]:
-    for folder in folders():
-        yield from sorted((folder / place(dataset) / model_name).glob("*.json"))
+    for folder in (parent / place(dataset) / model_name for parent in folders()):
+        if not models.brought.is_brought(model_name) or access.is_theirs(folder):
+            yield from sorted(folder.glob("*.json"))
 
 
 @lru_cache(maxsize=512)
