@@ -11,12 +11,19 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 USER, PASSWORD = "imu", "open sesame"
 _SETTINGS = {"fsync": "off", "listen_addresses": "127.0.0.1", "max_connections": "200", "log_min_messages": "fatal"}
+_PREFIX, _LOCK = "imu-pg-", "lock"
+_QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+_END = """server="$(head -n 1 "$0/data/postmaster.pid")"
+while grep -q "$0" "/proc/$server/cmdline"; do kill -QUIT "$server"; sleep 0.1; done  # the number may be another's by now
+rm -rf "$0\""""
 _RULES = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"  # the port asks for a password
 
 
@@ -100,14 +107,28 @@ class Postgres:
 
 @contextmanager
 def running() -> Iterator[Postgres]:
-    """A server that has started; it has ended, and its folder is gone, afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="imu-pg-"))
-    try:
+    """A server that has started; it has ended, and its folder is gone, afterwards: also where this process was killed."""
+    end_stale()
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    with FileLock(folder / _LOCK), ending_with_this_process(folder):
         server = Postgres(folder)
         server.start()
-        try:
-            yield server
-        finally:
-            server.stop("immediate")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield server
+        server.stop("immediate")
+
+
+@contextmanager
+def ending_with_this_process(folder: Path) -> Iterator[None]:
+    """Inside, a shell of its own waits for the end of this process, however it comes, and then ends the server in `folder`."""
+    command = ["sh", "-c", f"cat; {_END}", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **_QUIET):  # leaving it closes the pipe
+        yield
+
+
+def end_stale() -> None:
+    """End servers, and remove folders, whose process and whose shell are gone."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(Timeout, OSError):
+            if (folder / _LOCK).exists():
+                with FileLock(folder / _LOCK, timeout=0):
+                    subprocess.run(["sh", "-c", _END, str(folder)], stdin=subprocess.DEVNULL, timeout=60, check=False, **_QUIET)

@@ -223,6 +223,28 @@ def test_after_a_restart_finished_runs_are_back_everywhere(tiny: object) -> None
     assert window("compare", **QUICK, compare="A against B", run_a="GA", run_b="NPO").session_state["run_b"] == "NPO"
 
 
+@pytest.mark.usefixtures("person")
+def test_after_a_restart_finished_runs_are_back_on_re_identify() -> None:
+    query = {"dataset": "few", "forget": "identity:0005"}
+    at = window("reidentify", **query)
+    at.button_group(key="methods").set_value(["ga", "npo"])
+    finish(press(rerun(at), "Run"))
+    written()
+
+    def told(name: str) -> tuple[Any, list[str], str]:
+        """The table of models, whom one may look closer at, and what is said of the search."""
+        page = window("reidentify", name, **query)
+        closer = next(group for group in page.button_group if group.label == "Look closer at")
+        verdict = next(block.value for block in page.markdown if "mAP of the" in block.value)
+        return page.dataframe[0].value.round(3).to_dict(), sorted(closer.options), verdict
+
+    before = told(ME)
+    assert set(before[0]["Model"].values()) == {"Original", "GA", "NPO"}
+    restart()
+    assert told(ME) == before
+    assert "a finished example" in words(window("reidentify", YOU, **query))
+
+
 def test_a_restored_run_can_be_attacked_measured_named_and_removed(tiny: object, store: Store) -> None:
     ran(["ga"])
     restart()
