@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from imu_core import access, ending
+from imu_core import ending
 from imu_core.errors import ImuError
 
 STATES = ("queued", "running", "stopping", "done", "cancelled", "diverged", "failed")
@@ -92,11 +93,10 @@ class Job:
                 return
             self._state, self.started = "running", time.time()
         try:
-            with access.acting_for(self.owner):
-                self._consume()
-                state, self.reason = self._ending()
-                if self._after is not None and state != "failed":
-                    self._after(self)
+            self._consume()
+            state, self.reason = self._ending()
+            if self._after is not None and state != "failed":
+                self._after(self)
         except ImuError as error:
             state, self.reason = "failed", str(error)
         except ending.Ending:
@@ -132,9 +132,12 @@ class JobQueue:
 
     One worker is kept free for runs: measurements and trainings never take the last. Quick jobs have workers of their own, one a
     core and no more: each gives up the interpreter at every small operation, and then waits for all the others.
+
+    Each job runs within `around(owner)`, as whoever needs to know for whom it works.
     """
 
-    def __init__(self, workers: int = 3) -> None:
+    def __init__(self, workers: int = 3, around: Callable[[str], AbstractContextManager[Any]] = nullcontext) -> None:
+        self._around = around
         # A worker gives up the interpreter at every small tensor operation and then waits its turn behind whoever draws a page;
         # at Python's 5 ms a turn, a run of 0.1 s took ten seconds.
         sys.setswitchinterval(0.0005)
@@ -190,7 +193,8 @@ class JobQueue:
                     self._changed.wait()
                 self._running.append(job)
             try:
-                job.run()
+                with self._around(job.owner):
+                    job.run()
             finally:
                 with self._changed:
                     self._running.remove(job)

@@ -100,7 +100,7 @@ def progress(steps: Iterable[tuple[float, str]]) -> None:
 @st.cache_resource
 def queue() -> JobQueue:
     """The worker threads of this server, shared by all visitors; each visitor's jobs run one after another."""
-    return JobQueue(workers=3)
+    return JobQueue(workers=3, around=access.acting_for)
 
 
 def owner() -> str:

@@ -19,6 +19,7 @@ from imu_core.data import folder
 from imu_core.errors import CheckpointError, ClosedError
 from imu_core.jobs import Job
 from imu_core.models import brought, checkpoints
+from pages import _parts
 
 IMAGES = f"folder:mine@{SIDE}"
 ON_IMAGES = {"dataset": IMAGES, "model": "own-mine"}
@@ -50,8 +51,8 @@ def mine(colours: Path, trained: State, tiny: Any, public: None) -> None:  # noq
     asked = order(colours, safe(trained), name="mine", images=zipped(colours), side=SIDE)
     lenet = safe(checkpoints.read_tensors(runtime.home() / "models" / "tiny" / "lenet5" / "original.safetensors"))
     for one in (asked, order(colours, lenet, name="mine", dataset="tiny", normalisation="dataset")):
-        job = Job("", lambda one=one: own.Bringing(one), owner=ME)
-        job.run()
+        job = _parts.queue().submit(Job("", lambda one=one: own.Bringing(one), kind="training", owner=ME))
+        job.wait()
         assert job.state == "done", job.reason
 
 

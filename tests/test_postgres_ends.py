@@ -13,7 +13,13 @@ from pathlib import Path
 import postgres
 import pytest
 
-STARTED = "import sys; sys.path.insert(0, {here!r})\nimport postgres\nwith postgres.running() as s: print(s.folder, flush=True); input()"
+STARTED = """
+import sys; sys.path.insert(0, {here!r})
+import postgres
+with postgres.running() as server:
+    print(server.folder, flush=True)
+    input()
+"""
 
 
 @pytest.fixture
