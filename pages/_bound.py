@@ -41,9 +41,15 @@ def _drawn(
         if asked.had:
             st.session_state[key] = asked.value
     value = draw(key=key, bind="query-params" if bound else None)
+    _show(key, (words_of or _words)(value))
     if key in now.refused:
         _links.refuse(key, now.refused.pop(key), shown(value))
     return value
+
+
+def _show(key: str, words: list[str]) -> None:
+    """Note what the widget says; that it is empty only where it would begin with something, and the address says so."""
+    _links.show(key, words if any(words) or key in st.query_params else [])
 
 
 def _words(value: Any) -> list[str]:
@@ -70,7 +76,7 @@ def selectbox(label: str, options: Sequence[Any], *, key: str, format_func: Call
         return _asked.choice(words, options, format_func)
 
     draw = lambda **bound: st.selectbox(label, options, format_func=format_func, **bound, **more)  # noqa: E731
-    return _drawn(draw, key, understand, _shown(format_func), lambda o: [format_func(o)])
+    return _drawn(draw, key, understand, _shown(format_func), lambda o: [] if o is None else [format_func(o)])
 
 
 def segmented_control(

@@ -7,10 +7,11 @@ import streamlit as st
 from imu_core.errors import ImuError, StoreError
 from imu_core.records import Problem
 from imu_core.store import Stored
-from pages import _keeper, _links, _parts, _restored, _runs, _stored
+from pages import _keeper, _link_box, _links, _parts, _restored, _runs, _stored
 from pages._compared import Compared
 
 MOST = 40  # stored runs that a link may name
+PAIR = ("run_a", "run_b")  # the two that are looked at closely
 
 
 def gather(problem: Problem) -> list[Compared]:
@@ -39,7 +40,19 @@ def asked_for() -> list[str]:
     given = _links.word("runs")
     if "runs" in st.query_params:
         st.session_state.compare_ids = list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
-    return st.session_state.get("compare_ids", [])
+    ids = st.session_state.get("compare_ids", [])
+    _links.show("runs", [",".join(ids)] if ids else [])
+    return ids
+
+
+def in_link(items: list[Compared]) -> tuple[dict[str, str], list[str]]:
+    """What a link says of the runs compared: their ids in place of names, which somebody else may give to other runs."""
+    ids = {item.name: item.id for item in items if item.id}
+    pair = {key: ids.get(words[-1], words[-1]) for key, words in _links.shown().items() if key in PAIR}
+    listed = sorted(ids.values(), key=lambda run_id: run_id not in pair.values())[:MOST]
+    named = {name for name, run_id in ids.items() if run_id in listed}
+    left = [item.name for item in items if item.name not in named and not (item.kept and item.kept.is_example)]
+    return {**pair, "runs": ",".join(listed)}, _link_box.of_runs(listed, left)
 
 
 def offer(problem: Problem) -> None:

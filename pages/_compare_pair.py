@@ -16,7 +16,7 @@ from imu_core.jobs import Job
 from imu_core.records import Problem
 from imu_core.reference import Reference
 from imu_core.similarity import LayerSimilarity
-from pages import _bound, _compare_frame, _compared, _pace, _parts
+from pages import _bound, _compare_frame, _compare_link, _compared, _links, _pace, _parts
 from pages._compared import PLAIN, Compared
 
 MOST_JOBS = 20
@@ -25,7 +25,8 @@ MOST_JOBS = 20
 def section(problem: Problem, items: list[Compared], reference: Reference | None) -> None:
     """Pick A and B, and everything there is to see of the two."""
     names = {item.name: item for item in items}
-    for key in ("run_a", "run_b"):
+    for key in _compare_link.PAIR:
+        _links.translate(key, {item.id: item.name for item in items if item.id})
         if st.session_state.get(key) not in (None, *names):
             del st.session_state[key]  # that run is gone, or belongs to another problem
     one, two = st.columns(2)

@@ -34,6 +34,11 @@ class Compared:
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def id(self) -> str:
+        """The id of its record in the database; empty where it has none."""
+        return self.kept.stored if self.kept else self.key
+
+    @property
     def who(self) -> Who:
         """Its name and how it is drawn."""
         config = self.trajectory.config
@@ -71,7 +76,7 @@ class Compared:
 
 def tell_apart(items: Sequence[Compared]) -> None:
     """A line that tells those of `items` apart that have one name."""
-    ids = [item.kept.stored or item.key if item.kept else item.key for item in items]
+    ids = [item.id or item.key for item in items]
     ones = zip(items, ids, strict=True)
     _apart.caption([_apart.One(item.name, item.trajectory.config.changed(), run_id) for item, run_id in ones])
 

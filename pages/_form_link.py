@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from imu_core.records import RunConfig, Trajectory
 from pages import _form, _settings
 from pages._address import address
 
+NAMED = ("methods", "preset", "scope", "run_seed")  # what a link says of a form, also where that is how the form begins
 WHOLE = ("class:", "identity:")  # requests whose runs stop where their preset says
 
 
@@ -124,11 +125,14 @@ def _shared(configs: Sequence[RunConfig]) -> dict[str, dict[str, Any]]:
 
 def link(trajectory: Trajectory, page: str = "unlearn", others: Sequence[Trajectory] = (), **view: Any) -> str:
     """The address of `page` with the run's problem and settings, those of `others` as far as one form holds them, and `view`."""
-    about = trajectory.problem
-    history = [[step["forget"], step["config"]] for step in about["history"]]
-    query: dict[str, Any] = {name: about[name] for name in ("dataset", "model", "forget", "seed")}
-    query |= {"after": json.dumps(history)} if history else {}
-    return address(page, query | together(trajectory, page, others)[0].query() | view)
+    return address(page, about(trajectory.problem) | together(trajectory, page, others)[0].query() | view)
+
+
+def about(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """A problem's record as parameters of a link: the sidebar's."""
+    history = [[step["forget"], step["config"]] for step in problem["history"]]
+    query: dict[str, Any] = {name: problem[name] for name in ("dataset", "model", "forget", "seed")}
+    return query | ({"after": json.dumps(history)} if history else {})
 
 
 def together(trajectory: Trajectory, page: str, others: Sequence[Trajectory]) -> tuple[Form, list[RunConfig]]:

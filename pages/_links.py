@@ -1,27 +1,27 @@
 """A link and what this program makes of it: every parameter is taken where it can be had, and said where it cannot.
 
 Streamlit drops what a bound widget cannot take, or fails on it. So whatever a link asks is looked at before the widget is
-made: `read` notes what is asked, the widgets of `_bound` take their own words, and `answered` says what was left over.
+made: `read` notes what is asked, the widgets of `_bound` take their own words, and `_answered` says what was left over.
 """
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from urllib.parse import parse_qs
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 from streamlit.navigation.page import Page
-from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.state.query_params import EMBED_QUERY_PARAMS_KEYS
 
 from pages import _parts
 from pages._asked import Asked
 
 SIDEBAR = ("dataset", "model", "forget", "after", "seed")  # on every page, so they go along from page to page
 LONGEST = 40  # signs of a word, repeated in a sentence
+Words = dict[str, list[str]]  # of a link, by the name of the parameter
 
 
 @dataclass
@@ -29,12 +29,16 @@ class Visit:
     """One arrival at a page: what its link asks and nobody has taken yet, what had to be said, what stands in for it."""
 
     page: str
-    asked: dict[str, list[str]]
+    asked: Words
     outside: bool  # the address was typed, clicked elsewhere, or gone back to
     said: list[str] = field(default_factory=list)
     refused: dict[str, Asked] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)  # of every widget that reads the link, also of those that come later
     again: bool = False
+    shown: Words = field(default_factory=dict)  # what the page itself shows, in the words of a link
+    drawn: set[str] = field(default_factory=set)  # names of `shown` in this run of the page
+    before: tuple[str, Words] | None = None  # the page that a click led here from, and what it showed
+    lost: Words = field(default_factory=dict)  # what the address gone back to asks besides, see `_lost`
 
 
 def read(page: Page) -> None:
@@ -46,8 +50,40 @@ def read(page: Page) -> None:
     asked = {name: st.query_params.get_all(name) for name in st.query_params}
     outside = known is None or back
     if not outside:
-        asked = {name: words for name, words in asked.items() if name not in SIDEBAR}
-    st.session_state.visit = Visit(page.url_path, asked, outside)
+        asked = _own(asked)
+    now = Visit(page.url_path, asked, outside)
+    if known:
+        stays = known.page == page.url_path
+        now.before = known.before if stays else None if back else (known.page, known.shown)
+        now.lost = _lost(known, page.url_path) if back else {}
+        now.asked |= now.lost
+    st.session_state.visit = now
+
+
+def _own(words: Words) -> Words:
+    """Without the sidebar's."""
+    return {name: given for name, given in words.items() if name not in SIDEBAR}
+
+
+def _lost(known: Visit, page: str) -> Words:
+    """What the address asks that was gone back to, and Streamlit took from it.
+
+    A click that leaves a page makes an entry of its own in the browser's history: that page without what its widgets say.
+    And words that the page just left goes by, too, are taken from the address as it is gone back to.
+    """
+    sent = _own(parse_qs(get_script_run_ctx().query_string, keep_blank_values=True))
+    if not sent and known.before and known.before[0] == page:
+        sent = known.before[1]
+    return {name: words for name, words in sent.items() if name not in (*st.query_params, *EMBED_QUERY_PARAMS_KEYS)}
+
+
+def restore() -> None:
+    """Where the visitor has gone back: put what was lost into the address again; call once the sidebar is drawn."""
+    now = visit()
+    lost, now.lost = now.lost, {}
+    written = [rewrite(name, words) for name, words in lost.items()]
+    if any(written):
+        st.rerun()  # widgets take what the address says when a run of the page begins
 
 
 def visit() -> Visit:
@@ -65,7 +101,31 @@ def take(name: str) -> list[str] | None:
 def word(name: str) -> str:
     """What the address says about `name` at the moment, for what is no widget."""
     take(name)
-    return st.query_params.get(name, "")
+    found = st.query_params.get(name, "")
+    show(name, [found] if found else [])
+    return found
+
+
+def show(name: str, words: list[str]) -> None:
+    """Note what the page shows under `name`, in the words of a link; nothing where `words` is empty."""
+    now = visit()
+    now.drawn.add(name)
+    now.shown.pop(name, None)
+    if words and name not in SIDEBAR:
+        now.shown[name] = words
+
+
+def shown() -> Words:
+    """What the page shows, in the words of a link: every choice, number and switch on it, without the sidebar's."""
+    return dict(visit().shown)
+
+
+def translate(name: str, meanings: Mapping[str, str]) -> None:
+    """Where the link names `name` by a word of `meanings`, put in what its widget calls it; call before the widget is drawn."""
+    words = visit().asked.get(name)
+    if words and words[-1] in meanings and rewrite(name, [meanings[words[-1]]]):
+        visit().asked[name] = [meanings[words[-1]]]
+        st.rerun()
 
 
 def later(*names: str) -> None:
@@ -87,7 +147,7 @@ def rewrite(name: str, words: Sequence[str] = ()) -> bool:
 
 def refuse(name: str, asked: Asked, instead: str) -> None:
     """Say what of `name` could not be had, what is allowed, and what was taken instead."""
-    words = ", ".join(_short(part) for part in asked.wrong)
+    words = ", ".join(short(part) for part in asked.wrong)
     tell(f"**{_parts.plain(f'{name}={words}')}** cannot be had. Allowed: {_parts.plain(asked.allowed)}. {_instead(instead)}")
 
 
@@ -98,49 +158,9 @@ def tell(sentence: str) -> None:
 
 
 def _instead(shown: str) -> str:
-    return f"Taken instead: {_parts.plain(_short(shown))}." if shown else "Nothing was taken instead."
+    return f"Taken instead: {_parts.plain(short(shown))}." if shown else "Nothing was taken instead."
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Its first `LONGEST` signs."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-@contextlib.contextmanager
-def answered() -> Iterator[None]:
-    """Run a page in it: at its top stands what the link asked and could not have."""
-    place = st.empty()
-    try:
-        yield
-    except StopException:  # the page waits for something: its widgets, and their words, may come later
-        _answer(place)
-        raise
-    _left_over()
-    _answer(place)
-
-
-def _answer(place: Any) -> None:
-    now = visit()
-    if now.again:
-        now.again = False
-        st.rerun()
-    if not now.said:
-        return
-    with place.container(border=True, gap="xsmall", key="link_note"):
-        st.markdown(":material/link: Not everything that the link asks for can be shown:")
-        st.markdown("\n".join(f"- {sentence}" for sentence in now.said))
-        st.button("Close this note", type="tertiary", on_click=now.said.clear, key="link_note_close")
-
-
-def _left_over() -> None:
-    """Say which names nothing on the page goes by."""
-    now = visit()
-    for name in [name for name in now.asked if name not in now.names]:
-        words = now.asked.pop(name)
-        if not now.outside:
-            continue  # it came along from another page of ours
-        rewrite(name)
-        now.again = True
-        near = difflib.get_close_matches(name[:80], now.names, 1, 0.7)
-        meant = f" Did you mean {_parts.plain(near[0])}?" if near else ""
-        asked = _parts.plain(f"{_short(name)}={_short(words[-1])}")
-        tell(f"**{asked}** was left out: nothing on this page, as it is shown, goes by that name.{meant}")

@@ -23,7 +23,7 @@ class Player:
 
     def __init__(self, name: str, last: int) -> None:
         self.name, self.last = name, last
-        self._key = f"{name}_at"
+        self._key, self._count = f"{name}_at", f"{name}_slider"
         st.session_state.setdefault(self._key, last)
         st.session_state[self._key] = min(st.session_state[self._key], last)
 
@@ -56,7 +56,8 @@ class Player:
         self._set(self.last, playing=False)
 
     def _set(self, step: int, playing: bool) -> None:
-        st.session_state[f"{self.name}_moved"] = True
+        if not (playing and self.playing):
+            self._new_slider()
         st.session_state[self._key] = max(0, min(self.last, step))
         if playing != self.playing:
             st.session_state[f"{self.name}_turned"] = True
@@ -67,10 +68,20 @@ class Player:
         """Whether play and pause have changed places since this was asked last."""
         return bool(st.session_state.pop(f"{self.name}_turned", False))
 
-    def _dragged(self) -> None:
-        # A browser that is behind sends the place where its slider was along with a click: then the button is what was meant.
-        if not self.playing and not st.session_state.get(f"{self.name}_moved"):
-            st.session_state[self._key] = st.session_state[f"{self.name}_step"]
+    @property
+    def _slider(self) -> str:
+        return f"{self.name}_step_{st.session_state.setdefault(self._count, 0)}"
+
+    def _new_slider(self) -> None:
+        """Whatever moves the cursor but a hand on the slider makes a new one.
+
+        A browser that is behind goes on sending where its slider was, with a click or with a tick: nobody listens to the old one.
+        """
+        st.session_state[self._count] = st.session_state.get(self._count, 0) + 1
+
+    def _dragged(self, slider: str) -> None:
+        if slider == self._slider and not self.playing:
+            st.session_state[self._key] = st.session_state[slider]
 
     def _toggle(self) -> None:
         at_end = self.step >= self.last
@@ -88,9 +99,8 @@ class Player:
         if self.step >= self.last:
             self._set(self.last, playing=False)
 
-    def controls(self) -> None:
-        """The row of buttons and the slider."""
-        st.session_state.pop(f"{self.name}_moved", None)
+    def controls(self, beside: Callable[[], None] | None = None) -> None:
+        """The row of buttons, what `beside` draws at its end, and the slider."""
         st.html(f'<span class="skip" id="{self.name}-player" tabindex="-1"></span>')
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             # One button under one key, whatever it says, and none that is disabled where it has done its work: focus stays.
@@ -101,11 +111,16 @@ class Player:
             st.segmented_control(
                 "Speed", list(SPEEDS), default="normal", key=f"{self.name}_speed", label_visibility="collapsed", required=True
             )
+            if beside:
+                beside()
         if self.last > 0:
             # The browser repeats the slider's value with every tick, and under load an old one: the cursor is kept apart from it.
-            slider = f"{self.name}_step"
+            slider = self._slider
             st.session_state[slider] = self.step
-            st.slider(f"Step (of {self.last})", 0, self.last, key=slider, on_change=self._dragged, help=help_text("step"))
+            st.slider(
+                f"Step (of {self.last})", 0, self.last, help=help_text("step"),
+                key=slider, on_change=self._dragged, args=(slider,),
+            )  # fmt: skip
         if self._turned():
             st.rerun()  # the clock of the fragment is set when the whole page runs
 

@@ -1,4 +1,4 @@
-"""Finished runs that come back from the database: this visitor's own onto their list, another stored one when it is chosen."""
+"""Finished runs that come back from the database: this visitor's own onto their list; and those of others that are offered."""
 
 from __future__ import annotations
 
@@ -61,25 +61,27 @@ def changed() -> None:
 Found = tuple[list[Summary], dict[str, Trajectory]]
 
 
-def _about(problem: Problem) -> tuple[str, str, str, int]:
+def about_of(problem: Problem) -> tuple[str, str, str, int]:
+    """Data set, model, request and seed: by these the database finds runs on `problem`."""
     about = problem.describe()
     return about["dataset"], about["model"], about["forget"], about["seed"]
 
 
 def _mine(store: Store, problem: Problem, here: set[str]) -> Found:
     """The visitor's runs on this problem, newest first, and the paths of those that are to be shown and are not `here`."""
-    found = store.search(problem=_about(problem), own=True, listed=True, limit=LOOKED_THROUGH)
-    fresh = [run.id for run in found if run.id not in here and _is_showable(run)]
-    return found, _fitting(store, problem, fresh[:LISTED])
+    found = store.search(problem=about_of(problem), own=True, listed=True, limit=LOOKED_THROUGH)
+    fresh = [run.id for run in found if run.id not in here and is_showable(run)]
+    return found, fitting(store, problem, fresh[:LISTED])
 
 
-def _fitting(store: Store, problem: Problem, ids: list[str]) -> dict[str, Trajectory]:
+def fitting(store: Store, problem: Problem, ids: list[str]) -> dict[str, Trajectory]:
     """The paths of runs that began where `problem` begins and can be drawn; the same request may come after another one."""
     paths = {run_id: _stored.drawable(path) for run_id, path in store.trajectories(ids).items()}
     return {run_id: path for run_id, path in paths.items() if path.points and path.problem == problem.describe()}
 
 
-def _is_showable(run: Summary) -> bool:
+def is_showable(run: Summary) -> bool:
+    """Whether it ended with something to show, by a method that is known here."""
     return run.method in METHODS and run.state in _keeper.STORED_STATES
 
 
@@ -90,7 +92,7 @@ def _merge(problem: Problem, runs: list[Kept], found: list[Summary], paths: dict
     for item in runs:
         if item.stored in known and known[item.stored].name:
             item.name = known[item.stored].name
-    older = [_restored(problem, run, paths[run.id], name_of) for run in reversed(found) if run.id in paths]
+    older = [restored(problem, run, paths[run.id], name_of) for run in reversed(found) if run.id in paths]
     runs[:0] = older
     _tell_apart(runs)
 
@@ -104,7 +106,8 @@ def _tell_apart(runs: list[Kept]) -> None:
         taken.add(item.name)
 
 
-def _restored(problem: Problem, run: Summary, path: Trajectory, name_of: Namer) -> Kept:
+def restored(problem: Problem, run: Summary, path: Trajectory, name_of: Namer) -> Kept:
+    """The stored `run` with its `path` as a finished one of this visitor."""
     owner = _parts.owner()
     work = _keeper.restored(_keeper.keeper(), problem, path, run.id, owner, run.has_parameters)
     name = run.name or name_of(path.config)
@@ -120,10 +123,10 @@ def others(problem: Problem) -> dict[str, Summary]:
     """
     here, owner = {item.stored for item in _parts.theirs("runs", list)}, _parts.owner()
     try:
-        found = _keeper.keeper().ask(owner, lambda store: store.search(problem=_about(problem), limit=OFFERED)) or []
+        found = _keeper.keeper().ask(owner, lambda store: store.search(problem=about_of(problem), limit=OFFERED)) or []
     except ImuError:
         return {}
-    return {run.id: run for run in found if run.id not in here and _is_showable(run)}
+    return {run.id: run for run in found if run.id not in here and is_showable(run)}
 
 
 def box(label: str, offered: dict[str, Summary], **more: Any) -> str | None:
@@ -139,33 +142,3 @@ def described(run: Summary) -> str:
     when = datetime.fromtimestamp(run.created, _stored.zone())
     tags = "".join(f" #{tag}" for tag in run.tags)
     return f"{_stored.title_of(run)} · {run.scope}, seed {run.seed} · {when:%d %b, %H:%M}{tags} · {run.id[:4]}"
-
-
-def another(problem: Problem, name_of: Namer) -> list[Kept]:
-    """The stored run that the visitor chooses besides those on their list; the box is there where there is a choice."""
-    offered = others(problem)
-    chosen = box("Or a stored run", offered, key="another_run") if offered else None
-    if chosen is None:
-        return []
-    item = _one(problem, offered[chosen], name_of)
-    if item is None:
-        st.caption("This run began from another model (an earlier request came before it), or holds nothing that could be shown.")
-        return []
-    if item.lacks_model:
-        st.caption(item.lacks_model)
-    elif st.session_state.get("another_shown") != chosen:
-        st.session_state.update(another_shown=chosen, attacked=item.name)
-    return [item]
-
-
-def _one(problem: Problem, run: Summary, name_of: Namer) -> Kept | None:
-    """The stored `run` as a finished one, kept for this visitor; None where it began elsewhere or cannot be drawn."""
-    kept = _parts.theirs("others", dict)
-    if run.id not in kept:
-        paths = _fitting(_keeper.view(), problem, [run.id])
-        kept[run.id] = _restored(problem, run, paths[run.id], name_of) if paths else None
-        if paths:
-            kept[run.id].name += f" ({run.id[:4]})"
-        while len(kept) > LISTED:
-            kept.pop(next(iter(kept)))
-    return kept[run.id]

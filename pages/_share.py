@@ -1,4 +1,4 @@
-"""What can be taken away from a run: its name, a link, files, Python, and the model itself as the start of a second request."""
+"""What can be taken away from runs: a link, a name, files, Python, and the model itself as the start of a second request."""
 
 from __future__ import annotations
 
@@ -12,34 +12,64 @@ from streamlit.delta_generator import DeltaGenerator
 from imu_core import exports, figures
 from imu_core.glossary import help_text
 from imu_core.records import Trajectory
-from pages import _form_link, _parts, _problem, _runs
+from pages import _form_link, _link_box, _links, _parts, _problem, _runs
+from pages._address import address
+
+LOOKED_AT = ("cam", "layer", "opacity")  # what a link to Re-identify says besides problem and settings
 
 
 def view(page: str) -> dict[str, Any]:
     """What a link says besides problem and settings: the step shown, the attack switch, where it is looked."""
     state = st.session_state
     if page != "unlearn":
-        return {name: st.query_params.get_all(name) for name in ("cam", "layer", "opacity") if name in st.query_params}
+        return {name: words for name, words in _links.shown().items() if name in LOOKED_AT}
     at, last = state.get("unlearn_at"), state.get("unlearn_last")
     found: dict[str, Any] = {"step": at} if at is not None and at != last else {}
     return found | ({} if state.get("measure", True) else {"measure": "false"})
 
 
-def _link(item: _runs.Kept, items: list[_runs.Kept], page: str) -> None:
-    """The whole address of what is shown, and which runs do not fit into one form with the run looked at."""
+def link(items: list[_runs.Kept], page: str = "unlearn") -> None:
+    """The whole address of what is shown, and which runs do not fit into one form with the run looked at.
+
+    Until there are runs of one's own it says what is chosen in the form, beside the examples that everybody sees.
+    """
+    item, at = closer(items), ", at this step" if page == "unlearn" else ""
+    if item.is_example:
+        words = {name: given for name, given in _links.shown().items() if name in st.query_params or name in _form_link.NAMED}
+        query = _form_link.about(item.problem.describe()) | words | view(page)
+        return _link_box.write(address(page, query), f"Opens this page with the same problem and choices{at}")
     others = [other for other in items if other is not item and other.trajectory]
     records = [other.trajectory for other in others]
-    st.caption("Link that opens this page with the same problem, methods, settings and step")
-    st.code(_form_link.link(item.trajectory, page, records, **view(page)), language=None, wrap_lines=True)
-    if page == "unlearn":
-        st.button("Write it for the step shown now", key="link_now", help="The step moves without the rest of the page.")
     shown = _form_link.together(item.trajectory, page, records)[1]
-    if left := [_parts.plain(other.name) for other in others if other.config not in shown]:
-        st.caption(f"Not in it, as their settings differ: {', '.join(left)}. Look closer at one of them for a link of its own.")
+    left = [_parts.plain(other.name) for other in others if other.config not in shown]
+    note = f"Not in it, as their settings differ: {', '.join(left)}. Look closer at one of them for a link of its own."
+    return _link_box.write(
+        _form_link.link(item.trajectory, page, records, **view(page)),
+        f"Opens this page with the same problem and the settings of these runs{at}",
+        [note] if left else [],
+    )
 
 
-def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None, page: str = "unlearn") -> None:
-    """Rename, remove, link and every export of one run."""
+def _closer_key(items: list[_runs.Kept]) -> str:
+    return f"closer_{len(items)}_{items[0].name}"
+
+
+def closer(items: list[_runs.Kept]) -> _runs.Kept:
+    """The one of `items` that is looked at closely; the first, until the visitor chooses."""
+    chosen = st.session_state.get(_closer_key(items))
+    return next((item for item in items if item.name == chosen), items[0])
+
+
+def look_closer(items: list[_runs.Kept]) -> _runs.Kept:
+    """Let the visitor choose one of `items`; returns it."""
+    names = [item.name for item in items]
+    st.segmented_control("Look closer at", names, default=names[0], key=_closer_key(items), required=True)
+    _runs.tell_apart(items)
+    return closer(items)
+
+
+def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+    """Rename, remove and every export of one run."""
     record = dataclasses.replace(item.trajectory, metrics=item.measured)
     stem = "".join(c if c.isalnum() else "-" for c in item.name).strip("-").lower() or "run"
     one, two, three = st.columns([3, 3, 2], vertical_alignment="bottom")
@@ -70,7 +100,6 @@ def take_away(item: _runs.Kept, items: list[_runs.Kept], reference: dict[str, fl
         st.caption("Python that repeats it exactly")
         st.code(exports.to_snippet(record), language="python", wrap_lines=True)
     with right:
-        _link(item, items, page)
         if item.job.state == "done":
             st.button("Forget something else from this model", on_click=_continue, args=(record,))
             st.caption(help_text("second_request"))

@@ -6,7 +6,20 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.errors import ImuError
-from pages import _attack_jobs, _attack_table, _attack_threshold, _bound, _pace, _parts, _problem, _restored, _results, _runs
+from pages import (
+    _another,
+    _attack_jobs,
+    _attack_table,
+    _attack_threshold,
+    _bound,
+    _link_box,
+    _links,
+    _pace,
+    _parts,
+    _problem,
+    _results,
+    _runs,
+)
 
 
 def attackable(items: list[_runs.Kept]) -> list[_runs.Kept]:
@@ -41,7 +54,14 @@ def choose(items: list[_runs.Kept]) -> _runs.Kept:
     return next((item for item in items if item.name == chosen), items[0])
 
 
-st.title("Did it really forget?")
+def in_link(item: _runs.Kept) -> tuple[dict[str, str], list[str]]:
+    """What the link says in place of the name of the run under attack, which somebody else may give to another run."""
+    ids = [item.stored] if item.stored else []
+    words = {"run": item.stored, "attacked": "" if ids else item.name}
+    return words, _link_box.of_runs(ids, [] if ids or item.is_example else [item.name])
+
+
+title = _link_box.titled("Did it really forget?")
 st.markdown(
     "Attack a run: what an attacker can still find has not gone. Beside every number stands the retrained model, which never saw "
     "the data."
@@ -50,11 +70,18 @@ problem = _problem.current()
 _results.reference_offer(problem)
 mine = _runs.of(problem)
 not_here(mine)
-items = [*attackable(mine), *attackable(_restored.another(problem, _runs.title_of))] or attackable(_runs.examples(problem))
+first = st.container()  # the box below it adds to what is chosen from in it
+asked = _another.asked(problem, attackable(mine))
+items = [*attackable(mine), *attackable(_another.another(problem, _runs.title_of))] or attackable(_runs.examples(problem))
 if not items:
     st.warning("No run on this problem left a model that could be attacked. Choose another problem in the sidebar.")
     st.stop()
-item = choose(items)
+with first:
+    item = choose(items)
+with title:
+    _link_box.of_page(problem, "Opens this page with the same problem, run and choices", lambda: in_link(item))
+if asked:
+    _links.refuse("run", asked, item.name)
 if item.is_example:
     st.caption("Finished examples, the gentle preset on the head. Your own runs on this problem stand here once you made some.")
 if not problem.split.classes:

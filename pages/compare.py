@@ -6,7 +6,8 @@ import streamlit as st
 
 from imu_core import retrained
 from imu_core.records import Problem
-from pages import _bound, _compare_link, _compare_pair, _compare_record, _compare_table, _problem, _results, _runs
+from pages import _bound, _compare_link, _compare_pair, _compare_record, _compare_table, _link_box, _problem, _results, _runs
+from pages._compared import Compared
 
 ALL, OWN, PAIR = "All methods", "Your runs", "A against B"
 
@@ -21,8 +22,8 @@ def view_of(has_record: bool, opens_on_record: bool) -> str:
     return chosen if chosen in views else views[0]
 
 
-def runs(problem: Problem, view: str, has_record: bool) -> None:
-    """The table of runs, or two of them."""
+def runs(problem: Problem, view: str, has_record: bool) -> list[Compared]:
+    """The table of runs, or two of them; returns what there is to compare."""
     with st.spinner("Getting the runs ready", show_time=True):
         items = _compare_link.gather(problem)
     reference = retrained(problem)
@@ -42,15 +43,19 @@ def runs(problem: Problem, view: str, has_record: bool) -> None:
         _compare_table.section(problem, items, reference)
         if not has_record:
             st.caption("`python -m imu_core table` compares all methods at all scopes, with several forget sets and seeds.")
+    return items
 
 
-st.title("Which one forgets better?")
+title = _link_box.titled("Which one forgets better?")
 st.markdown("Runs on one problem beside each other and beside the retrained model, at the same depth of forgetting.")
 problem = _problem.current()
 record = _compare_record.load()
 wants_own = bool(_compare_link.asked_for() or _compare_link.has_own(problem))
 view = view_of(record is not None, _compare_record.fits(record, problem) and not wants_own)
+items: list[Compared] = []
 if view == ALL:
     _compare_record.section(record, problem)
 else:
-    runs(problem, view, record is not None)
+    items = runs(problem, view, record is not None)
+with title:
+    _link_box.of_page(problem, "Opens this page with the same problem, runs and choices", lambda: _compare_link.in_link(items))

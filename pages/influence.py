@@ -11,7 +11,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS, ranking
 from imu_core.records import RANGES, Influence, Problem
 from imu_core.weights import PSI, effective_share, sample_weights
-from pages import _bound, _gallery, _problem, _through
+from pages import _bound, _gallery, _link_box, _problem, _through
 
 DAMPINGS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 PLAIN = {"displayModeBar": False}
@@ -96,7 +96,7 @@ def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
 
 def right_side(problem: Problem, scored: Influence, weights: object) -> None:
     """The gallery with its order, and what can be done with the selection."""
-    st.segmented_control(
+    _bound.segmented_control(
         "Show",
         ["most influential", "least influential", "picked by hand"],
         default="most influential",
@@ -158,7 +158,7 @@ def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
         st.plotly_chart(chart, key="ranks", config=PLAIN, alt="Rank by the chosen estimator against rank by exact")
 
 
-st.title("Who matters most?")
+title = _link_box.titled("Who matters most?")
 st.markdown(
     "Every image in the forget set has an [influence score](glossary?term=score): how much the model's loss on the forget set "
     "rises when that image goes. IMU pushes hardest on the highest."
@@ -194,3 +194,5 @@ def linked() -> None:
 
 facts(problem, scored, exact, weights)
 linked()
+with title:
+    _link_box.of_page(problem, "Opens this page with the same problem and choices, but for what was picked or selected")

@@ -9,7 +9,7 @@ from imu_core.errors import ImuError
 from imu_core.records import Problem
 from imu_core.reference import target
 from imu_core.verdicts import search_verdict
-from pages import _form, _gaze, _pace, _parts, _people, _problem, _results, _runs, _scopes, _share
+from pages import _form, _gaze, _link_box, _pace, _parts, _people, _problem, _results, _runs, _scopes, _share
 
 
 def run_row(problem: Problem) -> None:
@@ -66,7 +66,7 @@ def drifted(problem: Problem, item: _runs.Kept) -> None:
         st.caption(f"Batch-norm statistics: all {len(moved)} layers as they were.")
 
 
-st.title("Can the person still be found?")
+title = _link_box.titled("Can the person still be found?")
 st.markdown(
     "A network that recognises people is made to forget one of them. Look where it looks, before and after, and search for that "
     "person among everybody else."
@@ -92,10 +92,9 @@ if items[0].is_example:
     st.caption("Until you press Run: a finished example, the gentle preset on the head.")
 if not finished:
     st.stop()
-names = [item.name for item in finished]
-chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)
-_runs.tell_apart(finished)
-item = next((item for item in finished if item.name == chosen), finished[0])
+item = _share.look_closer(finished)
+with title:
+    st.fragment(_link_box.box)(lambda: _share.link(finished, _parts.PEOPLE_PAGE))
 try:
     st.subheader("Is the person still found?")
     st.markdown(verdict(problem, item))
@@ -112,5 +111,5 @@ try:
     _scopes.section(problem)
 except ImuError as error:
     st.warning(_parts.plain(error))
-with st.expander("Name, link and export", icon=":material/ios_share:"):
-    _share.take_away(item, finished, _runs.reference_of(problem), page=_parts.PEOPLE_PAGE)
+with st.expander("Name and export", icon=":material/ios_share:"):
+    _share.take_away(item, finished, _runs.reference_of(problem))

@@ -11,7 +11,8 @@ from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.unlearning import Run
 from imu_core.verdicts import one_path, percent, point_at, verdict_of_all
-from pages import _bound, _parts, _problem, _runs
+from pages import _bound, _form_link, _link_box, _parts, _problem, _runs
+from pages._address import address
 from pages._player import Player, skip_to
 
 
@@ -52,12 +53,18 @@ def replay(problem: Problem, runs: list[Run]) -> None:
             st.plotly_chart(chart, key="start_plane", config={"displayModeBar": False}, alt=alt)
         with right:
             numbers(problem, runs[0], player.step, reference)
-        player.controls()
+        player.controls(lambda: _link_box.box(lambda: link(problem, player)))
         told = verdict_of_all([(run.method.title, run.trajectory) for run in runs], problem, reference, player.step)
         st.markdown(_parts.plain(told))
         pictures(problem, runs[0], player.step)
 
     show()
+
+
+def link(problem: Problem, player: Player) -> None:
+    """The whole address of this page with its problem, at the step shown."""
+    at = {} if player.step == player.last else {"step": player.step}
+    _link_box.write(address("", _form_link.about(problem.describe()) | at), "Opens this page with the same problem, at this step")
 
 
 def pictures(problem: Problem, run: Run, step: int) -> None:

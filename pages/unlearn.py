@@ -9,7 +9,7 @@ from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _bound, _form, _measuring, _pace, _parts, _problem, _results, _runs, _share
+from pages import _bound, _form, _link_box, _measuring, _pace, _parts, _problem, _results, _runs, _share
 from pages._player import Player, skip_to
 
 PLAIN = {"displayModeBar": False}
@@ -71,9 +71,11 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
         with right:
             chart = paths.plane(shown, cursor, reference, _parts.theme())
             st.plotly_chart(chart, key="plane", config=PLAIN, alt="Test accuracy against forget accuracy, one path a run")
-        if not running and last:
-            player.controls()
         ended = [item for item in items if item.job.finished and item.shown]
+        if not running and last:
+            player.controls(lambda: _link_box.box(lambda: _share.link(ended)))
+        elif ended and not running:
+            _link_box.box(lambda: _share.link(ended))
         _results.verdicts(problem, ended, reference, cursor)
         if running and all(item.job.finished for item in items):
             st.rerun()
@@ -99,13 +101,10 @@ for item in (item for item in items if item.job.finished and not item.shown):
 if finished:
     st.subheader("What happened")
     _results.table(problem, items, reference)
-    names = [item.name for item in finished]
-    chosen = st.segmented_control("Look closer at", names, default=names[0], key=f"closer_{len(names)}_{names[0]}", required=True)
-    _runs.tell_apart(finished)
-    item = next((item for item in finished if item.name == chosen), finished[0])
+    item = _share.look_closer(finished)
     _results.distances(problem, item)
     _results.pictures(problem, item)
-    with st.expander("Name, link and export", icon=":material/ios_share:"):
+    with st.expander("Name and export", icon=":material/ios_share:"):
         _share.take_away(item, items, reference)
 elsewhere = len([item for item in _runs.kept() if item.problem.describe() != problem.describe()])
 if elsewhere:

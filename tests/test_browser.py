@@ -488,7 +488,7 @@ def test_files_can_be_taken_away(visitor: Visitor, tmp_path: Path) -> None:
     press_run(page)
     expect(verdict(page, "GA still recognises")).to_be_visible()
     visitor.settled()
-    main(page).get_by_text("Name, link and export").click()
+    main(page).get_by_text("Name and export").click()
     found = {}
     for label in ("JSON", "CSV", "PNG of the charts", "Model (safetensors)"):
         found[label] = taken_away(visitor, label, tmp_path)

@@ -50,7 +50,7 @@ def made(server: Server, chromium: Browser) -> str:
         page = someone.open("unlearn", model="lenet5", methods="GA", measure="false")
         press_run(page)
         page = someone.settled()
-        main(page).get_by_text("Name, link and export").click()
+        main(page).get_by_text("Name and export").click()
         someone.settled()  # the run may have ended just now: what is typed while the page is drawn anew may be drawn over
         box = main(page).get_by_role("textbox", name="Name of the run")
         box.fill("Albatross")

@@ -89,6 +89,19 @@ def button(at: AppTest, label: str) -> Any:
     return found[0]
 
 
+def step_slider(at: AppTest, name: str) -> Any:
+    """The slider of the player `name`."""
+    return next(slider for slider in at.slider if (slider.key or "").startswith(f"{name}_step_"))
+
+
+def link_of(at: AppTest) -> str:
+    """The address in the box that is opened by "Link"; the box stays open."""
+    at.session_state.link_box = True
+    page = rerun(at).session_state.visit.page
+    (link,) = [code.value for code in at.code if code.value.startswith(f"/{page}?")]
+    return link
+
+
 def has_button(at: AppTest, label: str) -> bool:
     return any(b.label.startswith(label) for b in at.button)
 
@@ -492,11 +505,11 @@ def test_a_new_retrained_model_moves_the_aim_of_the_examples(own_home: Path) -> 
 def test_the_slider_of_start_changes_the_pictures_and_the_numbers(sandal: Problem) -> None:
     at = visit("start")
     run = alone(sandal, preset("gentle", "imu"))
-    slider = at.slider(key="start_step")
+    slider = step_slider(at, "start")
     last = run.points[-1].step
     seen = set()
     for step in (0, last // 2, last):
-        at.slider(key="start_step").set_value(step)
+        step_slider(at, "start").set_value(step)
         rerun(at)
         point = [p for p in run.points if p.step <= step][-1]
         still, other, retrained = (at.metric[k].value for k in range(3))
@@ -523,16 +536,16 @@ def test_the_slider_of_start_changes_the_pictures_and_the_numbers(sandal: Proble
 def test_a_button_wins_over_a_slider_that_lags_behind(playing: bool, label: str) -> None:
     """A browser that is behind sends the slider's old value along with a click."""
     at = visit("start")
-    last = at.slider(key="start_step").max
-    at.slider(key="start_step").set_value(5)
+    last = step_slider(at, "start").max
+    step_slider(at, "start").set_value(5)
     rerun(at)
     at.session_state.start_playing = playing
-    at.slider(key="start_step").set_value(3)
+    step_slider(at, "start").set_value(3)
     button(at, label).click()
     rerun(at)
     assert at.session_state.start_at == (last if label == "To the end" else 4)
     assert not at.session_state.start_playing
-    at.slider(key="start_step").set_value(2)  # a slider that is moved by itself is obeyed again
+    step_slider(at, "start").set_value(2)  # a slider that is moved by itself is obeyed again
     assert rerun(at).session_state.start_at == 2
 
 
@@ -541,7 +554,7 @@ def test_what_unlearn_says_follows_the_step(tiny: object) -> None:
     ends = [item.run.points[-1] for item in runs_of(at)]
     last = max(end.step for end in ends)
     for step in (last, last - 1, 0):
-        at.slider(key="unlearn_step").set_value(step)
+        step_slider(at, "unlearn").set_value(step)
         told = words(rerun(at))
         assert (told.count(" has taken no step yet") == 2) == (step == 0)
         assert (f" of {last} " in told) == (0 < step < last)
@@ -553,15 +566,15 @@ def test_what_unlearn_says_follows_the_step(tiny: object) -> None:
 
 def test_the_buttons_of_the_player_move_the_step() -> None:
     at = visit("start", **TINY)
-    last = at.slider(key="start_step").max
-    assert at.slider(key="start_step").value == last
-    assert press(at, "To the end").session_state["start_step"] == last
-    assert press(at, "Forward one step").session_state["start_step"] == last
-    assert press(at, "Back one step").slider(key="start_step").value == last - 1
-    assert press(at, "Forward one step").slider(key="start_step").value == last
-    at.slider(key="start_step").set_value(0)
-    assert press(rerun(at), "Back one step").slider(key="start_step").value == 0
-    assert press(at, "To the end").slider(key="start_step").value == last
+    last = step_slider(at, "start").max
+    assert step_slider(at, "start").value == last
+    assert press(at, "To the end").session_state["start_at"] == last
+    assert press(at, "Forward one step").session_state["start_at"] == last
+    assert press(at, "Back one step").session_state["start_at"] == last - 1
+    assert press(at, "Forward one step").session_state["start_at"] == last
+    step_slider(at, "start").set_value(0)
+    assert press(rerun(at), "Back one step").session_state["start_at"] == 0
+    assert press(at, "To the end").session_state["start_at"] == last
     assert press(at, "Play").session_state["start_playing"]
     assert has_button(at, "Pause")
     assert not press(at, "Pause").session_state["start_playing"]
@@ -868,11 +881,11 @@ def test_the_card_of_a_method_is_shown_when_it_is_chosen(tiny: object) -> None:
 
 def test_the_link_on_the_page_is_that_of_the_run(ran: AppTest) -> None:
     item, *others = runs_of(ran)
-    link = ran.code[1].value
+    link = link_of(ran)
     assert link == _form_link.link(item.trajectory, others=[other.trajectory for other in others])
     assert parse_qs(urlsplit(link).query)["methods"] == ["IMU", "GA", "NPO"]
     assert parse_qs(urlsplit(link).query)["preset"] == ["gentle"]
-    assert ran.code[0].value.strip() == exports.to_snippet(item.trajectory).strip()
+    assert ran.code[-1].value.strip() == exports.to_snippet(item.trajectory).strip()
     assert [b.label for b in ran.get("download_button")] == ["JSON", "CSV", "PNG of the charts", "Model (safetensors)"]
 
 

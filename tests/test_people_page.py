@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_pages import PAGES, button, finish, go_to, has_button, press, rerun, sentence, visit, wait_until, words
+from test_pages import PAGES, button, finish, go_to, has_button, link_of, press, rerun, sentence, visit, wait_until, words
 
 import imu_core
 from imu_core import data, reidentification
@@ -72,7 +72,7 @@ def test_the_link_brings_the_run_back(opened) -> None:
     at.button_group(key="methods").set_value(["npo"])
     at.button_group(key="mode").set_value("train")
     at = finish(press(rerun(at), "Run"))
-    (link,) = [c.value for c in at.code if c.value.startswith("/reidentify?")]
+    link = link_of(at)
     query = {name: values[-1] for name, values in parse_qs(urlsplit(link).query).items()}
     assert query["mode"] == "train"
     again = visit("reidentify", **query)
