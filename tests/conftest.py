@@ -224,6 +224,23 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]
     return lambda: f"sqlite:///{tmp_path / f'runs-{next(numbers)}.sqlite'}"
 
 
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The database that pages write to, of this test alone; on a PostgreSQL server where the test asks for one."""
+    server = getattr(request, "param", "sqlite") == "postgresql"
+    url = request.getfixturevalue("postgres").create() if server else f"sqlite:///{tmp_path / 'runs.sqlite'}"
+    monkeypatch.setenv("IMU_DATABASE_URL", url)
+    yield Store(url)
+    written()
+
+
+def written() -> None:
+    """Wait until everything that pages have to write is written."""
+    from pages import _keeper
+
+    assert _keeper.keeper().settle(300.0)
+
+
 def tamper(store: Store, statement: str, **values: Any) -> None:
     """Change the database of `store` behind its back."""
     with store._engine.begin() as connection:

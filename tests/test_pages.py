@@ -27,6 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
+from streamlit.util import calc_hash
 
 import imu_core
 from imu_core import data, exports, figures, methods, runtime
@@ -69,11 +70,15 @@ def rerun(at: AppTest) -> AppTest:
     return healthy(at.run())
 
 
-def visit(page: str = "start", /, **query: Any) -> AppTest:
-    """A new visitor whose first visit is a link to `page` with `query`."""
+def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
+    """A window that is opened at a link to `page` with `query`: of a new visitor, or of the one called `owner`."""
     at = AppTest.from_file(APP, default_timeout=PATIENCE)
     at.query_params.update(query)
-    if page != "start":
+    if owner:
+        at.session_state["owner"] = owner
+    if page == "archive":
+        at._page_hash = calc_hash("runs")  # its file is called otherwise than its address
+    elif page != "start":
         at.switch_page(f"pages/{page}.py")
     return healthy(at.run())
 

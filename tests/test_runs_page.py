@@ -7,15 +7,14 @@ import math
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from conftest import written
 from streamlit.testing.v1 import AppTest
-from streamlit.util import calc_hash
 from test_pages import (  # noqa: F401
     APP,
     LONG,
@@ -46,30 +45,13 @@ from imu_core.records import Point, RunConfig
 from imu_core.store import Store
 from pages import _form_link, _keeper, _parts, _stored
 
+pytestmark = pytest.mark.usefixtures("store")
 QUICK = {**TINY, "measure": "false"}
 
 
-@pytest.fixture(autouse=True)
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A database of this test alone; on a PostgreSQL server where it asks for one."""
-    server = getattr(request, "param", "sqlite") == "postgresql"
-    url = request.getfixturevalue("postgres").create() if server else f"sqlite:///{tmp_path / 'runs.sqlite'}"
-    monkeypatch.setenv("IMU_DATABASE_URL", url)
-    yield Store(url)
-    written()
-
-
-def written() -> None:
-    """Wait until everything is written."""
-    assert _keeper.keeper().settle(PATIENCE)
-
-
 def look(**query: Any) -> AppTest:
-    """A new visitor whose first visit is a link to Runs; its file is called otherwise than its address."""
-    at = AppTest.from_file(APP, default_timeout=PATIENCE)
-    at.query_params.update(query)
-    at._page_hash = calc_hash("runs")
-    at = healthy(at.run())
+    """A new visitor whose first visit is a link to Runs."""
+    at = visit("archive", **query)
     assert at.title[0].value == "Runs"
     return at
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import written
 from streamlit.testing.v1 import AppTest
-from streamlit.util import calc_hash
 from test_compare_page import GENTLE
 from test_pages import (  # noqa: F401
     APP,
@@ -35,7 +35,7 @@ from test_pages import (  # noqa: F401
     wait_until,
     words,
 )
-from test_runs_page import names, tick
+from test_runs_page import QUICK, names, tick
 from typer.testing import CliRunner
 
 from imu_core import limits, visitors
@@ -54,24 +54,17 @@ from pages import _keeper, _parts, _visitor
 
 ROOT = Path(__file__).resolve().parent.parent
 ME, YOU = visitors.name_of("0" * 32), visitors.name_of("1" * 32)
-QUICK = {**TINY, "measure": "false"}
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A database of this test alone, and a server that nobody has visited."""
+def fresh_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server that nobody has visited, with a database of this test alone."""
     for variable in ("IMU_PUBLIC", "IMU_SHARE_RUNS", "IMU_MAX_JOBS", "IMU_MAX_RUNS"):
         monkeypatch.delenv(variable, raising=False)
-    url = f"sqlite:///{tmp_path / 'runs.sqlite'}"
-    monkeypatch.setenv("IMU_DATABASE_URL", url)
     restart()
-    yield Store(url)
+    yield
     written()
     restart()
-
-
-def written() -> None:
-    assert _keeper.keeper().settle(PATIENCE)
 
 
 def restart() -> None:
@@ -81,14 +74,7 @@ def restart() -> None:
 
 def window(page: str, name: str = ME, **query: Any) -> AppTest:
     """A new window of the visitor called `name`, opened at `page`: what a reload, a typed address and Back make."""
-    at = AppTest.from_file(APP, default_timeout=PATIENCE)
-    at.session_state["owner"] = name
-    at.query_params.update(query)
-    if page == "archive":
-        at._page_hash = calc_hash("runs")  # its file is called otherwise than its address
-    else:
-        at.switch_page(f"pages/{page}.py")
-    return healthy(at.run())
+    return visit(page, name, **query)
 
 
 def ran(methods: list[str] = ["ga", "npo"], name: str = ME, **query: Any) -> AppTest:  # noqa: B006
