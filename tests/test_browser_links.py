@@ -125,6 +125,17 @@ def test_compare_and_attack_open_with_the_same_runs_and_choices(visitor: Visitor
     expect(main(there).get_by_text("Finished examples")).to_have_count(0)
 
 
+def back_to(visitor: Visitor, path: str) -> None:
+    """Press Back until that page is there: Re-identify has taken its people since, and every address it had is a step."""
+    for _ in range(6):
+        visitor.page.go_back()
+        visitor.settled()
+        if urlsplit(visitor.page.url).path == f"/{path}":
+            break
+    expect(visitor.page.get_by_role("heading", name=HEADINGS[path], exact=True)).to_be_visible()
+    visitor.settled()
+
+
 def test_back_brings_back_what_a_page_showed(visitor: Visitor) -> None:
     """Also where both pages have a choice of that name, and where a button led away."""
     page = visitor.open("unlearn", **LENET)
@@ -134,21 +145,20 @@ def test_back_brings_back_what_a_page_showed(visitor: Visitor) -> None:
         page = visitor.go_to(name)
         choose(visitor, "exact" if name == "Influence" else "GA")
         here = chosen(page)
-        page.go_back()
-        expect(page.get_by_role("heading", name=HEADINGS["unlearn"], exact=True)).to_be_visible()
-        assert chosen(visitor.settled()) == before
+        back_to(visitor, "unlearn")
+        assert chosen(page) == before
         assert parse_qs(urlsplit(page.url).query)["preset"] == [PRESET]
+        if name == "Re-identify":
+            continue
         page.go_forward()
         expect(page.get_by_role("heading", name=HEADINGS["unlearn"], exact=True)).to_have_count(0)
         assert chosen(visitor.settled()) == here
-        page.go_back()
-        expect(page.get_by_role("heading", name=HEADINGS["unlearn"], exact=True)).to_be_visible()
-        assert chosen(visitor.settled()) == before
+        back_to(visitor, "unlearn")
+        assert chosen(page) == before
     page = visitor.go_to("Influence")
     choose(visitor, "exact")
     main(page).get_by_role("button", name=re.compile("^Unlearn these")).click()
     expect(page.get_by_role("heading", name=HEADINGS["unlearn"], exact=True)).to_be_visible()
     visitor.settled()
-    page.go_back()
-    expect(page.get_by_role("heading", name=HEADINGS["influence"], exact=True)).to_be_visible()
-    assert "exact" in chosen(visitor.settled())
+    back_to(visitor, "influence")
+    assert "exact" in chosen(page)

@@ -554,6 +554,20 @@ def test_a_button_wins_over_a_slider_that_lags_behind(playing: bool, label: str)
     assert rerun(at).session_state.start_at == 2
 
 
+def test_a_slider_that_was_replaced_is_not_obeyed() -> None:
+    """After a replay has ended a browser that is behind still sends where its slider was."""
+    at = visit("start", **TINY)
+    press(at, "Play")
+    old = step_slider(at, "start")
+    at.session_state.start_clock -= 60
+    assert rerun(at).session_state.start_at == old.max
+    assert not at.session_state.start_playing
+    at.main.children[max(at.main.children) + 1] = old.set_value(old.max - 3)
+    assert rerun(at).session_state.start_at == old.max
+    step_slider(at, "start").set_value(old.max - 1)
+    assert rerun(at).session_state.start_at == old.max - 1
+
+
 def test_what_unlearn_says_follows_the_step(tiny: object) -> None:
     at = to_the_end(run_methods(["ga", "npo"], **TINY, measure="false"))
     ends = [item.run.points[-1] for item in runs_of(at)]

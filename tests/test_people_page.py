@@ -14,7 +14,7 @@ from test_pages import PAGES, button, finish, go_to, has_button, link_of, press,
 import imu_core
 from imu_core import data, reidentification
 from imu_core.records import Dataset, Problem
-from pages import _parts, _people, _runs
+from pages import _parts, _people, _problem, _runs
 
 FEW = {"dataset": "few", "forget": "identity:0005"}
 
@@ -79,6 +79,40 @@ def test_the_link_brings_the_run_back(opened) -> None:
     again = finish(press(again, "Run"))
     configs = [runs.session_state["runs"][0].config for runs in (at, again)]
     assert configs[0] == configs[1]
+
+
+HOSTILE = {
+    "dataset": "zebra",
+    "model": "zebra",
+    "seed": "1e400",
+    "methods": "IMU,XYZ",
+    "more": "zebra",
+    "preset": "zebra",
+    "scope": "last:99",
+    "target": "5000",
+    "run_seed": "-1",
+    "mode": "sometimes",
+    "cam": "zebra",
+    "layer": "zebra",
+    "opacity": "101",
+    "step": "3",
+    "zebra": "1",
+    "after": "[[",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_whatever_a_link_asks_and_cannot_have_is_said(few: Dataset, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(_problem, "USUAL_PEOPLE", "few")
+    at = visit("reidentify", **{**FEW, name: HOSTILE[name]})
+    wrong = "XYZ" if name == "methods" else HOSTILE[name]
+    said = "\n".join([words(at), *(w.value for w in at.warning)]).replace("\\", "").replace("**", "")
+    if name == "after":
+        assert "earlier request" in said
+    else:
+        assert f"{name}={wrong} " in said
+        assert "Taken instead: " in said or f"{name}={wrong} was left out" in said
+    assert "Can the person still be found?" in at.title[0].value
 
 
 @pytest.mark.parametrize(
