@@ -559,7 +559,7 @@ def test_a_slider_that_was_replaced_is_not_obeyed() -> None:
     at = visit("start", **TINY)
     press(at, "Play")
     old = step_slider(at, "start")
-    at.session_state.start_clock -= 60
+    at.session_state.start_at = int(old.max) - 1  # the next tick is the last
     assert rerun(at).session_state.start_at == old.max
     assert not at.session_state.start_playing
     at.main.children[max(at.main.children) + 1] = old.set_value(old.max - 3)

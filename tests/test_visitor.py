@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from conftest import written
@@ -23,6 +24,7 @@ from test_pages import (  # noqa: F401
     go_to,
     has_button,
     healthy,
+    link_of,
     nothing_left_running,
     press,
     press_run,
@@ -352,6 +354,23 @@ def test_on_a_private_server_everything_is_offered(theirs: str) -> None:
     assert "Until you press Run" in words(window("unlearn", **QUICK)), "the list of Unlearn is one's own"
 
 
+def test_the_link_of_attack_opens_the_same_run_for_somebody_else(theirs: str) -> None:
+    ran(["ga"])
+    attack = window("attack", **QUICK)
+    (item,) = runs_of(attack)
+    query = parse_qs(urlsplit(link_of(attack)).query)
+    assert (query["run"], "attacked" in query) == ([item.stored], False)
+    there = window("attack", YOU, **{name: words[-1] for name, words in query.items()})
+    assert there.session_state["attacked"] == f"GA ({item.stored[:4]})"
+    assert not [m.value for m in there.main.markdown if m.value.startswith("- **")]
+    here = window("attack", **{**QUICK, "run": item.stored[:8]})
+    assert here.session_state["attacked"] == "GA", "one's own is no other run"
+    for wrong in ("f" * 32, "zebra", "no"):
+        said = words(window("attack", YOU, **{**QUICK, "run": wrong})).replace("\\", "")
+        assert f"**run={wrong}** cannot be had" in said
+        assert "Taken instead: Theirs." in said
+
+
 def test_on_a_public_server_no_page_and_no_link_shows_anothers_run(
     theirs: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +381,7 @@ def test_on_a_public_server_no_page_and_no_link_shows_anothers_run(
         window("archive", search="npo"),  # a page repeats what a link asks in vain, so nothing secret is asked for
         window("compare", **QUICK, compare="Your runs", runs=theirs),
         window("attack", **QUICK, attacked="NPO"),
+        window("attack", **QUICK, run=theirs),
         window("unlearn", **QUICK),
     ]
     for at in pages:
