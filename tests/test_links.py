@@ -233,8 +233,15 @@ def test_names_that_nothing_goes_by_are_said_once() -> None:
 
 EVERYWHERE = {"dataset": "zebra", "model": "zebra", "seed": "1e400", "zebra": "1"}
 ON_PAGES = {
-    "start": {},
-    "influence": {"estimator": "bogus", "damping": "-1", "psi": "zebra", "against": "zebra", "through": "zebra"},
+    "start": {"step": "-1"},
+    "influence": {
+        "estimator": "bogus",
+        "damping": "-1",
+        "psi": "zebra",
+        "against": "zebra",
+        "through": "zebra",
+        "gallery_order": "zebra",
+    },
     "unlearn": HOSTILE,
     "compare": {"compare": "zebra"},
     "attack": {"attacked": "zebra", "attack_by": "zebra", "loss_at": "1e400", "relearn_scope": "last:99", "shadow_pairs": "9"},
@@ -253,6 +260,22 @@ def test_every_page_says_what_its_link_could_not_have(tiny: object, page: str) -
         wrong = "XYZ" if name == "methods" else value[:39]
         assert f"{name}={wrong}" in notes(at), name
     assert not set(query) & set(at.query_params) - {"methods"}
+
+
+@pytest.mark.parametrize(
+    ("view", "query"),
+    [
+        ("A against B", dict.fromkeys(("run_a", "run_b", "compare_set", "space", "moved"), "zebra")),
+        ("Your runs", dict.fromkeys(("depth", "compare_methods", "runs"), "zebra")),
+        ("All methods", {"compare_scope": "zebra"}),
+    ],
+)
+def test_every_part_of_compare_says_what_its_link_could_not_have(tiny: object, view: str, query: dict[str, str]) -> None:
+    at = visit("compare", **TINY, compare=view, **query)
+    said = notes(at) + " ".join(w.value for w in at.main.warning).replace("\\", "")
+    for name in query:
+        assert f"{name}=zebra" in said or (name == "runs" and "There is no run 'zebra'" in said), name
+    assert at.button_group(key="compare").value == view
 
 
 def test_a_damping_between_those_of_the_slider_is_shown(tiny: object) -> None:
