@@ -25,6 +25,9 @@ _FLIP, _LIMIT = 23, 29  # streams of the generator
 _WAIT = 0.2  # seconds between two looks at a lock
 
 
+Head = tuple[Tensor, Tensor]  # weight (C, d), bias (C,)
+
+
 class Arena:
     """A private copy to unlearn, with its inputs by training index.
 
@@ -64,6 +67,22 @@ class Arena:
     def head(self) -> nn.Linear:
         """The head of the copy, as it is now."""
         return self.module if isinstance(self.module, nn.Linear) else find_head(self.module)
+
+    def head_copy(self) -> Head | None:
+        """A copy of the head as it is now, where inputs are features; elsewhere more than the head would have to be kept."""
+        return (self.head.weight.detach().clone(), self.head.bias.detach().clone()) if self.on_features else None
+
+    @torch.no_grad()
+    def put_head(self, head: Head) -> None:
+        """Make the head of the copy what `head_copy` returned earlier."""
+        for parameter, then in zip((self.head.weight, self.head.bias), head, strict=True):
+            parameter.copy_(then)
+
+    @torch.no_grad()
+    def place(self, start: list[Tensor], target: list[Tensor], share: float) -> None:
+        """Put the parameters on the line from `start` to `target`; `share` 1 is the target itself, bit for bit."""
+        for parameter, old, new in zip(self.parameters, start, target, strict=True):
+            parameter.copy_(new if share == 1.0 else old + share * (new - old))
 
     def set_mode(self, training: bool) -> None:
         """Batch norm follows `bn` while training and is always in eval mode otherwise; nothing else has a mode here."""

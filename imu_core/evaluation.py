@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from imu_core import runtime
@@ -19,6 +19,8 @@ from imu_core.training import chunk_of
 SUBSET = 500  # samples of each set that wide scopes are judged by between the first and the last step
 _DRAW, _ORDER = 31, 32  # streams of the generator
 _SURE = 3.0  # standard errors
+_DECIMALS_OF_CHANCE = 2.0  # standard errors above 1/C that still count as chance
+_HEADS, _NUMBERS = 8, 2**20  # heads, and logits of training samples, that are judged in one product at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,7 @@ def accuracies(train_hit: Tensor, test_hit: Tensor, problem: Problem) -> dict[st
     forget, retain, test (all of it); where whole classes go, test_other and test_forgotten split the test set by them;
     earlier is the set an earlier request removed.
     """
-    return Sets(problem).accuracies(train_hit, test_hit)
+    return Sets(problem).accuracies(train_hit[None], test_hit[None])[0]
 
 
 class Sets:
@@ -52,16 +54,19 @@ class Sets:
         if len(split.earlier):
             train["earlier"] = _ones(split.earlier, count)
         self._parts = [(tuple(part), torch.stack(list(part.values()), 1)) for part in (train, test)]
-        self._sizes = [matrix.double().sum(0).tolist() for _, matrix in self._parts]
+        self._names = [name for names, _ in self._parts for name in names]
+        self._sizes = [size for _, matrix in self._parts for size in matrix.double().sum(0).tolist()]
 
-    def accuracies(self, train_hit: Tensor, test_hit: Tensor) -> dict[str, float]:
-        """Set → fraction of hits; nan for a set without a sample. Float32 counts exactly up to 16 million samples."""
-        counts = [(hit.float() @ matrix).tolist() for hit, (_, matrix) in zip((train_hit, test_hit), self._parts, strict=True)]
-        return {
-            name: hit / size if size else math.nan
-            for (names, _), hits_of, sizes in zip(self._parts, counts, self._sizes, strict=True)
-            for name, hit, size in zip(names, hits_of, sizes, strict=True)
-        }
+    def accuracies(self, train_hit: Tensor, test_hit: Tensor) -> list[dict[str, float]]:
+        """For each of K models, from hits (K, N train) and (K, N test): set → fraction of hits, nan for a set without a sample.
+
+        Float32 counts exactly up to 16 million samples.
+        """
+        counts = [hit.float() @ matrix for hit, (_, matrix) in zip((train_hit, test_hit), self._parts, strict=True)]
+        return [
+            {name: hit / size if size else math.nan for name, hit, size in zip(self._names, row, self._sizes, strict=True)}
+            for row in torch.cat(counts, 1).tolist()
+        ]
 
 
 def _ones(index: Tensor, count: int) -> Tensor:
@@ -93,17 +98,47 @@ class Evaluation:
         self._sets = Sets(self._problem)
         self._chunk = 500 if arena.on_features else chunk_of(self._problem.dataset.train.images)
         self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
-        self.logits: tuple[Tensor, Tensor] | None = None  # of the last look at the whole sets
+        self._seen: tuple[Tensor, Tensor] | None = None  # logits of the last look at the whole sets through a whole model
+        classes, count = len(self._problem.dataset.class_names), len(self._problem.train.labels)
+        self.at_once = max(1, min(_HEADS, _NUMBERS // (classes * count)))  # heads that are judged in one product
         self.between = dict(self.sizes) if arena.on_features else {n: min(SUBSET, size) for n, size in self.sizes.items()}
+
+    @property
+    def chance(self) -> float:
+        """Test accuracy (0-1) of guessing, and two standard errors more: what is not above it still counts as chance."""
+        classes, n = len(self._problem.dataset.class_names), self.between["test"]
+        return 1 / classes + _DECIMALS_OF_CHANCE * math.sqrt((1 / classes) * (1 - 1 / classes) / n)
 
     @torch.no_grad()
     def judge(self, full: bool) -> Judgement:
         """Evaluate now; raises Cancelled between two chunks once the run is cancelled."""
+        if self._arena.on_features:
+            return self.judge_heads([(self._arena.head.weight, self._arena.head.bias)])[0]
         self._arena.set_mode(training=False)
         try:
-            return self._whole() if full or self._arena.on_features else self._subset()
+            return self._whole() if full else self._subset()
         finally:
             self._arena.set_mode(training=True)
+
+    @torch.no_grad()
+    def judge_heads(self, heads: Sequence[tuple[Tensor, Tensor]]) -> list[Judgement]:
+        """Judgements of several heads, each a weight (C, d) and a bias (C,), on whole sets over cached features."""
+        weight, bias = (torch.stack(parts) for parts in zip(*heads, strict=True))
+        problem, forget = self._problem, self._problem.split.forget
+        train, test = (_logits_of(weight, bias, part.Z) for part in (problem.train, problem.test))
+        of_forget = train.index_select(2, forget)
+        labels = problem.train.labels[forget].expand(len(heads), -1)
+        losses, predictions = F.cross_entropy(of_forget, labels, reduction="none"), of_forget.max(1).indices
+        found = self._sets.accuracies(_hits_of(train, problem.train.labels), _hits_of(test, problem.test.labels))
+        return [Judgement(*parts) for parts in zip(found, losses, predictions, strict=True)]
+
+    @property
+    def logits(self) -> tuple[Tensor, Tensor] | None:
+        """Logits (N, C) of the training set and (n, C) of the test set: of the head as it is, or of the last whole look."""
+        if not self._arena.on_features:
+            return self._seen
+        with torch.no_grad():
+            return self._arena.head(self._problem.train.Z), self._arena.head(self._problem.test.Z)
 
     @torch.no_grad()
     def has_reached(self, target: float) -> bool:
@@ -130,17 +165,12 @@ class Evaluation:
         return share <= target
 
     def _whole(self) -> Judgement:
-        self.logits = train, test = self._all_logits()
-        train_hit, test_hit = hits(train, self._problem.train.labels), hits(test, self._problem.test.labels)
-        forget = self._problem.split.forget
-        return self._judgement(self._sets.accuracies(train_hit, test_hit), train[forget], forget)
-
-    def _all_logits(self) -> tuple[Tensor, Tensor]:
-        problem = self._problem
-        if self._arena.on_features:
-            return _through(self._arena.head, problem.train.Z), _through(self._arena.head, problem.test.Z)
+        problem, forget = self._problem, self._problem.split.forget
         train = self._logits(torch.arange(len(problem.train.labels)), self._arena.inputs)
-        return train, self._logits(torch.arange(len(problem.test.labels)), self._arena.test_inputs)
+        test = self._logits(torch.arange(len(problem.test.labels)), self._arena.test_inputs)
+        self._seen = train, test
+        found = accuracies(hits(train, problem.train.labels), hits(test, problem.test.labels), problem)
+        return self._judgement(found, train[forget], forget)
 
     def _subset(self) -> Judgement:
         problem = self._problem
@@ -171,11 +201,22 @@ class Evaluation:
         return torch.cat(parts)
 
 
-def _through(head: nn.Linear, Z: Tensor) -> Tensor:
-    """`head(Z)`, (n, C), laid out class by class: the largest of few classes is found sooner so."""
-    if head.bias is None:
-        return head(Z)
-    return torch.addmm(head.bias[:, None], head.weight, Z.t()).t()
+def _logits_of(weight: Tensor, bias: Tensor, Z: Tensor) -> Tensor:
+    """Logits (K, C, n) of features (n, d) by heads (K, C, d) and (K, C), class by class: so the largest is found sooner."""
+    return torch.addmm(bias.reshape(-1, 1), weight.flatten(0, 1), Z.t()).view(*bias.shape, len(Z))
+
+
+def _hits_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether the logit of its label is the largest of each sample, bool (K, n), from logits (K, C, n), which are used up."""
+    index = labels.expand(len(logits), 1, -1)
+    own = logits.gather(1, index)
+    logits.scatter_(1, index, -math.inf)
+    own, others = own[:, 0], logits.amax(1)
+    hit = own > others
+    if not (hit | (own < others)).all():  # of equal logits argmax takes the first; nan is neither above nor below
+        logits.scatter_(1, index, own[:, None])
+        return logits.argmax(1) == labels
+    return hit
 
 
 def _draw(index: Tensor, generator: torch.Generator) -> Tensor:

@@ -130,8 +130,9 @@ class Job:
 class JobQueue:
     """A few worker threads. Jobs of one owner run one after another, so that nobody's click keeps the others waiting.
 
-    One worker is kept free for runs: measurements and trainings never take the last. Quick jobs have workers of their own, one a
-    core and no more: each gives up the interpreter at every small operation, and then waits for all the others.
+    One worker is kept free for runs: measurements and trainings never take the last. An owner's measurements wait for all runs of
+    that owner. Quick jobs have workers of their own, one a core and no more: each gives up the interpreter at every small
+    operation, and then waits for all the others.
 
     Each job runs within `around(owner)`, as whoever needs to know for whom it works.
     """
@@ -178,10 +179,11 @@ class JobQueue:
 
     def _next(self, quick: bool) -> Job | None:
         busy = {job.owner for job in self._running}
+        unmeasured = {job.owner for job in self._jobs if job.kind == "run" and not job.finished}
         slow = sum(job.kind != "run" for job in self._running)
         room = quick or slow < max(1, self._workers - 1)
         queued = (job for job in self._jobs if job.state == "queued" and job.quick == quick and job.owner not in busy)
-        may = (job for job in queued if room or job.kind == "run")
+        may = (job for job in queued if job.kind == "run" or (room and not (job.kind == "measure" and job.owner in unmeasured)))
         return min(may, key=lambda job: (job.kind != "run", job.id), default=None)
 
     def _work(self, quick: bool) -> None:

@@ -70,8 +70,9 @@ class Stream:
 
     def _batches_of(self, is_forget: bool, epoch: int, stream: int = _SHUFFLE) -> list[Part]:
         own = torch.arange(len(self._forget)) if is_forget else self._kept
-        order = own[torch.randperm(len(own), generator=runtime.generator(self._seed, stream, epoch))]
-        return [self._part(part, torch.full((len(part),), is_forget)) for part in order.split(self._size)]
+        position = own[torch.randperm(len(own), generator=runtime.generator(self._seed, stream, epoch))]
+        whole = (self._forget if is_forget else self._retain)[position], position, torch.full((len(own),), is_forget)
+        return [Part(*part) for part in zip(*(tensor.split(self._size) for tensor in whole), strict=True)]
 
     def _together(self, epoch: int) -> Iterator[Part]:
         positions = torch.cat([torch.arange(len(self._forget)), self._kept])

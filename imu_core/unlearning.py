@@ -15,21 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from imu_core import methods, runtime
-from imu_core.arena import Arena
+from imu_core.arena import Arena, Head
 from imu_core.data.notes import counted
 from imu_core.errors import Cancelled, ConfigError, ImuError, cut
-from imu_core.evaluation import Evaluation
+from imu_core.evaluation import Evaluation, Judgement
 from imu_core.methods import plugins
-from imu_core.methods.base import Batch, Edit
+from imu_core.methods.base import Edit
 from imu_core.records import REACHED, Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.stepping import Stepper, Taken
 from imu_core.streams import Part, Stream
-from imu_core.training import one_cycle
-from imu_core.weights import effective_share
+from imu_core.weights import spread
 
 _MOST_POINTS, _FEWEST_POINTS = {True: 1000, False: 60}, 20  # evaluations in one run, over features and over images
 _MOST_JUDGED = 2 * 10**12  # products of numbers in all evaluations over features: large heads are judged, and kept, more seldom
 _PARTS, _FINER = 20, 2  # of the straight line that an edit is walked in; how often a part is walked in parts again
-_DECIMALS_OF_CHANCE = 2.0  # standard errors above 1/C that still count as chance
 
 
 def unlearn(problem: Problem, config: RunConfig | None = None, *, brief: bool = False) -> Run:
@@ -100,6 +99,7 @@ class Run:
             self.outcome = Outcome("failed", cut(f"{self.method.title}, a method from elsewhere, failed: {plugins.said(error)}."))
 
     _step_done, _share = 0, 0.0
+    _weighed: tuple[Tensor | None, dict[str, float] | None] = (None, None)  # weights, and how they are spread
     _asked: tuple[tuple[int, float] | None, bool] = (None, False)  # where the target was last asked for, and the answer
 
     def _loop(self) -> Iterator[Point]:
@@ -113,42 +113,92 @@ class Run:
         if isinstance(objective, Edit):
             yield from self._walk(objective)
             return
-        optimizer, schedule = self._optimizer([*arena.parameters, *objective.extra])
         first = self._point(None, objective.weights, full=self.steps == 0)
         if self._has_ended(first):
             yield first if first.full else self._replace_full(first, objective.weights)
             return
         yield first
+        yield from self._steps(objective, Stepper(arena, objective, self.config, self.steps))
+        if self.outcome.state == "running":
+            self.outcome = Outcome("done", self._why_done())
+
+    def _steps(self, objective: methods.Objective, stepper: Stepper) -> Iterator[Point]:
+        ahead: list[Taken] = []
         for epoch in range(self.config.epochs):
             for part in self._stream.epoch(epoch):
-                self._raise_if_cancelled()
-                self._timed("prepare", lambda e=epoch: objective.refresh(self._step_done, e))
-                loss = self._timed("steps", lambda p=part, e=epoch: self._step(objective, optimizer, schedule, p, e))
-                self._step_done += 1
-                if self._is_broken(loss):
-                    yield self._point(loss, objective.weights, full=True)
+                try:
+                    taken = self._take(objective, stepper, part, epoch)
+                except Cancelled:
+                    if ahead:  # steps that nobody has seen were never taken
+                        self._put_back(self.points[-1].step, self.points[-1].head)
+                    raise
+                except (Exception, SystemExit):  # what was done before stays on record
+                    yield from self._judge_ahead(ahead)
+                    raise
+                if taken.head is None:
+                    yield from self._judge_now(taken)
+                else:
+                    ahead.append(taken)
+                    if len(ahead) == self._evaluation.at_once or taken.is_broken or not self._is_due(taken.step + 1):
+                        yield from self._judge_ahead(ahead)
+                        ahead = []
+                if self.outcome.state != "running":
                     return
-                last = self._step_done == self.steps
-                if last or self._is_due() or self._at_target():
-                    point = self._point(loss, objective.weights, full=last)
-                    ended = self._has_ended(point)
-                    if ended and not point.full:
-                        yield self._replace_full(point, objective.weights)
-                        return
-                    yield point
-                    if ended:
-                        return
-        self.outcome = Outcome("done", self._why_done())
+        yield from self._judge_ahead(ahead)
 
-    def _is_due(self) -> bool:
-        """Whether the step that was just taken is evaluated: as asked, else each of the first, and of a long rest as many again.
+    def _take(self, objective: methods.Objective, stepper: Stepper, part: Part, epoch: int) -> Taken:
+        """Take the next step. Over features one that will be evaluated keeps its head, to be judged together with others."""
+        self._raise_if_cancelled()
+        self._timed("prepare", lambda: objective.refresh(self._step_done, epoch))
+        loss = self._timed("steps", lambda: stepper.step(part, self._step_done, epoch))
+        self._step_done += 1
+        head = self._arena.head_copy() if self._is_due(self._step_done) else None
+        return Taken(self._step_done, loss, objective.weights, head, sum(self.phases.values()))
+
+    def _judge_now(self, taken: Taken) -> Iterator[Point]:
+        last = taken.step == self.steps
+        if self._is_broken(taken.loss):
+            yield self._point(taken.loss, taken.weights, full=True)
+        elif last or self._is_due(taken.step) or self._at_target():
+            point = self._point(taken.loss, taken.weights, full=last)
+            ended = self._has_ended(point)
+            yield self._replace_full(point, taken.weights) if ended and not point.full else point
+
+    def _judge_ahead(self, ahead: list[Taken]) -> Iterator[Point]:
+        """Judge the heads of several steps in one product, which is far sooner done than one after another.
+
+        Each is yielded with the model as it was then; where the run ends at one of them, the later ones were never taken.
+        """
+        if not ahead:
+            return
+        before = self.phases["evaluation"]
+        judged = self._timed("evaluation", lambda: self._evaluation.judge_heads([taken.head for taken in ahead]))
+        each = (self.phases["evaluation"] - before) / len(ahead)
+        for number, (taken, judgement) in enumerate(zip(ahead, judged, strict=True), 1):
+            if number > 1:
+                self._raise_if_cancelled()
+            self._put_back(taken.step, taken.head)
+            broken = self._is_broken(taken.loss)
+            point = self._added(judgement, taken.loss, taken.weights, taken.head, taken.seconds + number * each)
+            ended = broken or self._has_ended(point)
+            yield point
+            if ended:
+                return
+
+    def _put_back(self, step: int, head: Head) -> None:
+        """Make the model what it was after step `step`."""
+        self._step_done = step
+        self._arena.put_head(head)
+
+    def _is_due(self, step: int) -> bool:
+        """Whether step `step` (from 1) is evaluated: as asked, else each of the first, and of a long rest as many again.
 
         Most runs end at their target long before their last step: of evaluations spread evenly nearly none would come.
         """
         if self.config.eval_every:
-            return self._step_done % self.config.eval_every == 0
+            return step % self.config.eval_every == 0
         first = self._most_points // 2
-        return self._step_done <= first or self._step_done % max(1, math.ceil((self.steps - first) / first)) == 0
+        return step <= first or step % max(1, math.ceil((self.steps - first) / first)) == 0
 
     @cached_property
     def _most_points(self) -> int:
@@ -173,7 +223,7 @@ class Run:
                 yield point
             self._raise_if_cancelled()
             self._share = begin + width if begin + width < met - finest / 2 else met
-            self._timed("steps", lambda: _place(arena.parameters, start, edit.target, self._share))
+            self._timed("steps", lambda: arena.place(start, edit.target, self._share))
             if self._is_broken(None):
                 yield self._point(None, None, full=True)
                 return
@@ -199,65 +249,35 @@ class Run:
             self._asked = place, self._timed("evaluation", lambda: self._evaluation.has_reached(self.config.stop_at))
         return self._asked[1]
 
-    def _optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
-        c = self.config
-        optimizer = torch.optim.SGD(parameters, c.learning_rate, c.momentum, weight_decay=c.weight_decay)
-        if c.schedule == "constant" or c.learning_rate == 0.0:
-            return optimizer, None
-        return optimizer, one_cycle(optimizer, self.steps)
-
-    def _step(
-        self, objective: methods.Objective, optimizer: torch.optim.Optimizer, schedule: Any, part: Part, epoch: int
-    ) -> float | None:
-        arena = self._arena
-        assert arena is not None
-        inputs = arena.inputs(part.index, self._step_done)
-        labels = self.problem.train.labels[part.index]
-        logits, features = arena.forward(inputs)
-        batch = Batch(part.position, inputs, labels, logits, self._step_done, epoch, part.is_forget, features)
-        loss = objective(batch)
-        if loss is None:
-            return None
-        for parameter in (*arena.parameters, *objective.extra):
-            parameter.grad = None
-        loss.backward()
-        objective.before_step()
-        if self.config.optimizer == "normalised":
-            _normalise([*arena.parameters, *objective.extra])
-        optimizer.step()
-        objective.after_step()
-        if schedule is not None:
-            schedule.step()
-        return float(loss.detach())
-
     def _point(self, loss: float | None, weights: Tensor | None, full: bool) -> Point:
         arena, full = self._arena, full and not self._brief
         assert arena is not None
         judged = self._timed("evaluation", lambda: self._evaluation.judge(full))
-        summary = None
-        if weights is not None:
-            summary = {
-                "effective_share": effective_share(weights),
-                "largest": float(weights.max()),
-                "positive_share": float((weights > 0).double().mean()),
-            }
-        head = None
-        if arena.on_features:
-            head = (arena.head.weight.detach().clone(), arena.head.bias.detach().clone())
+        return self._added(judged, loss, weights, self._arena.head_copy(), sum(self.phases.values()), full)
+
+    def _added(
+        self, judged: Judgement, loss: float | None, weights: Tensor | None, head: Head | None, seconds: float, full: bool = True
+    ) -> Point:
         point = Point(
             self._step_done,
             self._share if self.method.edit else self._step_done / max(1, self._stream.batches),
-            sum(self.phases.values()),
+            seconds,
             loss,
             judged.accuracies,
-            summary,
+            self._summary(weights),
             judged.forget_losses,
             judged.forget_predictions,
             head,
-            full or arena.on_features,
+            full or head is not None,
         )
         self.points.append(point)
         return point
+
+    def _summary(self, weights: Tensor | None) -> dict[str, float] | None:
+        """How the weights are spread; made again only when they are others, which is seldom."""
+        if weights is not self._weighed[0]:
+            self._weighed = (weights, weights if weights is None else spread(weights))
+        return self._weighed[1]
 
     def _replace_full(self, point: Point, weights: Tensor | None) -> Point:
         """The run ends here: judge the same step again on the whole sets and keep that instead."""
@@ -278,7 +298,7 @@ class Run:
             self.outcome = Outcome("done", _reached(point), reached=True)
             return True
         recent = [p.accuracies["test"] for p in self.points[-2:]]
-        if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._chance():
+        if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._evaluation.chance:
             self.outcome = Outcome(
                 "diverged",
                 f"Test accuracy fell to chance ({100 * recent[-1]:.1f} %) by step {self._step_done}. Use a smaller learning "
@@ -286,10 +306,6 @@ class Run:
             )
             return True
         return False
-
-    def _chance(self) -> float:
-        classes, n = len(self.problem.dataset.class_names), self._evaluation.between["test"]
-        return 1 / classes + _DECIMALS_OF_CHANCE * math.sqrt((1 / classes) * (1 - 1 / classes) / n)
 
     def _is_broken(self, loss: float | None) -> bool:
         assert self._arena is not None
@@ -348,8 +364,7 @@ class Run:
         """Logits (N, C) and (n, C) of the final model on the training and test set, where the last Point judged all of both."""
         if self.outcome.state not in ("done", "diverged") or not self.points[-1].full:
             return None  # a cancelled run may have taken steps since it was last judged
-        found = self._evaluation.logits
-        return found and (found[0].contiguous(), found[1].contiguous())
+        return self._evaluation.logits
 
     @property
     def trajectory(self) -> Trajectory:
@@ -374,22 +389,6 @@ class Run:
             images=counted(self.problem),
             environment={"python": platform.python_version(), "torch": torch.__version__, "data_hash": self.problem.dataset.hash},
         )
-
-
-@torch.no_grad()
-def _place(parameters: list[nn.Parameter], start: list[Tensor], target: list[Tensor], share: float) -> None:
-    """Put `parameters` on the line from `start` to `target`; `share` 1 is the target itself, bit for bit."""
-    for parameter, old, new in zip(parameters, start, target, strict=True):
-        parameter.copy_(new if share == 1.0 else old + share * (new - old))
-
-
-def _normalise(parameters: list[nn.Parameter]) -> None:
-    """Scale all gradients together to length 1, so that every step has the length of the learning rate."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    if float(norm) > 0:
-        for gradient in gradients:
-            gradient /= norm
 
 
 def _reached(point: Point) -> str:

@@ -93,3 +93,12 @@ def _check(control: str | None, psi: str, top: float, clip_quantile: float | Non
 def effective_share(weights: Tensor) -> float:
     """(Σw)² / (n Σw²): 1 for equal weights, 1/n when a single sample carries everything."""
     return float(weights.sum().square() / (len(weights) * weights.square().sum()))
+
+
+def spread(weights: Tensor) -> dict[str, float]:
+    """How weights (n,) are spread: their effective share, the largest, and the share of samples whose weight is above 0."""
+    return {
+        "effective_share": effective_share(weights),
+        "largest": float(weights.max()),
+        "positive_share": float((weights > 0).double().mean()),
+    }

@@ -18,9 +18,10 @@ from imu_core.reference import target
 from pages import _apart, _keeper, _parts, _restored
 from pages._kept import Kept
 
-# Seconds in which runs go on before the page is drawn: undisturbed by drawing, three on the head end within them, and are drawn
-# once; at wide scopes nothing ends so soon, and the first points are to be seen.
-HEAD_START, WIDE_START = 1.0, 0.3
+# Seconds for which a click on Run waits, with a bar and a Stop, before the page is drawn with runs that still go on: those on the
+# head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen.
+PATIENCE = {True: 4.0, False: 0.3}
+GLANCE = 0.3  # seconds within which what ends needs no bar
 EXAMPLES = ("imu", "ga", "npo")
 
 
@@ -91,17 +92,43 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
     """
     if not _parts.has_room(len(configs) * (2 if measure else 1)):
         return False
-    added = []
-    for config in configs:
-        item = _made(problem, config)
-        kept().append(item)
-        added.append(item)
-        _parts.queue().submit(item.job)
-    head_start = time.time() + (HEAD_START if all(config.scope == "head" for config in configs) else WIDE_START)
+    added = [_made(problem, config) for config in configs]
+    kept().extend(added)
     for item in added:
-        item.job.wait(max(0.0, head_start - time.time()))
+        _parts.queue().submit(item.job)
     for item in added if measure else []:
         measure_later(item)
+    return True
+
+
+def ended_soon(count: int) -> bool:
+    """Show how far the last `count` runs are, with a Stop, until they have ended or patience has; whether they have ended."""
+    jobs = [item.job for item in kept()[-count:]]
+    until = time.monotonic() + PATIENCE[all(item.config.scope == "head" for item in kept()[-count:])]
+    place = st.empty()
+    if have_ended(jobs, min(GLANCE, until - time.monotonic())) or time.monotonic() >= until:
+        return all(job.finished for job in jobs)
+    with place.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0)
+        st.button("Stop", key="stop_soon", on_click=lambda: [job.cancel() for job in jobs])
+    while time.monotonic() < until and not all(job.finished for job in jobs):
+        now = next((job for job in jobs if not job.finished), jobs[-1])
+        fraction, text = _parts.progress_of(now)
+        whole = (sum(job.finished for job in jobs) + (0.0 if now.finished else fraction)) / len(jobs)
+        bar.progress(min(1.0, whole), text=f"{_parts.plain(now.title)}: {text}")
+        have_ended(jobs, 2 * _parts.PACE)
+    place.empty()
+    return all(job.finished for job in jobs)
+
+
+def have_ended(jobs: list[Job], seconds: float) -> bool:
+    """Whether all `jobs` end within `seconds`; it waits so long at most, and gives way to whatever the visitor does meanwhile."""
+    until = time.monotonic() + seconds
+    for job in jobs:
+        while not job.wait(max(0.0, min(_parts.PACE, until - time.monotonic()))):
+            st.session_state.get("owner")  # here Streamlit begins again where a button was pressed
+            if time.monotonic() >= until:
+                return False
     return True
 
 

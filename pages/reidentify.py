@@ -28,8 +28,8 @@ def run_row(problem: Problem) -> None:
                 job.cancel()
         if not configs:
             st.caption("Pick at least one method.")
-    if run and _runs.submit(problem, configs, measure=False):
-        st.rerun()
+    if run and _runs.submit(problem, configs, measure=False) and not _runs.ended_soon(len(configs)):
+        st.rerun()  # what goes on stands in the sidebar, too
 
 
 def waiting(items: list[_runs.Kept]) -> None:

@@ -33,7 +33,8 @@ def run_row(problem: Problem) -> None:
             st.caption("Pick at least one method.")
     if run and _runs.submit(problem, configs, measure):
         st.session_state.replay = True
-        st.rerun()
+        if not _runs.ended_soon(len(configs)) or measure:
+            st.rerun()  # what goes on stands in the sidebar, too
 
 
 def measuring(items: list[_runs.Kept]) -> None:
@@ -58,6 +59,7 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
         else:
             player.to_end()  # it was watched live
 
+    # While runs go on, each picture waits for their end until it is time for the next: no time is lost between end and result.
     @st.fragment(run_every=_pace.tick() if running else player.run_every)
     def show() -> None:
         player.advance()
@@ -77,7 +79,7 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
         elif ended and not running:
             _link_box.box(lambda: _share.link(ended))
         _results.verdicts(problem, ended, reference, cursor)
-        if running and all(item.job.finished for item in items):
+        if running and _runs.have_ended([item.job for item in items], _pace.tick()):
             st.rerun()
 
     show()

@@ -36,6 +36,7 @@ weights
 arena streams
 evaluation
 methods
+stepping
 search
 unlearning
 problem

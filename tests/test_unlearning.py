@@ -445,6 +445,65 @@ def test_large_heads_are_judged_at_fewer_steps(lenet: Problem, cheap: Cheap, mon
     assert found[-1].full
 
 
+@pytest.mark.parametrize("method", ["ga", "imu", "npo", "scrub"])
+@pytest.mark.parametrize("target", [None, 0.3])
+def test_heads_judged_together_are_judged_as_one_by_one(
+    method: str, target: float | None, lenet: Problem, cheap: Cheap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps are taken ahead and judged in one product: every point, and the end, is that of a run which looks at each step."""
+    config = cheap(method=method, epochs=20, learning_rate=0.05, stop_at=target)
+    together = finished(lenet, config)
+    monkeypatch.setattr(evaluation, "_HEADS", 1)
+    alone = finished(lenet, config)
+    assert (len(together.points), together.outcome) == (len(alone.points), alone.outcome)
+    assert target is None or together.outcome.reached
+    for one, other in zip(together.points, alone.points, strict=True):
+        assert (one.step, one.epoch, one.loss, one.accuracies, one.weights) == (
+            other.step,
+            other.epoch,
+            other.loss,
+            other.accuracies,
+            other.weights,
+        )
+        assert torch.equal(one.forget_predictions, other.forget_predictions)
+        torch.testing.assert_close(one.forget_losses, other.forget_losses)
+    assert same_bits(state(together), state(alone))
+    assert [point.seconds for point in together.points] == sorted(point.seconds for point in together.points)
+
+
+def test_the_model_is_that_of_the_point_shown(lenet: Problem, cheap: Cheap) -> None:
+    """Whoever looks at the model between two points finds the one that was judged, however far ahead the loop has gone."""
+    run = unlearn(lenet, cheap(epochs=6))
+    for point in run:
+        assert torch.equal(head_of(run)[0], point.head[0])
+        if point.step == 5:
+            break
+    assert "step 5" in run.outcome.reason
+    assert torch.equal(head_of(run)[0], run.points[-1].head[0])
+
+
+def test_steps_before_a_failure_stay_on_record(lenet: Problem, cheap: Cheap, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: WeightedAscent, batch: Batch) -> Tensor | None:
+        if batch.step == 5:
+            raise ConfigError("Five is too much.")
+        return before(self, batch)
+
+    before = WeightedAscent.__call__
+    monkeypatch.setattr(WeightedAscent, "__call__", fail)
+    run = finished(lenet, cheap(method="ga", epochs=6))
+    assert (run.outcome.state, run.outcome.reason) == ("failed", "Five is too much.")
+    assert [point.step for point in run.points] == [0, 1, 2, 3, 4, 5]
+
+
+def test_hits_of_several_heads_are_those_of_argmax() -> None:
+    """Ties go to the first of the largest, as argmax has it; nan is the largest of all."""
+    logits = torch.tensor([[[1.0, 2.0, 2.0, math.nan], [1.0, 3.0, 2.0, 0.0], [0.0, 1.0, 2.0, 5.0]]]).repeat(2, 1, 1)
+    for labels in itertools.product(range(3), repeat=4):
+        truth = torch.tensor(labels)
+        expected = logits.argmax(1) == truth
+        assert torch.equal(evaluation._hits_of(logits.clone(), truth), expected)
+
+
 def test_evaluations_are_thinned_as_asked(lenet: Problem, cheap: Cheap) -> None:
     assert [p.step for p in unlearn(lenet, cheap(eval_every=4))] == [0, 4, 6]
     long = finished(lenet, cheap(epochs=450, batch_size=16, learning_rate=1e-4))
