@@ -394,6 +394,18 @@ def test_stop_ends_a_long_run_and_keeps_what_it_drew(visitor: Visitor) -> None:
     expect(sidebar(page).get_by_role("button", name="Stop", exact=True)).to_have_count(0)
 
 
+def test_runs_on_the_head_show_a_bar_with_a_stop_before_the_page_is_drawn(visitor: Visitor) -> None:
+    """The page waits for runs that end within seconds; meanwhile the visitor sees how far they are, and can stop them."""
+    settings = {"preset": "own", "own_epochs": "500", "own_batch_size": "1", "own_learning_rate": "1e-6"}
+    page = visitor.open("unlearn", methods=["GA"], measure="false", **settings)
+    main(page).get_by_role("button", name="Run", exact=True).click()
+    expect(main(page).get_by_text(re.compile(r"GA · class:Sandal: step \d+ of at most"))).to_be_visible()
+    main(page).get_by_role("button", name="Stop", exact=True).click()
+    expect(verdict(page, "Stopped by you at step")).to_be_visible()
+    expect(main(page).get_by_role("button", name="Stop all", exact=True)).to_be_disabled()
+    expect(main(page).get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+
+
 def test_a_long_run_goes_on_and_can_be_stopped_on_another_page(visitor: Visitor) -> None:
     page = start_long(visitor)
     for name in ("Influence", "Glossary"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 
@@ -284,3 +285,24 @@ def test_a_single_worker_does_everything() -> None:
     queue = JobQueue(workers=1)
     jobs = [queue.submit(Job("x", lambda: iter([1]), kind=kind)) for kind in ("training", "measurement", "run")]
     assert all(job.wait() for job in jobs)
+
+
+def test_measurements_wait_for_all_runs_of_their_owner() -> None:
+    """A worker that is free would measure the first result at once, and the owner's other runs would wait for that."""
+    queue = JobQueue(workers=3)
+    others = [Steps(1) for _ in range(os.cpu_count() or 1)]
+    blocking = [queue.submit(Job("b", lambda w=w: w, quick=True, owner=str(n))) for n, w in enumerate(others)]
+    wait_until(lambda: all(job.state == "running" for job in blocking))
+    order: list[str] = []
+    noted = {"after": lambda job: order.append(job.title), "owner": "me"}
+    measuring = queue.submit(Job("measured", lambda: iter([1]), kind="measure", **noted))
+    assert measuring.wait(10), "nothing of this owner is going on"
+    run = queue.submit(Job("run", lambda: iter([1]), quick=True, **noted))
+    late = queue.submit(Job("late", lambda: iter([1]), kind="measure", **noted))
+    assert queue.submit(Job("other", lambda: iter([1]), kind="measure", owner="you")).wait(10)  # a worker is free, then
+    assert (run.state, late.state) == ("queued", "queued")
+    for work in others:
+        work.go.release()
+    assert late.wait(10)
+    assert order == ["measured", "run", "late"]
+    queue.close()

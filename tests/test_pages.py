@@ -171,7 +171,9 @@ def press_run(at: AppTest) -> AppTest:
 
 def form_config(query: dict[str, Any]) -> list[RunConfig]:
     """The configs that the form makes of a link: what Run would run, stopped at once."""
-    at = press_run(visit("unlearn", **query, measure="false"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_runs, "PATIENCE", dict.fromkeys(_runs.PATIENCE, 0.0))
+        at = press_run(visit("unlearn", **query, measure="false"))
     for item in runs_of(at):
         item.job.cancel()
     return [item.config for item in runs_of(at)]
