@@ -134,7 +134,9 @@ class Run:
                     raise
                 except (Exception, SystemExit):  # what was done before stays on record
                     yield from self._judge_ahead(ahead)
-                    raise
+                    if self.outcome.state == "running":
+                        raise
+                    return
                 if taken.head is None:
                     yield from self._judge_now(taken)
                 else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Any
 
 import streamlit as st
@@ -18,10 +17,6 @@ from imu_core.reference import target
 from pages import _apart, _keeper, _parts, _restored
 from pages._kept import Kept
 
-# Seconds for which a click on Run waits, with a bar and a Stop, before the page is drawn with runs that still go on: those on the
-# head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen.
-PATIENCE = {True: 4.0, False: 0.3}
-GLANCE = 0.3  # seconds within which what ends needs no bar
 EXAMPLES = ("imu", "ga", "npo")
 
 
@@ -98,37 +93,6 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
         _parts.queue().submit(item.job)
     for item in added if measure else []:
         measure_later(item)
-    return True
-
-
-def ended_soon(count: int) -> bool:
-    """Show how far the last `count` runs are, with a Stop, until they have ended or patience has; whether they have ended."""
-    jobs = [item.job for item in kept()[-count:]]
-    until = time.monotonic() + PATIENCE[all(item.config.scope == "head" for item in kept()[-count:])]
-    place = st.empty()
-    if have_ended(jobs, min(GLANCE, until - time.monotonic())) or time.monotonic() >= until:
-        return all(job.finished for job in jobs)
-    with place.container(horizontal=True, vertical_alignment="center"):
-        bar = st.progress(0.0)
-        st.button("Stop", key="stop_soon", on_click=lambda: [job.cancel() for job in jobs])
-    while time.monotonic() < until and not all(job.finished for job in jobs):
-        now = next((job for job in jobs if not job.finished), jobs[-1])
-        fraction, text = _parts.progress_of(now)
-        whole = (sum(job.finished for job in jobs) + (0.0 if now.finished else fraction)) / len(jobs)
-        bar.progress(min(1.0, whole), text=f"{_parts.plain(now.title)}: {text}")
-        have_ended(jobs, 2 * _parts.PACE)
-    place.empty()
-    return all(job.finished for job in jobs)
-
-
-def have_ended(jobs: list[Job], seconds: float) -> bool:
-    """Whether all `jobs` end within `seconds`; it waits so long at most, and gives way to whatever the visitor does meanwhile."""
-    until = time.monotonic() + seconds
-    for job in jobs:
-        while not job.wait(max(0.0, min(_parts.PACE, until - time.monotonic()))):
-            st.session_state.get("owner")  # here Streamlit begins again where a button was pressed
-            if time.monotonic() >= until:
-                return False
     return True
 
 

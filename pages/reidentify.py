@@ -9,7 +9,7 @@ from imu_core.errors import ImuError
 from imu_core.records import Problem
 from imu_core.reference import target
 from imu_core.verdicts import search_verdict
-from pages import _form, _gaze, _link_box, _pace, _parts, _people, _problem, _results, _runs, _scopes, _share
+from pages import _form, _gaze, _link_box, _pace, _parts, _patience, _people, _problem, _results, _runs, _scopes, _share
 
 
 def run_row(problem: Problem) -> None:
@@ -28,7 +28,7 @@ def run_row(problem: Problem) -> None:
                 job.cancel()
         if not configs:
             st.caption("Pick at least one method.")
-    if run and _runs.submit(problem, configs, measure=False) and not _runs.ended_soon(len(configs)):
+    if run and _runs.submit(problem, configs, measure=False) and not _patience.ended_soon(_runs.kept()[-len(configs) :]):
         st.rerun()  # what goes on stands in the sidebar, too
 
 

@@ -9,7 +9,7 @@ from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from imu_core.reference import target
-from pages import _bound, _form, _link_box, _measuring, _pace, _parts, _problem, _results, _runs, _share
+from pages import _bound, _form, _link_box, _measuring, _pace, _parts, _patience, _problem, _results, _runs, _share
 from pages._player import Player, skip_to
 
 PLAIN = {"displayModeBar": False}
@@ -33,7 +33,7 @@ def run_row(problem: Problem) -> None:
             st.caption("Pick at least one method.")
     if run and _runs.submit(problem, configs, measure):
         st.session_state.replay = True
-        if not _runs.ended_soon(len(configs)) or measure:
+        if not _patience.ended_soon(_runs.kept()[-len(configs) :]) or measure:
             st.rerun()  # what goes on stands in the sidebar, too
 
 
@@ -79,7 +79,7 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
         elif ended and not running:
             _link_box.box(lambda: _share.link(ended))
         _results.verdicts(problem, ended, reference, cursor)
-        if running and _runs.have_ended([item.job for item in items], _pace.tick()):
+        if running and _patience.have_ended([item.job for item in items], _pace.tick()):
             st.rerun()
 
     show()

@@ -42,7 +42,7 @@ from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.training import Recipe, Training
 from imu_core.verdicts import one_path
 from imu_core.weights import sample_weights
-from pages import _form_link, _gallery, _parts, _runs
+from pages import _form_link, _gallery, _parts, _patience, _runs
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
 WITH_PROBLEM = ("start", "influence", "unlearn")
@@ -172,7 +172,7 @@ def press_run(at: AppTest) -> AppTest:
 def form_config(query: dict[str, Any]) -> list[RunConfig]:
     """The configs that the form makes of a link: what Run would run, stopped at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_runs, "PATIENCE", dict.fromkeys(_runs.PATIENCE, 0.0))
+        patch.setattr(_patience, "PATIENCE", dict.fromkeys(_patience.PATIENCE, 0.0))
         at = press_run(visit("unlearn", **query, measure="false"))
     for item in runs_of(at):
         item.job.cancel()
