@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from imu_core.errors import ConfigError
 from imu_core.metrics.intervals import Mean, mean_interval
 from imu_core.models.head import blocks
 from imu_core.records import Dataset, Problem
+from imu_core.stoppable import Stoppable
 from imu_core.training import to_input
 
 CHUNK = 32
@@ -204,6 +205,22 @@ def look(problem: Problem, after: nn.Module, group: str, *, layer: str = "", met
     maps = [heat(model, images, targets, layer=layer, method=method) for model in (problem.model, after)]
     labels = [f"{dataset.class_names[int(y)]}, {'trained on' if n < len(train) else 'held out'}" for n, y in enumerate(targets)]
     return Looked(images, targets, tuple(labels), *maps, _masks(dataset, train, test))
+
+
+class Looking(Stoppable):
+    """Where the problem's model and `after` look: iterate it for (fraction, words); `found` (group → Looked) fills as it goes."""
+
+    def __init__(self, problem: Problem, after: nn.Module, *, layer: str = "", method: str = "gradcam") -> None:
+        super().__init__()
+        self.problem, self.after, self.how = problem, after, {"layer": layer, "method": method}
+        self.found: dict[str, Looked] = {}
+
+    def working(self) -> Iterator[tuple[float, str]]:
+        """The images to be forgotten first."""
+        for number, group in enumerate(GROUPS):
+            yield number / len(GROUPS), "asking both models where they look"
+            self._raise_if_cancelled()
+            self.found[group] = look(self.problem, self.after, group, **self.how)
 
 
 def _masks(dataset: Dataset, train: list[int], test: list[int]) -> np.ndarray | None:

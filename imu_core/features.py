@@ -130,22 +130,22 @@ def kept_at(model: nn.Module, data_key: str) -> Path:
     return runtime.home() / "features" / f"{key}.safetensors"
 
 
-def embedding(model: nn.Module, images: Tensor, data_key: str, backbone: str, keep: bool) -> Tensor:
-    """Features (n, d) of uint8 `images` (n, channels, h, w), from the disk where this `backbone` (its hash) has seen `data_key`.
+def kept_embedding(data_key: str, backbone: str, rows: int) -> Tensor | None:
+    """Features (`rows`, d) that this `backbone` (its hash) gave for the set `data_key`, from the disk; None where none are."""
+    with contextlib.suppress(CheckpointError, KeyError, FileNotFoundError):
+        found = checkpoints.read_tensors(_embedding_at(data_key, backbone))["Z"]
+        return found if len(found) == rows else None
+    return None
 
-    `keep` stores what had to be computed; without it the disk is only read.
-    """
+
+def keep_embedding(data_key: str, backbone: str, Z: Tensor) -> None:
+    """Put the features Z (n, d) on disk, for `kept_embedding` to find."""
+    runtime.write_whole(_embedding_at(data_key, backbone), lambda part: save_file({"Z": Z.contiguous()}, part))
+
+
+def _embedding_at(data_key: str, backbone: str) -> Path:
     key = hashlib.sha256(f"{backbone} {data_key} Z".encode()).hexdigest()[:24]
-    path = runtime.home() / "features" / f"{key}.safetensors"
-    if path.exists():
-        with contextlib.suppress(CheckpointError, KeyError):
-            found = checkpoints.read_tensors(path)["Z"]
-            if len(found) == len(images):
-                return found
-    Z, _ = compute(model, images)
-    if keep:
-        runtime.write_whole(path, lambda part: save_file({"Z": Z.contiguous()}, part))
-    return Z
+    return runtime.home() / "features" / f"{key}.safetensors"
 
 
 def _read(path: Path, rows: int) -> dict[str, Tensor] | None:

@@ -17,6 +17,7 @@ from imu_core.errors import ImuError
 
 STATES = ("queued", "running", "stopping", "done", "cancelled", "diverged", "failed")
 FINISHED = ("done", "cancelled", "diverged", "failed")
+PAGE = "page"  # the kind of what a page that somebody looks at cannot be drawn without
 _LOG = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 
@@ -54,6 +55,11 @@ class Job:
         with self._lock:
             stopping = self._state == "running" and self._cancel.is_set()
             return "stopping" if stopping else self._state
+
+    @property
+    def lane(self) -> str:
+        """Which workers take it: page, quick or slow."""
+        return PAGE if self.kind == PAGE else "quick" if self.quick else "slow"
 
     @property
     def finished(self) -> bool:
@@ -132,7 +138,8 @@ class JobQueue:
 
     One worker is kept free for runs: measurements and trainings never take the last. An owner's measurements wait for all runs of
     that owner. Quick jobs have workers of their own, one a core and no more: each gives up the interpreter at every small
-    operation, and then waits for all the others.
+    operation, and then waits for all the others. Page work has its own as well: somebody waits for it, and it stands behind
+    nobody's run, not even behind those of its owner.
 
     Each job runs within `around(owner)`, as whoever needs to know for whom it works.
     """
@@ -144,11 +151,11 @@ class JobQueue:
         sys.setswitchinterval(0.0005)
         self._jobs: list[Job] = []
         self._running: list[Job] = []
+        cores = os.cpu_count() or 1
         self._workers, self._closed = workers, False
         self._changed = threading.Condition()
-        for number in range(workers + (os.cpu_count() or 1)):
-            name, quick = f"imu-worker-{number}", number >= workers
-            threading.Thread(target=self._work, args=(quick,), name=name, daemon=True).start()
+        for number, lane in enumerate(["slow"] * workers + ["quick"] * cores + [PAGE] * cores):
+            threading.Thread(target=self._work, args=(lane,), name=f"imu-worker-{number}", daemon=True).start()
         ending.tell(self.close)
 
     def close(self) -> None:
@@ -174,22 +181,22 @@ class JobQueue:
             return [job for job in self._jobs if not job.finished and owner in (None, job.owner)]
 
     def ahead_of(self, job: Job) -> int:
-        """How many unfinished jobs were submitted before `job`."""
-        return sum(other.id < job.id for other in self.active())
+        """How many unfinished jobs were submitted before `job`; page work and everything else do not wait for each other."""
+        return sum(other.id < job.id for other in self.active() if (other.lane == PAGE) == (job.lane == PAGE))
 
-    def _next(self, quick: bool) -> Job | None:
-        busy = {job.owner for job in self._running}
+    def _next(self, lane: str) -> Job | None:
+        busy = {job.owner for job in self._running if (job.lane == PAGE) == (lane == PAGE)}
         unmeasured = {job.owner for job in self._jobs if job.kind == "run" and not job.finished}
-        slow = sum(job.kind != "run" for job in self._running)
-        room = quick or slow < max(1, self._workers - 1)
-        queued = (job for job in self._jobs if job.state == "queued" and job.quick == quick and job.owner not in busy)
+        slow = sum(job.kind != "run" for job in self._running if job.lane == "slow")
+        room = lane != "slow" or slow < max(1, self._workers - 1)
+        queued = (job for job in self._jobs if job.state == "queued" and job.lane == lane and job.owner not in busy)
         may = (job for job in queued if job.kind == "run" or (room and not (job.kind == "measure" and job.owner in unmeasured)))
         return min(may, key=lambda job: (job.kind != "run", job.id), default=None)
 
-    def _work(self, quick: bool) -> None:
+    def _work(self, lane: str) -> None:
         while True:
             with self._changed:
-                while (job := self._next(quick)) is None:
+                while (job := self._next(lane)) is None:
                     if self._closed:
                         return
                     self._changed.wait()

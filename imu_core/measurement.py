@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core import models as architectures
@@ -177,26 +174,6 @@ class Measurement(Stoppable):
         finally:
             self.result["seconds"][name] = self.result["seconds"].get(name, 0.0) + time.perf_counter() - start
 
-    def _abandonable(self, work: Callable[[], Any]) -> Any:
-        """Run `work`, which cannot be interrupted, in a thread of its own: Stop leaves it behind to end by itself."""
-        box: dict[str, Any] = {}
-
-        def target() -> None:
-            _step_back()
-            try:
-                box["value"] = work()
-            except Exception as error:  # handed to the caller, who is in another thread
-                box["error"] = error
-
-        thread = threading.Thread(target=target, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.05)
-            self._raise_if_cancelled()
-        if "error" in box:
-            raise box["error"]
-        return box["value"]
-
 
 _KEPT: dict[tuple[str, ...], Any] = {}
 _MOST_KEPT = 600
@@ -208,41 +185,44 @@ def _identity(problem: Problem) -> tuple[str, ...]:
     return checkpoints.removed_hash(split.forget), checkpoints.removed_hash(split.earlier), repr(problem.history)
 
 
-def _step_back() -> None:
-    """Let this thread wait behind everybody else's clicks, where the system knows priorities of threads (Linux)."""
-    if hasattr(os, "setpriority"):
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
 @torch.no_grad()
 def run_logits(run: Run) -> Logits:
     """Logits of the unlearned model on the whole training and test set."""
-    if run.logits is not None:
-        return run.logits
-    problem, model = run.problem, run.model()
-    if run.config.scope == "head" and run.config.bn == "eval":
-        head = find_head(model)
-        return head(problem.train.Z), head(problem.test.Z)
-    return compute(model, problem.dataset.train.images)[1], compute(model, problem.dataset.test.images)[1]
+    known, images = known_logits(run), run.problem.dataset
+    return known or tuple(compute(run.model(), part.images)[1] for part in (images.train, images.test))
 
 
 @torch.no_grad()
-def asking(run: Run, found: list[Logits]) -> Iterator[tuple[float, str]]:
-    """`run_logits`, to show how far it is: yields (fraction done, what is done) and puts the logits into `found` at the end."""
-    if run.logits is not None or (run.config.scope == "head" and run.config.bn == "eval"):
-        found.append(run_logits(run))
-        return
-    model, parts, done = run.model(), (run.problem.dataset.train.images, run.problem.dataset.test.images), 0
-    whole, answers = sum(len(images) for images in parts), []
-    for images in parts:
-        features = []
-        for fraction, Z, _ in in_parts(model, images):
-            features.append(Z)
-            yield (done + fraction * len(images)) / whole, "asking the unlearned model about every image"
-        done += len(images)
-        answers.append(find_head(model)(torch.cat(features)))
-    found.append((answers[0], answers[1]))
+def known_logits(run: Run) -> Logits | None:
+    """The same where no image must be asked for it; else None."""
+    if run.logits is not None or not (run.config.scope == "head" and run.config.bn == "eval"):
+        return run.logits
+    head = find_head(run.model())
+    return head(run.problem.train.Z), head(run.problem.test.Z)
+
+
+class Asking(Stoppable):
+    """What `model` says to every image of `problem`: iterate it for (fraction done, words); `logits` is there at the end."""
+
+    def __init__(self, problem: Problem, model: nn.Module) -> None:
+        super().__init__()
+        self.problem, self.model = problem, model
+        self.logits: Logits | None = None
+
+    @torch.no_grad()
+    def working(self) -> Iterator[tuple[float, str]]:
+        """A chunk of images at a time, with the bits of `compute`."""
+        parts = self.problem.dataset.train.images, self.problem.dataset.test.images
+        done, whole, answers, head = 0, sum(len(images) for images in parts), [], find_head(self.model)
+        for images in parts:
+            features = []
+            for fraction, Z, _ in in_parts(self.model, images):
+                self._raise_if_cancelled()
+                features.append(Z)
+                yield (done + fraction * len(images)) / whole, "asking the model about every image"
+            done += len(images)
+            answers.append(head(torch.cat(features)))
+        self.logits = answers[0], answers[1]
 
 
 def model_accuracies(problem: Problem, logits: Logits) -> dict[str, float]:

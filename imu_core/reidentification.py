@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ from torch import Tensor, nn
 
 from imu_core import runtime
 from imu_core.errors import DataError
-from imu_core.features import embedding
+from imu_core.features import in_parts, keep_embedding, kept_embedding
 from imu_core.methods.presets import preset
 from imu_core.metrics.retrieval import Ranking, order_of, rank
 from imu_core.models import checkpoints
 from imu_core.models.head import split_head
 from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings, finite
 from imu_core.reference import retrained_model
+from imu_core.stoppable import Stoppable
 from imu_core.unlearning import Run
 
 SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
@@ -81,12 +82,34 @@ def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
 
     Two models with the same backbone have the same features: whoever changes the head only pays nothing here.
     """
+    steps = embedding_of(model, dataset, keep)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def embedding_of(model: nn.Module, dataset: Dataset, keep: bool = False) -> Generator[float, None, Embedded]:
+    """What `embed` gives; iterated, it yields the fraction done while it computes."""
     people = people_of(dataset)
     backbone = checkpoints.state_hash(split_head(model)[0])
     key = (backbone, dataset.hash)
     if key not in _KEPT:
         sets = {"query": people.query, "gallery": people.gallery, "test": people.test}
-        found = {name: embedding(model, part.images, f"{dataset.hash}-{name}", backbone, keep) for name, part in sets.items()}
+        whole, done, found = sum(len(part) for part in sets.values()), 0, {}
+        for name, part in sets.items():
+            about = f"{dataset.hash}-{name}"
+            Z = kept_embedding(about, backbone, len(part))
+            if Z is None:
+                chunks = []
+                for fraction, chunk, _ in in_parts(model, part.images):
+                    chunks.append(chunk)
+                    yield (done + fraction * len(part)) / whole
+                Z = torch.cat(chunks)
+                if keep:
+                    keep_embedding(about, backbone, Z)
+            found[name], done = Z, done + len(part)
         _KEPT[key] = Embedded(backbone, **found)
         while len(_KEPT) > _MOST_KEPT:
             _KEPT.popitem(last=False)
@@ -209,9 +232,40 @@ def drift(before: nn.Module, after: nn.Module) -> dict[str, float]:
 
 def references(problem: Problem) -> dict[str, Found]:
     """The original model and, where it is stored, the retrained one: what every run is held against."""
-    found = {"original": judge(problem, problem.model, keep=not problem.history)}
-    model = retrained_model(problem)
-    return found | ({"retrained": judge(problem, model, keep=True)} if model is not None else {})
+    work = searching_references(problem)
+    for _ in work.working():
+        pass
+    return work.found
+
+
+class Searching(Stoppable):
+    """How well people are found with each of `models` (name → network): iterate it for (fraction done, words).
+
+    `found` (name → Found) fills as it goes and is valid at any time. The features of the networks in `keep` stay on the disk.
+    """
+
+    def __init__(self, problem: Problem, models: Mapping[str, nn.Module], keep: Collection[str] = ()) -> None:
+        super().__init__()
+        self.problem, self.models, self.keep = problem, dict(models), keep
+        self.found: dict[str, Found] = {}
+
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Network after network, a chunk of images at a time."""
+        for number, (name, model) in enumerate(self.models.items()):
+            words, keep = f"with the model {name}", name in self.keep
+            for fraction in embedding_of(model, self.problem.dataset, keep):
+                self._raise_if_cancelled()
+                yield (number + 0.95 * fraction) / len(self.models), words
+            yield (number + 0.95) / len(self.models), words
+            self._raise_if_cancelled()
+            self.found[name] = judge(self.problem, model, keep)
+
+
+def searching_references(problem: Problem) -> Searching:
+    """The search with the original model and, where it is stored, the retrained one; its `found` is what `references` gives."""
+    models, kept = {"original": problem.model}, {"retrained"} if problem.history else {"original", "retrained"}
+    reference = retrained_model(problem)
+    return Searching(problem, models | ({} if reference is None else {"retrained": reference}), kept)
 
 
 class SideBySide:

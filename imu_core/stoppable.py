@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from imu_core import runtime
 from imu_core.errors import Cancelled, ImuError
 from imu_core.records import Outcome
+
+T = TypeVar("T")
 
 
 class Stoppable:
@@ -45,3 +50,31 @@ class Stoppable:
     def _raise_if_cancelled(self) -> None:
         if self._cancel.is_set():
             raise Cancelled("Stopped by you.")
+
+    def _abandonable(self, work: Callable[[], T]) -> T:
+        """Run `work`, which cannot be interrupted, in a thread of its own: Stop leaves it behind to end by itself."""
+        found: list[T] = []
+        errors: list[Exception] = []
+
+        def target() -> None:
+            step_back()
+            try:
+                found.append(work())
+            except Exception as error:  # handed to the caller, who is in another thread
+                errors.append(error)
+
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.05)
+            self._raise_if_cancelled()
+        if errors:
+            raise errors[0]
+        return found[0]
+
+
+def step_back() -> None:
+    """Let this thread wait behind everybody else's clicks, where the system knows priorities of threads (Linux)."""
+    if hasattr(os, "setpriority"):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -12,7 +12,7 @@ from imu_core.measurement import Logits, threshold_sides
 from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, WorstCase
 from imu_core.records import Problem
-from pages import _runs
+from pages import _answers, _runs
 
 RETRAINED, HELD_OUT = "retrained model", "held-out images"
 
@@ -48,10 +48,13 @@ Scores = dict[str, np.ndarray]
 
 
 def sides(problem: Problem, item: _runs.Kept, against: str) -> tuple[Scores, Scores]:
-    """Scores of the forget set under the run's model, and of what it is compared with, as shown; computed once."""
+    """Scores of the forget set under the run's model, and of what it is compared with, as shown; computed once.
+
+    For a run whose answers are known (`_answers.answers`).
+    """
     key = ("sides", against)
     if key not in item.cache:
-        item.cache[key] = _as_shown(problem, _runs.logits(item), against)
+        item.cache[key] = _as_shown(problem, _answers.answers(item), against)
     return item.cache[key]
 
 

@@ -8,7 +8,7 @@ from imu_core.glossary import TERMS
 from imu_core.measurement import numbers, same_kind
 from imu_core.metrics import METRICS, thresholds
 from imu_core.records import Problem
-from pages import _attack_jobs, _pace, _parts, _runs
+from pages import _answers, _attack_jobs, _pace, _parts, _runs
 from pages._attack_scores import Scores, compared_with, sides, sides_of_original
 
 MEASURED = (
@@ -101,7 +101,7 @@ def _write(key: str, value: float | str | None) -> str:
 
 def _thresholds(problem: Problem, item: _runs.Kept) -> list[tuple[str, str, Found, str]]:
     """The threshold attacks, against the better of the two comparisons."""
-    against = next(iter(compared_with(problem, item)), None)
+    against = next(iter(compared_with(problem, item)), None) if _answers.answers(item) else None
     if against is None:
         return []
     pairs = {"original": sides_of_original(problem, item, against), "run": sides(problem, item, against)}

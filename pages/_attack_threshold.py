@@ -12,7 +12,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation
 from imu_core.records import Problem
-from pages import _bound, _parts, _runs
+from pages import _answers, _bound, _parts, _runs
 from pages._attack_scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
 from pages._attack_words import threshold_verdict
 
@@ -25,6 +25,8 @@ ALIGNED = """<style>
 
 def section(problem: Problem, item: _runs.Kept) -> None:
     """Score, comparison, chart, slider, numbers and pictures; one fragment, so that the threshold moves at once."""
+    if _answers.logits(item) is None:
+        return
     choices = compared_with(problem, item)  # here and not in the fragment, from which no error comes out
     if choices:
         st.fragment(_section)(problem, item, choices)

@@ -40,21 +40,24 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
     if a is b:
         st.info("A and B are the same run: choose another one to see a difference.")
     try:
-        logits = {"a": a.logits(problem), "b": b.logits(problem)}
+        logits = {"a": a.logits(problem)}
+        logits["b"] = logits["a"] if a is b else b.logits(problem)  # one bar for one run
         models = {"a": a.model(problem), "b": b.model(problem)}
     except ImuError as error:
         st.warning(_parts.plain(error))
         return
-    who = {"a": a.who, "b": charts.told_apart(a.who, b.who)}
-    agreement(problem, who, logits)
-    st.subheader("Class by class", anchor=False)
-    classes(problem, who, logits, reference)
-    st.subheader("Answer by answer", anchor=False)
-    st.fragment(answers)(problem, who, logits)
+    who, are_known = {"a": a.who, "b": charts.told_apart(a.who, b.who)}, None not in logits.values()
+    if are_known:
+        agreement(problem, who, logits)
+        st.subheader("Class by class", anchor=False)
+        classes(problem, who, logits, reference)
+        st.subheader("Answer by answer", anchor=False)
+        st.fragment(answers)(problem, who, logits)
     st.subheader("Layer by layer", anchor=False)
     layers(problem, (a, b), models, who)
-    st.subheader("Sample by sample", anchor=False)
-    st.fragment(_compare_frame.samples)(problem, models, logits, who, reference)
+    if are_known:
+        st.subheader("Sample by sample", anchor=False)
+        st.fragment(_compare_frame.samples)(problem, models, logits, who, reference)
 
 
 def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]) -> None:

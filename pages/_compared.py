@@ -12,11 +12,12 @@ from imu_core import exports, measurement, similarity
 from imu_core.errors import DataError
 from imu_core.figures import style_of
 from imu_core.figures.compare import Who
+from imu_core.measurement import Asking
 from imu_core.metrics import divergence, gaps
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import Reference
 from imu_core.store import Stored
-from pages import _apart, _runs, _stored
+from pages import _answers, _apart, _runs, _stored, _waited
 
 PLAIN = {"displayModeBar": False}
 
@@ -64,14 +65,17 @@ class Compared:
         return self.cache["network"]
 
     def logits(self, problem: Problem) -> Any:
-        """What it says to every training and test image."""
+        """What it says to every training and test image; None, and a bar here, while that is asked."""
+        if self.kept:
+            return _answers.logits(self.kept)
+        if "logits" not in self.cache and self.on_head:
+            self.cache["logits"] = similarity.outputs(problem, self.model(problem))
         if "logits" not in self.cache:
-            if self.kept:
-                self.cache["logits"] = _runs.logits(self.kept)
-            else:
-                with st.spinner(f"Asking {self.name} about every image", show_time=True):
-                    self.cache["logits"] = similarity.outputs(problem, self.model(problem))
-        return self.cache["logits"]
+            model = self.model(problem)
+            work = _waited.work(f"asking {self.key}", f"{self.name} is asked about every image", lambda: Asking(problem, model))
+            if work:
+                self.cache["logits"] = work.logits
+        return self.cache.get("logits")
 
 
 def tell_apart(items: Sequence[Compared]) -> None:

@@ -12,10 +12,9 @@ from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS
 from imu_core.records import Influence, Problem
 from imu_core.reference import retrained_model
-from pages import _gaze, _parts, _runs
+from pages import _gaze, _parts, _runs, _waited
 
 PAGE_SIZE = 24
-SLOW_DUAL = 3000  # samples above which the n x n estimator would keep the card waiting
 
 
 def picked_by_hand() -> list[int]:
@@ -97,34 +96,29 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
     _gaze.one(problem, index, {name: model for name, model in models.items() if model is not None})
 
 
-def scores(problem: Problem, estimator: str, damping: float) -> Influence:
-    """Influence of the forget samples, kept for the session of the server."""
+def scores(problem: Problem, estimator: str, damping: float) -> Influence | None:
+    """Influence of the forget samples; None, and a bar here, while what takes long is computed."""
     about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history))
-    return _scores(*about, estimator, damping, problem)
+    if not influence.is_slow(estimator, len(problem.split.forget), *problem.head.weight.shape):
+        return _scores(*about, estimator, damping, problem)
+    title = f"Scores of {len(problem.split.forget):,} images by {estimator}"
+    make = lambda: influence.Scoring(problem, estimator, damping)  # noqa: E731
+    work = _waited.work(f"scores {about} {estimator} {damping}", title, make)
+    return work.found if work else None
 
 
-@st.cache_resource(max_entries=200, show_spinner="Computing scores")
+@st.cache_resource(max_entries=200, show_spinner=False)
 def _scores(
     dataset: str, model: str, forget: str, seed: int, history: str, estimator: str, damping: float, _problem: Problem
 ) -> Influence:
-    index, head = _problem.split.forget, _problem.head
-    total = len(_problem.dataset.train)
-    return influence.head_scores(
-        _problem.train.Z[index],
-        _problem.train.labels[index],
-        head.weight,
-        head.bias,
-        estimator=estimator,
-        damping=damping,
-        total=total,
-    )
+    return influence.forget_scores(_problem, estimator, damping)
 
 
 def _by_estimator(problem: Problem, scored: Influence, position: int) -> list[dict[str, object]]:
     rows = []
     for name in ESTIMATORS:
-        if name == "dual" and len(scored.scores) > SLOW_DUAL:
-            continue
+        if influence.is_slow(name, len(scored.scores), *problem.head.weight.shape):
+            continue  # it would keep the card waiting
         try:
             values = scores(problem, name, scored.damping).scores
         except ImuError:

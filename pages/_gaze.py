@@ -14,7 +14,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics.intervals import Mean
 from imu_core.records import Problem
 from imu_core.verdicts import signed
-from pages import _bound, _people, _runs
+from pages import _bound, _people, _runs, _searched, _waited
 
 SHOWN = 6  # triplets in a row group
 _VISIBLE = 0.0005  # of a share
@@ -42,14 +42,16 @@ def controls(problem: Problem) -> tuple[str, str, int]:
     return method or "gradcam", layer, opacity
 
 
-def looked(problem: Problem, item: _runs.Kept, group: str, method: str, layer: str) -> Looked:
-    """Maps of `group` under the original and the run's model; computed once."""
-    key = ("looked", group, method, layer)
+def looked(problem: Problem, item: _runs.Kept, method: str, layer: str) -> dict[str, Looked] | None:
+    """Maps of both groups under the original and the run's model; None, and a bar here, while they are computed."""
+    key = ("looked", method, layer)
     if key not in item.cache:
-        with st.spinner("Asking both models where they look"):
-            model = item.cache.setdefault("model", None) or item.run.model()
-            item.cache["model"] = model
-            item.cache[key] = explain.look(problem, model, group, layer=layer, method=method)
+        model, title = _searched.network(item), f"{CAMS[method].title} before and after"
+        make = lambda: explain.Looking(problem, model, layer=layer, method=method)  # noqa: E731
+        work = _waited.work(f"{key} {item.job.id}", title, make)
+        if work is None:
+            return None
+        item.cache[key] = work.found
     return item.cache[key]
 
 
@@ -61,10 +63,12 @@ def section(problem: Problem, item: _runs.Kept) -> None:
         st.caption(str(error))
         return
     st.html(f"<style>.looked{{--heat:{opacity / 100}}}</style>")
+    maps = looked(problem, item, method, layer)
+    if maps is None:
+        return
     for group, title in TITLES.items():
-        found = looked(problem, item, group, method, layer)
-        st.markdown(f"**{title}** · {summary(found)}")
-        triplets(found)
+        st.markdown(f"**{title}** · {summary(maps[group])}")
+        triplets(maps[group])
     st.caption(
         "Each group of four: image, original model, unlearned model, difference (red: more heat afterwards, blue: less). The two "
         "maps of an image share one scale, 1 being the larger maximum of the two. The target is the logit of the true identity. "

@@ -14,10 +14,10 @@ from imu_core.jobs import Job
 from imu_core.parsing import from_json
 from imu_core.problem import Repeating
 from imu_core.records import Problem, RunConfig
-from pages import _parts
+from pages import _parts, _waited
 
 MOST, MOST_EPOCHS, MOST_WIDE, LONGEST = 8, 2000, 100, 50_000  # requests; epochs of all together; of those on images; signs
-PATIENCE = 5.0  # seconds a page waits for what is quickly done, before it shows the bar
+PATIENCE = _waited.PATIENCE
 
 History = list[tuple[str, dict[str, Any]]]
 
@@ -64,8 +64,7 @@ def problem(history: History, forget: str) -> Problem:
     """The sidebar's problem with request `forget`, after `history`; while that is repeated, its bar, Stop and the end."""
     job = _job(history)
     if not job.finished:
-        with st.spinner("Repeating the earlier requests", show_time=True):
-            job.wait(PATIENCE)
+        job.wait(PATIENCE)
     if not job.finished:
         _going(job)
         st.stop()

@@ -69,6 +69,6 @@ def no_model(dataset: str, model: str, error: CheckpointError) -> None:
 def _fetch(dataset: str) -> None:
     """Download, draw or read `dataset` here and now, with its progress; the page starts again when it is there."""
     st.caption(f"{_parts.plain(dataset)} is not on this machine yet. Leaving this page stops the work.")
-    _parts.progress(data.download(dataset))
+    _parts.progress(data.download(dataset), "fetching")
     st.session_state.fetched = dataset
     st.rerun()

@@ -11,6 +11,8 @@ from imu_core.figures.own import per_class
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.models import brought
+from imu_core.problem import prepare
+from imu_core.records import Problem
 from pages import _own_form, _pace, _parts, _problem
 
 EXAMPLE = ("fashion", "small_resnet")
@@ -66,12 +68,15 @@ def going(job: Job) -> None:
 def example() -> None:
     """A finished check: the network that ships, on the images that ship."""
     dataset, model = EXAMPLE
-    with st.spinner("Checking the model that ships", show_time=True):
-        problem = imu_core.problem(dataset, model=model)
+    _parts.progress(prepare(dataset, model=model), "features")
+    problem = imu_core.problem(dataset, model=model)
     st.caption("Until you bring one: the check of a model that ships.")
-    _card(
-        own.checked(problem.dataset, problem.model, problem.test.logits, "by name; it was trained here"), f"{model} on {dataset}"
-    )
+    _card(_check_of(dataset, model, problem), f"{model} on {dataset}")
+
+
+@st.cache_resource(show_spinner=False)
+def _check_of(dataset: str, model: str, _problem: Problem) -> own.Check:
+    return own.checked(_problem.dataset, _problem.model, _problem.test.logits, "by name; it was trained here")
 
 
 def _card(check: own.Check, title: str) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from imu_core import access, limits, thumbnails
-from imu_core.jobs import Job, JobQueue
+from imu_core.jobs import PAGE, Job, JobQueue
 from imu_core.records import Problem
 from imu_core.training import Training
 from pages import _pace, _visitor
@@ -84,20 +84,42 @@ def navigation() -> Page:
     )
 
 
+QUIET = 0.5  # seconds that need no bar
 PACE = 0.25  # seconds between two pictures of a bar
 
 
-def progress(steps: Iterable[tuple[float, str]]) -> None:
-    """A bar for what yields (fraction done, what is done), here and now; none where nothing comes."""
-    bar, drawn, began = st.empty(), -math.inf, time.monotonic()
+def progress(steps: Iterable[tuple[float, str]], key: str) -> None:
+    """A bar with Stop for what yields (fraction done, what is done), here and now; none where little comes.
+
+    A click on Stop, as on anything else, ends this page's run between two steps; the page then waits to be told to go on.
+    """
+    place, bar, drawn, began = st.empty(), None, -math.inf, time.monotonic()
     for fraction, words in steps:
-        if time.monotonic() - drawn >= PACE:  # a browser on the same machine takes its time to draw from the work
-            bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {words}{still(time.monotonic() - began, fraction)}")
+        now = time.monotonic()
+        if st.session_state.get(key):
+            _go_on(key)
+        elif now - began >= QUIET and now - drawn >= PACE:  # a browser on the same machine takes its time to draw from the work
+            bar = bar or _bar(place, key)
+            bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {words}{still(now - began, fraction)}")
             drawn = time.monotonic()
-    bar.empty()
+    st.session_state.pop(key, None)
+    place.empty()
 
 
-@st.cache_resource
+def _bar(place: Any, key: str) -> Any:
+    with place.container(horizontal=True, vertical_alignment="center"):
+        bar = st.empty()
+        st.button("Stop", key=f"stop_{key}", on_click=st.session_state.update, args=({key: True},))
+    return bar
+
+
+def _go_on(key: str) -> None:
+    st.markdown(f"{MARKS['cancelled']} Stopped by you. This page needs it.")
+    st.button("Go on", key=f"go_on_{key}", on_click=st.session_state.pop, args=(key, None), type="primary")
+    st.stop()
+
+
+@st.cache_resource(show_spinner=False)
 def queue() -> JobQueue:
     """The worker threads of this server, shared by all visitors; each visitor's jobs run one after another."""
     return JobQueue(workers=3, around=access.acting_for)
@@ -129,7 +151,7 @@ def theirs(key: str, make: Callable[[], T]) -> T:
 
 def has_room(jobs: int) -> bool:
     """Whether this visitor may have so many `jobs` more at once; a sentence says so where not."""
-    going, most = len(queue().active(owner())), limits.JOBS.value
+    going, most = sum(job.kind != PAGE for job in queue().active(owner())), limits.JOBS.value
     if going + jobs > most:
         st.warning(
             f"A visitor of this server may have {most:,} jobs at once. {going:,} of yours have not ended, and this would be "

@@ -13,6 +13,7 @@ from imu_core.models import checkpoints
 from imu_core.records import Problem, RunConfig, Sightings
 from imu_core.reidentification import Found
 from pages import _bound, _form, _parts, _runs
+from pages._searched import found
 
 ON_A_PAGE = 8  # people to choose from
 COLUMNS = {
@@ -81,29 +82,10 @@ def choose(problem: Problem) -> None:
     )
 
 
-@st.cache_resource(max_entries=40, show_spinner="Looking for people with the original and the retrained model")
-def _references(about: str, model: str, _problem: Problem) -> dict[str, Found]:
-    return reidentification.references(_problem)
-
-
-def references(problem: Problem) -> dict[str, Found]:
-    """How well the original and (where stored) the retrained model find people; computed once a problem."""
-    stored = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
-    return _references(str(problem.describe()), str(stored and stored.path), problem)
-
-
-def found(item: _runs.Kept) -> Found:
-    """How well the run's model finds people; computed once a run."""
-    if "found" not in item.cache:
-        with st.spinner(f"Looking for people with {item.name}", show_time=True):
-            item.cache["model"] = item.run.model()
-            item.cache["found"] = reidentification.judge(item.problem, item.cache["model"])
-    return item.cache["found"]
-
-
-def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
-    """Every finished run beside the original and the retrained model, in percent."""
-    known = references(problem)
+def table(
+    problem: Problem, items: list[_runs.Kept], known: dict[str, Found], reference: dict[str, float] | None
+) -> None:
+    """Every finished run beside the original and the retrained model (`known`), in percent."""
     first = items[0].trajectory.points[0].accuracies
     rows = [("Original", known["original"].numbers() | first)]
     if "retrained" in known:
@@ -129,9 +111,9 @@ def columns() -> dict[str, object]:
     return {title: number(title, format="%.1f", width=width(title), help=help_text(key)) for key, title in COLUMNS.items()}
 
 
-def ranks(problem: Problem, item: _runs.Kept) -> None:
+def ranks(problem: Problem, item: _runs.Kept, original: Found) -> None:
     """One query, its ten nearest with the original model and after unlearning, and what moved."""
-    before, after = references(problem)["original"].embedded, found(item).embedded
+    before, after = original.embedded, found(item).embedded
     own, unseen = "the forgotten person", "unseen people"
     kinds = [own, unseen] if len(reidentification.queries_of(problem)) else [unseen]
     kind = st.segmented_control("Queries of", kinds, default=kinds[0], key=f"query_kind_{len(kinds)}", required=True)

@@ -133,9 +133,9 @@ def current() -> Problem:
         data.check_folder(state.dataset)
         if source.free and not source.is_here():
             _missing.read(state.dataset, source)
-        _parts.progress(prepare(state.dataset, model=state.model))
+        _parts.progress(prepare(state.dataset, model=state.model), "features")
         found = _request.had(_history.read(), suggestions)
-        _parts.progress(reference.prepare(found))
+        _parts.progress(reference.prepare(found), "reference_features")
         for note in notes.before(found):  # what of its images was left out, and what is there twice
             st.caption(f":material/photo_library: {_parts.plain(note)}")
         return found

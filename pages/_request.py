@@ -61,8 +61,7 @@ def _problem(forget: str, earlier: list[Any]) -> Problem:
     if earlier:
         return _history.problem(earlier, forget)
     state = st.session_state
-    with st.spinner("Preparing the model", show_time=True):
-        return imu_core.problem(state.dataset, model=state.model, forget=forget, seed=state.seed)
+    return imu_core.problem(state.dataset, model=state.model, forget=forget, seed=state.seed)
 
 
 def _about() -> tuple[str, ...]:

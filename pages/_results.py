@@ -15,7 +15,7 @@ from imu_core.metrics import METRICS, membership
 from imu_core.models.brought import is_brought
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import retrain, seconds_to_retrain
-from pages import _parts, _runs
+from pages import _answers, _parts, _runs
 
 SHOWN = 10  # pictures in a row
 COLUMNS = {
@@ -141,19 +141,19 @@ def distances(problem: Problem, item: _runs.Kept) -> None:
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:
     """Which samples are no longer recognised, which still are, and which others were damaged."""
-    if (
-        not item.lacks_model
-        and item.run.logits is None
-        and item.config.scope != "head"
-        and not st.button("Show pictures (asks this model about every image first)")
-    ):
-        return
-    names, split = problem.dataset.class_names, problem.split
     try:
-        train, test = (part.argmax(1) for part in _runs.logits(item))
+        if not _answers.is_asked(item):
+            offer = st.empty()
+            if not offer.button("Show pictures (asks this model about every image first)"):
+                return
+            offer.empty()
+        found = _answers.logits(item)
     except ImuError as error:  # the model of a stored run cannot be rebuilt, say
         st.caption(_parts.plain(error))
         return
+    if found is None:
+        return
+    (train, test), names, split = (part.argmax(1) for part in found), problem.dataset.class_names, problem.split
     labels, before = problem.train.labels, problem.train.logits.argmax(1)
     hit = train[split.forget] == labels[split.forget]
     gone, still = split.forget[~hit & (before[split.forget] == labels[split.forget])], split.forget[hit]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import streamlit as st
 
 from imu_core import preset, retrained, unlearn
 from imu_core.jobs import Job
-from imu_core.measurement import Measurement, asking
+from imu_core.measurement import Measurement
 from imu_core.methods import METHODS
 from imu_core.problem import remember
 from imu_core.records import Problem, RunConfig
@@ -18,6 +19,7 @@ from pages import _apart, _keeper, _parts, _restored
 from pages._kept import Kept
 
 EXAMPLES = ("imu", "ga", "npo")
+MOST_EXAMPLES = 30  # problems whose examples are kept
 
 
 def kept() -> list[Kept]:
@@ -38,22 +40,31 @@ def of(problem: Problem) -> list[Kept]:
 
 def examples(problem: Problem) -> list[Kept]:
     """IMU, GA and NPO with the gentle preset on the head, so that the page never opens empty."""
-    about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history))
-    return list(_examples(*about, target(problem), problem))
+    about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), target(problem))
+    if about not in _examples:
+        found: list[Kept] = []
+        _parts.progress(_making(problem, found), "examples")
+        _examples[about] = found
+        while len(_examples) > MOST_EXAMPLES:
+            _examples.pop(next(iter(_examples)), None)
+    return list(_examples[about])
 
 
-@st.cache_resource(max_entries=30, show_spinner=False)
-def _examples(
-    dataset: str, model: str, forget: str, seed: int, history: str, aim: tuple[float, str] | None, _problem: Problem
-) -> list[Kept]:
-    found = []
-    for name in EXAMPLES:
+_examples: dict[tuple[Any, ...], list[Kept]] = {}  # by problem, for everybody; shown to many and changed by nobody
+
+
+def _making(problem: Problem, found: list[Kept]) -> Iterator[tuple[float, str]]:
+    aim = target(problem)
+    for number, name in enumerate(EXAMPLES):
         config = preset("gentle", name)
         config = dataclasses.replace(config, stop_at=aim[0]) if aim else config
-        job = Job(METHODS[name].title, lambda c=config: unlearn(_problem, c))
+        run = unlearn(problem, config)
+        for point in run:
+            share = point.step / run.steps if run.steps else 1.0
+            yield (number + share) / len(EXAMPLES), f"{METHODS[name].title}, a finished example"
+        job = Job(METHODS[name].title, lambda run=run: run)
         job.run()
-        found.append(Kept(METHODS[name].title, job, _problem, config, is_example=True))
-    return found
+        found.append(Kept(METHODS[name].title, job, problem, config, is_example=True))
 
 
 def tell_apart(items: list[Kept]) -> None:
@@ -149,15 +160,6 @@ def remove(item: Kept) -> None:
     item.is_removed = True
     kept()[:] = [other for other in kept() if other is not item]
     _keeper.unlist(_keeper.keeper(), item)
-
-
-def logits(item: Kept) -> Any:
-    """Logits of the unlearned model on both sets, computed once."""
-    if "logits" not in item.cache:
-        found: list[Any] = []
-        _parts.progress(asking(item.run, found))
-        item.cache["logits"] = found[0]
-    return item.cache["logits"]
 
 
 def reference_of(problem: Problem) -> dict[str, float] | None:

@@ -10,14 +10,14 @@ from imu_core import figures, reidentification
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.records import Problem
-from imu_core.reidentification import SideBySide
+from imu_core.reidentification import Found, SideBySide
 from imu_core.verdicts import side_by_side_verdict
 from pages import _pace, _parts, _people
 
 METHODS_HERE = ("imu", "ga", "npo", "delete")
 
 
-def section(problem: Problem) -> None:
+def section(problem: Problem, known: dict[str, Found] | None) -> None:
     """The stored or freshly computed rows, the chart, the sentence, and the button that runs all six again."""
     method = st.segmented_control(
         "Method", METHODS_HERE, default="imu", key="scopes_method", format_func=lambda k: METHODS[k].title, required=True
@@ -36,8 +36,10 @@ def section(problem: Problem) -> None:
     if not rows and stored:
         rows = stored["rows"]
         st.caption(f"Stored result; `{stored['command']}` makes it again.")
-    if rows:
-        _show(problem, rows)
+    if rows and known:
+        _show(rows, {name: found.numbers() for name, found in known.items()})
+    elif rows:
+        st.caption("The rows stand here once people were looked for with the original model.")
     elif not job:
         st.caption("Nothing is stored for this person: press the button to run IMU, GA or NPO at three scopes in both modes.")
 
@@ -63,8 +65,7 @@ def _watch(job: Job) -> None:
     show()
 
 
-def _show(problem: Problem, rows: list[dict[str, Any]]) -> None:
-    known = {name: found.numbers() for name, found in _people.references(problem).items()}
+def _show(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> None:
     st.markdown(_parts.plain(side_by_side_verdict(rows, known)))
     st.plotly_chart(
         figures.scopes(rows, known, _parts.theme()),

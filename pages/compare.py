@@ -24,8 +24,7 @@ def view_of(has_record: bool, opens_on_record: bool) -> str:
 
 def runs(problem: Problem, view: str, has_record: bool) -> list[Compared]:
     """The table of runs, or two of them; returns what there is to compare."""
-    with st.spinner("Getting the runs ready", show_time=True):
-        items = _compare_link.gather(problem)
+    items = _compare_link.gather(problem)
     reference = retrained(problem)
     _results.reference_offer(problem)
     _compare_link.offer(problem)

@@ -171,7 +171,9 @@ if st.session_state.get("chosen_for") != about:
     st.session_state.pop("gallery_page", None)
 try:
     scored = _gallery.scores(problem, estimator, damping)
-    exact = _gallery.scores(problem, "exact", damping)
+    exact = scored if estimator == "exact" else _gallery.scores(problem, "exact", damping)
+    if scored is None or exact is None:
+        st.stop()
     weights = sample_weights(scored, psi=psi)
 except ImuError as error:
     st.warning(f"{error} Another estimator or a larger damping will do.")

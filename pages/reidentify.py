@@ -8,8 +8,9 @@ from imu_core import reidentification
 from imu_core.errors import ImuError
 from imu_core.records import Problem
 from imu_core.reference import target
+from imu_core.reidentification import Found
 from imu_core.verdicts import search_verdict
-from pages import _form, _gaze, _link_box, _pace, _parts, _patience, _people, _problem, _results, _runs, _scopes, _share
+from pages import _form, _gaze, _link_box, _pace, _parts, _patience, _people, _problem, _results, _runs, _scopes, _searched, _share
 
 
 def run_row(problem: Problem) -> None:
@@ -47,15 +48,15 @@ def waiting(items: list[_runs.Kept]) -> None:
     show()
 
 
-def verdict(problem: Problem, item: _runs.Kept) -> str:
+def verdict(problem: Problem, item: _runs.Kept, known: dict[str, Found]) -> str:
     """Is the person still found? Sentences with numbers."""
-    known, now = _people.references(problem), _people.found(item)
-    return _parts.plain(search_verdict(problem, now, known["original"], known.get("retrained"), item.name, item.run.outcome))
+    now, before = _searched.found(item), known["original"]
+    return _parts.plain(search_verdict(problem, now, before, known.get("retrained"), item.name, item.run.outcome))
 
 
 def drifted(problem: Problem, item: _runs.Kept) -> None:
     """How far the batch-norm statistics moved, where they did."""
-    moved = reidentification.drift(problem.model, item.cache["model"])
+    moved = reidentification.drift(problem.model, _searched.network(item))
     largest = max(moved, key=moved.get, default="")
     if largest and moved[largest] > 0:
         st.caption(
@@ -97,18 +98,20 @@ with title:
     st.fragment(_link_box.box)(lambda: _share.link(finished, _parts.PEOPLE_PAGE))
 try:
     st.subheader("Is the person still found?")
-    st.markdown(verdict(problem, item))
-    _people.table(problem, finished, _runs.reference_of(problem))
-    drifted(problem, item)
+    known = _searched.references(problem)
+    if _searched.searched(problem, finished) and known:
+        st.markdown(verdict(problem, item, known))
+        _people.table(problem, finished, known, _runs.reference_of(problem))
+        drifted(problem, item)
 
-    st.subheader("The ten nearest, before and after")
-    st.fragment(_people.ranks)(problem, item)
+        st.subheader("The ten nearest, before and after")
+        st.fragment(_people.ranks)(problem, item, known["original"])
 
     st.subheader("Where it looks")
     st.fragment(_gaze.section)(problem, item)
 
     st.subheader("Which part must change?")
-    _scopes.section(problem)
+    _scopes.section(problem, known)
 except ImuError as error:
     st.warning(_parts.plain(error))
 with st.expander("Name and export", icon=":material/ios_share:"):

@@ -171,6 +171,17 @@ def made_features(n: int, d: int, classes: int, seed: int = 0) -> Features:
     return Features(torch.randn(n, d, generator=generator), labels, torch.randn(n, classes, generator=generator))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient_pages() -> Iterator[None]:
+    """A page run without a browser waits for what it needs, in place of a bar: nobody would let it tick."""
+    from pages import _history, _waited
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_history, _waited):
+            patch.setattr(module, "PATIENCE", 300.0)
+        yield
+
+
 # One browser and one running app for all browser tests, whichever file they are in.
 
 

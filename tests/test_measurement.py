@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 import imu_core
-from imu_core import measurement
+from imu_core import measurement, stoppable
 from imu_core.measurement import (
     Measurement,
     attacks,
@@ -64,7 +64,7 @@ def with_reference(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> Problem:
     parts = never_saw_sandals(lenet.train), never_saw_sandals(lenet.test)
     monkeypatch.setattr(measurement, "retrained", lambda problem: Reference({}, *parts, {}))
     monkeypatch.setattr(measurement, "_KEPT", {})
-    monkeypatch.setattr(measurement, "_step_back", lambda: None)  # it would only make the tests wait
+    monkeypatch.setattr(stoppable, "step_back", lambda: None)  # it would only make the tests wait
     return lenet
 
 

@@ -1,0 +1,40 @@
+"""Scores of the forget set of a problem: which of them take long, and those as work that can be stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imu_core.influence.head import head_scores
+from imu_core.records import Influence, Problem
+from imu_core.stoppable import Stoppable
+
+MANY = 2500  # samples above which the n x n form takes longer than half a second
+PRODUCTS = 1e8  # n C d above which conjugate gradients do
+
+
+def is_slow(estimator: str, samples: int, classes: int, features: int) -> bool:
+    """Whether the scores of so many samples take longer than about half a second."""
+    if estimator == "dual":
+        return samples > MANY
+    return estimator in ("exact", "kfac", "ekfac") and samples * classes * features > PRODUCTS
+
+
+def forget_scores(problem: Problem, estimator: str, damping: float) -> Influence:
+    """`head_scores` of the forget set of `problem`, from its stored features; ImuError where the estimator refuses it."""
+    index, head = problem.split.forget, problem.head
+    Z, labels, total = problem.train.Z[index], problem.train.labels[index], len(problem.dataset.train)
+    return head_scores(Z, labels, head.weight, head.bias, estimator=estimator, damping=damping, total=total)
+
+
+class Scoring(Stoppable):
+    """`forget_scores` as work: iterate it for (fraction done, words); `found` is there at the end."""
+
+    def __init__(self, problem: Problem, estimator: str, damping: float) -> None:
+        super().__init__()
+        self.problem, self.estimator, self.damping = problem, estimator, damping
+        self.found: Influence | None = None
+
+    def working(self) -> Iterator[tuple[float, str]]:
+        """One system of equations: how far it is nobody knows before it is solved."""
+        yield 0.0, f"solving the equations of {len(self.problem.split.forget):,} samples"
+        self.found = self._abandonable(lambda: forget_scores(self.problem, self.estimator, self.damping))
