@@ -12,7 +12,7 @@ from imu_core.errors import DataError
 from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.records import Problem
-from pages import _bound, _compared, _parts
+from pages import _bound, _compared, _parts, _tables
 from pages._compared import PLAIN
 
 DECIMALS = {"Change, points": 2, "±": 2, "Against GA, points": 2, "Seconds": 2, "MB": 0, "KL, nats": 3, "p": 3}
@@ -85,9 +85,7 @@ def table(rows: list[dict[str, Any]], record: dict[str, Any], scope: str) -> Non
         "MB": number("MB ↓", format="%.0f", help="By how much the process grew at most, mean over runs."),
     }
     with st.expander("The same in numbers"):
-        st.dataframe(
-            listed, column_config=config, hide_index=True, key="compare_record_table", alt=f"All methods at scope {scope}"
-        )
+        _tables.draw(listed, config, key="compare_record_table", alt=f"All methods at scope {scope}")
         _compared.files(listed, "methods", f"All methods at scope {scope}", {"Forget, %": 1, **DECIMALS})
 
 

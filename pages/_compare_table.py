@@ -15,7 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics import METRICS
 from imu_core.records import Problem
 from imu_core.reference import Reference
-from pages import _compare_depth, _compare_front, _compared, _measuring, _parts, _runs
+from pages import _compare_depth, _compare_front, _compared, _measuring, _parts, _runs, _tables
 from pages._compared import Compared
 
 ORIGINAL, RETRAINED = "Original", "Retrained"
@@ -128,10 +128,10 @@ def _table(problem: Problem, rows: list[dict[str, Any]], depth: float) -> None:
     styled = table.style.format({name: _form(name, places) for name, (_, _, places, _) in shown.items()}, na_rep="")
     if rows[0]["Run"] == RETRAINED:
         styled = styled.apply(lambda frame: _colours(frame, shown), axis=None)
-    st.dataframe(
+    _tables.draw(
+        [{name: value for name, value in row.items() if name not in empty} for row in rows],
+        _config(problem, shown),
         styled,
-        column_config=_config(problem, shown),
-        hide_index=True,
         placeholder="",
         key="compare_table",
         alt="Every run beside the retrained and the original model; the numbers are in the downloads below",

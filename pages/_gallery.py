@@ -12,7 +12,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS
 from imu_core.records import Influence, Problem
 from imu_core.reference import retrained_model
-from pages import _gaze, _parts, _runs, _waited
+from pages import _gaze, _parts, _runs, _tables, _waited
 
 PAGE_SIZE = 24
 
@@ -86,7 +86,7 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
         st.plotly_chart(
             chart, key="card_probabilities", config={"displayModeBar": False}, alt="Class probabilities of this sample"
         )
-    st.dataframe(_by_estimator(problem, scored, position), hide_index=True, alt="Score and rank of this sample by estimator")
+    _tables.draw(_by_estimator(problem, scored, position), alt="Score and rank of this sample by estimator")
     run = _runs.examples(problem)[0].run
     losses = [float(point.forget_losses[position]) for point in run.points]
     st.caption(f"Its loss while IMU forgets (gentle preset, {run.points[-1].step} steps), nats:")

@@ -16,7 +16,7 @@ from imu_core.paper.published import COLUMNS, TABLES, Table
 from imu_core.paper.readable import with_unrun
 from imu_core.paper.verdicts import interval
 from imu_core.records import Outcome, RunConfig, Trajectory
-from pages import _form_link, _paper_record, _parts
+from pages import _form_link, _paper_record, _parts, _tables
 
 PLAIN = {"displayModeBar": False}
 
@@ -112,10 +112,10 @@ def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
             config[f"{c} paper"] = st.column_config.TextColumn(f"{short}, paper", help=f"{COLUMNS[c].title} as printed.")
     frame = pd.DataFrame(lines)
     empty = [name for name in frame if name != "Row" and not frame[name].astype(bool).any()]
-    st.dataframe(
+    _tables.draw(
+        [{name: value for name, value in line.items() if name not in empty} for line in lines],
+        config,
         frame.drop(columns=empty),
-        column_config=config,
-        hide_index=True,
         height="content",
         placeholder="",
         key="paper_table",

@@ -12,7 +12,7 @@ from imu_core.glossary import help_text
 from imu_core.models import checkpoints
 from imu_core.records import Problem, RunConfig, Sightings
 from imu_core.reidentification import Found
-from pages import _bound, _form, _parts, _runs
+from pages import _bound, _form, _parts, _runs, _tables
 from pages._searched import found
 
 ON_A_PAGE = 8  # people to choose from
@@ -92,7 +92,7 @@ def table(
         rows.append(("Retrained", known["retrained"].numbers() | (reference or {})))
     rows += [(item.name, found(item).numbers() | item.trajectory.points[-1].accuracies) for item in items]
     shown = [{"Model": name} | {t: 100 * values[k] for k, t in COLUMNS.items() if k in values} for name, values in rows]
-    st.dataframe(shown, column_config=columns(), hide_index=True, alt="Retrieval with every model")
+    _tables.draw(shown, columns(), alt="Retrieval with every model")
     judged, people = known["original"], problem.dataset.people
     asked = judged.person.queries if judged.person else 0
     st.caption(

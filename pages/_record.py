@@ -16,7 +16,7 @@ from imu_core.metrics import METRICS
 from imu_core.records import Trajectory
 from imu_core.store import Store, Stored
 from imu_core.verdicts import percent
-from pages import _actions, _keeper, _parts, _stored
+from pages import _actions, _keeper, _parts, _stored, _tables
 from pages._address import address
 
 PLAIN = {"displayModeBar": False}
@@ -128,7 +128,7 @@ def table(run: Stored) -> None:
     shown = [title for title in ("Figure", "Original", "This run", "Retrained", "Good", "Samples") if any(r[title] for r in rows)]
     right = {title: st.column_config.Column(alignment="right") for title in (*models, "Samples")}
     lines = [{title: row[title] for title in shown} for row in rows]
-    st.dataframe(lines, hide_index=True, column_config=right, alt="Every figure of this run", height="content")
+    _tables.draw(lines, right, alt="Every figure of this run", height="content")
     if run.depth != "full":
         st.caption("The result was not attacked: switch that on at Unlearn, or give `--measure full` to a sweep.")
 
@@ -142,7 +142,7 @@ def settings(run: Stored) -> None:
         for name, value in given.items()
         if name != "options"
     ]
-    st.dataframe(rows, hide_index=True, alt="Settings that differ from their default", height="content")
+    _tables.draw(rows, alt="Settings that differ from their default", height="content")
     st.caption("Every other setting is at its default.")
 
 

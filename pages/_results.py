@@ -15,7 +15,7 @@ from imu_core.metrics import METRICS, membership
 from imu_core.models.brought import is_brought
 from imu_core.records import Problem, Trajectory
 from imu_core.reference import retrain, seconds_to_retrain
-from pages import _answers, _parts, _runs
+from pages import _answers, _parts, _runs, _tables
 
 SHOWN = 10  # pictures in a row
 COLUMNS = {
@@ -61,10 +61,9 @@ def table(problem: Problem, items: list[_runs.Kept], reference: dict[str, float]
     for key, title in COLUMNS.items():
         if any(row.get(key) is not None for row in rows):
             columns[key] = _column(problem, key, title)
-    st.dataframe(
+    _tables.draw(
         [{k: v for k, v in row.items() if k in columns or k[0].isupper()} for row in rows],
-        column_config=columns,
-        hide_index=True,
+        columns,
         alt="All runs beside the original and the retrained model",
     )
     st.caption(
@@ -136,7 +135,7 @@ def distances(problem: Problem, item: _runs.Kept) -> None:
     ]
     columns = {name: st.column_config.NumberColumn(name, format="%.4f") for name in ("Original", item.name)}
     with st.expander("Distance from the retrained model, set by set"):
-        st.dataframe(rows, column_config=columns, hide_index=True, alt="Divergence from the retrained model")
+        _tables.draw(rows, columns, alt="Divergence from the retrained model")
 
 
 def pictures(problem: Problem, item: _runs.Kept) -> None:

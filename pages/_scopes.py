@@ -12,7 +12,7 @@ from imu_core.methods import METHODS
 from imu_core.records import Problem
 from imu_core.reidentification import Found, SideBySide
 from imu_core.verdicts import side_by_side_verdict
-from pages import _pace, _parts, _people
+from pages import _pace, _parts, _people, _tables
 
 METHODS_HERE = ("imu", "ga", "npo", "delete")
 
@@ -75,7 +75,7 @@ def _show(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> Non
     )
     about = {name: st.column_config.Column(name, width=_parts.column_width(name)) for name in ("Scope", "Batch norm", "Features")}
     columns = _people.columns() | about
-    st.dataframe([_row(row) for row in rows], column_config=columns, hide_index=True, alt="Every scope and mode, in numbers")
+    _tables.draw([_row(row) for row in rows], columns, alt="Every scope and mode, in numbers")
     st.caption("Percent; drift in standard deviations, the largest over all batch-norm layers; seconds include the search.")
 
 

@@ -15,7 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ranking
 from imu_core.jobs import Job
 from imu_core.records import Problem
-from pages import _bound, _pace, _parts
+from pages import _bound, _pace, _parts, _tables
 
 MOST = 1000  # forget samples that the curvature is computed from
 VIEWS = ("the head", "all layers")
@@ -117,7 +117,7 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
     _chart(problem, found, shown or "scores", select)
     rows = [_row(row) for row in found.rows()]
     widths = {name: st.column_config.Column(width=_parts.column_width(name, 104 if name == "Scores" else 62)) for name in rows[0]}
-    st.dataframe(rows, column_config=widths, hide_index=True, alt="Every kind of score against all layers, in numbers")
+    _tables.draw(rows, widths, alt="Every kind of score against all layers, in numbers")
     st.caption(
         f"Against all layers, exact; damping {found.damping:g}, curvature of {found.curvature:,} forget samples, residual "
         f"{found.scores[agreement.FULL].residual:.0e}. MB is by how much the program grew meanwhile."

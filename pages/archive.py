@@ -12,7 +12,7 @@ from imu_core.errors import ImuError
 from imu_core.figures import markers
 from imu_core.glossary import help_text
 from imu_core.store import Store, Summary
-from pages import _actions, _apart, _bound, _import, _keeper, _links, _parts, _record, _runs, _stored
+from pages import _actions, _apart, _bound, _import, _keeper, _links, _parts, _record, _runs, _stored, _tables
 
 PAGE_SIZE = 50
 FILTERS = ("search", "only_method", "only_problem", "only_state", "only_tag")
@@ -67,7 +67,7 @@ def row(run: Summary, curve: _keeper.Curve, apart: str = "") -> dict[str, Any]:
         "When": datetime.fromtimestamp(run.created, UTC).astimezone(_stored.zone()),
         "Problem": _stored.problem_title((run.dataset, run.model_name, run.forget, run.problem_seed)),
         "State": run.state,
-        "Tags": list(run.tags),
+        "Tags": ", ".join(run.tags),
         "Scope": run.scope,
         "Seconds": run.seconds,
     }
@@ -79,8 +79,8 @@ def columns() -> dict[str, Any]:
     change = "Test accuracy at the end less that before, points: on the other classes where whole classes go, else on all."
     return {
         "Mark": make.ImageColumn("", width=38),
-        "Name": make.TextColumn(width=150),
-        "Method": make.TextColumn(width=105),
+        "Name": make.TextColumn(width=90),
+        "Method": make.TextColumn(width=70),
         "Forget": make.NumberColumn(
             "Forget, %", format="%.1f", width=68, help="Forget accuracy at the end. " + help_text("forget")
         ),
@@ -88,10 +88,10 @@ def columns() -> dict[str, Any]:
             "by step", width=75, y_min=0, y_max=100, color="gray", help="Forget accuracy by step, 0 to 100 %."
         ),
         "Change": make.NumberColumn("Change ↑", format="%+.1f", width=72, help=change),
-        "When": make.DatetimeColumn(format="D MMM, HH:mm", width=95),
-        "Problem": make.TextColumn(width=220),
+        "When": make.DatetimeColumn(format="D MMM, HH:mm", width=105),
+        "Problem": make.TextColumn(width=120),
         "State": make.TextColumn(width=72, help="How the run ended."),
-        "Tags": make.ListColumn(width=95, help=help_text("tags")),
+        "Tags": make.TextColumn(width=60, help=help_text("tags")),
         "Scope": make.TextColumn(width=55, help=help_text("scope")),
         "Seconds": make.NumberColumn(format="%.2f", width=70, help="What the run took, without the attacks on its result."),
     }
@@ -111,11 +111,12 @@ def listed(wanted: dict[str, Any]) -> None:
     above = st.container()
     curves = keeper.curves(store, found)
     told = _apart.words([_apart.One(_stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in found])
-    event = st.dataframe(
-        [row(run, curves[run.id], apart) for run, apart in zip(found, told, strict=True)],
-        column_config=columns(),
-        hide_index=True,
-        height=min(38 + 36 * len(found), 660),
+    rows = [row(run, curves[run.id], apart) for run, apart in zip(found, told, strict=True)]
+    _, high = _tables.fitted(rows, columns())
+    event = _tables.draw(
+        rows,
+        columns(),
+        height=min(38 + (high or 36) * len(found), 660),
         on_select="rerun",
         selection_mode="multi-row",
         key=f"table_{_actions.signature(found)}",

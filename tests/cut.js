@@ -40,7 +40,7 @@
   };
 
   const sidebar = '[data-testid=stSidebar][aria-expanded=true]';
-  for (const root of document.querySelectorAll(`[data-testid=stMain], ${sidebar}, [role=dialog]`)) {
+  for (const root of document.querySelectorAll(`[data-testid=stMain], ${sidebar}, [role=dialog], [data-testid=stPopoverBody]`)) {
     const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) {
       const text = walk.currentNode, el = text.parentElement;
@@ -58,6 +58,6 @@
       if (text.textContent.trim() && !unseen(text) && !text.closest('.hoverlayer')) checkChart(text);
   }
   for (const [canvas, texts] of window.drawn ?? [])
-    for (const [text, over] of texts) if (canvas.isConnected && text.startsWith('head') && over > 1) say(`cut by ${Math.round(over)} px`, text, canvas);
+    for (const [text, over] of texts) if (canvas.isConnected && over > 1) say(`cut by ${Math.round(over)} px`, text, canvas);
   return [...lines];
 }

@@ -110,13 +110,19 @@ class Visitor:
         return self.settled()
 
     def settled(self) -> Page:
-        """Wait until what was done has reached the server, no script is running and every part of the page has been loaded."""
+        """Wait until what was done has reached the server, no script is running and every part of the page has been loaded.
+
+        So has what the page needs and computes in its place.
+        """
         self.page.wait_for_timeout(BEFORE_SENDING)
         for _ in range(ANSWER // BEFORE_SENDING):  # until the server answers, nothing says that a script is about to run
             if self.answered == len(self.sent):
                 break
             self.page.wait_for_timeout(BEFORE_SENDING)
-        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        resting = self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        resting.wait_for()
+        expect(self.page.locator('[class*="st-key-page-stop-"]')).to_have_count(0)
+        resting.wait_for()
         expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
         return self.page
 

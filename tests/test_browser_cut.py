@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from test_browser import HEADINGS, Visitor, eventually, main, press_run, verdict
+from test_browser_runs import tick_first
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Page, expect
@@ -39,9 +40,35 @@ def look(visitor: Visitor) -> None:
     found = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
-        if texts := cut(page):
+        if texts := [*cut(page), *popovers(page), *sidebar(page)]:
             found[width] = texts
     assert not found
+
+
+def popovers(page: Page) -> list[str]:
+    """What is cut in each popover of the page, one opened after the other."""
+    found = []
+    for opener in main(page).get_by_test_id("stPopover").get_by_role("button").all():
+        if opener.is_enabled():
+            opener.click()
+            expect(page.get_by_test_id("stPopoverBody")).to_be_visible()
+            found += cut(page)
+            page.keyboard.press("Escape")
+            expect(page.get_by_test_id("stPopoverBody")).to_be_hidden()
+    return found
+
+
+def sidebar(page: Page) -> list[str]:
+    """What is cut in the sidebar, where it is folded away until it is asked for; it is folded away again."""
+    opener = page.get_by_test_id("stExpandSidebarButton")
+    if not opener.is_visible():
+        return []
+    opener.click()
+    page.wait_for_selector("[data-testid=stSidebar][aria-expanded=true]")
+    found = cut(page)
+    page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+    page.wait_for_selector("[data-testid=stSidebar][aria-expanded=false]")
+    return found
 
 
 def opened(visitor: Visitor, path: str, **query: str) -> Page:
@@ -65,10 +92,38 @@ def own_runs(visitor: Visitor) -> None:
     visitor.settled()
 
 
+def one_run(visitor: Visitor) -> None:
+    """Look closer at the first stored run."""
+    tick_first(visitor)
+    main(visitor.page).get_by_role("button", name="Look closer", exact=True).click()
+    expect(main(visitor.page).get_by_role("heading", name="Figures")).to_be_visible()
+    visitor.settled()
+
+
+def long_names(visitor: Visitor) -> None:
+    """Three stored runs with names, tags and requests of a length that people use."""
+    own_runs(visitor)
+    page = visitor.open("runs")
+    tick_first(visitor)
+    for opener, text, button in LONG_WORDS:
+        main(page).get_by_test_id("stPopover").get_by_role("button", name=opener, exact=True).click()
+        page.get_by_test_id("stPopoverBody").get_by_role("textbox").fill(text)
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_test_id("stPopoverBody")).to_be_hidden()
+        visitor.settled()
+        if button == LONG_WORDS[0][2]:
+            tick_first(visitor)
+
+
+LONG_WORDS = (
+    ("Name", "The gentlest of all gradient ascents with WWWWWWWWWWWWWWWW, second attempt, for the lecture on Tuesday", "Rename"),
+    ("Tags", f"lecture on Tuesday, a much longer tag than usual, {13 * 'W'}", "Tag"),
+)
 VIEWS: dict[str, tuple[str, dict[str, str], Callable[[Visitor], None] | None]] = {
     **{path or "start": (path, {}, None) for path in HEADINGS},
     "own settings": ("unlearn", {"preset": "own"}, None),
     "own runs": ("unlearn", {"measure": "false"}, own_runs),
+    "named runs": ("unlearn", {"measure": "false"}, long_names),
     "a card": ("influence", {}, sample_card),
     "all methods": ("compare", {"compare": "All methods"}, None),
     "your runs": ("compare", {"compare": "Your runs"}, None),

@@ -237,7 +237,7 @@ def test_the_list_shows_the_newest_first_with_its_numbers(store: Store) -> None:
     assert table["Change"].tolist() == [0.0] * 3
     assert [list(path) for path in table["Path"]] == [[100.0, 50.0, 33.33]] * 3
     assert table["Seconds"].tolist() == [1.75] * 3
-    assert [list(tags) for tags in table["Tags"]] == [[], ["paper", "talk"], ["talk"]]
+    assert table["Tags"].tolist() == ["", "paper, talk", "talk"]
     assert table["Problem"].tolist() == [f"class:{name} · fashion/lenet5" for name in ("Sandal", "Bag", "Sandal")]
     assert "3 runs, newest first" in words(at)
 
