@@ -10,7 +10,21 @@ from imu_core.records import Problem
 from imu_core.reference import target
 from imu_core.reidentification import Found
 from imu_core.verdicts import search_verdict
-from pages import _form, _gaze, _link_box, _pace, _parts, _patience, _people, _problem, _results, _runs, _scopes, _searched, _share
+from pages import (
+    _form,
+    _gaze,
+    _link_box,
+    _pace,
+    _parts,
+    _patience,
+    _people,
+    _problem,
+    _results,
+    _runs,
+    _scopes,
+    _searched,
+    _share,
+)
 
 
 def run_row(problem: Problem) -> None:
