@@ -39,8 +39,9 @@
     if (over > 1) say(`cut by ${Math.round(over)} px`, text.textContent, text);
   };
 
-  const sidebar = '[data-testid=stSidebar][aria-expanded=true]';
-  for (const root of document.querySelectorAll(`[data-testid=stMain], ${sidebar}, [role=dialog], [data-testid=stPopoverBody]`)) {
+  const roots = '[data-testid=stMain], [data-testid=stSidebar], [role=dialog], [data-testid=stPopoverBody]';
+  for (const root of document.querySelectorAll(roots)) {
+    if (root.getBoundingClientRect().right <= 0) continue; // a sidebar that is folded away
     const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) {
       const text = walk.currentNode, el = text.parentElement;
