@@ -74,8 +74,12 @@ class Kept:
         """Why its model cannot be asked, in a sentence; empty where it can."""
         return "" if getattr(self.run, "keeps_model", True) else NO_MODEL
 
-    def lighten(self) -> None:
-        """Keep its record in place of the run itself, where the database holds all of it; it answers as before."""
+    def lighten(self) -> bool:
+        """Keep its record in place of the run itself, where the database holds all of it; it answers as before.
+
+        Whether that is all there is to do: it goes on later where something still works with the run.
+        """
         busy = [job for job in (self.job, self.measuring, *self.cache.get("attacks", {}).values()) if job and not job.finished]
         if isinstance(self.job.work, Run) and self.stored and not busy:
             _keeper.lighten(_keeper.keeper(), self)
+        return not busy

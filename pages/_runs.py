@@ -15,9 +15,10 @@ from imu_core.methods import METHODS
 from imu_core.problem import remember
 from imu_core.records import Problem, RunConfig
 from imu_core.reference import target
-from pages import _apart, _keeper, _parts, _restored
+from pages import _apart, _keeper, _parts, _restored, _visitor
 from pages._kept import Kept
 
+WHOLE = 6  # finished runs of a visitor that stay in memory as they are; of older ones the record
 EXAMPLES = ("imu", "ga", "npo")
 MOST_EXAMPLES = 30  # problems whose examples are kept
 
@@ -98,6 +99,7 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
     """
     if not _parts.has_room(len(configs) * (2 if measure else 1)):
         return False
+    _visitor.shelf(_parts.owner()).lighten(WHOLE)
     added = [_made(problem, config) for config in configs]
     kept().extend(added)
     for item in added:

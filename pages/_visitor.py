@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 import streamlit as st
 from starlette.middleware import Middleware
 from streamlit import config
+from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from imu_core import limits, visitors
+from imu_core import limits, runtime, visitors
 from imu_core.errors import ConfigError
 
 T = TypeVar("T")
 MOST_SHELVES = 500  # visitors whose things are in memory
-SHORT_ABSENCE = 600.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
+SHORT_ABSENCE = 60.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
+TIDY = 10.0  # seconds between two looks at what nobody needs any more
 LONGEST_ABSENCE = 12 * 3600.0  # seconds after which the things of somebody who is away leave memory; what is stored stays stored
 
 
@@ -46,23 +48,51 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 
     uvicorn would raise the signal again, which kills the process before anything is put in order.
     """
+    stop = threading.Event()
+    threading.Thread(target=_housekeeping, args=(stop,), name="imu-housekeeping", daemon=True).start()
     yield
+    stop.set()
     asked = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
     if isinstance(asked, list):
         asked.clear()
 
 
+def _housekeeping(stop: threading.Event) -> None:
+    """Put away what nobody needs, again and again until `stop`."""
+    is_settled = was_due = False
+    while not stop.wait(TIDY):
+        if not is_settled and (is_settled := not shelves().is_empty):
+            runtime.settle()  # by now a page was drawn, and everything is loaded
+        is_due = shelves().tidy(time.monotonic())
+        if is_due or was_due:  # and once more when it has been written
+            runtime.give_back()
+        was_due = is_due
+
+
 class Shelf:
-    """The things of one visitor by name (their runs, jobs that a page will look for), and how many windows they have open."""
+    """The things of one visitor by name (their runs, jobs that a page will look for), and the windows (sessions) they have."""
 
     def __init__(self) -> None:
         self.things: dict[str, Any] = {}
-        self.windows, self.seen = 0, time.monotonic()
+        self.windows: set[str] = set()
+        self.seen, self.is_light = time.monotonic(), False
         self.lock = threading.RLock()  # two windows of one visitor work on the same things
 
+    def lighten(self, whole: int = 0) -> bool:
+        """Keep only the records of its finished runs in memory, but for the `whole` newest; whether nothing is left to do."""
+        runs = list(self.things.get("runs", ()))
+        done = [item.lighten() for item in runs[: max(0, len(runs) - whole)]]
+        return all(done)
+
     def away(self, now: float) -> float:
-        """Seconds since its visitor had a window open."""
-        return 0.0 if self.windows > 0 else now - self.seen
+        """Seconds since its visitor had a window open; a window that has lost its connection does not count."""
+        if any(_is_connected(window) for window in list(self.windows)):
+            self.seen, self.is_light = now, False
+        return now - self.seen
+
+
+def _is_connected(window: str) -> bool:
+    return not Runtime.exists() or bool(Runtime.instance().is_active_session(window))
 
 
 class Shelves:
@@ -80,30 +110,47 @@ class Shelves:
             self._clear(shelf.seen)
             return shelf
 
-    def opened(self, name: str) -> None:
+    def opened(self, name: str, window: str) -> None:
         """The visitor has opened a window."""
-        self.of(name).windows += 1
+        self.of(name).windows.add(window)
 
-    def closed(self, name: str, known: bool) -> None:
+    def closed(self, name: str, window: str, known: bool) -> None:
         """A window has gone; who cannot come back (`known` is False) leaves nothing behind."""
-        self.of(name).windows -= 1
+        self.of(name).windows.discard(window)
         if not known:
             self._shelves.pop(name, None)
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        with self._lock:
+            self._shelves.clear()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has come yet."""
+        return not self._shelves
+
+    def tidy(self, now: float) -> bool:
+        """Keep no more than records of those who have been away for a while; whether there was anything to put away."""
+        with self._lock:
+            left = [shelf for shelf in self._shelves.values() if shelf.away(now) > SHORT_ABSENCE and not shelf.is_light]
+        for shelf in left:
+            shelf.is_light = shelf.lighten()
+        return bool(left)
 
     def _clear(self, now: float) -> None:
         away = sorted(((shelf.away(now), name) for name, shelf in self._shelves.items()), reverse=True)
         for position, (seconds, name) in enumerate(away):
             if seconds > LONGEST_ABSENCE or (seconds and position < len(away) - MOST_SHELVES):
                 del self._shelves[name]
-            elif seconds > SHORT_ABSENCE:
-                for item in list(self._shelves[name].things.get("runs", ())):
-                    item.lighten()
 
 
-@st.cache_resource(show_spinner=False)
+_SHELVES = Shelves()
+
+
 def shelves() -> Shelves:
     """The shelves of this server."""
-    return Shelves()
+    return _SHELVES
 
 
 def owner(leaving: Callable[[str], None]) -> str:
@@ -133,15 +180,17 @@ def theirs(key: str, make: Callable[[], T], name: str) -> T:
     return st.session_state[key]
 
 
-def _closed(window: tuple[str, bool, Callable[[str], None]]) -> None:
-    name, known, leaving = window
-    shelves().closed(name, known)
+def _closed(of: tuple[str, str, bool, Callable[[str], None]]) -> None:
+    name, window, known, leaving = of
+    shelves().closed(name, window, known)
     if not known:
         leaving(name)
 
 
 @st.cache_resource(scope="session", on_release=_closed, show_spinner=False)
-def _window(name: str, known: bool, _leaving: Callable[[str], None]) -> tuple[str, bool, Callable[[str], None]]:
+def _window(name: str, known: bool, _leaving: Callable[[str], None]) -> tuple[str, str, bool, Callable[[str], None]]:
     """Nothing but a thing that Streamlit releases when the connection has gone."""
-    shelves().opened(name)
-    return name, known, _leaving
+    context = get_script_run_ctx(suppress_warning=True)
+    window = context.session_id if context else ""
+    shelves().opened(name, window)
+    return name, window, known, _leaving

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ from imu_core.rights import Rights
 from imu_core.store import Store, save_run
 from imu_core.unlearning import Run, unlearn
 from imu_core.visitors import COOKIE, VisitorCookie
-from pages import _keeper, _parts, _visitor
+from pages import _keeper, _parts, _runs, _visitor
 
 ROOT = Path(__file__).resolve().parent.parent
 ME, YOU = visitors.name_of("0" * 32), visitors.name_of("1" * 32)
@@ -71,7 +72,7 @@ def fresh_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 def restart() -> None:
     """Forget whatever the server has in memory about its visitors."""
-    _visitor.shelves.clear()
+    _visitor.shelves().clear()
 
 
 def window(page: str, name: str = ME, **query: Any) -> AppTest:
@@ -165,7 +166,7 @@ def test_a_job_goes_on_without_its_window_and_is_stopped_from_another(tiny: obje
     at.pills(key="methods").set_value(["ga"])
     press_run(rerun(at))
     (job,) = _parts.queue().active(ME)
-    _visitor._closed((ME, True, _parts._stop_all))
+    _visitor._closed((ME, "", True, _parts._stop_all))
     assert not job._cancel.is_set(), "who is known by a cookie comes back"
     again = window("start", **TINY)
     assert any(b.label == "Stop" for b in again.sidebar.button)
@@ -183,7 +184,7 @@ def test_who_cannot_come_back_leaves_nothing_running(tiny: object) -> None:
     at = start_methods(["ga"], **TINY, **LONG)
     name = at.session_state["owner"]
     (job,) = _parts.queue().active(name)
-    _visitor._closed((name, False, _parts._stop_all))
+    _visitor._closed((name, "", False, _parts._stop_all))
     wait_until(lambda: job.finished, "the job ends")
     assert job.state == "cancelled"
 
@@ -284,19 +285,33 @@ def test_a_run_whose_model_was_not_kept_says_so_everywhere(lenet: Problem, store
     assert NO_MODEL.split(",")[0] in " ".join(w.value for w in pair.warning).replace("\\", "")
 
 
-def test_a_run_is_light_after_a_while_and_answers_the_same(tiny: object) -> None:
+def test_a_run_is_light_after_a_while_and_answers_the_same(tiny: object, monkeypatch: pytest.MonkeyPatch) -> None:
     (item,) = runs_of(ran(["ga"]))
     assert isinstance(item.run, Run)
     before = run_logits(item.run), item.trajectory.to_dict(), item.measured, item.shown
-    shelf = _visitor.shelf(ME)
-    shelf.windows, shelf.seen = 0, shelf.seen - _visitor.SHORT_ABSENCE - 1
-    _visitor.shelf(YOU)
+    _visitor.shelves().opened(ME, "window")
+    now = time.monotonic()
+    assert not _visitor.shelves().tidy(now + _visitor.SHORT_ABSENCE + 1), "the window is open"
+    monkeypatch.setattr(_visitor, "_is_connected", lambda window: False)  # a closed lid: Streamlit keeps the session for a while
+    assert not _visitor.shelves().tidy(now)
+    assert _visitor.shelves().tidy(now + 2 * _visitor.SHORT_ABSENCE + 2)
     written()
     assert isinstance(item.run, RestoredRun)
     assert item.run.points[0].forget_losses is None
     after = run_logits(item.run), item.trajectory.to_dict(), item.measured, item.shown
     assert all(bool((a == b).all()) for a, b in zip(before[0], after[0], strict=True))
     assert before[1:3] == after[1:3]
+    assert not _visitor.shelves().tidy(now + 3 * _visitor.SHORT_ABSENCE), "once is enough"
+    assert runs_of(window("unlearn", **QUICK)) == [item]
+
+
+def test_of_many_runs_the_newest_are_whole(tiny: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_runs, "WHOLE", 1)
+    at = ran(["ga", "npo"])
+    at.pills(key="methods").set_value(["imu"])
+    finish(press_run(rerun(at)))
+    written()
+    assert [type(item.run) for item in runs_of(at)] == [RestoredRun, Run, Run]
 
 
 def test_shelves_are_bounded() -> None:
@@ -305,7 +320,7 @@ def test_shelves_are_bounded() -> None:
         shelves.of(f"visitor {number}")
     assert len(shelves._shelves) <= _visitor.MOST_SHELVES + 1
     here = shelves.of("here")
-    shelves.opened("here")
+    shelves.opened("here", "window")
     here.seen -= 2 * _visitor.LONGEST_ABSENCE
     gone = shelves.of("gone")
     gone.seen -= 2 * _visitor.LONGEST_ABSENCE
