@@ -21,7 +21,7 @@ from imu_core.errors import ConfigError
 T = TypeVar("T")
 MOST_SHELVES = 500  # visitors whose things are in memory
 SHORT_ABSENCE = 60.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
-TIDY = 10.0  # seconds between two looks at what nobody needs any more
+TIDY = 5.0  # seconds between two looks at what nobody needs any more
 LONGEST_ABSENCE = 12 * 3600.0  # seconds after which the things of somebody who is away leave memory; what is stored stays stored
 
 
@@ -58,15 +58,16 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 
 
 def _housekeeping(stop: threading.Event) -> None:
-    """Put away what nobody needs, again and again until `stop`."""
-    is_settled = was_due = False
+    """Put away what nobody needs, and give its memory back, again and again until `stop`."""
+    is_settled = False
     while not stop.wait(TIDY):
-        if not is_settled and (is_settled := not shelves().is_empty):
+        if shelves().is_empty:
+            continue
+        if not is_settled:
             runtime.settle()  # by now a page was drawn, and everything is loaded
-        is_due = shelves().tidy(time.monotonic())
-        if is_due or was_due:  # and once more when it has been written
-            runtime.give_back()
-        was_due = is_due
+            is_settled = True
+        shelves().tidy(time.monotonic())
+        runtime.give_back()
 
 
 class Shelf:

@@ -97,13 +97,16 @@ FEATURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """What `svc` can attack, as functions of logits (n, C) and labels (n,)."""
 
 
+_CACHE = 50  # MB for rows of the kernel: scikit-learn's 200 make nothing faster here, and several visitors may attack at once
+
+
 def _attack(member: np.ndarray, nonmember: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The trained attack: features (n, k) to 1 where it says member, 0 where it does not."""
     from sklearn.svm import SVC
 
     x = np.concatenate([member, nonmember])
     y = np.concatenate([np.ones(len(member)), np.zeros(len(nonmember))])
-    return SVC(C=3, gamma="auto", kernel="rbf").fit(x, y).predict
+    return SVC(C=3, gamma="auto", kernel="rbf", cache_size=_CACHE).fit(x, y).predict
 
 
 def training_privacy(member: Any, nonmember: Any) -> float:
