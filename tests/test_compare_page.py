@@ -66,7 +66,7 @@ def no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "methods.json"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty database that the app uses."""
     monkeypatch.setenv("IMU_DATABASE_URL", f"sqlite:///{tmp_path / 'runs.sqlite'}")

@@ -1172,7 +1172,7 @@ def test_an_estimator_that_cannot_do_it_gets_a_sentence(tiny: object, monkeypatc
         raise imu_core.errors.ConvergenceError("It did not converge.")
 
     _gallery._scores.clear()
-    monkeypatch.setattr(imu_core.influence, "head_scores", refuse)
+    monkeypatch.setattr(imu_core.influence.scoring, "head_scores", refuse)
     at = visit("influence", **TINY)
     assert "It did not converge. Another estimator" in sentence(at)
     _gallery._scores.clear()
