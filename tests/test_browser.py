@@ -417,6 +417,8 @@ def test_a_long_run_goes_on_and_can_be_stopped_on_another_page(visitor: Visitor)
     for name in ("Influence", "Glossary"):
         visitor.go_to(name)
         expect(sidebar(page).get_by_text(f"{LONG_NAME} · class:Sandal")).to_be_visible()
+        # The server forgets the pictures of a page that is left: one that is fetched late would be missing.
+        page.wait_for_function("[...document.images].every(image => image.complete)")
     step = re.compile(r"step (\d+) of at most")
     first = step.search(sidebar(page).inner_text())
     eventually(lambda: (now := step.search(sidebar(page).inner_text())) and now[1] != first[1], "the progress moves")
@@ -586,7 +588,8 @@ def test_the_scopes_can_be_run_and_stopped(visitor: Visitor) -> None:
     expect(page.get_by_text("No retrained model is stored").first).to_be_visible()
     expect(page.get_by_text("Nothing is stored for this person")).to_be_visible()
     main(page).get_by_role("button", name="Compare all six here").click()
-    main(page).get_by_role("button", name="Stop", exact=True).click()
+    stop = page.locator('[class*="st-key-stop-"]')  # that of the comparison: the search and the maps have their own
+    stop.get_by_role("button", name="Stop", exact=True).click()
     expect(main(page).get_by_text(re.compile("Stopped by you")).first).to_be_visible()
     expect(main(page).get_by_role("button", name="Compare all six here")).to_be_visible()
 
