@@ -186,11 +186,11 @@ class JobQueue:
 
     def _next(self, lane: str) -> Job | None:
         busy = {job.owner for job in self._running if (job.lane == PAGE) == (lane == PAGE)}
-        unmeasured = {job.owner for job in self._jobs if job.kind == "run" and not job.finished}
+        running = {job.owner for job in self._jobs if job.kind == "run" and not job.finished}
         slow = sum(job.kind != "run" for job in self._running if job.lane == "slow")
         room = lane != "slow" or slow < max(1, self._workers - 1)
         queued = (job for job in self._jobs if job.state == "queued" and job.lane == lane and job.owner not in busy)
-        may = (job for job in queued if job.kind == "run" or (room and not (job.kind == "measure" and job.owner in unmeasured)))
+        may = (job for job in queued if job.kind == "run" or (room and not (job.kind == "measure" and job.owner in running)))
         return min(may, key=lambda job: (job.kind != "run", job.id), default=None)
 
     def _work(self, lane: str) -> None:

@@ -195,8 +195,9 @@ def run_logits(run: Run) -> Logits:
 @torch.no_grad()
 def known_logits(run: Run) -> Logits | None:
     """The same where no image must be asked for it; else None."""
-    if run.logits is not None or not (run.config.scope == "head" and run.config.bn == "eval"):
-        return run.logits
+    known = run.logits  # on the head these are computed when they are asked for
+    if known is not None or not (run.config.scope == "head" and run.config.bn == "eval"):
+        return known
     head = find_head(run.model())
     return head(run.problem.train.Z), head(run.problem.test.Z)
 

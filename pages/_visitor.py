@@ -119,7 +119,8 @@ class Shelves:
         """A window has gone; who cannot come back (`known` is False) leaves nothing behind."""
         self.of(name).windows.discard(window)
         if not known:
-            self._shelves.pop(name, None)
+            with self._lock:  # the housekeeping may be going through all of them
+                self._shelves.pop(name, None)
 
     def clear(self) -> None:
         """Forget everybody."""

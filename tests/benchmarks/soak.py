@@ -40,7 +40,7 @@ CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 METHODS = ("IMU", "GA", "NPO")
 OTHER_PAGES = ("", "influence", "compare", "attack", "runs", "paper", "glossary")
 PATIENCE = 300.0  # seconds until a wait is given up
-RELEASED = 200.0  # seconds after which Streamlit has forgotten who left
+RELEASED = 200.0  # seconds after which whoever left counts as away, and the attacks in line have ended
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
