@@ -68,7 +68,8 @@ def test_a_public_app_reads_nothing(machine: Path, monkeypatch: pytest.MonkeyPat
 
 def test_only_pages_are_checked_and_the_words_say_nothing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     access.check("secret")  # a command
-    monkeypatch.setattr(access, "_SERVING", [])
+    for name in ("_SERVING", "_WHO"):  # the pages' own answers stand again after the test
+        monkeypatch.setattr(access, name, [])
     answers = iter([True])
     access.serve_when(lambda: next(answers, False))
     with pytest.raises(ClosedError):
