@@ -11,10 +11,11 @@ from pages._kept import Kept
 
 def answers(item: Kept) -> Any:
     """Logits of the unlearned model on both sets, or None where every image must be asked for them first."""
-    if "logits" not in item.cache:
-        work = _waited.known(_asking(item))
-        item.cache["logits"] = work.logits if work else known_logits(item.run)
-    return item.cache["logits"] or item.cache.pop("logits")
+    if (known := item.cache.get("logits")) is not None:
+        return known
+    work = _waited.known(_asking(item))
+    found = work.logits if work else known_logits(item.run)
+    return item.once("logits", lambda: found) if found else None
 
 
 def logits(item: Kept) -> Any:

@@ -53,17 +53,13 @@ def sides(problem: Problem, item: _runs.Kept, against: str) -> tuple[Scores, Sco
     For a run whose answers are known (`_answers.answers`).
     """
     key = ("sides", against)
-    if key not in item.cache:
-        item.cache[key] = _as_shown(problem, _answers.answers(item), against)
-    return item.cache[key]
+    return item.once(key, lambda: _as_shown(problem, _answers.answers(item), against))
 
 
 def sides_of_original(problem: Problem, item: _runs.Kept, against: str) -> tuple[Scores, Scores]:
     """The same before unlearning; kept with the run."""
     key = ("original sides", against)
-    if key not in item.cache:
-        item.cache[key] = _as_shown(problem, (problem.train.logits, problem.test.logits), against)
-    return item.cache[key]
+    return item.once(key, lambda: _as_shown(problem, (problem.train.logits, problem.test.logits), against))
 
 
 def _as_shown(problem: Problem, logits: Logits, against: str) -> tuple[Scores, Scores]:
@@ -82,9 +78,7 @@ def compared_with(problem: Problem, item: _runs.Kept) -> list[str]:
 def worst_case(problem: Problem, item: _runs.Kept, against: str) -> WorstCase:
     """The worst of all scores and thresholds, thresholds as shown; computed once."""
     key = ("worst", against)
-    if key not in item.cache:
-        item.cache[key] = thresholds.worst_case(*sides(problem, item, against))
-    return item.cache[key]
+    return item.once(key, lambda: thresholds.worst_case(*sides(problem, item, against)))
 
 
 def span(score: str, values: np.ndarray, classes: int) -> tuple[float, float]:

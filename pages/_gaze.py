@@ -45,14 +45,12 @@ def controls(problem: Problem) -> tuple[str, str, int]:
 def looked(problem: Problem, item: _runs.Kept, method: str, layer: str) -> dict[str, Looked] | None:
     """Maps of both groups under the original and the run's model; None, and a bar here, while they are computed."""
     key = ("looked", method, layer)
-    if key not in item.cache:
-        model, title = _searched.network(item), f"{CAMS[method].title} before and after"
-        make = lambda: explain.Looking(problem, model, layer=layer, method=method)  # noqa: E731
-        work = _waited.work(f"{key} {item.job.id}", title, make)
-        if work is None:
-            return None
-        item.cache[key] = work.found
-    return item.cache[key]
+    if (known := item.cache.get(key)) is not None:
+        return known
+    model, title = _searched.network(item), f"{CAMS[method].title} before and after"
+    make = lambda: explain.Looking(problem, model, layer=layer, method=method)  # noqa: E731
+    work = _waited.work(f"{key} {item.job.id}", title, make)
+    return item.once(key, lambda: work.found) if work else None
 
 
 def section(problem: Problem, item: _runs.Kept) -> None:

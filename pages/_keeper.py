@@ -177,10 +177,10 @@ def lighten(into: Keeper, item: Any) -> None:
     def swap(store: Store) -> None:
         if store.keeps_parameters(item.stored):
             path = store.trajectories([item.stored])[item.stored]
-            item.on_record = item.measured
+            item.on_record, item.measuring = item.measured, None  # a measurement holds the run
             item.job.work = restored(into, item.problem, path, item.stored, item.owner, True)
             item.job.items.clear()
-            item.cache = {key: value for key, value in item.cache.items() if key == "attacks"}
+            item.drop_answers()
 
     into.write(item, swap)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from imu_core.records import Problem, RunConfig, Trajectory
 from imu_core.restored import NO_MODEL, RestoredRun
 from imu_core.unlearning import Run
 from pages import _keeper
+
+SMALL = ("attacks", "found", "distances")  # what stays of `Kept.cache` when the run becomes light
 
 
 @dataclass(eq=False)
@@ -82,4 +85,20 @@ class Kept:
         busy = [job for job in (self.job, self.measuring, *self.cache.get("attacks", {}).values()) if job and not job.finished]
         if isinstance(self.job.work, Run) and self.stored and not busy:
             _keeper.lighten(_keeper.keeper(), self)
+        elif isinstance(self.job.work, RestoredRun):
+            self.drop_answers()
         return not busy
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made where nothing is kept under `key`; safe beside `drop_answers` in another thread."""
+        cache = self.cache
+        if key not in cache:
+            cache[key] = make()
+        return cache[key]
+
+    def drop_answers(self) -> None:
+        """Forget what its model answered, and whatever else is large and soon made again.
+
+        A new dictionary takes the place of the old one, so that nothing is taken from a page that is just being drawn.
+        """
+        self.cache = {key: value for key, value in self.cache.items() if key in SMALL}

@@ -115,6 +115,8 @@ def _made(problem: Problem, config: RunConfig) -> Kept:
     def ended(job: Job) -> None:
         if job.work.outcome.state == "done":
             remember(job.work)
+        job.work.drop_samples()  # pages ask only the examples for them
+        job.items[:] = job.work.points
         _keeper.keep(into, item)
 
     title = f"{name} · {problem.split.request[:30]}"

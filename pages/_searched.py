@@ -35,9 +35,7 @@ def searched(problem: Problem, items: list[Kept]) -> bool:
 
 def network(item: Kept) -> Any:
     """The run's model, built once."""
-    if "model" not in item.cache:
-        item.cache["model"] = item.run.model()
-    return item.cache["model"]
+    return item.once("model", item.run.model)
 
 
 def found(item: Kept) -> Found:

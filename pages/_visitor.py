@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -21,6 +22,7 @@ from imu_core.errors import ConfigError
 T = TypeVar("T")
 MOST_SHELVES = 500  # visitors whose things are in memory
 SHORT_ABSENCE = 60.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
+PASSING = ("page_work", "compare_jobs")  # things of a visitor that are soon made again: answers and layers of networks
 TIDY = 5.0  # seconds between two looks at what nobody needs any more
 LONGEST_ABSENCE = 12 * 3600.0  # seconds after which the things of somebody who is away leave memory; what is stored stays stored
 
@@ -48,8 +50,8 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 
     uvicorn would raise the signal again, which kills the process before anything is put in order.
     """
-    stop = threading.Event()
-    threading.Thread(target=_housekeeping, args=(stop,), name="imu-housekeeping", daemon=True).start()
+    stop, loop = threading.Event(), asyncio.get_running_loop()
+    threading.Thread(target=_housekeeping, args=(stop, loop), name="imu-housekeeping", daemon=True).start()
     yield
     stop.set()
     asked = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
@@ -57,7 +59,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         asked.clear()
 
 
-def _housekeeping(stop: threading.Event) -> None:
+def _housekeeping(stop: threading.Event, loop: asyncio.AbstractEventLoop) -> None:
     """Put away what nobody needs, and give its memory back, again and again until `stop`."""
     is_settled = False
     while not stop.wait(TIDY):
@@ -67,7 +69,22 @@ def _housekeeping(stop: threading.Event) -> None:
             runtime.settle()  # by now a page was drawn, and everything is loaded
             is_settled = True
         shelves().tidy(time.monotonic())
+        with suppress(RuntimeError):  # the loop has just been closed
+            loop.call_soon_threadsafe(forget_lost_windows)
         runtime.give_back()
+
+
+def forget_lost_windows() -> None:
+    """Let go of windows that lost their connection longer ago than Streamlit's `server.disconnectedSessionTTL`.
+
+    Streamlit does so only when the next one loses its connection: the last of a class, and whatever their pages drew, would stay
+    for as long as nobody comes. To be called in the thread of the server's event loop, where Streamlit works on them itself.
+    """
+    manager = getattr(Runtime.instance(), "_session_mgr", None) if Runtime.exists() else None
+    expire = getattr(getattr(getattr(manager, "_session_storage", None), "_cache", None), "expire", None)
+    if expire is not None:
+        with getattr(manager, "_storage_lock", nullcontext()):
+            expire()
 
 
 class Shelf:
@@ -84,6 +101,13 @@ class Shelf:
         runs = list(self.things.get("runs", ()))
         done = [item.lighten() for item in runs[: max(0, len(runs) - whole)]]
         return all(done)
+
+    def drop_passing(self) -> None:
+        """Forget what its pages made and can soon make again, once it is done."""
+        for name in PASSING:
+            jobs = self.things.get(name, {})
+            for key in [key for key, job in list(jobs.items()) if job.finished]:
+                jobs.pop(key, None)
 
     def away(self, now: float) -> float:
         """Seconds since its visitor had a window open; a window that has lost its connection does not count."""
@@ -138,6 +162,7 @@ class Shelves:
             left = [shelf for shelf in self._shelves.values() if shelf.away(now) > SHORT_ABSENCE and not shelf.is_light]
         for shelf in left:
             shelf.is_light = shelf.lighten()
+            shelf.drop_passing()
         return bool(left)
 
     def _clear(self, now: float) -> None:

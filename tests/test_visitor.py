@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import inspect
 import re
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from conftest import written
+from streamlit.runtime import Runtime
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
+from streamlit.runtime.session_manager import SessionInfo
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.testing.v1 import AppTest
 from test_compare_page import GENTLE
 from test_pages import (  # noqa: F401
@@ -46,6 +53,7 @@ from imu_core.access import is_public
 from imu_core.cli import app as cli
 from imu_core.cli import serve
 from imu_core.errors import ConfigError
+from imu_core.jobs import Job
 from imu_core.measurement import run_logits
 from imu_core.records import Problem
 from imu_core.restored import NO_MODEL, RestoredRun
@@ -286,8 +294,11 @@ def test_a_run_whose_model_was_not_kept_says_so_everywhere(lenet: Problem, store
 
 
 def test_a_run_is_light_after_a_while_and_answers_the_same(tiny: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    (item,) = runs_of(ran(["ga"]))
+    (item,) = runs_of(ran(["ga"], measure="true"))
     assert isinstance(item.run, Run)
+    assert item.measuring
+    assert item.is_measured
+    assert {point.forget_losses for point in (*item.run.points, *item.job.items)} == {None}, "nothing of single samples is kept"
     before = run_logits(item.run), item.trajectory.to_dict(), item.measured, item.shown
     _visitor.shelves().opened(ME, "window")
     now = time.monotonic()
@@ -297,12 +308,43 @@ def test_a_run_is_light_after_a_while_and_answers_the_same(tiny: object, monkeyp
     assert _visitor.shelves().tidy(now + 2 * _visitor.SHORT_ABSENCE + 2)
     written()
     assert isinstance(item.run, RestoredRun)
-    assert item.run.points[0].forget_losses is None
+    assert item.measuring is None, "its measurement held the run"
     after = run_logits(item.run), item.trajectory.to_dict(), item.measured, item.shown
     assert all(bool((a == b).all()) for a, b in zip(before[0], after[0], strict=True))
     assert before[1:3] == after[1:3]
     assert not _visitor.shelves().tidy(now + 3 * _visitor.SHORT_ABSENCE), "once is enough"
     assert runs_of(window("unlearn", **QUICK)) == [item]
+    shelf, going = _visitor.shelves().of(ME), Job("going on", list)
+    done = Job("done", list)
+    done.run()
+    item.cache |= {"logits": "large", "found": "small"}
+    shelf.things["page_work"] = {"done": done, "going": going}
+    shelf.is_light = False  # they were here, and have gone again
+    assert _visitor.shelves().tidy(now + 5 * _visitor.SHORT_ABSENCE)
+    assert item.cache == {"found": "small"}
+    assert shelf.things["page_work"] == {"going": going}
+
+
+def test_windows_whose_connection_was_lost_are_let_go_of_when_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session:
+        id = "gone"
+
+    storage = MemorySessionStorage(ttl_seconds=100)
+    manager = WebsocketSessionManager(storage, None, None, None)
+    session = Session()
+    seen = weakref.ref(session)
+    storage.save(SessionInfo(None, session, 1))
+    del session
+    server = SimpleNamespace(_session_mgr=manager)
+    monkeypatch.setattr(_visitor, "Runtime", SimpleNamespace(exists=lambda: True, instance=lambda: server))
+    _visitor.forget_lost_windows()
+    assert seen(), "it may come back"
+    storage._cache._timer = lambda: time.monotonic() + 1000
+    assert storage.list() == []
+    assert seen(), "Streamlit holds it, though it can no longer come back"
+    _visitor.forget_lost_windows()
+    assert seen() is None
+    assert "self._session_mgr = " in inspect.getsource(Runtime.__init__), "the name by which it is found"
 
 
 def test_of_many_runs_the_newest_are_whole(tiny: object, monkeypatch: pytest.MonkeyPatch) -> None:

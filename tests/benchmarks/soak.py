@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import socket
 import statistics
@@ -22,13 +23,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from playwright.async_api import async_playwright
+from playwright.async_api import ConsoleMessage, async_playwright
 from visitors import Visitor
 
 import imu_core
@@ -39,8 +41,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 METHODS = ("IMU", "GA", "NPO")
 OTHER_PAGES = ("", "influence", "compare", "attack", "runs", "paper", "glossary")
+EMPTY, LEFT = "one visitor has left", "all have left"  # the two states of the server that are compared
 PATIENCE = 300.0  # seconds until a wait is given up
-RELEASED = 200.0  # seconds after which whoever left counts as away, and the attacks in line have ended
+RELEASED = 200.0  # seconds after which whoever left counts as away, and what was in line for them has ended
+MISSING = "() => [...document.images].filter(i => i.complete && !i.naturalWidth && i.getClientRects().length).map(i => i.src)"
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -135,13 +139,17 @@ class Pupil:
         self.report.messages.append(window.messages - before[0])
         self.report.bytes.append(window.bytes - before[1])
 
+    async def go_to(self, page: str) -> None:
+        """Change to another page and wait until it stands."""
+        runs = self.window.finished
+        await self.window.go_to(page)
+        if not await self.window.until(lambda: self.window.finished > runs, PATIENCE):
+            self.report.wrong.append(f"visitor {self.number}: {page or 'start'} did not come")
+
     async def wander(self) -> None:
         """Look at two other pages, and leave."""
         for page in self.draw.sample(OTHER_PAGES, 2):
-            runs = self.window.finished
-            await self.window.go_to(page)
-            if not await self.window.until(lambda n=runs: self.window.finished > n, PATIENCE):
-                self.report.wrong.append(f"visitor {self.number}: {page or 'start'} did not come")
+            await self.go_to(page)
             self.report.pages += 1
             await asyncio.sleep(self.draw.uniform(2, 8))
 
@@ -171,12 +179,23 @@ class Pupil:
         await self.leave()
 
 
+def complaints(message: ConsoleMessage) -> list[str]:
+    """What a console says is wrong, with the address it came from.
+
+    Streamlit forgets a page's pictures and downloads as soon as the page is left, and a browser that has just asked for one is
+    told 404. That is no fault as long as no picture is missing on the page that is looked at, which `MISSING` finds.
+    """
+    where = message.location.get("url", "")
+    is_left = "/media/" in where and "404" in message.text
+    return [f"{message.text[:200]} {where[:200]}"] if message.type == "error" and not is_left else []
+
+
 async def browser(playwright: object, address: str, number: int, until: float, report: Report) -> None:
     """A real Chromium that does the same with the mouse."""
     chromium = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
     page = await chromium.new_page(viewport={"width": 1280, "height": 720})
     page.set_default_timeout(PATIENCE * 1000)
-    page.on("console", lambda m: report.wrong.append(f"browser {number}: {m.text[:200]}") if m.type == "error" else None)
+    page.on("console", lambda message: report.wrong.extend(f"browser {number}: {text}" for text in complaints(message)))
     while time.monotonic() < until:
         await page.goto(f"{address}/unlearn?{query_of(number, attack=False)}")
         await page.get_by_role("button", name="Run", exact=True).click()
@@ -188,6 +207,7 @@ async def browser(playwright: object, address: str, number: int, until: float, r
             await page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
             await page.wait_for_timeout(5000)
             report.pages += 1
+            report.wrong += [f"browser {number}: no picture at {url}" for url in await page.evaluate(MISSING)]
         report.wrong += [f"browser {number}: {await e.inner_text()}" for e in await page.get_by_test_id("stException").all()]
         report.wrong += [f"browser {number}: connection error"] * await page.get_by_text("Connection error").count()
     await chromium.close()
@@ -208,8 +228,12 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
         await first.leave()
     await first.open()
     await first.run([])
-    note("one visitor")
+    for page in OTHER_PAGES:
+        await first.go_to(page)
+    note("one visitor, with an attack")
     await first.leave()
+    await asyncio.sleep(RELEASED)
+    note(EMPTY)
     pupils = [Pupil(socket_address, number, report) for number in range(asked.visitors)]
     for pupil in pupils:
         await pupil.open()
@@ -225,7 +249,7 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
         await asyncio.gather(*(pupil.stay(until) for pupil in pupils), *browsers)
         watch.cancel()
     await asyncio.sleep(RELEASED)
-    note("all have left")
+    note(LEFT)
     return states
 
 
@@ -280,8 +304,8 @@ def printed(asked: argparse.Namespace, report: Report, states: list[tuple[str, f
     ]  # fmt: skip
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:<{width}}  {text}" for name, text in rows))
-    for text in report.wrong[:20]:
-        print("  ", text)
+    for text, count in Counter(re.sub(r"^(visitor|browser) \d+: ", "", text) for text in report.wrong).most_common():
+        print(f"{count:5} x {text}")
 
 
 def main() -> int:
@@ -302,7 +326,8 @@ def main() -> int:
         states = asyncio.run(lesson(port, process, asked, report))
     runs, wrong = compared(asked.home)
     report.wrong += wrong
-    for what, before, after in zip(("memory (MB)", "threads"), states[0][1:], states[-1][1:], strict=True):
+    first, last = (next(numbers for when, *numbers in states if when == name) for name in (EMPTY, LEFT))
+    for what, before, after in zip(("memory (MB)", "threads"), first, last, strict=True):
         if after > 1.1 * before:
             report.wrong.append(f"{what} grew from {before:.0f} to {after:.0f}")
     printed(asked, report, states, runs)
