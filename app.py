@@ -2,19 +2,21 @@
 
 import streamlit as st
 
-from pages import _visitor
+from pages.session import visitor
 
-if _visitor.is_starting():
+if visitor.is_starting():
     # The server loads this file to find its app, and runs it once a visit.
-    app = st.App(__file__, middleware=_visitor.middleware(), lifespan=_visitor.lifespan)
+    app = st.App(__file__, middleware=visitor.middleware(), lifespan=visitor.lifespan)
 else:
-    from pages import _answered, _links, _parts, _problem
+    from pages.session import answered, links
+    from pages.sidebar import problem_choice
+    from pages.widgets import parts
 
     st.set_page_config(page_title="IMU: machine unlearning, live", page_icon="assets/pictures/icon.png", layout="wide")
 
-    page = _parts.navigation()
-    _links.read(page)
-    _problem.sidebar(page)
-    _links.restore()
-    with _answered.answered():
+    page = parts.navigation()
+    links.read(page)
+    problem_choice.sidebar(page)
+    links.restore()
+    with answered.answered():
         page.run()

@@ -11,10 +11,10 @@ from imu_core import runtime  # first: it prepares the machine for torch  # isor
 from imu_core import influence, metrics, weights
 from imu_core.errors import ImuError
 from imu_core.methods import METHODS, preset
-from imu_core.problem import after, problem
+from imu_core.problems.reference import retrained
 from imu_core.records import Influence, RunConfig, Trajectory
-from imu_core.reference import retrained
-from imu_core.unlearning import Run, unlearn
+from imu_core.unlearning.run import Run, unlearn
+from imu_core.unlearning.sequence import after, problem
 
 __all__ = [
     "METHODS",

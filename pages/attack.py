@@ -6,34 +6,25 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.errors import ImuError
-from pages import (
-    _another,
-    _attack_jobs,
-    _attack_table,
-    _attack_threshold,
-    _bound,
-    _link_box,
-    _links,
-    _pace,
-    _parts,
-    _problem,
-    _results,
-    _runs,
-)
+from pages.sections.attack import jobs, table, threshold
+from pages.sections.unlearn import results
+from pages.session import links, pace, session_runs
+from pages.sidebar import problem_choice
+from pages.widgets import another, bound, link_box, parts
 
 
-def attackable(items: list[_runs.Kept]) -> list[_runs.Kept]:
+def attackable(items: list[session_runs.Kept]) -> list[session_runs.Kept]:
     """Runs that have ended and left a model behind: done, stopped or diverged."""
     return [item for item in items if item.job.finished and item.job.state != "failed" and item.shown and not item.lacks_model]
 
 
-def not_here(items: list[_runs.Kept]) -> None:
+def not_here(items: list[session_runs.Kept]) -> None:
     """The runs that cannot be attacked: going on still, failed, or stopped before they began; each with a sentence."""
     going = [item for item in items if not item.job.finished]
 
-    @st.fragment(run_every=_pace.tick() if going else None)
+    @st.fragment(run_every=pace.tick() if going else None)
     def show() -> None:
-        _runs.going(going)
+        session_runs.going(going)
         if any(item.job.finished for item in going):
             st.rerun()
 
@@ -41,47 +32,47 @@ def not_here(items: list[_runs.Kept]) -> None:
         show()
     for item in (item for item in items if item.job.finished and item not in attackable([item])):
         why = f": {item.lacks_model}" if item.lacks_model else f" left no model to attack: {item.job.reason}"
-        st.caption(_parts.plain(item.name + why))
+        st.caption(parts.plain(item.name + why))
 
 
-def choose(items: list[_runs.Kept]) -> _runs.Kept:
+def choose(items: list[session_runs.Kept]) -> session_runs.Kept:
     """The run under attack, by name; it is in the link."""
     names = [item.name for item in items]
     if st.session_state.get("attacked") not in names:
         st.session_state.pop("attacked", None)
-    chosen = _bound.segmented_control("Run", names, default=names[0], key="attacked", required=True, wrap=True)
-    _runs.tell_apart(items)
+    chosen = bound.segmented_control("Run", names, default=names[0], key="attacked", required=True, wrap=True)
+    session_runs.tell_apart(items)
     return next((item for item in items if item.name == chosen), items[0])
 
 
-def in_link(item: _runs.Kept) -> tuple[dict[str, str], list[str]]:
+def in_link(item: session_runs.Kept) -> tuple[dict[str, str], list[str]]:
     """What the link says in place of the name of the run under attack, which somebody else may give to another run."""
     ids = [item.stored] if item.stored else []
     words = {"run": item.stored, "attacked": "" if ids else item.name}
-    return words, _link_box.of_runs(ids, [] if ids or item.is_example else [item.name])
+    return words, link_box.of_runs(ids, [] if ids or item.is_example else [item.name])
 
 
-title = _link_box.titled("Did it really forget?")
+title = link_box.titled("Did it really forget?")
 st.markdown(
     "Attack a run: what an attacker can still find has not gone. Beside every number stands the retrained model, which never saw "
     "the data."
 )
-problem = _problem.current()
-_results.reference_offer(problem)
-mine = _runs.of(problem)
+problem = problem_choice.current()
+results.reference_offer(problem)
+mine = session_runs.of(problem)
 not_here(mine)
 first = st.container()  # the box below it adds to what is chosen from in it
-asked = _another.asked(problem, attackable(mine))
-items = [*attackable(mine), *attackable(_another.another(problem, _runs.title_of))] or attackable(_runs.examples(problem))
+asked = another.asked(problem, attackable(mine))
+items = [*attackable(mine), *attackable(another.another(problem, session_runs.title_of))] or attackable(session_runs.examples(problem))
 if not items:
     st.warning("No run on this problem left a model that could be attacked. Choose another problem in the sidebar.")
     st.stop()
 with first:
     item = choose(items)
 with title:
-    _link_box.of_page(problem, "Opens this page with the same problem, run and choices", lambda: in_link(item))
+    link_box.of_page(problem, "Opens this page with the same problem, run and choices", lambda: in_link(item))
 if asked:
-    _links.refuse("run", asked, item.name)
+    links.refuse("run", asked, item.name)
 if item.is_example:
     st.caption("Finished examples, the gentle preset on the head. Your own runs on this problem stand here once you made some.")
 if not problem.split.classes:
@@ -92,12 +83,12 @@ if not problem.split.classes:
 try:
     st.subheader("Do its answers give it away?")
     st.caption("For a person this means: anyone who can ask the model about your photo could tell that it was trained on it.")
-    _attack_threshold.section(problem, item)
+    threshold.section(problem, item)
     if item.is_example and problem.dataset.name == next(iter(data.DATASETS)):
-        _attack_jobs.start_missing(problem, item)  # two quick ones, so that the page is not half empty
-    _attack_jobs.probe(problem, item)
-    _attack_jobs.relearn(problem, item)
-    _attack_jobs.shadows(problem, item)
-    _attack_table.section(problem, item)
+        jobs.start_missing(problem, item)  # two quick ones, so that the page is not half empty
+    jobs.probe(problem, item)
+    jobs.relearn(problem, item)
+    jobs.shadows(problem, item)
+    table.section(problem, item)
 except ImuError as error:
-    st.warning(f"{_parts.plain(error)} Choose another run, or run it again with smaller steps.")
+    st.warning(f"{parts.plain(error)} Choose another run, or run it again with smaller steps.")

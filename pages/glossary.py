@@ -8,7 +8,8 @@ import re
 import streamlit as st
 
 from imu_core.glossary import GROUPS, TERMS, Term
-from pages import _bound, _links, _parts
+from pages.session import links as session_links
+from pages.widgets import bound, parts
 
 WIDTH = 760  # pixels: lines of about a hundred letters, whatever the window
 ALL = "All"  # groups; a browser needs two seconds to set so many formulas, so one group comes first
@@ -47,20 +48,20 @@ def unknown(asked: str, here: set[str]) -> None:
     st.info(f"There is no term called “{readable}” here.{meant}")
 
 
-_parts.hand_over()
+parts.hand_over()
 st.title("Glossary")
 st.markdown("Every word this app uses, which way each number is good, and how it is misread.")
 
 with st.container(width=WIDTH):
-    search = _bound.text_input(
+    search = bound.text_input(
         "Search",
         key="term_search",
         placeholder="a word, a setting or a symbol, such as damping",
         help="Finds every entry that holds all of your words, in its name or in its text.",
         max_chars=80,
     )
-    asked = _links.word("term")
-    group = _bound.pills(
+    asked = session_links.word("term")
+    group = bound.pills(
         "Show",
         (*GROUPS, ALL),
         default=TERMS[asked].group if asked in TERMS else GROUPS[0],

@@ -11,7 +11,9 @@ from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS, ranking
 from imu_core.records import RANGES, Influence, Problem
 from imu_core.weights import PSI, effective_share, sample_weights
-from pages import _bound, _gallery, _link_box, _problem, _through
+from pages.sections.influence import gallery, through
+from pages.sidebar import problem_choice
+from pages.widgets import bound, link_box
 
 DAMPINGS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 PLAIN = {"displayModeBar": False}
@@ -22,11 +24,11 @@ def controls() -> tuple[str, float, str]:
     common = {"required": True, "wrap": True}
     one, two, three = st.columns([5, 3, 4], gap="large")
     with one:
-        estimator = _bound.segmented_control(
+        estimator = bound.segmented_control(
             "Estimator", list(ESTIMATORS), default="diagonal", key="estimator", help=help_text("estimator"), **common
         )
     with two:
-        damping = _bound.select_slider(
+        damping = bound.select_slider(
             "Damping λ",
             DAMPINGS,
             RANGES["damping"],
@@ -36,7 +38,7 @@ def controls() -> tuple[str, float, str]:
             help=help_text("damping"),
         )
     with three:
-        psi = _bound.segmented_control(
+        psi = bound.segmented_control(
             "ψ, score to weight", list(PSI), default="sqrt", key="psi", help=help_text("psi"), **common
         )
     return estimator or "diagonal", damping, psi or "sqrt"  # an empty parameter in a link empties the widget
@@ -65,7 +67,7 @@ def charts(problem: Problem, scored: Influence) -> None:
         config=PLAIN,
         alt=f"Histogram of the scores of {len(values)} forget samples",
     )
-    against = _bound.segmented_control(
+    against = bound.segmented_control(
         "Score against", ["loss", "confidence"], default="loss", key="against", required=True
     )
     loss = scored.losses.numpy()
@@ -87,7 +89,7 @@ def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
     if chosen:
         return [p for p in order if p in chosen], f"**{len(chosen):,} selected** in the chart, highest score first."
     ids = problem.split.forget.tolist()
-    by_hand = [ids.index(i) for i in _gallery.picked_by_hand() if i in set(ids)]
+    by_hand = [ids.index(i) for i in gallery.picked_by_hand() if i in set(ids)]
     view = st.session_state.get("gallery_order") or "most influential"
     if view == "picked by hand":
         return sorted(by_hand, key=order.index), f"**{len(by_hand):,} picked** by hand."
@@ -96,7 +98,7 @@ def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
 
 def right_side(problem: Problem, scored: Influence, weights: object) -> None:
     """The gallery with its order, and what can be done with the selection."""
-    _bound.segmented_control(
+    bound.segmented_control(
         "Show",
         ["most influential", "least influential", "picked by hand"],
         default="most influential",
@@ -105,7 +107,7 @@ def right_side(problem: Problem, scored: Influence, weights: object) -> None:
     )
     positions, sentence = selection(problem, scored)
     ids = problem.split.forget.tolist()
-    by_hand = [ids.index(i) for i in _gallery.picked_by_hand() if i in set(ids)]
+    by_hand = [ids.index(i) for i in gallery.picked_by_hand() if i in set(ids)]
     chosen = bool(st.session_state.get("chosen"))
     take = positions if chosen else by_hand or positions[:50]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -114,9 +116,9 @@ def right_side(problem: Problem, scored: Influence, weights: object) -> None:
         if chosen:
             st.button("Clear", on_click=lambda: st.session_state.update(chosen=[]))
         if take:
-            _gallery.unlearn_these(problem, take)
+            gallery.unlearn_these(problem, take)
     if positions:
-        _gallery.gallery(problem, scored, weights.numpy(), positions)
+        gallery.gallery(problem, scored, weights.numpy(), positions)
     else:
         st.info("Nothing picked yet: tick the box under an image.")
 
@@ -139,7 +141,7 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
         "Weights spread over", f"{100 * share:.0f} %", help=help_text("effective_share"), delta_description="of the forget set"
     )
     with columns[4]:
-        _gallery.download(problem, scored, weights)
+        gallery.download(problem, scored, weights)
         solved = f", {scored.iterations} iterations to a residual of {scored.residual:.0e}" if scored.iterations else ""
         st.caption(f"Computed in {1000 * scored.seconds:.1f} ms{solved}.")
 
@@ -158,20 +160,20 @@ def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
         st.plotly_chart(chart, key="ranks", config=PLAIN, alt="Rank by the chosen estimator against rank by exact")
 
 
-title = _link_box.titled("Who matters most?")
+title = link_box.titled("Who matters most?")
 st.markdown(
     "Every image in the forget set has an [influence score](glossary?term=score): how much the model's loss on the forget set "
     "rises when that image goes. IMU pushes hardest on the highest."
 )
-problem = _problem.current()
+problem = problem_choice.current()
 estimator, damping, psi = controls()
 about = (problem.dataset.name, problem.model_name, problem.split.request, problem.history)
 if st.session_state.get("chosen_for") != about:
     st.session_state.update(chosen=[], chosen_for=about)
     st.session_state.pop("gallery_page", None)
 try:
-    scored = _gallery.scores(problem, estimator, damping)
-    exact = scored if estimator == "exact" else _gallery.scores(problem, "exact", damping)
+    scored = gallery.scores(problem, estimator, damping)
+    exact = scored if estimator == "exact" else gallery.scores(problem, "exact", damping)
     if scored is None or exact is None:
         st.stop()
     weights = sample_weights(scored, psi=psi)
@@ -185,8 +187,8 @@ def linked() -> None:
     """Charts and gallery in one fragment, so that a selection does not run the whole page."""
     left, right = st.columns([6, 6], gap="large")
     with left:
-        if _through.wanted():
-            _through.section(problem, damping, _select)
+        if through.wanted():
+            through.section(problem, damping, _select)
         else:
             charts(problem, scored)
             agreement(problem, scored, exact)
@@ -197,4 +199,4 @@ def linked() -> None:
 facts(problem, scored, exact, weights)
 linked()
 with title:
-    _link_box.of_page(problem, "Opens this page with the same problem and choices, but for what was picked or selected")
+    link_box.of_page(problem, "Opens this page with the same problem and choices, but for what was picked or selected")

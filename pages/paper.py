@@ -6,32 +6,34 @@ import streamlit as st
 
 from imu_core.paper import record
 from imu_core.paper.published import FIGURES, SOURCE
-from pages import _bound, _paper_figure, _paper_record, _paper_table, _parts
+from pages.sections.paper import figure, table
+from pages.sections.paper import record as paper_record
+from pages.widgets import bound, parts
 
 
 def part() -> str:
     """The table or figure that is looked at; it is in the link. Table 1 where the link names none."""
     names = {record.label(name): name for name in record.ids()}
-    picked = _bound.pills(
+    picked = bound.pills(
         "Table or figure", list(names), default=next(iter(names)), key="paper", required=True,
         help="Those about classifiers; the others need a language model or are about re-identification.",
     )  # fmt: skip
     return names.get(picked, "table1")
 
 
-_parts.hand_over()
+parts.hand_over()
 st.title("The paper")
 st.markdown(
     f"Does it come out again? The tables of the IMU paper ({SOURCE}) with our runs beside them, at equal depth, with controls on "
     "the same layers."
 )
-records = _paper_record.load()
+records = paper_record.load()
 name = part()
-found = _paper_record.chosen(records)
+found = paper_record.chosen(records)
 if name in FIGURES:
     figures = found["figures"] if found else {}
-    _paper_figure.section(name, figures.get(name), found["dataset"] if found else "")
+    figure.section(name, figures.get(name), found["dataset"] if found else "")
 else:
-    _paper_table.section(name, found["tables"].get(name) if found else None)
+    table.section(name, found["tables"].get(name) if found else None)
 st.caption("This makes all of it again, and goes on where it was stopped:")
 st.code(record.command(found) if found else record.COMMAND, language="bash", wrap_lines=True)

@@ -4,73 +4,64 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imu_core import reidentification
 from imu_core.errors import ImuError
+from imu_core.evaluation import reidentification
+from imu_core.evaluation.reidentification import Found
+from imu_core.problems.reference import target
 from imu_core.records import Problem
-from imu_core.reference import target
-from imu_core.reidentification import Found
-from imu_core.verdicts import search_verdict
-from pages import (
-    _form,
-    _gaze,
-    _link_box,
-    _pace,
-    _parts,
-    _patience,
-    _people,
-    _problem,
-    _results,
-    _runs,
-    _scopes,
-    _searched,
-    _share,
-)
+from imu_core.report.verdicts import search_verdict
+from pages.sections.influence import gaze
+from pages.sections.reidentify import people, scopes
+from pages.sections.unlearn import results, share
+from pages.session import pace, searched, session_runs
+from pages.sidebar import problem_choice
+from pages.widgets import link_box, parts, patience, run_form
 
 
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop, as on the Unlearn page."""
     try:
-        configs = _form.settings(target(problem), also=_form.scope_of(problem))
+        configs = run_form.settings(target(problem), also=run_form.scope_of(problem))
     except ImuError as error:
-        st.warning(_parts.plain(error))
+        st.warning(parts.plain(error))
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        configs = _people.in_mode(configs)
+        configs = people.in_mode(configs)
         run = st.button("Run", type="primary", disabled=not configs, key="run")
-        active = _parts.queue().active(_parts.owner())
+        active = parts.queue().active(parts.owner())
         if st.button("Stop all", disabled=not active, key="stop_all"):
             for job in active:
                 job.cancel()
         if not configs:
             st.caption("Pick at least one method.")
-    if run and _runs.submit(problem, configs, measure=False) and not _patience.ended_soon(_runs.kept()[-len(configs) :]):
+    if run and session_runs.submit(problem, configs, measure=False) and not patience.ended_soon(session_runs.kept()[-len(configs) :]):
         st.rerun()  # what goes on stands in the sidebar, too
 
 
-def waiting(items: list[_runs.Kept]) -> None:
+def waiting(items: list[session_runs.Kept]) -> None:
     """The runs that are going on, with progress and Stop; the page starts again when the last has ended."""
     going = [item for item in items if not item.job.finished]
     if not going:
         return
 
-    @st.fragment(run_every=_pace.tick())
+    @st.fragment(run_every=pace.tick())
     def show() -> None:
-        _runs.going(going)
+        session_runs.going(going)
         if all(item.job.finished for item in going):
             st.rerun()
 
     show()
 
 
-def verdict(problem: Problem, item: _runs.Kept, known: dict[str, Found]) -> str:
+def verdict(problem: Problem, item: session_runs.Kept, known: dict[str, Found]) -> str:
     """Is the person still found? Sentences with numbers."""
-    now, before = _searched.found(item), known["original"]
-    return _parts.plain(search_verdict(problem, now, before, known.get("retrained"), item.name, item.run.outcome))
+    now, before = searched.found(item), known["original"]
+    return parts.plain(search_verdict(problem, now, before, known.get("retrained"), item.name, item.run.outcome))
 
 
-def drifted(problem: Problem, item: _runs.Kept) -> None:
+def drifted(problem: Problem, item: session_runs.Kept) -> None:
     """How far the batch-norm statistics moved, where they did."""
-    moved = reidentification.drift(problem.model, _searched.network(item))
+    moved = reidentification.drift(problem.model, searched.network(item))
     largest = max(moved, key=moved.get, default="")
     if largest and moved[largest] > 0:
         st.caption(
@@ -81,52 +72,52 @@ def drifted(problem: Problem, item: _runs.Kept) -> None:
         st.caption(f"Batch-norm statistics: all {len(moved)} layers as they were.")
 
 
-title = _link_box.titled("Can the person still be found?")
+title = link_box.titled("Can the person still be found?")
 st.markdown(
     "A network that recognises people is made to forget one of them. Look where it looks, before and after, and search for that "
     "person among everybody else."
 )
-problem = _problem.current()
+problem = problem_choice.current()
 if problem.dataset.people is None:
-    st.info(f"{_parts.plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
-    st.button("Open the synthetic people", type="primary", on_click=_problem.take_problem, args=(_problem.USUAL_PEOPLE,))
+    st.info(f"{parts.plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
+    st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=(problem_choice.USUAL_PEOPLE,))
     st.stop()
 if problem.dataset.people.synthetic:
     st.badge("synthetic people", icon=":material/draw:", color="gray")
-_people.choose(problem)
+people.choose(problem)
 run_row(problem)
-_results.reference_offer(problem)
-items = _runs.of(problem)
+results.reference_offer(problem)
+items = session_runs.of(problem)
 waiting(items)
 finished = [item for item in items if item.job.finished and item.shown and not item.lacks_model]
 for item in (item for item in items if item.lacks_model):
-    st.caption(f"{_parts.plain(item.name)}: {_parts.plain(item.lacks_model)}")
+    st.caption(f"{parts.plain(item.name)}: {parts.plain(item.lacks_model)}")
 for item in (item for item in items if item.job.finished and not item.shown):
-    _parts.ended_words(item.job, item.name)
+    parts.ended_words(item.job, item.name)
 if items[0].is_example:
     st.caption("Until you press Run: a finished example, the gentle preset on the head.")
 if not finished:
     st.stop()
-item = _share.look_closer(finished)
+item = share.look_closer(finished)
 with title:
-    st.fragment(_link_box.box)(lambda: _share.link(finished, _parts.PEOPLE_PAGE))
+    st.fragment(link_box.box)(lambda: share.link(finished, parts.PEOPLE_PAGE))
 try:
     st.subheader("Is the person still found?")
-    known = _searched.references(problem)
-    if _searched.searched(problem, finished) and known:
+    known = searched.references(problem)
+    if searched.searched(problem, finished) and known:
         st.markdown(verdict(problem, item, known))
-        _people.table(problem, finished, known, _runs.reference_of(problem))
+        people.table(problem, finished, known, session_runs.reference_of(problem))
         drifted(problem, item)
 
         st.subheader("The ten nearest, before and after")
-        st.fragment(_people.ranks)(problem, item, known["original"])
+        st.fragment(people.ranks)(problem, item, known["original"])
 
     st.subheader("Where it looks")
-    st.fragment(_gaze.section)(problem, item)
+    st.fragment(gaze.section)(problem, item)
 
     st.subheader("Which part must change?")
-    _scopes.section(problem, known)
+    scopes.section(problem, known)
 except ImuError as error:
-    st.warning(_parts.plain(error))
+    st.warning(parts.plain(error))
 with st.expander("Name and export", icon=":material/ios_share:"):
-    _share.take_away(item, finished, _runs.reference_of(problem))
+    share.take_away(item, finished, session_runs.reference_of(problem))

@@ -9,11 +9,13 @@ from imu_core import figures
 from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
-from imu_core.unlearning import Run
-from imu_core.verdicts import one_path, percent, point_at, verdict_of_all
-from pages import _bound, _form_link, _link_box, _parts, _problem, _runs
-from pages._address import address
-from pages._player import Player, skip_to
+from imu_core.report.verdicts import one_path, percent, point_at, verdict_of_all
+from imu_core.unlearning.run import Run
+from pages.sections.unlearn.player import Player, skip_to
+from pages.session import session_runs
+from pages.session.address import address
+from pages.sidebar import problem_choice
+from pages.widgets import bound, link_box, parts, run_link
 
 
 def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] | None) -> None:
@@ -25,12 +27,12 @@ def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] |
     st.metric("Still recognised (IMU)", percent(now["forget"]), help=help_text(term), delta_description=sizes)
     st.metric(
         "Change on the other classes" if kept == "test_other" else "Change on the test set",
-        f"{_parts.signed(100 * (now[kept] - first[kept]))} points",
+        f"{parts.signed(100 * (now[kept] - first[kept]))} points",
         help=help_text(kept),
     )
     if reference:
         st.metric(
-            "Change if retrained", f"{_parts.signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained")
+            "Change if retrained", f"{parts.signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained")
         )
 
 
@@ -39,7 +41,7 @@ def replay(problem: Problem, runs: list[Run]) -> None:
     found = imu_core.retrained(problem)
     reference = found.accuracies if found else None
     last = max(run.points[-1].step for run in runs)
-    _bound.cursor("start", last)
+    bound.cursor("start", last)
     player = Player("start", last)
 
     @st.fragment(run_every=player.run_every)
@@ -48,14 +50,14 @@ def replay(problem: Problem, runs: list[Run]) -> None:
         left, right = st.columns([3, 1], gap="large")
         shown = [figures.Shown(run.method.title, run.trajectory, figures.style_of(run.config.method)) for run in runs]
         with left:
-            chart = paths.plane(shown, player.step, reference, _parts.theme(), 360)
+            chart = paths.plane(shown, player.step, reference, parts.theme(), 360)
             alt = "Test accuracy against forget accuracy; three paths run from the original model towards the retrained one."
             st.plotly_chart(chart, key="start_plane", config={"displayModeBar": False}, alt=alt)
         with right:
             numbers(problem, runs[0], player.step, reference)
-        player.controls(lambda: _link_box.box(lambda: link(problem, player)))
+        player.controls(lambda: link_box.box(lambda: link(problem, player)))
         told = verdict_of_all([(run.method.title, run.trajectory) for run in runs], problem, reference, player.step)
-        st.markdown(_parts.plain(told))
+        st.markdown(parts.plain(told))
         pictures(problem, runs[0], player.step)
 
     show()
@@ -64,7 +66,7 @@ def replay(problem: Problem, runs: list[Run]) -> None:
 def link(problem: Problem, player: Player) -> None:
     """The whole address of this page with its problem, at the step shown."""
     at = {} if player.step == player.last else {"step": player.step}
-    _link_box.write(address("", _form_link.about(problem.describe()) | at), "Opens this page with the same problem, at this step")
+    link_box.write(address("", run_link.about(problem.describe()) | at), "Opens this page with the same problem, at this step")
 
 
 def pictures(problem: Problem, run: Run, step: int) -> None:
@@ -74,7 +76,7 @@ def pictures(problem: Problem, run: Run, step: int) -> None:
     ids = split.forget[:: max(1, len(split.forget) // 10)][:10].tolist()
     positions = [split.forget.tolist().index(i) for i in ids]
     st.caption(f"{len(ids)} of {len(split.forget):,} images to forget, and what IMU's model says they are at this step:")
-    _parts.strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
+    parts.strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
 
 
 DOORS = (
@@ -102,12 +104,12 @@ def doors() -> None:
 skip_to("start")
 st.title("What a model must forget", anchor=False)
 st.markdown("A trained classifier unlearns a part of its training set in front of you, and you see what that costs.")
-problem = _problem.current()
-runs = [item.run for item in _runs.examples(problem)]
+problem = problem_choice.current()
+runs = [item.run for item in session_runs.examples(problem)]
 replay(problem, runs)
 st.markdown(
     f"The three runs took {sum(sum(run.phases.values()) for run in runs):.2f} s on this machine. "
-    + _parts.plain(one_path([(run.method.title, run.points) for run in runs]))
+    + parts.plain(one_path([(run.method.title, run.points) for run in runs]))
 )
 doors()
 st.markdown(

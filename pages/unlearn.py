@@ -7,10 +7,14 @@ import streamlit as st
 from imu_core.errors import ImuError
 from imu_core.figures import paths
 from imu_core.glossary import help_text
+from imu_core.problems.reference import target
 from imu_core.records import Problem
-from imu_core.reference import target
-from pages import _bound, _form, _link_box, _measuring, _pace, _parts, _patience, _problem, _results, _runs, _share
-from pages._player import Player, skip_to
+from pages.sections.unlearn import results, share
+from pages.sections.unlearn.player import Player, skip_to
+from pages.session import pace, session_runs
+from pages.sidebar import problem_choice
+from pages.widgets import bound, link_box, parts, patience, run_form
+from pages.widgets import measuring as widgets_measuring
 
 PLAIN = {"displayModeBar": False}
 
@@ -18,37 +22,37 @@ PLAIN = {"displayModeBar": False}
 def run_row(problem: Problem) -> None:
     """The form, Run and Stop."""
     try:
-        configs = _form.settings(target(problem), bool(problem.split.classes), _form.scope_of(problem))
+        configs = run_form.settings(target(problem), bool(problem.split.classes), run_form.scope_of(problem))
     except ImuError as error:
         st.warning(str(error))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         run = st.button("Run", type="primary", disabled=not configs, key="run")
-        active = _parts.queue().active(_parts.owner())
+        active = parts.queue().active(parts.owner())
         if st.button("Stop all", disabled=not active, key="stop_all"):
             for job in active:
                 job.cancel()
-        measure = _bound.toggle("Attack the result afterwards", True, key="measure", help=help_text("membership"))
+        measure = bound.toggle("Attack the result afterwards", True, key="measure", help=help_text("membership"))
         if not configs:
             st.caption("Pick at least one method.")
-    if run and _runs.submit(problem, configs, measure):
+    if run and session_runs.submit(problem, configs, measure):
         st.session_state.replay = True
-        if not _patience.ended_soon(_runs.kept()[-len(configs) :]) or measure:
+        if not patience.ended_soon(session_runs.kept()[-len(configs) :]) or measure:
             st.rerun()  # what goes on stands in the sidebar, too
 
 
-def measuring(items: list[_runs.Kept]) -> None:
+def measuring(items: list[session_runs.Kept]) -> None:
     """How far the attacks on the results are, once the runs have ended; charts are not drawn again for that."""
     waiting = [item.measuring for item in items if item.measuring and not item.measuring.finished]
     if waiting and all(item.job.finished for item in items):
-        _measuring.watch(waiting, "stop_measuring")
+        widgets_measuring.watch(waiting, "stop_measuring")
 
 
-def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] | None) -> None:
+def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
     """The charts: growing while runs are going on, replayed at the visitor's pace afterwards."""
     running = any(not item.job.finished for item in items)
     last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
-    asked = None if running else _bound.cursor("unlearn", last)
+    asked = None if running else bound.cursor("unlearn", last)
     player = Player("unlearn", last)
     if st.session_state.get("replay") and not running:
         st.session_state.replay = False
@@ -60,26 +64,26 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
             player.to_end()  # it was watched live
 
     # While runs go on, each picture waits for their end until it is time for the next: no time is lost between end and result.
-    @st.fragment(run_every=_pace.tick() if running else player.run_every)
+    @st.fragment(run_every=pace.tick() if running else player.run_every)
     def show() -> None:
         player.advance()
-        _runs.going(items)
+        session_runs.going(items)
         shown = [item.shown for item in items if item.shown]
         cursor = None if running else player.step
         left, right = st.columns(2, gap="large")
         with left:
-            chart = paths.by_step(shown, cursor, reference, _parts.theme())
+            chart = paths.by_step(shown, cursor, reference, parts.theme())
             st.plotly_chart(chart, key="by_step", config=PLAIN, alt="Forget accuracy and test accuracy by step, one line a run")
         with right:
-            chart = paths.plane(shown, cursor, reference, _parts.theme())
+            chart = paths.plane(shown, cursor, reference, parts.theme())
             st.plotly_chart(chart, key="plane", config=PLAIN, alt="Test accuracy against forget accuracy, one path a run")
         ended = [item for item in items if item.job.finished and item.shown]
         if not running and last:
-            player.controls(lambda: _link_box.box(lambda: _share.link(ended)))
+            player.controls(lambda: link_box.box(lambda: share.link(ended)))
         elif ended and not running:
-            _link_box.box(lambda: _share.link(ended))
-        _results.verdicts(problem, ended, reference, cursor)
-        if running and _patience.have_ended([item.job for item in items], _pace.tick()):
+            link_box.box(lambda: share.link(ended))
+        results.verdicts(problem, ended, reference, cursor)
+        if running and patience.have_ended([item.job for item in items], pace.tick()):
             st.rerun()
 
     show()
@@ -88,26 +92,26 @@ def live(problem: Problem, items: list[_runs.Kept], reference: dict[str, float] 
 skip_to("unlearn")
 st.title("Watch it forget", anchor=False)
 st.markdown("Pick methods, press Run: each makes its own copy of the model forget, step by step, beside the retrained model.")
-problem = _problem.current()
+problem = problem_choice.current()
 run_row(problem)
-_results.reference_offer(problem)
-items = _runs.of(problem)
-reference = _runs.reference_of(problem)
+results.reference_offer(problem)
+items = session_runs.of(problem)
+reference = session_runs.reference_of(problem)
 if items[0].is_example:
     st.caption("Until you press Run: a finished example, the gentle preset on the head.")
 live(problem, items, reference)
 measuring(items)
 finished = [item for item in items if item.job.finished and item.shown]
 for item in (item for item in items if item.job.finished and not item.shown):
-    _parts.ended_words(item.job, item.name)
+    parts.ended_words(item.job, item.name)
 if finished:
     st.subheader("What happened")
-    _results.table(problem, items, reference)
-    item = _share.look_closer(finished)
-    _results.distances(problem, item)
-    _results.pictures(problem, item)
+    results.table(problem, items, reference)
+    item = share.look_closer(finished)
+    results.distances(problem, item)
+    results.pictures(problem, item)
     with st.expander("Name and export", icon=":material/ios_share:"):
-        _share.take_away(item, items, reference)
-elsewhere = len([item for item in _runs.kept() if item.problem.describe() != problem.describe()])
+        share.take_away(item, items, reference)
+elsewhere = len([item for item in session_runs.kept() if item.problem.describe() != problem.describe()])
 if elsewhere:
     st.caption(f"{elsewhere} of your runs belong to other problems; choose that problem in the sidebar to see them.")

@@ -32,9 +32,9 @@ from imu_core import data, runtime
 from imu_core.data import market, people
 from imu_core.data.people.look import look
 from imu_core.models import checkpoints
-from imu_core.problem import NOTHING
 from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, Source
-from imu_core.store import Store
+from imu_core.store.runs import Store
+from imu_core.unlearning.sequence import NOTHING
 
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("house")
@@ -174,10 +174,11 @@ def made_features(n: int, d: int, classes: int, seed: int = 0) -> Features:
 @pytest.fixture(scope="session", autouse=True)
 def patient_pages() -> Iterator[None]:
     """A page run without a browser waits for what it needs, in place of a bar: nobody would let it tick."""
-    from pages import _history, _waited
+    from pages.sidebar import history
+    from pages.widgets import waited
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (_history, _waited):
+        for module in (history, waited):
             patch.setattr(module, "PATIENCE", 300.0)
         yield
 
@@ -247,9 +248,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def written() -> None:
     """Wait until everything that pages have to write is written."""
-    from pages import _keeper
+    from pages.session import keeper
 
-    assert _keeper.keeper().settle(300.0)
+    assert keeper.keeper().settle(300.0)
 
 
 def tamper(store: Store, statement: str, **values: Any) -> None:

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 import typer
 from torch import Tensor
 
-from imu_core import agreement, runtime, weights
 from imu_core import influence as head_influence
-from imu_core.agreement import Agreement
+from imu_core import runtime, weights
 from imu_core.cli.speaking import (
     Damping,
     Estimator,
@@ -33,6 +32,8 @@ from imu_core.cli.speaking import (
     write_json,
 )
 from imu_core.errors import Cancelled, ConfigError, ConvergenceError, ImuError
+from imu_core.evaluation import agreement
+from imu_core.evaluation.agreement import Agreement
 from imu_core.influence import ranking
 from imu_core.records import Influence, Problem, scope_blocks
 
@@ -90,7 +91,7 @@ def influence_command(
     if compared:
         _show_agreement(compared)
     if csv_file is not None:
-        from imu_core.exports import scores_csv
+        from imu_core.report.exports import scores_csv
 
         runtime.write_whole(csv_file, lambda part: part.write_text(scores_csv(asked, found, held), encoding="utf-8"))
         typer.echo(f"Written: {csv_file}")

@@ -13,8 +13,8 @@ import typer
 
 from imu_core import data, methods, runtime
 from imu_core.cli.speaking import JsonFile, Plugins, app, card_line, check_writable, load_plugins, speaking, write_json
-from imu_core.forget import GRAMMAR
 from imu_core.models import MODELS, brought, checkpoints
+from imu_core.problems.forget import GRAMMAR
 from imu_core.records import RunConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit", "plotly")

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core import explain
 from imu_core.cli.speaking import JsonFile, ProblemSeed, app, check_writable, load, speaking, write_json
 from imu_core.errors import DataError
-from imu_core.forget import GRAMMAR
+from imu_core.evaluation import saliency
 from imu_core.methods import METHODS, PRESETS
 from imu_core.methods import preset as make_preset
-from imu_core.unlearning import unlearn
+from imu_core.problems.forget import GRAMMAR
+from imu_core.unlearning.run import unlearn
 
 _LOOK_EXAMPLES = """\b
 Examples:
@@ -36,7 +36,7 @@ def look_command(
     preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "gentle",
     scope: Annotated[str, typer.Option(help="head, last:K or all.")] = "head",
     bn: Annotated[str, typer.Option(help="Batch norm while unlearning: eval or train.")] = "eval",
-    cam: Annotated[str, typer.Option(help=f"One of {', '.join(explain.CAMS)}.")] = "gradcam",
+    cam: Annotated[str, typer.Option(help=f"One of {', '.join(saliency.CAMS)}.")] = "gradcam",
     json_file: JsonFile = None,
 ) -> None:
     """Forget, then measure at every layer how much of the heat falls on what identifies a person, before and after."""
@@ -48,16 +48,16 @@ def look_command(
         pass
     after, rows = run.model(), []
     typer.echo(f"{'layer':<10} {'group':<10} {'before':>14} {'after':>14} {'change':>14} {'cues':>6} {'zero maps':>10}")
-    for layer in explain.layers(asked.model, asked.dataset.train.images[:1]):
-        for group in explain.GROUPS:
-            rows.append(_shares(explain.look(asked, after, group, layer=layer, method=cam), layer, group))
+    for layer in saliency.layers(asked.model, asked.dataset.train.images[:1]):
+        for group in saliency.GROUPS:
+            rows.append(_shares(saliency.look(asked, after, group, layer=layer, method=cam), layer, group))
             typer.echo(_share_line(rows[-1]))
     last = run.points[-1].accuracies
     typer.echo(f"Percent, {rows[-1]['images']} images a group. {last['forget']:.1%} of the forget set is still recognised.")
     write_json(json_file, {"problem": asked.describe(), "config": config.changed(), "cam": cam, "rows": rows})
 
 
-def _shares(found: explain.Looked, layer: str, group: str) -> dict[str, Any]:
+def _shares(found: saliency.Looked, layer: str, group: str) -> dict[str, Any]:
     measured = found.on_cues()
     if measured is None:
         raise DataError(

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core import own
 from imu_core.cli.speaking import JsonFile, app, check_writable, percent, say, speaking, stoppable, write_json
 from imu_core.data import folder
 from imu_core.errors import ConfigError
+from imu_core.model_import import own
 from imu_core.models import MODELS, brought
 
 _EXAMPLES = """\b

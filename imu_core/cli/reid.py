@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core import reidentification
 from imu_core.cli.speaking import JsonFile, ProblemSeed, app, check_writable, load, say, speaking, stoppable, write_json
-from imu_core.forget import GRAMMAR
+from imu_core.evaluation import reidentification
+from imu_core.evaluation.reidentification import Found, SideBySide
 from imu_core.methods import METHODS, PRESETS
-from imu_core.reidentification import Found, SideBySide
-from imu_core.verdicts import side_by_side_verdict
+from imu_core.problems.forget import GRAMMAR
+from imu_core.report.verdicts import side_by_side_verdict
 
 _REID_EXAMPLES = """\b
 Examples:

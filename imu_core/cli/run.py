@@ -40,13 +40,13 @@ from imu_core.cli.speaking import (
     write_json,
 )
 from imu_core.errors import ConfigError, ImuError
-from imu_core.forget import in_words
-from imu_core.measurement import Measurement, model_accuracies
+from imu_core.evaluation.measurement import Measurement, model_accuracies
+from imu_core.experiments.sweep import parse_value, with_settings
+from imu_core.problems.forget import in_words
+from imu_core.problems.reference import retrained, target
 from imu_core.records import Point, Problem, RunConfig, scope_blocks
-from imu_core.reference import retrained, target
-from imu_core.store import Store, save_run
-from imu_core.sweep import parse_value, with_settings
-from imu_core.unlearning import Run, unlearn
+from imu_core.store.runs import Store, save_run
+from imu_core.unlearning.run import Run, unlearn
 
 _RETRAINED = "retrained"  # what --stop-at may say instead of a number
 
@@ -216,7 +216,7 @@ def _measure(work: Run) -> tuple[dict[str, Any], str]:
 
 
 def _save_model(work: Run, path: Path) -> None:
-    from imu_core.exports import to_safetensors  # it brings pandas along, which takes a moment
+    from imu_core.report.exports import to_safetensors  # it brings pandas along, which takes a moment
 
     content = to_safetensors(work.model(), work.trajectory)
     runtime.write_whole(path, lambda part: part.write_bytes(content))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from imu_core import limits
+from imu_core.access import limits
 from imu_core.cli.speaking import app, say, speaking
 from imu_core.errors import ConfigError
 

@@ -19,11 +19,11 @@ from imu_core import data, methods, runtime, weights
 from imu_core import influence as head_influence
 from imu_core.data import notes
 from imu_core.errors import ConfigError, DiskError, ImuError, cut
-from imu_core.forget import GRAMMAR
 from imu_core.models import MODELS
-from imu_core.problem import prepare
-from imu_core.problem import problem as make_problem
+from imu_core.problems.forget import GRAMMAR
 from imu_core.records import Problem, finite
+from imu_core.unlearning.sequence import prepare
+from imu_core.unlearning.sequence import problem as make_problem
 
 
 class _Commands(TyperGroup):

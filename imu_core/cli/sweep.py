@@ -26,7 +26,7 @@ from imu_core.cli.speaking import (
     write_csv,
     write_json,
 )
-from imu_core.sweep import MEASURES, Cell, Sweep, cells, plugin_files, read_spec, table
+from imu_core.experiments.sweep import MEASURES, Cell, Sweep, cells, plugin_files, read_spec, table
 
 _EXAMPLES = """\b
 Examples:

@@ -12,8 +12,8 @@ import typer
 
 from imu_core import data, runtime
 from imu_core.cli.speaking import JsonFile, app, check_writable, say, speaking, stoppable, write_json
-from imu_core.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
 from imu_core.errors import ConfigError
+from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
 
 _LARGEST = 10 << 20  # bytes of a README
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"

@@ -11,8 +11,8 @@ import typer
 
 from imu_core import runtime
 from imu_core.cli.speaking import app, check_writable, fetch, say, speaking, stoppable, write_json
-from imu_core.comparison import default_url
 from imu_core.errors import CheckpointError
+from imu_core.experiments.comparison import default_url
 from imu_core.paper import record as records
 from imu_core.paper.readable import markdown
 from imu_core.paper.work import MINUTES, Reproduction

@@ -28,12 +28,12 @@ from imu_core.cli.speaking import (
     write_json,
 )
 from imu_core.errors import ConfigError
-from imu_core.forget import GRAMMAR
 from imu_core.models import checkpoints
 from imu_core.models.brought import is_brought
-from imu_core.problem import NOTHING, original
+from imu_core.problems.forget import GRAMMAR
 from imu_core.records import Point
-from imu_core.training import Recipe, Training, recipe_for
+from imu_core.training.loop import Recipe, Training, recipe_for
+from imu_core.unlearning.sequence import NOTHING, original
 
 _TRAIN_EXAMPLES = """\b
 Examples:

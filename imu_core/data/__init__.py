@@ -106,7 +106,7 @@ def check_folder(name: str) -> None:
 
 
 def is_open(name: str) -> bool:
-    """Whether `name` is no folder of this machine that its owner keeps from pages (see `imu_core.access`)."""
+    """Whether `name` is no folder of this machine that its owner keeps from pages (see `imu_core.access.rules`)."""
     try:
         check_folder(name)
     except ClosedError:

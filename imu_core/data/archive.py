@@ -22,7 +22,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from imu_core import access, names, runtime
+from imu_core import names, runtime
+from imu_core.access import rules
 from imu_core.data import files, folder, pixels, sniff
 from imu_core.data.files import shown
 from imu_core.errors import DataError
@@ -73,7 +74,7 @@ def unpack(packed: bytes | Path, name: str) -> Iterator[tuple[float, str]]:
             raise DataError(_sentence(error, called)) from error
         root = _root(Path(place))
         for unpacked in {root, Path(place)}:
-            access.mark(unpacked)
+            rules.mark(unpacked)
         _check_classes(root, called if root == Path(place) else "", left_out)
         with runtime.storing(f"The archive '{shown(called)}'"):
             if left_out:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 
-from imu_core import access, names
+from imu_core import names
+from imu_core.access import rules
 from imu_core.errors import DataError
 from imu_core.records import LeftOut, Why
 
@@ -72,7 +73,7 @@ class Tally:
     def sort(self, name: str, where: str) -> bool:
         """Whether the file `name` in the folder called `where` may be read, by its name; else it is counted."""
         self.saw()
-        if name in (NOTE, access.MARK):
+        if name in (NOTE, rules.MARK):
             return False
         if is_hidden(name):
             self.add(Why.HIDDEN, "", f"{where}/{name}")
@@ -158,7 +159,7 @@ def folders(folder: Path, tally: Tally | None = None) -> list[Path]:
             elif tally is not None and tally.sort(entry.name, folder.name):
                 tally.add(Why.PLACE, folder.name, f"{folder.name}/{entry.name}")
     for inner in found:
-        access.check(inner)  # a link may lead out of what pages may read
+        rules.check(inner)  # a link may lead out of what pages may read
     return sorted(found, key=lambda path: (names.normal(path.name), path.name))
 
 

@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imu_core import access, names, runtime
+from imu_core import names, runtime
+from imu_core.access import rules
 from imu_core.data import files, pixels
 from imu_core.data.files import Tally, shown
 from imu_core.errors import ClosedError, DataError
@@ -94,7 +95,7 @@ def checked_name(name: str) -> str:
 
 def kept() -> Path:
     """Where archives are unpacked: each into a folder of its own, which its name alone finds again."""
-    return access.uploads()
+    return rules.uploads()
 
 
 def find(path: str) -> Path:
@@ -103,10 +104,10 @@ def find(path: str) -> Path:
     Work that is done for a page finds only what the owner lets pages read (see `access.check`).
     """
     try:
-        if is_name(path) and (kept() / path).is_dir() and access.is_theirs(kept() / path):
+        if is_name(path) and (kept() / path).is_dir() and rules.is_theirs(kept() / path):
             return kept() / path
         folder = names.spelt(Path(path).expanduser())
-        access.check(folder)
+        rules.check(folder)
         if folder.is_dir():
             return folder
     except ClosedError:  # a ValueError too

@@ -22,7 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imu_core import access, names, runtime
+from imu_core import names, runtime
+from imu_core.access import rules
 from imu_core.data import files, pixels
 from imu_core.data.files import Tally, shown
 from imu_core.errors import DataError
@@ -66,7 +67,7 @@ def find(path: str = "") -> Path:
         raise DataError(
             "Market-1501 is not in IMU_DATA. Its makers give it out on request; unpack it there as "
             f"{places[0].name}, or set IMU_DATA to the folder that holds it."
-            if access.is_serving()
+            if rules.is_serving()
             else f"Market-1501 is not in {runtime.data_folder()}. Its makers give it out on request; unpack it there as "
             f"{places[0].name}, name its folder as market:FOLDER, or set IMU_DATA to the folder that holds it."
         )
@@ -78,7 +79,7 @@ def checked(path: str | Path) -> Path:
 
     Work that is done for a page finds only what the owner lets pages read (see `access.check`).
     """
-    access.check(path)
+    rules.check(path)
     try:
         folder = names.spelt(Path(path).expanduser())
         there = folder.is_dir()
@@ -91,7 +92,7 @@ def checked(path: str | Path) -> Path:
 
 def _with_parts(folder: Path) -> Path:
     for name in FOLDERS:
-        access.check(folder / name)  # a link may lead out of what pages may read
+        rules.check(folder / name)  # a link may lead out of what pages may read
     with _reading(folder):
         missing = [name for name in FOLDERS if not (folder / name).is_dir()]
     if missing:

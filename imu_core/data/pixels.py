@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from imu_core import access
+from imu_core.access import rules
 from imu_core.data import sniff
 from imu_core.data.files import shown
 from imu_core.errors import DataError
@@ -65,7 +65,7 @@ class _OtherError(Exception):
 def _plain(path: Path, where: str) -> Iterator[BinaryIO]:
     """The file at `path`, open: what is looked at is what is read, whatever is put in its place meanwhile."""
     try:
-        file = access.opened(path)
+        file = rules.opened(path)
     except PermissionError:
         raise
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from imu_core.agreement import FULL, HEAD, Found, words_of
+from imu_core.evaluation.agreement import FULL, HEAD, Found, words_of
 from imu_core.figures import FORGET, GREY, INK, base, log_ticks
 from imu_core.influence import ranking
 

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color
 from plotly.subplots import make_subplots
 
+from imu_core.evaluation.similarity import Embedding
 from imu_core.figures import FORGET, GREY, INK, RETAIN, Style, base, style_of
-from imu_core.similarity import Embedding
 
 # One scale for "below" and "above", blue and orange around the ground of the page; both ends can be told apart in grey.
 _GROUND = {"light": "#fcfcfa", "dark": "#121314"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imu_core.influence.head import head_scores
+from imu_core.progress import Stoppable
 from imu_core.records import Influence, Problem
-from imu_core.stoppable import Stoppable
 
 MANY = 2500  # samples above which the n x n form takes longer than half a second
 PRODUCTS = 1e8  # n C d above which conjugate gradients do

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from imu_core.errors import ConfigError
-from imu_core.methods import amnesiac, boundary, dampening, distillation, fisher, one_step, references, relabel, scar, unsir
-from imu_core.methods.ascent import HESSIAN, NEGGRAD, ga, imu, imu_needs, neggrad_plus
 from imu_core.methods.base import Method, Parameter
-from imu_core.methods.npo import npo, simnpo
+from imu_core.methods.families import (
+    amnesiac,
+    boundary,
+    dampening,
+    distillation,
+    fisher,
+    one_step,
+    references,
+    relabel,
+    scar,
+    unsir,
+)
+from imu_core.methods.families.ascent import HESSIAN, NEGGRAD, ga, imu, imu_needs, neggrad_plus
+from imu_core.methods.families.npo import npo, simnpo
 from imu_core.methods.view import needs
 
 _IMU_USES = ("estimator", "damping", "psi", "top", "clip_quantile", "control", "update_every", "weight_norm", "l1")

@@ -15,7 +15,7 @@ from imu_core.influence import head_scores
 from imu_core.records import Influence
 
 if TYPE_CHECKING:
-    from imu_core.arena import Arena
+    from imu_core.methods.workspace import Arena
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from imu_core import access, runtime
 from imu_core import names as spelling
+from imu_core import runtime
+from imu_core.access import rules
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models.layers import Normalise
 from imu_core.models.pickled import shown
@@ -50,7 +51,7 @@ def card(dataset: str, model: str) -> dict[str, Any]:
     file = path(dataset, model).with_suffix(".json")
     with suppress(OSError, ValueError):
         found = json.loads(file.read_text())
-        if isinstance(found, dict) and isinstance(found.get("brought"), dict) and access.is_theirs(file.parent):
+        if isinstance(found, dict) and isinstance(found.get("brought"), dict) and rules.is_theirs(file.parent):
             return found
     raise CheckpointError(
         f"There is no brought model {model} on {dataset}. Bring it on the page “Your own”, or with: python -m imu_core own bring"
@@ -68,7 +69,7 @@ def everything() -> list[tuple[str, str]]:
     for file in sorted((runtime.home() / "models").glob(f"*/{PREFIX}*/original.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             about = json.loads(file.read_text())
-            if about["model"] == file.parent.name and about["brought"] and access.is_theirs(file.parent):
+            if about["model"] == file.parent.name and about["brought"] and rules.is_theirs(file.parent):
                 found.append((str(about["dataset"]), str(about["model"])))
     return found
 

@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from imu_core import access, models, runtime
+from imu_core import models, runtime
+from imu_core.access import rules
 from imu_core.errors import CheckpointError
 from imu_core.records import Dataset
 from imu_core.runtime import place
@@ -97,7 +98,7 @@ def listing(dataset: str, model_name: str) -> list[Checkpoint]:
 
 def _cards(dataset: str, model_name: str) -> Iterator[Path]:
     for folder in (parent / place(dataset) / model_name for parent in folders()):
-        if not models.brought.is_brought(model_name) or access.is_theirs(folder):
+        if not models.brought.is_brought(model_name) or rules.is_theirs(folder):
             yield from sorted(folder.glob("*.json"))
 
 

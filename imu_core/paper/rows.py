@@ -12,7 +12,7 @@ from imu_core.metrics.gaps import average_gap
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.experiment import Line
 from imu_core.paper.plan import Ground
-from imu_core.stored import Summary
+from imu_core.store.stored import Summary
 
 MEASURED = ("forget", "retain", "test", "membership", "w_dist", "w1", "gap", "seconds")  # in the order of the table
 MODELS = {"original": "Original model", "retrained": "Retrained model"}

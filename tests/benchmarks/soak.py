@@ -34,8 +34,8 @@ from playwright.async_api import ConsoleMessage, async_playwright
 from visitors import Visitor
 
 import imu_core
-from imu_core.store import Store
-from imu_core.visitors import COOKIE, new_id
+from imu_core.access.cookie import COOKIE, new_id
+from imu_core.store.runs import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

@@ -21,11 +21,12 @@ from safetensors.torch import load_file, save_file
 from scaling import BASE, CURVES, FULL, FULL_WORKS, WORKS, drawn
 
 import imu_core
-from imu_core import data, features, runtime
+from imu_core import data, runtime
 from imu_core.errors import ImuError
 from imu_core.influence import ranking
-from imu_core.problem import prepare
+from imu_core.problems import features
 from imu_core.records import Problem, RunConfig
+from imu_core.unlearning.sequence import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent

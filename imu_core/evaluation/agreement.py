@@ -1,0 +1,227 @@
+"""Whether influence by the head alone ranks the forget samples as influence through all layers does: the paper's Figure 2."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from imu_core import runtime
+from imu_core.errors import ConfigError
+from imu_core.evaluation.measurement import spread
+from imu_core.influence import FullInfluence, head_scores, ranking
+from imu_core.metrics.intervals import spearman_interval
+from imu_core.models import checkpoints
+from imu_core.numeric import as_number, is_whole
+from imu_core.progress import Stoppable
+from imu_core.records import Influence, Problem, finite
+
+SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap is counted
+HEAD, DIAGONAL, FULL_DIAGONAL, FULL = "head exact", "head diagonal", "layers diagonal", "layers exact"
+KINDS = (HEAD, DIAGONAL, FULL_DIAGONAL, FULL)
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """How one set of scores agrees with another: Spearman with its interval, overlap of the top shares, relative discrepancy.
+
+    `discrepancy` is the median over samples of |a_i − b_i| / |b_i|.
+    """
+
+    spearman: float
+    low: float
+    high: float
+    overlap: dict[float, float]
+    discrepancy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Scores of the forget samples by `KINDS`, with what each cost: `peak` bytes by which the process grew at most meanwhile."""
+
+    scope: str
+    damping: float
+    curvature: int
+    scores: dict[str, Influence]
+    peak: dict[str, int] = field(default_factory=dict)
+
+    def agreed(self, kind: str, other: str = FULL) -> Agreed:
+        """How `kind` agrees with `other`, through all layers by default."""
+        a, b = self.scores[kind].scores, self.scores[other].scores
+        rho = ranking.spearman(a, b)
+        overlap = {share: ranking.overlap(a, b, share) for share in SHARES}
+        return Agreed(rho, *spearman_interval(rho, len(b)), overlap, float(np.nanmedian(ranking.discrepancy(a, b))))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each kind: its agreement with `FULL`, seconds, bytes, iterations and residual."""
+        rows = []
+        for kind, found in self.scores.items():
+            cost = {"seconds": found.seconds, "peak_bytes": self.peak[kind], "iterations": found.iterations}
+            rows.append({"scores": kind, **vars(self.agreed(kind)), **cost, "residual": found.residual})
+        return rows
+
+
+class Agreement(Stoppable):
+    """Scores by the head alone and through the layers in `scope`, and how they agree. Iterate for (fraction done, words).
+
+    `found` is there once it is done, and kept on disk: `stored` finds it again. All four share the curvature set: the forget
+    samples, or `curvature` of them evenly spaced, which is what a large forget set of a large network takes.
+    """
+
+    def __init__(self, problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> None:
+        super().__init__()
+        curvature, damping = as_number(curvature), as_number(damping)
+        if curvature is not None and not (is_whole(curvature) and curvature >= 1):
+            raise ConfigError(f"curvature is {curvature!r}; it is a number of forget samples, a whole number from 1, or None.")
+        self.problem, self.scope, self.damping = problem, scope, float(damping)
+        self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))
+        self.found: Found | None = None
+        self._work = self._through_layers()
+
+    def cancel(self) -> None:
+        """Ask it to stop; safe from any thread."""
+        self._work.cancel()
+
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Scores of the head first, then through the layers; `found` once both are there."""
+        scores: dict[str, Influence] = {}
+        peak: dict[str, int] = {}
+        for kind in (HEAD, DIAGONAL):
+            memory = runtime.Memory()
+            scores[kind] = self._head(kind.split()[1])
+            peak[kind] = memory.peak()
+        yield from self._work.working()
+        for estimator, found in self._work.influences.items():
+            kind = f"layers {estimator}"
+            scores[kind], peak[kind] = found, self._work.peaks[estimator]
+        self.found = Found(self.scope, self.damping, len(self._curved), scores, peak)
+        path = _path(self.problem, self.scope, self.damping, len(self._curved))
+        runtime.write_whole(path, lambda part: part.write_text(_as_text(self.found), encoding="utf-8"))
+
+    def _head(self, estimator: str) -> Influence:
+        part, head = self.problem.train, self.problem.head
+        index, common = self.problem.split.forget, {"total": len(part.labels), "damping": self.damping, "estimator": estimator}
+        curvature = (part.Z[self._curved], part.labels[self._curved])
+        return head_scores(part.Z[index], part.labels[index], head.weight, head.bias, curvature=curvature, **common)
+
+    def _through_layers(self) -> FullInfluence:
+        images, labels = self.problem.dataset.train.images, self.problem.train.labels
+        index, everything = self.problem.split.forget, len(self._curved) == len(self.problem.split.forget)
+        return FullInfluence(
+            self.problem.model,
+            images[index],
+            labels[index],
+            scope=self.scope,
+            curvature=None if everything else (images[self._curved], labels[self._curved]),
+            estimators=[kind.split()[1] for kind in (FULL_DIAGONAL, FULL)],
+            damping=self.damping,
+            total=len(labels),
+        )
+
+
+def stored(problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> Found | None:
+    """What an `Agreement` with these settings found earlier, here or in what ships; None where there is nothing to read."""
+    count = min(curvature or len(problem.split.forget), len(problem.split.forget))
+    path = _path(problem, scope, float(damping), count)
+    for place in (path, runtime.ASSETS / "influence" / path.name):
+        try:
+            return _from_text(place.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # missing, damaged or of another version: it is computed again
+    return None
+
+
+class Order(Enum):
+    """How alike two orders of the same samples are, by Spearman's correlation; the value is what is said."""
+
+    NEARLY_THE_SAME = "nearly the same order"
+    SIMILAR = "a similar order"
+    LOOSE = "a loosely similar order"
+    UNRELATED = "no common order that could be told from chance"
+    OPPOSITE = "rather the opposite order"
+    UNKNOWN = "too few samples to tell"
+
+
+_NEARLY, _SIMILAR = 0.95, 0.7  # correlations from which an order is called so
+
+
+def order(agreed: Agreed) -> Order:
+    """What a correlation and its interval say: chance first, then its size."""
+    if math.isnan(agreed.low):
+        return Order.UNKNOWN
+    if agreed.low <= 0.0 <= agreed.high:
+        return Order.UNRELATED
+    if agreed.spearman < 0.0:
+        return Order.OPPOSITE
+    if agreed.spearman >= _NEARLY:
+        return Order.NEARLY_THE_SAME
+    return Order.SIMILAR if agreed.spearman >= _SIMILAR else Order.LOOSE
+
+
+def verdict(found: Found) -> str:
+    """What the comparison says: how alike the two orders are, how alike the scores, and what the shortcut saves."""
+    head, like = found.agreed(HEAD), found.agreed(DIAGONAL, FULL_DIAGONAL)
+    if math.isnan(head.spearman):
+        why = ranking.unranked(found.scores[HEAD].scores) or "through all layers all scores are equal"
+        return f"There is nothing to rank: {why}."
+    alike, size = order(head), len(found.scores[FULL].scores)
+    interval = "" if alike is Order.UNKNOWN else f", {_minus(head.low)} to {_minus(head.high)}"
+    times = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
+    quick = f"the head is {times:,.0f} times faster" if times >= 1.5 else "the head is not much faster"
+    text = (
+        f"Over these {size:,} samples, the head alone beside {words_of(found.scope)}: {alike.value} (Spearman correlation "
+        f"{_minus(head.spearman)}{interval}). {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are the same"
+    )
+    text += "" if math.isnan(head.discrepancy) else f", the scores themselves differ by {100 * head.discrepancy:.0f} % (median)"
+    text += f", and {quick}."
+    if math.isnan(like.spearman):
+        return text
+    return f"{text} With the diagonal on both sides, as the paper's code has it, the correlation is {_minus(like.spearman)}."
+
+
+def _minus(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+def words_of(scope: str) -> str:
+    """`scope` in words: all layers, the head, the head and the last 2 blocks."""
+    if scope in ("all", "head"):
+        return {"all": "all layers", "head": "the head"}[scope]
+    count = int(scope.partition(":")[2])
+    return f"the head and the last {'block' if count == 1 else f'{count} blocks'}"
+
+
+def _path(problem: Problem, scope: str, damping: float, curvature: int) -> Path:
+    who = (checkpoints.state_hash(problem.model), problem.dataset.hash, checkpoints.removed_hash(problem.split.forget))
+    key = hashlib.sha256(repr((_FORMAT, *who, scope, damping, curvature)).encode()).hexdigest()[:24]
+    return runtime.home() / "influence" / f"{key}.json"
+
+
+_ARRAYS = ("scores", "losses", "gradient_norms")
+
+
+def _as_text(found: Found | None) -> str:
+    assert found is not None
+    scores = {}
+    for kind, one in found.scores.items():
+        scores[kind] = {name: value.tolist() if name in _ARRAYS else value for name, value in vars(one).items()}
+    return json.dumps(finite({**vars(found), "format": _FORMAT, "scores": scores}), allow_nan=False)
+
+
+def _from_text(text: str) -> Found:
+    values = json.loads(text)
+    if values.pop("format") != _FORMAT or set(values["scores"]) != set(KINDS):
+        raise ValueError("another version")
+    scores = values.pop("scores")
+    for one in scores.values():
+        one.update({name: torch.tensor(one[name], dtype=torch.float64) for name in _ARRAYS})
+    return Found(scores={kind: Influence(**scores[kind]) for kind in KINDS}, **values)

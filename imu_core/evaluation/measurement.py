@@ -1,0 +1,355 @@
+"""What is measured after a run, because it is too slow for the loop: attacks, and the distance from the retrained model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from imu_core import models as architectures
+from imu_core.evaluation.reidentification import drift, judge, references
+from imu_core.metrics import METRICS, divergence, gaps, membership, neighbour, thresholds
+from imu_core.metrics import zrf as forgetting
+from imu_core.models import checkpoints
+from imu_core.models.head import find_head
+from imu_core.problems.features import compute, in_parts
+from imu_core.problems.reference import retrained
+from imu_core.progress import Stoppable
+from imu_core.records import Problem
+from imu_core.unlearning.evaluator import accuracies
+from imu_core.unlearning.run import Run
+
+Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)
+QUICK = ("correctness", "entropy", "modified_entropy")  # features attacked beside confidence, on at most LARGEST a side
+LARGEST = 2500
+FEW = 1000  # a side that `memberships` lets the SVC learn from
+MOST_MACHINES = 50  # classes up to which MIA-NN, with one classifier a class, does not hold up everything else
+MOST_JUDGED = 1000  # forget samples that the incompetent network of ZRF is asked about
+_TEACHER = 1  # the seed of its random weights; trained models start from 0
+_DISTANCES = {
+    "kl": divergence.kl,
+    "js": divergence.js,
+    "w1": divergence.w1,
+    "activation_distance": divergence.activation_distance,
+    "agreement": divergence.agreement,
+}
+_GAPS = {f.__name__: f for f in (gaps.average_gap, gaps.tug_of_war, gaps.tug_of_war_membership)}
+_TITLES = {"confidence": "membership"} | {feature: f"membership_{feature}" for feature in QUICK}  # feature → key in METRICS
+
+
+class Measurement(Stoppable):
+    """Final metrics of a finished `run`, beside those of the original and of the retrained model where one is stored.
+
+    Iterate it for (fraction done, what is being measured); `result` fills as it goes and is valid at any time:
+
+        accuracies   model → set → fraction
+        membership   model → fraction of the forget set judged non-member (`membership.ORIENTATION`)
+        attacks      model → {confidence (as membership), correctness, entropy, modified_entropy, logistic, training_privacy}
+        divergence   model → set → {kl, js (nats), w1, activation_distance, agreement, w1_classes}, against the retrained model
+        gaps         model → {average_gap, tug_of_war, tug_of_war_membership}, against the retrained model
+        worst_case   model → `thresholds.WorstCase` as a dict, between the two `threshold_sides`
+        zrf          model → {zrf, zrf_js}, of at most 1,000 forget samples
+        neighbour    model → {nearest (a class), neighbour_gap, neighbour_tv}, where whole classes go and at most 50 stay
+        retrieval    model → {map, rank1, rank5, person_map, …}, fractions, where the classes are people
+        drift        layer → how far the run moved its batch-norm statistics, in standard deviations, where they are people
+        seconds      what each part took
+    """
+
+    STOPPED = "Stopped by you; what was measured before stays."
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run, self.problem = run, run.problem
+        parts = ("accuracies", "membership", "attacks", "divergence", "gaps", "worst_case", "zrf", "neighbour", "seconds")
+        self.result: dict[str, Any] = {name: {} for name in parts}
+
+    def memberships(self) -> dict[str, float]:
+        """Model → fraction of the forget set that the SVC judges non-member, and nothing else; Cancelled where it was stopped.
+
+        For many runs: the SVC learns from at most `FEW` samples a side, half a second instead of a minute on CIFAR-10.
+        """
+        found = {}
+        for name, logits in self._models().items():
+            found[name] = self._cached("few", name, lambda pair=logits: attack_membership(self.problem, pair, FEW))
+        return found
+
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Part after part into `result`; each says what it is before it begins."""
+        yield 0.0, "outputs of all models"
+        models = self._timed("outputs", self._models)
+        for name, logits in models.items():
+            self.result["accuracies"][name] = model_accuracies(self.problem, logits)
+        for number, (name, logits) in enumerate(models.items()):
+            yield (number + 0.5) / (len(models) + 2), f"membership attack on the {name} model"
+            attack = self._timed("membership", lambda n=name, pair=logits: self._attack(n, pair))
+            self.result["membership"][name] = attack
+            yield (number + 1) / (len(models) + 2), f"more attacks on the {name} model"
+            others = self._timed("attacks", lambda n=name, pair=logits: self._more_attacks(n, pair))
+            self.result["attacks"][name] = {"confidence": attack, **others}
+        if "retrained" in models:
+            yield (len(models) + 1) / (len(models) + 2), "distance from the retrained model"
+            for name in ("original", "run"):
+                self._timed("divergence", lambda n=name: self._compare(n, models))
+            self._timed("neighbour", lambda: self._neighbours(models))
+        for name in ("original", "run"):
+            self._timed("worst_case", lambda n=name: self._worst_case(n, models))
+        yield 0.9, "likeness to a network that never learned"
+        self._timed("zrf", lambda: self._zrf(models))
+        if self.problem.dataset.people is not None:
+            yield 0.95, "looking for people with all models"
+            self._timed("retrieval", lambda: self._abandonable(self._retrieval))
+
+    def _compare(self, name: str, models: dict[str, Logits]) -> None:
+        self.result["divergence"][name] = divergences(self.problem, models["retrained"], models[name])
+        own, aim = (self.result["accuracies"][n] | {"membership": self.result["membership"][n]} for n in (name, "retrained"))
+        self.result["gaps"][name] = {key: measure(own, aim) for key, measure in _GAPS.items()}
+
+    def _worst_case(self, name: str, models: dict[str, Logits]) -> None:
+        positives, negatives, _ = threshold_sides(self.problem, models[name], models.get("retrained"))
+        if negatives:
+            self.result["worst_case"][name] = thresholds.worst_case(positives, negatives)._asdict()
+
+    def _neighbours(self, models: dict[str, Logits]) -> None:
+        problem, gone = self.problem, self.problem.split.gone_classes
+        known = set(problem.test.labels.tolist())
+        if not known & set(problem.split.classes) or not 2 <= len(known - set(gone)) <= MOST_MACHINES:
+            return
+        found = {}
+        for name, pair in models.items():
+            found[name] = self._cached("neighbour", name, lambda pair=pair: neighbour_shares(problem, pair))
+        nearest = neighbour.nearest_class(models["retrained"][0][problem.split.forget], gone)
+        for name in ("original", "run"):
+            self.result["neighbour"][name] = neighbour.compare(found[name], found["retrained"], nearest)._asdict()
+
+    def _zrf(self, models: dict[str, Logits]) -> None:
+        index = spread(self.problem.split.forget, MOST_JUDGED)
+        noise = self._cached("teacher", "", lambda: incompetent_logits(self.problem, index))
+        for name, (train, _) in models.items():
+            self.result["zrf"][name] = forgetting.zrf(train[index], noise)._asdict()
+
+    def _retrieval(self) -> None:
+        found = {name: judged.numbers() for name, judged in references(self.problem).items()}
+        model = self.run.model()
+        self.result["drift"] = drift(self.problem.model, model)
+        self.result["retrieval"] = found | {"run": judge(self.problem, model).numbers()}
+
+    def _attack(self, name: str, logits: Logits) -> float:
+        return self._cached("membership", name, lambda: attack_membership(self.problem, logits))
+
+    def _more_attacks(self, name: str, logits: Logits) -> dict[str, float]:
+        return self._cached("attacks", name, lambda: attacks(self.problem, logits))
+
+    def _cached(self, what: str, name: str, work: Callable[[], Any]) -> Any:
+        """`work` on one model; original and retrained stay what they are, so theirs is done once a problem."""
+        if name == "run":
+            return self._abandonable(work)
+        key = (what, self.problem.dataset.hash, self.problem.model_name, *_identity(self.problem), name)
+        if key not in _KEPT:
+            _KEPT[key] = self._abandonable(work)
+            while len(_KEPT) > _MOST_KEPT:
+                _KEPT.pop(next(iter(_KEPT)))
+        return _KEPT[key]
+
+    def _models(self) -> dict[str, Logits]:
+        problem, run = self.problem, self.run
+        found: dict[str, Logits] = {
+            "original": (problem.train.logits, problem.test.logits),
+            "run": self._abandonable(lambda: run_logits(run)),
+        }
+        reference = retrained(problem)
+        if reference is not None:
+            found["retrained"] = (reference.train.logits, reference.test.logits)
+        return found
+
+    def _timed(self, name: str, work: Callable[[], Any]) -> Any:
+        self._raise_if_cancelled()
+        start = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.result["seconds"][name] = self.result["seconds"].get(name, 0.0) + time.perf_counter() - start
+
+
+_KEPT: dict[tuple[str, ...], Any] = {}
+_MOST_KEPT = 600
+
+
+def _identity(problem: Problem) -> tuple[str, ...]:
+    """What the attacks on the stored models depend on: the sets, and whatever came before this request."""
+    split = problem.split
+    return checkpoints.removed_hash(split.forget), checkpoints.removed_hash(split.earlier), repr(problem.history)
+
+
+@torch.no_grad()
+def run_logits(run: Run) -> Logits:
+    """Logits of the unlearned model on the whole training and test set."""
+    known, images = known_logits(run), run.problem.dataset
+    return known or tuple(compute(run.model(), part.images)[1] for part in (images.train, images.test))
+
+
+@torch.no_grad()
+def known_logits(run: Run) -> Logits | None:
+    """The same where no image must be asked for it; else None."""
+    known = run.logits  # on the head these are computed when they are asked for
+    if known is not None or not (run.config.scope == "head" and run.config.bn == "eval"):
+        return known
+    head = find_head(run.model())
+    return head(run.problem.train.Z), head(run.problem.test.Z)
+
+
+class Asking(Stoppable):
+    """What `model` says to every image of `problem`: iterate it for (fraction done, words); `logits` is there at the end."""
+
+    def __init__(self, problem: Problem, model: nn.Module) -> None:
+        super().__init__()
+        self.problem, self.model = problem, model
+        self.logits: Logits | None = None
+
+    @torch.no_grad()
+    def working(self) -> Iterator[tuple[float, str]]:
+        """A chunk of images at a time, with the bits of `compute`."""
+        parts = self.problem.dataset.train.images, self.problem.dataset.test.images
+        done, whole, answers, head = 0, sum(len(images) for images in parts), [], find_head(self.model)
+        for images in parts:
+            features = []
+            for fraction, Z, _ in in_parts(self.model, images):
+                self._raise_if_cancelled()
+                features.append(Z)
+                yield (done + fraction * len(images)) / whole, "asking the model about every image"
+            done += len(images)
+            answers.append(head(torch.cat(features)))
+        self.logits = answers[0], answers[1]
+
+
+def model_accuracies(problem: Problem, logits: Logits) -> dict[str, float]:
+    """Accuracies of a model on every set of the problem, from its logits."""
+    return accuracies(logits[0].argmax(1) == problem.train.labels, logits[1].argmax(1) == problem.test.labels, problem)
+
+
+def attack_membership(problem: Problem, logits: Logits, most: int | None = None) -> float:
+    """The SVC confidence attack as the literature sets it up: as many retain samples as there are test samples.
+
+    Where whole classes are forgotten, their test samples are left out, as in the published tables. With `most`, each side is
+    cut to so many samples, spread over the set: the cost falls with their square.
+    """
+    train = _true_probability(logits[0], problem.train.labels)
+    test = _true_probability(logits[1], problem.test.labels)
+    members, others = (index if most is None else spread(index, most) for index in _attackers(problem))
+    return membership.svc_confidence(train[members], test[others], train[problem.split.forget])
+
+
+def attacks(problem: Problem, logits: Logits) -> dict[str, float]:
+    """The other attacks on one model: the SVC on every quick feature, on the training set as a whole, and the logistic one.
+
+    Each side is cut to `LARGEST` samples, spread over the set. The logistic attack holds the forget set against test samples
+    of its own kind: of the same classes, where whole classes go. It is left out where one side has fewer than five samples.
+    """
+    (train, test), split = logits, problem.split
+    members, others = (spread(index, LARGEST) for index in _attackers(problem))
+    sides = (train[members], problem.train.labels[members], test[others], problem.test.labels[others])
+    forget = train[split.forget], problem.train.labels[split.forget]
+    found = {feature: membership.svc(*sides, *forget, feature=feature) for feature in QUICK}
+    if len(others) >= 2:
+        found["training_privacy"] = membership.training_privacy(_true_probability(*sides[:2]), _true_probability(*sides[2:]))
+    kind = same_kind(problem)
+    if min(len(kind), len(split.forget)) >= membership.SMALLEST:
+        losses = (F.cross_entropy(z.double(), y, reduction="none") for z, y in (forget, (test[kind], problem.test.labels[kind])))
+        found["logistic"] = membership.logistic(*losses)
+    return found
+
+
+def _attackers(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Members (training indices) and non-members (test indices) that an SVC learns from: equally many, none forgotten."""
+    gone = torch.isin(problem.test.labels, torch.tensor(problem.split.gone_classes, dtype=torch.int64))
+    others = (~gone).nonzero()[:, 0]
+    members = problem.split.retain[: len(others)]
+    return members, others[: len(members)]
+
+
+def same_kind(problem: Problem) -> Tensor:
+    """Indices of the test samples that are like the forget set: of its classes where whole classes go, else of all still kept."""
+    split, labels = problem.split, problem.test.labels
+    if split.classes:
+        return torch.isin(labels, torch.tensor(split.classes)).nonzero()[:, 0]
+    return (~torch.isin(labels, torch.tensor(split.earlier_classes, dtype=torch.int64))).nonzero()[:, 0]
+
+
+def threshold_sides(
+    problem: Problem, model: Logits, reference: Logits | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:
+    """(positives, negatives, what the negatives are): `thresholds.scores` of the two sides of a threshold attack on `model`.
+
+    Positives are the forget set under the model. Negatives are the same samples under the retrained model; where there is
+    none, test samples of the same kind under the model itself, and {} where there are no such samples either.
+    """
+    forget, labels = problem.split.forget, problem.train.labels[problem.split.forget]
+    positives = thresholds.scores(model[0][forget], labels)
+    if reference is not None:
+        return positives, thresholds.scores(reference[0][forget], labels), "the same samples under the retrained model"
+    kind = same_kind(problem)
+    negatives = thresholds.scores(model[1][kind], problem.test.labels[kind]) if len(kind) else {}
+    return positives, negatives, "test samples of the same kind under the same model"
+
+
+def spread(index: Tensor, most: int) -> Tensor:
+    """At most `most` of `index` (n,), evenly spaced, in order: the same ones for every model."""
+    if len(index) <= most:
+        return index
+    return index[torch.from_numpy(np.linspace(0, len(index) - 1, most).astype(np.int64))]
+
+
+def divergences(problem: Problem, reference: Logits, model: Logits) -> dict[str, dict[str, float]]:
+    """KL, JS (nats), W1, activation distance, agreement of `model` with `reference` on forget, retain and test.
+
+    `w1_classes` leaves the forgotten classes out of the test set, as the IMU authors' code does; nothing else does.
+    """
+    split = problem.split
+    kept = ~torch.isin(problem.test.labels, torch.tensor(split.gone_classes, dtype=torch.int64))
+    sets = {
+        "forget": (reference[0][split.forget], model[0][split.forget]),
+        "retain": (reference[0][split.retain], model[0][split.retain]),
+        "test": (reference[1], model[1]),
+    }
+    found = {name: {key: measure(*pair) for key, measure in _DISTANCES.items()} for name, pair in sets.items()}
+    for name, pair in sets.items():
+        rows = kept if name == "test" and bool(kept.any()) else slice(None)
+        found[name]["w1_classes"] = divergence.w1_classes(*(logits[rows] for logits in pair))
+    return found
+
+
+def neighbour_shares(problem: Problem, logits: Logits) -> np.ndarray:
+    """t (C,) of `neighbour.shares` for one model; test samples of classes an earlier request removed are not asked about."""
+    now = ~torch.isin(problem.test.labels, torch.tensor(problem.split.earlier_classes, dtype=torch.int64))
+    return neighbour.shares(logits[1][now], problem.test.labels[now], problem.split.gone_classes)
+
+
+def incompetent_logits(problem: Problem, index: Tensor) -> Tensor:
+    """Logits (n, C) of a freshly initialised network of the same architecture on the training samples `index`."""
+    network = architectures.build(problem.model_name, problem.dataset, _TEACHER)
+    return compute(network, problem.dataset.train.images[index])[1]
+
+
+def numbers(result: dict[str, Any], model: str = "run") -> dict[str, float]:
+    """Everything `Measurement.result` holds about one model as metric key → value, for tables; keys are those of METRICS.
+
+    Distances are those on the test set (`kl`, …). What was not measured is not there.
+    """
+    attacked = result.get("attacks", {}).get(model, {})
+    flat = {
+        **result.get("accuracies", {}).get(model, {}),
+        **{_TITLES.get(feature, feature): value for feature, value in attacked.items()},
+        **({"membership": result["membership"][model]} if model in result.get("membership", {}) else {}),
+        **result.get("divergence", {}).get(model, {}).get("test", {}),
+    }
+    for part in ("gaps", "worst_case", "zrf", "neighbour", "retrieval"):
+        flat |= result.get(part, {}).get(model, {})
+    return {key: float(value) for key, value in flat.items() if key in METRICS}
+
+
+def _true_probability(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.softmax(logits.float(), 1).gather(1, labels[:, None])[:, 0]

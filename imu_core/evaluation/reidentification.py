@@ -1,0 +1,370 @@
+"""Can the person still be found? Retrieval with a model's features, on unseen people and on queries of a forgotten person.
+
+Retrieval compares features and never asks the head. So a run at scope `head` with `bn=eval` leaves every rank as it was; what
+changes ranks is a backbone that changes, or batch-norm statistics that drift while the model is in training mode.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from imu_core import runtime
+from imu_core.errors import DataError
+from imu_core.methods.presets import preset
+from imu_core.metrics.retrieval import Ranking, order_of, rank
+from imu_core.models import checkpoints
+from imu_core.models.head import split_head
+from imu_core.problems.features import in_parts, keep_embedding, kept_embedding
+from imu_core.problems.reference import retrained_model
+from imu_core.progress import Stoppable
+from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings, finite
+from imu_core.unlearning.run import Run
+
+SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
+_SELDOM = 1000  # steps between two looks at everything; the forget set is looked at after every step
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Features (n, d) of a person set's `query`, `gallery` and `test` images under one model, known by its `backbone` hash."""
+
+    backbone: str
+    query: Tensor
+    gallery: Tensor
+    test: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """How well people are found: `unseen` people (the model's use), and the forgotten `person` (None, and `why`)."""
+
+    unseen: Ranking
+    person: Ranking | None
+    why: str
+    embedded: Embedded
+
+    def numbers(self) -> dict[str, float]:
+        """map, rank1, rank5 of unseen people, person_… of the forgotten one, fractions."""
+        found = _numbers(self.unseen)
+        return found | ({f"person_{name}": value for name, value in _numbers(self.person).items()} if self.person else {})
+
+
+def _numbers(ranking: Ranking) -> dict[str, float]:
+    last = len(ranking.cmc) - 1
+    return {"map": ranking.map, "rank1": float(ranking.cmc[0]), "rank5": float(ranking.cmc[min(4, last)])}
+
+
+def people_of(dataset: Dataset) -> People:
+    """The people of `dataset`; a DataError where its classes are no identities."""
+    if dataset.people is None:
+        raise DataError(f"{dataset.title} shows no identities; re-identification needs a set of people.")
+    return dataset.people
+
+
+_KEPT: OrderedDict[tuple[str, str], Embedded] = OrderedDict()
+_MOST_KEPT = 24
+
+
+def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
+    """Features of every image that retrieval needs; computed once for a backbone, kept on disk where `keep` says so.
+
+    Two models with the same backbone have the same features: whoever changes the head only pays nothing here.
+    """
+    steps = embedding_of(model, dataset, keep)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def embedding_of(model: nn.Module, dataset: Dataset, keep: bool = False) -> Generator[float, None, Embedded]:
+    """What `embed` gives; iterated, it yields the fraction done while it computes."""
+    people = people_of(dataset)
+    backbone = checkpoints.state_hash(split_head(model)[0])
+    key = (backbone, dataset.hash)
+    if key not in _KEPT:
+        sets = {"query": people.query, "gallery": people.gallery, "test": people.test}
+        whole, done, found = sum(len(part) for part in sets.values()), 0, {}
+        for name, part in sets.items():
+            about = f"{dataset.hash}-{name}"
+            Z = kept_embedding(about, backbone, len(part))
+            if Z is None:
+                chunks = []
+                for fraction, chunk, _ in in_parts(model, part.images):
+                    chunks.append(chunk)
+                    yield (done + fraction * len(part)) / whole
+                Z = torch.cat(chunks)
+                if keep:
+                    keep_embedding(about, backbone, Z)
+            found[name], done = Z, done + len(part)
+        _KEPT[key] = Embedded(backbone, **found)
+        while len(_KEPT) > _MOST_KEPT:
+            _KEPT.popitem(last=False)
+    return _KEPT[key]
+
+
+def distances(query: Tensor, gallery: Tensor) -> np.ndarray:
+    """Euclidean distances (Q, G) between features, in float64: what Market-1501's baselines and the paper's code rank by."""
+    return torch.cdist(query.double(), gallery.double()).numpy()
+
+
+def pixels_alone(dataset: Dataset) -> Ranking:
+    """Unseen people found by the distance of raw pixels, without any network: what a model must beat."""
+    people = people_of(dataset)
+    space = distances(*(part.images.flatten(1).float() for part in (people.query, people.gallery)))
+    return rank(space, people.query.ids, people.gallery.ids, people.query.cameras, people.gallery.cameras)
+
+
+def queries_of(problem: Problem) -> Tensor:
+    """Positions in the test set that show a forgotten person through a camera kept out of training."""
+    gone = torch.tensor(problem.split.classes, dtype=torch.int64)
+    return torch.isin(problem.dataset.test.labels, gone).nonzero()[:, 0]
+
+
+def person_gallery(people: People) -> Sightings:
+    """Where a forgotten person is looked for: everybody of the unseen gallery, and all training people in held-out cameras."""
+    return Sightings.join(people.gallery, people.test)
+
+
+def judge(problem: Problem, model: nn.Module, keep: bool = False) -> Found:
+    """mAP and CMC of `model` by Market-1501's protocol, on unseen people and on the forgotten person's own queries.
+
+    The person's queries and matches come from the cameras kept out of training, so that no image was ever trained on.
+    """
+    people, z = people_of(problem.dataset), embed(model, problem.dataset, keep)
+    query, gallery = people.query, people.gallery
+    unseen = rank(distances(z.query, z.gallery), query.ids, gallery.ids, query.cameras, gallery.cameras)
+    person, why = _person(problem, people, z)
+    return Found(unseen, person, why, z)
+
+
+def _person(problem: Problem, people: People, z: Embedded) -> tuple[Ranking | None, str]:
+    asked, gallery = queries_of(problem), person_gallery(people)
+    if not problem.split.classes:
+        return None, "The request names no whole person, so nobody in particular can be searched for."
+    names = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
+    if not len(asked):
+        return None, (
+            f"{names}: {_images(len(problem.split.forget))} from fewer than four cameras, trained on without exception; "
+            "no image is left to search with."
+        )
+    mine = people.test.take(asked)
+    try:
+        space = distances(z.test[asked], torch.cat([z.gallery, z.test]))
+        return rank(space, mine.ids, gallery.ids, mine.cameras, gallery.cameras), ""
+    except DataError:
+        return None, f"Only one camera outside training saw {names}: without a second one there is nothing to find."
+
+
+def _images(count: int) -> str:
+    return "a single image," if count == 1 else f"{count} images"
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """One place of a rank list: the gallery `position`, whether it shows the same person, its distance, its place before."""
+
+    position: int
+    same: bool
+    distance: float
+    before: int
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Queries against a gallery under two models: `shown` holds the queries, `positions` those worth asking."""
+
+    shown: Sightings
+    positions: list[int]
+    gallery: Sightings
+    before: tuple[Tensor, Tensor]
+    after: tuple[Tensor, Tensor]
+
+    def nearest(self, at: int, first: int = 10) -> tuple[list[Hit], list[Hit]]:
+        """The `first` gallery images nearest to query `at`, before and after, by Market-1501's protocol."""
+        ids, cameras = self.gallery.ids.numpy(), self.gallery.cameras.numpy()
+        seen = int(self.shown.ids[at]), int(self.shown.cameras[at])
+        measured = [distances(Z[at][None], gallery)[0] for Z, gallery in (self.before, self.after)]
+        orders = [order_of(distance, *seen, ids, cameras) for distance in measured]
+        places = {int(position): place + 1 for place, position in enumerate(orders[0])}
+        return tuple(
+            [Hit(int(p), int(ids[p]) == seen[0], float(distance[p]), places[int(p)]) for p in order[:first]]
+            for distance, order in zip(measured, orders, strict=True)
+        )
+
+
+_MOST_QUERIES = 12
+
+
+def search(problem: Problem, before: Embedded, after: Embedded, forgotten: bool) -> Search:
+    """Queries of the `forgotten` person in held-out cameras, or a dozen of unseen people, with the gallery of either."""
+    people = people_of(problem.dataset)
+    if forgotten:
+        gallery, positions = person_gallery(people), queries_of(problem).tolist()
+        spaces = [(z.test, torch.cat([z.gallery, z.test])) for z in (before, after)]
+        return Search(people.test, positions, gallery, *spaces)
+    positions = list(range(0, len(people.query), max(1, len(people.query) // _MOST_QUERIES)))[:_MOST_QUERIES]
+    return Search(people.query, positions, people.gallery, *((z.query, z.gallery) for z in (before, after)))
+
+
+def drift(before: nn.Module, after: nn.Module) -> dict[str, float]:
+    """How far batch-norm means moved, layer by layer: root mean square over channels, in standard deviations of before."""
+    old, moved = dict(before.named_modules()), {}
+    for name, layer in after.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            step = (layer.running_mean - old[name].running_mean) / (old[name].running_var + old[name].eps).sqrt()
+            moved[name] = float(step.square().mean().sqrt())
+    return moved
+
+
+def references(problem: Problem) -> dict[str, Found]:
+    """The original model and, where it is stored, the retrained one: what every run is held against."""
+    work = searching_references(problem)
+    for _ in work.working():
+        pass
+    return work.found
+
+
+class Searching(Stoppable):
+    """How well people are found with each of `models` (name → network): iterate it for (fraction done, words).
+
+    `found` (name → Found) fills as it goes and is valid at any time. The features of the networks in `keep` stay on the disk.
+    """
+
+    def __init__(self, problem: Problem, models: Mapping[str, nn.Module], keep: Collection[str] = ()) -> None:
+        super().__init__()
+        self.problem, self.models, self.keep = problem, dict(models), keep
+        self.found: dict[str, Found] = {}
+
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Network after network, a chunk of images at a time."""
+        for number, (name, model) in enumerate(self.models.items()):
+            words, keep = f"with the model {name}", name in self.keep
+            for fraction in embedding_of(model, self.problem.dataset, keep):
+                self._raise_if_cancelled()
+                yield (number + 0.95 * fraction) / len(self.models), words
+            yield (number + 0.95) / len(self.models), words
+            self._raise_if_cancelled()
+            self.found[name] = judge(self.problem, model, keep)
+
+
+def searching_references(problem: Problem) -> Searching:
+    """The search with the original model and, where it is stored, the retrained one; its `found` is what `references` gives."""
+    models, kept = {"original": problem.model}, {"retrained"} if problem.history else {"original", "retrained"}
+    reference = retrained_model(problem)
+    return Searching(problem, models | ({} if reference is None else {"retrained": reference}), kept)
+
+
+class SideBySide:
+    """One method at three scopes and in both batch-norm modes, each run judged by retrieval; iterate for rows, `cancel()` stops.
+
+    A row is a dict: scope, bn, steps, seconds, forget, test_other (fractions), `Found.numbers`, drift (the largest of all
+    layers) and same_features (whether the backbone is bit-identical to the original's).
+    """
+
+    def __init__(self, problem: Problem, method: str = "imu", name: str = "gentle") -> None:
+        self.problem, self.method, self.preset = problem, method, name
+        self.outcome = Outcome("queued")
+        self.rows: list[dict[str, Any]] = []
+        self.steps = len(SCOPES) * len(MODES)
+        self._cancel, self._run = threading.Event(), None
+
+    def cancel(self) -> None:
+        """Ask it to stop; safe from any thread. Finished rows stay."""
+        self._cancel.set()
+        if self._run is not None:
+            self._run.cancel()
+
+    def configs(self) -> list[RunConfig]:
+        """The settings of the runs, one a row."""
+        made = ((preset(self.preset, self.method, scope), bn) for scope in SCOPES for bn in MODES)
+        return [dataclasses.replace(config, bn=bn, eval_every=_SELDOM) for config, bn in made]
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        self.outcome = Outcome("running")
+        for number, config in enumerate(self.configs()):
+            yield number / self.steps, f"scope {config.scope}, batch norm in {config.bn} mode"
+            row = None if self._cancel.is_set() else self._row(config)
+            if row is None or self._cancel.is_set():
+                self.outcome = Outcome("cancelled", "Stopped by you; the rows above are finished runs.")
+                return
+            self.rows.append(row)
+        self.outcome = Outcome("done")
+        yield 1.0, "done"
+
+    def _row(self, config: RunConfig) -> dict[str, Any] | None:
+        start = time.perf_counter()
+        run = self._run = Run(self.problem, config)
+        for _ in run:
+            if self._cancel.is_set():
+                run.cancel()
+        if run.outcome.state in ("cancelled", "failed"):
+            return None
+        model, seconds = run.model(), time.perf_counter() - start
+        return row_of(self.problem, run, model, seconds)
+
+
+def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> dict[str, Any]:
+    """What one finished `run` did, classified and retrieved."""
+    last, found = run.points[-1], judge(problem, model)
+    kept = {name: last.accuracies[name] for name in ("forget", "test_other", "test") if name in last.accuracies}
+    return {
+        "scope": run.config.scope,
+        "bn": run.config.bn,
+        "state": run.outcome.state,
+        "steps": last.step,
+        "seconds": seconds,
+        **kept,
+        **found.numbers(),
+        "drift": max(drift(problem.model, model).values(), default=0.0),
+        "same_features": found.embedded.backbone == embed(problem.model, problem.dataset).backbone,
+    }
+
+
+def _stored_path(problem: Problem, method: str) -> Path:
+    people = "-".join(problem.dataset.class_names[c] for c in problem.split.classes)
+    return runtime.ASSETS / "people" / f"scopes-{problem.model_name}-{people}-{method}.json"
+
+
+def stored_rows(problem: Problem, method: str) -> dict[str, Any] | None:
+    """The rows of `SideBySide` that ship for this problem, with the command that made them; None where none fit."""
+    try:
+        found = json.loads(_stored_path(problem, method).read_text())
+    except (OSError, ValueError):
+        return None
+    fits = found.get("model_hash") == checkpoints.state_hash(problem.model) and found.get("data_hash") == problem.dataset.hash
+    return found if fits and not problem.history else None
+
+
+def as_record(found: SideBySide, known: dict[str, Found]) -> dict[str, Any]:
+    """JSON-ready: rows and references of a finished comparison, the command that makes it, the hashes it belongs to."""
+    problem = found.problem
+    command = (
+        f"python -m imu_core reid --problem {problem.dataset.name} --model {problem.model_name} "
+        f"--forget {problem.split.request} --method {found.method}"
+    )
+    return finite(
+        {
+            "command": command,
+            "problem": problem.describe(),
+            "method": found.method,
+            "preset": found.preset,
+            "references": {name: judged.numbers() for name, judged in known.items()},
+            "rows": found.rows,
+            "model_hash": checkpoints.state_hash(problem.model),
+            "data_hash": problem.dataset.hash,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Many runs: search, grid, sweep, comparison and leaderboard."""

@@ -1,0 +1,1 @@
+"""A stranger's checkpoint and images, checked before anything else uses them."""

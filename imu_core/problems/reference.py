@@ -1,0 +1,99 @@
+"""The retrained reference: the same recipe on everything but the forget set. Methods never see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from torch import nn
+
+from imu_core import data
+from imu_core.models import checkpoints
+from imu_core.problems.features import features
+from imu_core.problems.features import prepare as prepare_features
+from imu_core.records import Features, Problem
+from imu_core.training.loop import Recipe, Training
+from imu_core.unlearning.evaluator import accuracies
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A retrained model on record: its card, its features and logits on both sets, and its accuracies for the problem."""
+
+    card: dict
+    train: Features
+    test: Features
+    accuracies: dict[str, float]
+
+
+def retrained(problem: Problem) -> Reference | None:
+    """The stored retrained reference for what `problem` removes (this request and the earlier ones), or None.
+
+    It is found by the removed samples, not by the words of the request. Where it is None, `retrain(problem)` trains it.
+    """
+    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    if found is None:
+        return None
+    train, test = _logits(found.path, found.path.stat().st_mtime_ns, problem.dataset.name)
+    train_hit, test_hit = (part.logits.argmax(1) == part.labels for part in (train, test))
+    return Reference(found.card, train, test, accuracies(train_hit, test_hit, problem))
+
+
+def prepare(problem: Problem) -> Iterator[tuple[float, str]]:
+    """Compute the features that `retrained` needs and nobody has stored yet, yielding (fraction done, what is done)."""
+    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    if found is not None:
+        yield from prepare_features(found, problem.dataset)
+
+
+def retrained_model(problem: Problem) -> nn.Module | None:
+    """The stored retrained network for what `problem` removes, shared: never change it; None where there is none."""
+    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    return _network(found.path, found.path.stat().st_mtime_ns, problem.dataset.name) if found else None
+
+
+@lru_cache(maxsize=8)
+def _network(path: Path, modified: int, dataset_name: str) -> nn.Module:
+    return checkpoints.load_model(checkpoints.at(path), data.load(dataset_name))
+
+
+@lru_cache(maxsize=16)
+def _logits(path: Path, modified: int, dataset_name: str) -> tuple[Features, Features]:
+    dataset = data.load(dataset_name)
+    network = _network(path, modified, dataset_name)
+    return (
+        features(network, dataset.train, f"{dataset.hash}-train"),
+        features(network, dataset.test, f"{dataset.hash}-test"),
+    )
+
+
+def retrain(problem: Problem) -> Training:
+    """The training that makes the missing reference; iterate it, then call its `save()`, and `retrained` finds it."""
+    request = "; then ".join([*(request for request, _ in problem.history), problem.split.request])
+    before = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed[:0])
+    recipe = Recipe(**before.card["recipe"]) if before else None  # the original's own, or the comparison would be unfair
+    return Training(problem.dataset, problem.model_name, problem.split.removed, recipe=recipe, request=request)
+
+
+def seconds_to_retrain(problem: Problem) -> float | None:
+    """Seconds that the quickest stored training of this model on this data took, wherever that was; None where none says."""
+    cards = [found.card.get("seconds") for found in checkpoints.listing(problem.dataset.name, problem.model_name)]
+    return min((float(seconds) for seconds in cards if seconds), default=None)
+
+
+def target(problem: Problem) -> tuple[float, str] | None:
+    """The forget accuracy that runs should stop at where whole classes are *not* what goes, and why, in words; else None.
+
+    A model that never saw a random sample still recognises it as often as any new image. So the aim is the retrained
+    model's accuracy on the forget set; where none is stored, the original's test accuracy stands in for it, which is fair
+    for random samples and too high for hard ones.
+    """
+    if problem.split.classes:
+        return None
+    found = retrained(problem)
+    if found:
+        return found.accuracies["forget"], "the retrained model's accuracy on them"
+    hits = problem.test.logits.argmax(1) == problem.test.labels
+    return float(hits.double().mean()), "the original model's test accuracy, as no retrained model is stored"

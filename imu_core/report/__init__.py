@@ -1,0 +1,1 @@
+"""Sentences, number formats and exports of results."""

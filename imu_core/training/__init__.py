@@ -1,0 +1,1 @@
+"""Training networks: the loop, recipes, schedules, stored statistics."""

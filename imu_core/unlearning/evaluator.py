@@ -1,0 +1,225 @@
+"""The judge of a run: the loop asks it, methods never see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imu_core import runtime
+from imu_core.errors import Cancelled
+from imu_core.methods.workspace import Arena
+from imu_core.records import Problem
+from imu_core.training.loop import chunk_of
+
+SUBSET = 500  # samples of each set that wide scopes are judged by between the first and the last step
+_DRAW, _ORDER = 31, 32  # streams of the generator
+_SURE = 3.0  # standard errors
+_DECIMALS_OF_CHANCE = 2.0  # standard errors above 1/C that still count as chance
+_HEADS, _NUMBERS = 8, 2**20  # heads, and logits of training samples, that are judged in one product at most
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """Accuracies (fractions), and the forget samples' losses (nats) and predictions, (n evaluated,)."""
+
+    accuracies: dict[str, float]
+    forget_losses: Tensor
+    forget_predictions: Tensor
+
+
+def accuracies(train_hit: Tensor, test_hit: Tensor, problem: Problem) -> dict[str, float]:
+    """Accuracies of every set from two boolean vectors, (N train,) and (N test,): was the sample classified correctly?
+
+    forget, retain, test (all of it); where whole classes go, test_other and test_forgotten split the test set by them;
+    earlier is the set an earlier request removed.
+    """
+    return Sets(problem).accuracies(train_hit[None], test_hit[None])[0]
+
+
+class Sets:
+    """Every set of `problem` as a column of zeros and ones over the training set or the test set: one product counts all hits."""
+
+    def __init__(self, problem: Problem) -> None:
+        split, count, labels = problem.split, len(problem.train.labels), problem.test.labels
+        train = {"forget": _ones(split.forget, count), "retain": _ones(split.retain, count)}
+        test = {"test": torch.ones(len(labels))}
+        if split.gone_classes:
+            gone = torch.isin(labels, torch.tensor(split.gone_classes)).float()
+            test |= {"test_other": 1 - gone, "test_forgotten": gone}
+        if len(split.earlier):
+            train["earlier"] = _ones(split.earlier, count)
+        self._parts = [(tuple(part), torch.stack(list(part.values()), 1)) for part in (train, test)]
+        self._names = [name for names, _ in self._parts for name in names]
+        self._sizes = [size for _, matrix in self._parts for size in matrix.double().sum(0).tolist()]
+
+    def accuracies(self, train_hit: Tensor, test_hit: Tensor) -> list[dict[str, float]]:
+        """For each of K models, from hits (K, N train) and (K, N test): set → fraction of hits, nan for a set without a sample.
+
+        Float32 counts exactly up to 16 million samples.
+        """
+        counts = [hit.float() @ matrix for hit, (_, matrix) in zip((train_hit, test_hit), self._parts, strict=True)]
+        return [
+            {name: hit / size if size else math.nan for name, hit, size in zip(self._names, row, self._sizes, strict=True)}
+            for row in torch.cat(counts, 1).tolist()
+        ]
+
+
+def _ones(index: Tensor, count: int) -> Tensor:
+    return torch.zeros(count).index_fill_(0, index, 1.0)
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether each row of `logits` (n, C) is largest at its label, bool (n,): what `argmax` says, but sooner."""
+    best = logits.amax(1)
+    if int((logits == best[:, None]).count_nonzero()) != len(labels):  # of equal logits argmax takes one; nan is never equal
+        return logits.argmax(1) == labels
+    return logits.gather(1, labels[:, None])[:, 0] == best
+
+
+class Evaluation:
+    """Judges an arena's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
+
+    The subsets are drawn once, from the problem's seed, so that two runs on one problem are judged by the same samples.
+    """
+
+    def __init__(self, arena: Arena, is_cancelled: Callable[[], bool]) -> None:
+        self._arena, self._problem, self._is_cancelled = arena, arena.problem, is_cancelled
+        split, generator = self._problem.split, runtime.generator(self._problem.seed, _DRAW)
+        whole = {"forget": split.forget, "retain": split.retain, "earlier": split.earlier}
+        self._subsets = {name: _draw(index, generator) for name, index in whole.items() if len(index)}
+        order = torch.randperm(len(split.forget), generator=runtime.generator(self._problem.seed, _ORDER))
+        self._queue = split.forget[order]
+        self._test = _draw(torch.arange(len(self._problem.test.labels)), generator)
+        self._sets = Sets(self._problem)
+        self._chunk = 500 if arena.on_features else chunk_of(self._problem.dataset.train.images)
+        self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
+        self._seen: tuple[Tensor, Tensor] | None = None  # logits of the last look at the whole sets through a whole model
+        classes, count = len(self._problem.dataset.class_names), len(self._problem.train.labels)
+        self.at_once = max(1, min(_HEADS, _NUMBERS // (classes * count)))  # heads that are judged in one product
+        self.between = dict(self.sizes) if arena.on_features else {n: min(SUBSET, size) for n, size in self.sizes.items()}
+
+    @property
+    def chance(self) -> float:
+        """Test accuracy (0-1) of guessing, and two standard errors more: what is not above it still counts as chance."""
+        classes, n = len(self._problem.dataset.class_names), self.between["test"]
+        return 1 / classes + _DECIMALS_OF_CHANCE * math.sqrt((1 / classes) * (1 - 1 / classes) / n)
+
+    @torch.no_grad()
+    def judge(self, full: bool) -> Judgement:
+        """Evaluate now; raises Cancelled between two chunks once the run is cancelled."""
+        if self._arena.on_features:
+            return self.judge_heads([(self._arena.head.weight, self._arena.head.bias)])[0]
+        self._arena.set_mode(training=False)
+        try:
+            return self._whole() if full else self._subset()
+        finally:
+            self._arena.set_mode(training=True)
+
+    @torch.no_grad()
+    def judge_heads(self, heads: Sequence[tuple[Tensor, Tensor]]) -> list[Judgement]:
+        """Judgements of several heads, each a weight (C, d) and a bias (C,), on whole sets over cached features."""
+        weight, bias = (torch.stack(parts) for parts in zip(*heads, strict=True))
+        problem, forget = self._problem, self._problem.split.forget
+        train, test = (_logits_of(weight, bias, part.Z) for part in (problem.train, problem.test))
+        of_forget = train.index_select(2, forget)
+        labels = problem.train.labels[forget].expand(len(heads), -1)
+        losses, predictions = F.cross_entropy(of_forget, labels, reduction="none"), of_forget.max(1).indices
+        found = self._sets.accuracies(_hits_of(train, problem.train.labels), _hits_of(test, problem.test.labels))
+        return [Judgement(*parts) for parts in zip(found, losses, predictions, strict=True)]
+
+    @property
+    def logits(self) -> tuple[Tensor, Tensor] | None:
+        """Logits (N, C) of the training set and (n, C) of the test set: of the head as it is, or of the last whole look."""
+        if not self._arena.on_features:
+            return self._seen
+        with torch.no_grad():
+            return self._arena.head(self._problem.train.Z), self._arena.head(self._problem.test.Z)
+
+    @torch.no_grad()
+    def has_reached(self, target: float) -> bool:
+        """Whether at most `target` (0-1) of the forget set is recognised; asked after every step.
+
+        Over cached features all of it is looked at. Elsewhere one part after another, until three standard errors (of a draw
+        without replacement) tell its accuracy from the target or everything has been seen: cheap far away, exact nearby.
+        """
+        self._arena.set_mode(training=False)
+        try:
+            return self._is_at_most(target)
+        finally:
+            self._arena.set_mode(training=True)
+
+    def _is_at_most(self, target: float) -> bool:
+        count, seen, right = len(self._queue), 0, 0
+        for part in self._queue.split(count if self._arena.on_features else SUBSET):
+            right += int(hits(self._logits(part, self._arena.inputs), self._problem.train.labels[part]).sum())
+            seen += len(part)
+            share = right / seen
+            spread = max(share * (1 - share), target * (1 - target)) * (count - seen) / max(1, count - 1)
+            if seen < count and abs(share - target) > _SURE * math.sqrt(spread / seen):
+                break
+        return share <= target
+
+    def _whole(self) -> Judgement:
+        problem, forget = self._problem, self._problem.split.forget
+        train = self._logits(torch.arange(len(problem.train.labels)), self._arena.inputs)
+        test = self._logits(torch.arange(len(problem.test.labels)), self._arena.test_inputs)
+        self._seen = train, test
+        found = accuracies(hits(train, problem.train.labels), hits(test, problem.test.labels), problem)
+        return self._judgement(found, train[forget], forget)
+
+    def _subset(self) -> Judgement:
+        problem = self._problem
+        found: dict[str, float] = {}
+        forget_logits = torch.empty(0)
+        for name, index in self._subsets.items():
+            logits = self._logits(index, self._arena.inputs)
+            found[name] = float((logits.argmax(1) == problem.train.labels[index]).double().mean())
+            if name == "forget":
+                forget_logits = logits
+        hit = self._logits(self._test, self._arena.test_inputs).argmax(1) == problem.test.labels[self._test]
+        found["test"] = float(hit.double().mean())
+        if problem.split.gone_classes:
+            gone = torch.isin(problem.test.labels[self._test], torch.tensor(problem.split.gone_classes))
+            found["test_other"], found["test_forgotten"] = float(hit[~gone].double().mean()), float(hit[gone].double().mean())
+        return self._judgement(found, forget_logits, self._subsets["forget"])
+
+    def _judgement(self, found: dict[str, float], logits: Tensor, index: Tensor) -> Judgement:
+        losses = F.cross_entropy(logits, self._problem.train.labels[index], reduction="none")
+        return Judgement(found, losses, logits.argmax(1))
+
+    def _logits(self, index: Tensor, inputs: Callable[[Tensor], Tensor]) -> Tensor:
+        parts = []
+        for part in index.split(self._chunk):
+            if self._is_cancelled():
+                raise Cancelled("Stopped while evaluating.")
+            parts.append(self._arena.module(inputs(part)))
+        return torch.cat(parts)
+
+
+def _logits_of(weight: Tensor, bias: Tensor, Z: Tensor) -> Tensor:
+    """Logits (K, C, n) of features (n, d) by heads (K, C, d) and (K, C), class by class: so the largest is found sooner."""
+    return torch.addmm(bias.reshape(-1, 1), weight.flatten(0, 1), Z.t()).view(*bias.shape, len(Z))
+
+
+def _hits_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether the logit of its label is the largest of each sample, bool (K, n), from logits (K, C, n), which are used up."""
+    index = labels.expand(len(logits), 1, -1)
+    own = logits.gather(1, index)
+    logits.scatter_(1, index, -math.inf)
+    own, others = own[:, 0], logits.amax(1)
+    hit = own > others
+    if not (hit | (own < others)).all():  # of equal logits argmax takes the first; nan is neither above nor below
+        logits.scatter_(1, index, own[:, None])
+        return logits.argmax(1) == labels
+    return hit
+
+
+def _draw(index: Tensor, generator: torch.Generator) -> Tensor:
+    if len(index) <= SUBSET:
+        return index
+    return index[torch.randperm(len(index), generator=generator)[:SUBSET]].sort().values

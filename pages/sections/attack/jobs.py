@@ -1,0 +1,191 @@
+"""Attacks that train something, each as a job: a fresh head, relearning, shadow heads; with progress, Stop and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from imu_core.errors import ImuError
+from imu_core.evaluation.attacks import Attack, Probe, Relearn, ShadowAttack
+from imu_core.figures import attack, style_of
+from imu_core.glossary import help_text
+from imu_core.jobs import Job
+from imu_core.problems.reference import retrained_model
+from imu_core.records import Problem
+from pages.sections.attack.words import probe_verdict, relearn_verdict, shadow_verdict
+from pages.session import pace, session_runs
+from pages.widgets import bound, parts, run_form
+
+PLAIN = {"displayModeBar": False}
+AS_RUN = "as the run"
+SCOPES = (AS_RUN, "head", "last:1", "last:2", "all")
+SHADOWS = (8, 16, 32)
+HOUSE = "examples"  # owns the attacks that nobody asked for
+
+
+def jobs(item: session_runs.Kept) -> dict[str, Job]:
+    """The attacks on this run by name, also those that have ended; an example's are shared by all visitors."""
+    return item.cache.setdefault("attacks", {})
+
+
+def result(item: session_runs.Kept, key: str) -> dict[str, Any]:
+    """What the attack `key` has found so far; {} before it began."""
+    job = jobs(item).get(key)
+    return job.work.result if job and isinstance(job.work, Attack) else {}
+
+
+def start(item: session_runs.Kept, key: str, make: Callable[[], Attack], owner: str) -> bool:
+    """Put an attack of `owner` in line; False, and a sentence, where this visitor has too many jobs already."""
+    title = f"{key.split()[0].capitalize()} · {item.name}"
+    job = Job(title, make, kind="attack", owner=owner)
+    if accepted := owner == HOUSE or parts.has_room(1):
+        jobs(item)[key] = parts.queue().submit(job)
+    return accepted
+
+
+def start_missing(problem: Problem, item: session_runs.Kept) -> None:
+    """Start the two quick attacks on an example, for everybody; the visitor's own jobs need not wait for them."""
+    for key, make in (("probe", probe_of(problem, item)), (relearn_key("forget", AS_RUN), relearn_of(problem, item))):
+        if key not in jobs(item):
+            start(item, key, make, HOUSE)
+
+
+def panel(item: session_runs.Kept, key: str, label: str, make: Callable[[], Attack], draw: Callable[[Attack], None]) -> None:
+    """The button, then progress with Stop while it goes on, and what `draw` makes of it; polled only while it goes on."""
+    job = jobs(item).get(key)
+    going = bool(job and not job.finished)
+    again = bool(job) and job.finished and job.state != "done"  # done once is done: the same seed finds the same
+    pressed = (job is None or again) and st.button(f"{label} again" if again else label, key=f"start_{key.split()[0]}")
+    if pressed and start(item, key, make, parts.owner()):
+        st.rerun()
+
+    @st.fragment(run_every=pace.tick() if going else None)
+    def show() -> None:
+        if going and job.finished:
+            st.rerun()
+        if going:
+            fraction, text = parts.progress_of(job)
+            st.progress(fraction, text=text)
+            if job.owner in (parts.owner(), HOUSE):
+                parts.stop_button(job, f"stop-{job.id}")
+        if job and job.finished:
+            parts.ended_words(job)
+        if job and isinstance(job.work, Attack):
+            draw(job.work)
+
+    show()
+
+
+def probe_of(problem: Problem, item: session_runs.Kept) -> Callable[[], Probe]:
+    """The probe of original, unlearned and (where stored) retrained model, to be built in the worker."""
+
+    def make() -> Probe:
+        models = {"original": problem.model, "unlearned": item.run.model(), "retrained": retrained_model(problem)}
+        return Probe(problem, {name: model for name, model in models.items() if model is not None})
+
+    return make
+
+
+def probe(problem: Problem, item: session_runs.Kept) -> None:
+    """A fresh head on every model's frozen features."""
+    st.subheader("Is it still in the features?", help=help_text("probe_forgotten"))
+    st.caption(
+        "The last layer is thrown away and a new one trained on frozen features. For a person this means: whoever holds the "
+        "model's file might have it back in seconds."
+    )
+
+    def draw(work: Probe) -> None:
+        if not any(work.result.values()):
+            return
+        style = style_of(item.config.method, item.config.control)
+        asked = "New images of what was forgotten" if problem.split.classes else "The forget images"
+        chart = attack.probe(work.result, item.name, style, asked, parts.theme())
+        alt = "Accuracy of a fresh head by step on what was forgotten and on everything else, a line a model"
+        st.plotly_chart(chart, key="probe_chart", config=PLAIN, alt=alt)
+        if work.outcome.state == "done":
+            st.markdown(probe_verdict(problem, item.config, parts.plain(item.name), work))
+        about = "new images of it" if problem.split.classes else "forget images, none of which it learns from"
+        sizes = work.sizes
+        st.caption(
+            f"Each head learns from {sizes['learn']:,} images and is asked about {sizes['forgotten']:,} {about}, and about "
+            f"{sizes['others']:,} other test images. ≈ nearest the retrained model is good."
+        )
+
+    panel(item, "probe", "Train fresh heads", probe_of(problem, item), draw)
+
+
+def relearn_key(data: str, scope: str) -> str:
+    """The name of a relearning attack among the jobs."""
+    return f"relearning {data} {scope}"
+
+
+def relearn_of(problem: Problem, item: session_runs.Kept, data: str = "forget", scope: str = AS_RUN) -> Callable[[], Relearn]:
+    """Relearning, to be built in the worker."""
+    return lambda: Relearn(problem, item.run, data=data, scope=None if scope == AS_RUN else scope)
+
+
+def relearn(problem: Problem, item: session_runs.Kept) -> None:
+    """How soon it is learned again."""
+    st.subheader("How soon does it come back?", help=help_text("relearn_steps"))
+    st.caption(
+        "The model is trained on. For a person this means: what comes back sooner than in a model that never saw it had not "
+        "gone, and may come back by accident."
+    )
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        data = bound.segmented_control(
+            "Train on", ("forget", "all"), default="forget", key="relearn_data", required=True,
+            format_func={"forget": "forget set", "all": "all images"}.get, help=help_text("forget_set"),
+        )  # fmt: skip
+        scope = bound.segmented_control(
+            "Scope", SCOPES, default=AS_RUN, key="relearn_scope", required=True, also=run_form.scope_of(problem),
+            help=help_text("scope"),
+        )  # fmt: skip
+    data, scope = data or "forget", scope or AS_RUN
+
+    def draw(work: Relearn) -> None:
+        if not work.result["curves"]:
+            return
+        style = style_of(item.config.method, item.config.control)
+        chart = attack.relearning(work.result, item.name, style, parts.theme())
+        st.plotly_chart(chart, key="relearn_chart", config=PLAIN, alt="Forget accuracy by step of relearning, a line a model")
+        if work.outcome.state == "done":
+            st.markdown(relearn_verdict(parts.plain(item.name), work.result))
+
+    panel(item, relearn_key(data, scope), "Relearn", relearn_of(problem, item, data, scope), draw)
+
+
+def shadows(problem: Problem, item: session_runs.Kept) -> None:
+    """Many heads with and without the forget set, told apart."""
+    st.subheader("Can an expert tell?", help=help_text("u_lira"))
+    st.caption(
+        "Many heads are trained with and without the forget set, and unlearned as this run did it. For a person this means: "
+        "somebody who knows the method and has similar data could prove that you had been there."
+    )
+    try:
+        ShadowAttack(problem, item.config)
+    except ImuError as error:
+        st.info(parts.plain(error))
+        return
+    pairs = bound.segmented_control(
+        "Pairs of heads", SHADOWS, default=16, key="shadow_pairs", required=True, help=help_text("shadows")
+    )
+    key = f"shadows {pairs or 16}"
+    panel(item, key, "Train shadow heads", lambda: ShadowAttack(problem, item.config, shadows=pairs or 16), draw_shadows)
+
+
+def draw_shadows(work: ShadowAttack) -> None:
+    """The attack before and after unlearning, and what it rests on."""
+    found = work.result
+    if "auc" not in found:
+        return
+    titles = {
+        "auc": "AUC ≈ 50 %",
+        "balanced_accuracy": "Balanced accuracy ≈ 50 %",
+        "tpr_at_1_fpr": "Caught at 1 % false alarms ↓",
+    }
+    for column, (key, title) in zip(st.columns(3), titles.items(), strict=True):
+        before = f"before unlearning {100 * found['before'][key]:.1f} %"
+        column.metric(title, f"{100 * found[key]:.1f} %", help=help_text(key), delta_description=before)
+    st.markdown(shadow_verdict(found))

@@ -1,0 +1,98 @@
+"""Scores of both sides of a threshold attack, as a page shows them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from imu_core import retrained
+from imu_core.evaluation.measurement import Logits, threshold_sides
+from imu_core.metrics import thresholds
+from imu_core.metrics.thresholds import Accusation, WorstCase
+from imu_core.records import Problem
+from pages.session import answers, session_runs
+
+RETRAINED, HELD_OUT = "retrained model", "held-out images"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a score is shown: title, unit, factor from the engine's unit, step of the slider."""
+
+    title: str
+    unit: str
+    factor: float
+    step: float
+
+    @property
+    def digits(self) -> int:
+        """Decimals of a threshold."""
+        return round(-math.log10(self.step))
+
+    def write(self, value: float) -> str:
+        """`value` (as shown) with its unit."""
+        if 0 < value < self.step / 2:
+            return f"< {self.step:g} {self.unit}"
+        return f"{value:.{self.digits}f} {self.unit}".replace("-", "−")
+
+
+SCALES = {
+    "loss": Scale("Loss", "nats", 1.0, 0.01),
+    "confidence": Scale("Confidence", "%", 100.0, 0.01),
+    "margin": Scale("Logit margin", "nats", 1.0, 0.01),
+    "entropy": Scale("Entropy", "nats", 1.0, 0.001),
+}
+Scores = dict[str, np.ndarray]
+
+
+def sides(problem: Problem, item: session_runs.Kept, against: str) -> tuple[Scores, Scores]:
+    """Scores of the forget set under the run's model, and of what it is compared with, as shown; computed once.
+
+    For a run whose answers are known (`_answers.answers`).
+    """
+    key = ("sides", against)
+    return item.once(key, lambda: _as_shown(problem, answers.answers(item), against))
+
+
+def sides_of_original(problem: Problem, item: session_runs.Kept, against: str) -> tuple[Scores, Scores]:
+    """The same before unlearning; kept with the run."""
+    key = ("original sides", against)
+    return item.once(key, lambda: _as_shown(problem, (problem.train.logits, problem.test.logits), against))
+
+
+def _as_shown(problem: Problem, logits: Logits, against: str) -> tuple[Scores, Scores]:
+    found = retrained(problem) if against == RETRAINED else None
+    reference = (found.train.logits, found.test.logits) if found else None
+    up, down, _ = threshold_sides(problem, logits, reference)
+    one, other = ({name: SCALES[name].factor * values for name, values in side.items()} for side in (up, down))
+    return one, other
+
+
+def compared_with(problem: Problem, item: session_runs.Kept) -> list[str]:
+    """What this run's scores can be compared with, the better one first."""
+    return [name for name in (RETRAINED, HELD_OUT) if (name == HELD_OUT or retrained(problem)) and sides(problem, item, name)[1]]
+
+
+def worst_case(problem: Problem, item: session_runs.Kept, against: str) -> WorstCase:
+    """The worst of all scores and thresholds, thresholds as shown; computed once."""
+    key = ("worst", against)
+    return item.once(key, lambda: thresholds.worst_case(*sides(problem, item, against)))
+
+
+def span(score: str, values: np.ndarray, classes: int) -> tuple[float, float]:
+    """The ends of the axis, as shown: those of the scale where it has any, else whole numbers around all values."""
+    if score == "confidence":
+        return 0.0, 100.0
+    if score == "entropy":
+        return 0.0, math.ceil(1000 * math.log(classes)) / 1000
+    low, high = math.floor(values.min()), math.ceil(values.max())
+    return float(low), float(max(high, low + 1))
+
+
+def best(score: str, pair: tuple[Scores, Scores], ends: tuple[float, float]) -> Accusation:
+    """The most that any place of the slider gives away."""
+    step = SCALES[score].step
+    grid = ends[0] + step * np.arange(round((ends[1] - ends[0]) / step) + 1)
+    return thresholds.best_accusation(pair[0][score], pair[1][score], grid)

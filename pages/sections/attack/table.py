@@ -1,0 +1,149 @@
+"""Every attack number of a run beside the original and the retrained model, each with its good direction and what it asks."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imu_core.evaluation.measurement import numbers, same_kind
+from imu_core.glossary import TERMS
+from imu_core.metrics import METRICS, thresholds
+from imu_core.records import Problem
+from pages.sections.attack import jobs
+from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original
+from pages.session import answers, pace, session_runs
+from pages.widgets import parts
+
+MEASURED = (
+    "membership", "membership_correctness", "membership_entropy", "membership_modified_entropy", "logistic", "training_privacy",
+    "neighbour_gap", "neighbour_tv", "zrf", "zrf_js",
+)  # fmt: skip
+ARROWS = {
+    "higher": "↑",
+    "lower": "↓",
+    "nearest the retrained reference": "≈ retrained",
+    "nearest 50 %": "≈\u00a050\u00a0%",
+    "nearest 1": "≈\u00a01",
+}
+TESTS = ("logistic", "neighbour_gap", "neighbour_tv")  # which also need test images of the forgotten kind
+NARROW = """<style>
+.st-key-attack_table { font-variant-numeric: tabular-nums }
+@media (max-width: 1000px) { .st-key-attack_table :is(th, td):last-child { display: none } }
+@media (max-width: 600px) {
+  .st-key-attack_table tr { display: grid; grid-template-columns: repeat(4, 1fr) }
+  .st-key-attack_table :is(th, td):is(:first-child, :nth-child(6)) { grid-column: 1 / -1 }
+}
+</style>"""  # the names lead to the same words
+Found = dict[str, float | str]
+
+
+def section(problem: Problem, item: session_runs.Kept) -> None:
+    """The table as far as it is known, and the button that measures the rest."""
+    st.subheader("All attacks in numbers")
+    if item.measuring and not item.measuring.finished:
+        _watch(item)
+    elif not item.is_measured:
+        pressed = st.button("Measure the membership attacks too (about 20 seconds)", key="measure_attacks")
+        if pressed and session_runs.measure_later(item):
+            st.rerun()
+    shown = rows(problem, item)
+    st.html(NARROW)
+    with st.container(key="attack_table"):
+        st.table(shown, border="horizontal", hide_index=True, alt=f"{len(shown)} attack numbers of {item.name}")
+    st.caption(
+        "↑ higher is better, ↓ lower, ≈ nearest what is named. Fractions from 0 to 1 unless a percent sign is there. "
+        "Each name leads to its paragraph in the glossary. What an attack does not find may be there all the same."
+    )
+
+
+def _watch(item: session_runs.Kept) -> None:
+    @st.fragment(run_every=pace.tick())
+    def show() -> None:
+        if item.measuring.finished:
+            st.rerun()
+        fraction, text = parts.progress_of(item.measuring)
+        st.progress(fraction, text=text)
+        if item.measuring.owner == parts.owner():
+            parts.stop_button(item.measuring, f"stop-{item.measuring.id}")
+
+    show()
+
+
+def rows(problem: Problem, item: session_runs.Kept) -> list[dict[str, str]]:
+    """A row an attack number that is known: its title, the models, the good direction, the samples behind, what it asks."""
+    forget, found = f"{len(problem.split.forget):,} forget", []
+    for title, key, values, size in (*_thresholds(problem, item), *_trained(problem, item)):
+        found.append(_row(problem, item, title, key, values, size))
+    table = {name: numbers(item.measured, name) for name in ("original", "retrained", "run")}
+    for key in MEASURED:
+        values = {name: model[key] for name, model in table.items() if key in model}
+        size = f"{forget}, {len(same_kind(problem)):,} test" if key in TESTS else forget
+        size = "retain and test" if key == "training_privacy" else size
+        if values:
+            found.append(_row(problem, item, METRICS[key].title, key, values, size))
+    return found
+
+
+def _row(problem: Problem, item: session_runs.Kept, title: str, key: str, values: Found, size: str) -> dict[str, str]:
+    good = METRICS[key].direction(bool(problem.split.classes))
+    cells = {"Original": "original", "Retrained": "retrained", parts.plain(item.name): "run"}
+    return {
+        "Attack": f"[{title}](glossary?term={key})",
+        **{head: _write(key, values.get(name)) for head, name in cells.items()},
+        "Good": ARROWS[good],
+        "Images": size,
+        "What it asks": TERMS[key].short,
+    }
+
+
+def _write(key: str, value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or "–"
+    return f"{100 * value:.1f} %" if METRICS[key].unit == "%" else f"{value:.3f}"
+
+
+def _thresholds(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
+    """The threshold attacks, against the better of the two comparisons."""
+    against = next(iter(compared_with(problem, item)), None) if answers.answers(item) else None
+    if against is None:
+        return []
+    pairs = {"original": sides_of_original(problem, item, against), "run": sides(problem, item, against)}
+    size = f"{len(problem.split.forget):,} forget, {len(pairs['run'][1]['loss']):,} {against}"
+    worst = {name: thresholds.worst_case(*pair) for name, pair in pairs.items()}
+    auc = {score: {name: _auc(pair, score) for name, pair in pairs.items()} for score in ("loss", "entropy")}
+    return [
+        *((f"AUC by {score}", "auc", values, size) for score, values in auc.items()),
+        *(
+            (METRICS[key].title, key, {n: getattr(w, key) for n, w in worst.items()}, size)
+            for key in ("advantage", "tpr_at_1_fpr")
+        ),
+    ]
+
+
+def _auc(pair: tuple[Scores, Scores], score: str) -> float:
+    return thresholds.curve(pair[0][score], pair[1][score], score in thresholds.LOW).auc
+
+
+def _trained(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
+    """What the probe, relearning (as the run) and the largest shadow attack have found."""
+    found: list[tuple[str, str, Found, str]] = []
+    probe = jobs.jobs(item).get("probe")
+    if probe and probe.state == "done":
+        for key, asked in (("probe_forgotten", "forgotten"), ("probe_others", "others")):
+            values = {n.replace("unlearned", "run"): v[key] for n, v in probe.work.numbers.items()}
+            found.append((METRICS[key].title, key, values, f"{probe.work.sizes[asked]:,} asked"))
+    again = jobs.result(item, jobs.relearn_key("forget", jobs.AS_RUN))
+    if again.get("words"):
+        size = f"{len(problem.split.forget):,} forget"
+        found.append((METRICS["relearn_steps"].title, "relearn_steps", again["words"], size))
+        if again["ain"] is not None:
+            found.append((METRICS["ain"].title, "ain", {"run": again["ain"]}, size))
+    for pairs in sorted(jobs.SHADOWS, reverse=True):
+        shadow = jobs.result(item, f"shadows {pairs}")
+        if "auc" in shadow:
+            size = f"{shadow['shadows']} pairs of heads"
+            for key in ("auc", "balanced_accuracy", "tpr_at_1_fpr"):
+                found.append(
+                    (f"Shadow heads: {METRICS[key].title}", key, {"original": shadow["before"][key], "run": shadow[key]}, size)
+                )
+            break
+    return found

@@ -1,0 +1,161 @@
+"""A threshold on one score: who is accused at it, how often rightly, and which images are caught and missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from imu_core.figures import GREY, INK, attack, style_of
+from imu_core.glossary import help_text
+from imu_core.metrics import thresholds
+from imu_core.metrics.thresholds import Accusation
+from imu_core.records import Problem
+from pages.sections.attack.scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
+from pages.sections.attack.words import threshold_verdict
+from pages.session import answers, session_runs
+from pages.widgets import bound, parts
+
+SHOWN = 8  # pictures a side
+CROWDED = 0.4  # share of one side in a single bar
+ALIGNED = """<style>
+[class*="st-key-"][class*="_at"]:has([data-testid="stSlider"]) { padding: 0 8px 0 52px; }
+</style>"""  # its track begins and ends where the axis above it does
+
+
+def section(problem: Problem, item: session_runs.Kept) -> None:
+    """Score, comparison, chart, slider, numbers and pictures; one fragment, so that the threshold moves at once."""
+    if answers.logits(item) is None:
+        return
+    choices = compared_with(problem, item)  # here and not in the fragment, from which no error comes out
+    if choices:
+        st.fragment(_section)(problem, item, choices)
+    else:
+        st.info("There is no retrained model and no held-out image of this kind, so there is nothing to tell these images from.")
+
+
+def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> None:
+    score, against = _choose(problem, item, choices)
+    pair = sides(problem, item, against)
+    ends = span(score, np.concatenate([pair[0][score], pair[1][score]]), len(problem.dataset.class_names))
+    worst = worst_case(problem, item, against)
+    chart = st.empty()
+    at = _slider(problem, item, score, against, pair, ends)
+    found = thresholds.accuse(pair[0][score], pair[1][score], at)
+    alt = f"{SCALES[score].title} of the forget images under {item.name} (up) and of the other side (down), in percent"
+    figure = _chart(item, score, against, pair, ends, found)
+    chart.plotly_chart(figure, key="mirrored", config={"displayModeBar": False}, alt=alt)
+    _numbers(score, against, pair, found)
+    st.markdown(threshold_verdict(parts.plain(item.name), score, against, found, worst.chance))
+    st.caption(
+        f"Worst of all four scores and every threshold: {SCALES[worst.score].title.lower()} {worst.accuses} "
+        f"{SCALES[worst.score].write(worst.threshold)}, right in {50 + 50 * worst.advantage:.1f} %. Loss, confidence and logit "
+        "margin put the images in the same order: one attack on three scales."
+    )
+    crowded = max(float(np.histogram(side[score], attack.BARS, ends)[0].max()) / len(side[score]) for side in pair)
+    if score in ("loss", "confidence") and crowded > CROWDED:
+        st.caption("Most images crowd into one bar here; the logit margin spreads them out.")
+    _pictures(problem, score, pair[0][score], found)
+
+
+def _choose(problem: Problem, item: session_runs.Kept, choices: list[str]) -> tuple[str, str]:
+    usual = "loss" if problem.split.classes else "margin"  # losses of images that are still recognised all lie near 0
+    default = None if "threshold_wanted" in st.session_state else usual
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        score = bound.segmented_control(
+            "Attack by", list(SCALES), default=default, key="attack_by", required=True,
+            format_func=lambda key: SCALES[key].title, help=help_text("threshold_attack"),
+        )  # fmt: skip
+        against = choices[0]
+        if len(choices) > 1:
+            against = bound.segmented_control(
+                "Tell it from", choices, default=choices[0], key="tell_from", required=True,
+                help=help_text("retrained"),
+            )  # fmt: skip
+        st.button("Worst case", key="worst_case", on_click=_to_worst, args=(problem, item, against), help=help_text("advantage"))
+    if len(choices) == 1 and against == HELD_OUT:
+        st.caption("No retrained model is stored: held-out images of the same kind, under the same model, stand in for it.")
+    return score or usual, against or choices[0]
+
+
+def _to_worst(problem: Problem, item: session_runs.Kept, against: str) -> None:
+    pair, worst = sides(problem, item, against), worst_case(problem, item, against)
+    ends = span(worst.score, np.concatenate([side[worst.score] for side in pair]), len(problem.dataset.class_names))
+    wanted = best(worst.score, pair, ends).threshold
+    st.session_state.update(
+        attack_by=worst.score, attacked_for=_about(problem, item, worst.score, against), threshold_wanted=(wanted, 0)
+    )
+
+
+def _about(problem: Problem, item: session_runs.Kept, score: str, against: str) -> tuple[Any, ...]:
+    return str(problem.describe()), item.name, item.job.id, score, against
+
+
+def _slider(
+    problem: Problem, item: session_runs.Kept, score: str, against: str, pair: tuple[Scores, Scores], ends: tuple[float, float]
+) -> float:
+    """The threshold; it starts at the worst place of its score, again whenever another run or score is attacked."""
+    state, key, scale = st.session_state, f"{score}_at", SCALES[score]
+    start, about = best(score, pair, ends).threshold, _about(problem, item, score, against)
+    wanted, tries = state.pop("threshold_wanted", (None, 0))
+    if wanted is None and (state.get("attacked_for", about) != about or (key in state and not ends[0] <= state[key] <= ends[1])):
+        wanted = start
+    if wanted is not None:
+        state[key] = wanted
+    state.attacked_for = about
+    default = start if wanted is None else None  # one or the other, or Streamlit complains
+    st.html(ALIGNED)
+    value = bound.slider(
+        f"Threshold, {scale.unit}", *ends, default, scale.step, f"%.{scale.digits}f",
+        key=key, help=help_text("threshold_attack"),
+    )  # fmt: skip
+    if wanted is not None and value != wanted and tries == 0:
+        state.threshold_wanted = wanted, 1  # a new slider takes what the first link said; the second time it listens
+        st.rerun()
+    return value
+
+
+def _chart(
+    item: session_runs.Kept, score: str, against: str, pair: tuple[Scores, Scores], ends: tuple[float, float], found: Accusation
+) -> Any:
+    colour, scale = style_of(item.config.method, item.config.control).colour, SCALES[score]
+    up = attack.Side(f"{item.name}, {len(pair[0][score]):,} forget images", pair[0][score], colour)
+    other = "Retrained, the same images" if against == RETRAINED else f"{item.name}, {len(pair[1][score]):,} held-out images"
+    down = attack.Side(other, pair[1][score], INK[parts.theme()] if against == RETRAINED else GREY)
+    title = f"{scale.title}, {scale.unit}"
+    return attack.mirrored(up, down, found.threshold, found.accuses, ends, title, parts.theme())
+
+
+def _numbers(score: str, against: str, pair: tuple[Scores, Scores], found: Accusation) -> None:
+    whole = thresholds.curve(pair[0][score], pair[1][score], score in thresholds.LOW)
+    behind = f"of {whole.negatives:,} " + ("retrained answers" if against == RETRAINED else "held-out images")
+    numbers = (
+        ("False positives", found.fpr, "threshold_attack", behind),
+        ("False negatives", found.fnr, "threshold_attack", f"of {whole.positives:,} forget images"),
+        ("Balanced accuracy ≈ 50 %", found.balanced_accuracy, "balanced_accuracy", "at this threshold"),
+        ("AUC ≈ 50 %", whole.auc, "auc", "over all thresholds"),
+    )
+    for column, (title, value, term, about) in zip(st.columns(4), numbers, strict=True):
+        column.metric(title, f"{100 * value:.1f} %", help=help_text(term), delta_description=about)
+
+
+def _pictures(problem: Problem, score: str, values: np.ndarray, found: Accusation) -> None:
+    """The forget images on either side of the threshold, the most telling ones first."""
+    low = found.accuses == "at most"
+    caught = values <= found.threshold if low else values >= found.threshold
+    order = np.argsort(values if low else -values, kind="stable")
+    rows = (("Caught", order[caught[order]]), ("Missed", order[~caught[order]][::-1]))
+    names, ids, labels = problem.dataset.class_names, problem.split.forget, problem.train.labels
+    for column, (title, places) in zip(st.columns(2, gap="large"), rows, strict=True):
+        with column:
+            ends = "the surest" if title == "Caught" else "the best hidden"
+            st.markdown(f"**{title}: {len(places):,} of {len(values):,}**" + (f", {ends} first" if len(places) else ""))
+            chosen = [int(ids[p]) for p in places[:SHOWN]]
+            captions = [
+                f"{names[int(labels[i])]}\n{SCALES[score].write(values[p])}" for i, p in zip(chosen, places[:SHOWN], strict=True)
+            ]
+            if chosen:
+                parts.strip(problem, chosen, captions, "forget", "train", f"{title} at this threshold")
+            else:
+                st.caption("None at this threshold.")

@@ -1,0 +1,132 @@
+"""What the attacks found, in sentences with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Any
+
+from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED, Probe
+from imu_core.metrics import thresholds
+from imu_core.metrics.intervals import difference_half
+from imu_core.metrics.thresholds import Accusation
+from imu_core.records import Problem, RunConfig
+from imu_core.report.verdicts import Side, apart, listed, side, weight_of_one
+from pages.sections.attack.scores import RETRAINED, SCALES
+from pages.widgets import parts
+
+
+def threshold_verdict(name: str, score: str, against: str, found: Accusation, chance: float) -> str:
+    """What an attacker gets at this threshold, and how to read it."""
+    scale = SCALES[score]
+    of_run = f"an answer of {name}" if against == RETRAINED else "a forget image"
+    other = "one of the retrained model" if against == RETRAINED else "an image that was never trained on"
+    rule = f"with a {scale.title.lower()} of {found.accuses} **{scale.write(found.threshold)}**"
+    text = (
+        f"An attacker who takes everything {rule} for {of_run} and the rest for {other} is right in "
+        f"**{100 * found.balanced_accuracy:.1f} %** of cases; guessing is right in 50.0 %."
+    )
+    if found.advantage <= chance:
+        most = 50 + 50 * chance
+        return f"{text} That is no more than chance can do with this many images (up to {most:.1f} % in 19 of 20 cases)."
+    return f"{text} {_reading(score, against, found)}"
+
+
+def _reading(score: str, against: str, found: Accusation) -> str:
+    never = "to a model that never saw them" if against == RETRAINED else "than new images of their kind"
+    if score == "entropy":
+        surer = "surer" if found.accuses == "at most" else "less sure"
+        whom = "the retrained model is" if against == RETRAINED else "about new images"
+        return f"The unlearned model is {surer} about these images than {whom}."
+    familiar = (found.accuses == "at most") == (score in thresholds.LOW)
+    if against == RETRAINED:
+        return f"The images look {'more' if familiar else 'less'} familiar than {never}" + (
+            ": something is left." if familiar else ": too much forgetting gives them away as well."
+        )
+    return f"The images look {'more' if familiar else 'less'} familiar {never}."
+
+
+def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -> str:
+    """What the fresh heads bring back, beside the retrained model and chance."""
+    found = {model: values["probe_forgotten"] for model, values in work.numbers.items()}
+    own, n = found["unlearned"], work.sizes["forgotten"]
+    if problem.split.classes:
+        what = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
+        text = f"A fresh head brings back **{100 * own:.1f} %** of {parts.plain(what)} from {name}'s features"
+    else:
+        text = f"A fresh head that learned from other images recognises **{100 * own:.1f} %** of these from {name}'s features"
+    text += f"; from a network with random weights {100 * found[UNTRAINED]:.1f} %."
+    if config.scope == "head" and config.bn == "eval":
+        text += f" {name} changed the head alone, so its features are the original's and this is the original's number."
+    few = weight_of_one(n)
+    if "retrained" not in found:
+        return f"{text} No retrained model is stored to compare with.{few}"
+    aim = found["retrained"]
+    chance = difference_half(own, aim, n)
+    text += f" The retrained model's features give **{100 * aim:.1f} %**: "
+    if abs(own - aim) <= chance or side(own, aim) is Side.SAME:
+        return f"{text}no difference beyond chance (± {100 * chance:.1f} points with {n:,} images).{few}"
+    gap = f"{apart(own, aim)} {'more' if own > aim else 'less'}"
+    return f"{text}{name}'s hold {gap} than those of a model that never saw the data (± {100 * chance:.1f} by chance).{few}"
+
+
+class Return(Enum):
+    """When what was forgotten comes back, beside the retrained model; or why the two cannot be compared."""
+
+    SOONER, ABOUT_AS_SOON, LATER = auto(), auto(), auto()
+    ALONE, UNTAUGHT, STILL_THERE, NEITHER, RUN_LATE, RETRAINED_LATE = auto(), auto(), auto(), auto(), auto(), auto()
+
+
+_ABOUT = 1.25  # a ratio of steps up to which two models learn about as soon
+_RETURNS = {
+    Return.SOONER: "it comes back sooner than in a model that never saw it, so it was hidden rather than gone",
+    Return.ABOUT_AS_SOON: "it comes back about as soon as a model that never saw it learns it",
+    Return.LATER: "it comes back later than a model that never saw it learns it",
+    Return.UNTAUGHT: "the retrained model recognises that much without any step",
+    Return.STILL_THERE: "that much had not been forgotten",
+    Return.NEITHER: "neither got there",
+    Return.RUN_LATE: "only the retrained model got there",
+    Return.RETRAINED_LATE: "the retrained model did not get there",
+}
+
+
+def returning(steps: Mapping[str, int | None]) -> Return:
+    """How the steps that "run" needed (None: it did not get there) lie beside those of "retrained", if they are known."""
+    if "retrained" not in steps:
+        return Return.ALONE
+    own, aim = steps["run"], steps["retrained"]
+    if aim == 0:
+        return Return.UNTAUGHT
+    if own == 0:
+        return Return.STILL_THERE
+    if own is None or aim is None:
+        return Return.NEITHER if own is aim else Return.RUN_LATE if own is None else Return.RETRAINED_LATE
+    ratio = own / aim
+    return Return.SOONER if ratio * _ABOUT < 1 else Return.LATER if ratio > _ABOUT else Return.ABOUT_AS_SOON
+
+
+def relearn_verdict(name: str, found: dict[str, Any]) -> str:
+    """Steps needed by the run, the retrained model and the control, their ratio, and what it says."""
+    words, target = found["words"], f"{100 * found['target']:.1f} %"
+    retrained = [f"the retrained model **{words['retrained']}**"] if "retrained" in words else []
+    others = listed([*retrained, f"a random head on the original {words[RANDOM_HEAD]}"])
+    text = f"{name} needs **{words['run']}** to recognise {target} of the forget set again; {others}."
+    if found["steps"]["run"] == 0:
+        text = f"{name} recognises {target} of the forget set **without any step**; {others}."
+    came = returning(found["steps"])
+    if came is Return.ALONE:
+        return f"{text} No retrained model is stored to compare with."
+    if found["ain"] is None:
+        return f"{text} There is no ratio (AIN): {_RETURNS[came]}."
+    return f"{text} The ratio (AIN) is **{found['ain']:.2f}**: {_RETURNS[came]}."
+
+
+def shadow_verdict(found: dict[str, Any]) -> str:
+    """How often an expert with shadow heads is right, whether that beats guessing, and what it covers."""
+    right = found["balanced_accuracy"]
+    beats = "" if side(right, 0.5) is Side.ABOVE else " So this expert does no better than guessing."
+    return (
+        "An expert who has trained such heads tells “learned, then unlearned” from “never learned” in "
+        f"**{100 * right:.1f} %** of cases; guessing is right in 50.0 %.{beats} This attack covers the head only. "
+        f"{found['words']}"
+    )

@@ -1,0 +1,148 @@
+"""Influence through all layers beside the head's: a job with progress and Stop, the charts, and what they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from imu_core.evaluation import agreement
+from imu_core.evaluation.agreement import HEAD, SHARES, Agreement, Found
+from imu_core.figures import agreement as figures
+from imu_core.glossary import help_text
+from imu_core.influence import ranking
+from imu_core.jobs import Job
+from imu_core.records import Problem
+from pages.session import pace
+from pages.widgets import bound, parts, tables
+
+MOST = 1000  # forget samples that the curvature is computed from
+VIEWS = ("the head", "all layers")
+CHARTS = ("scores", "ranks", "discrepancy")
+PLAIN = {"displayModeBar": False}
+
+
+def wanted() -> bool:
+    """Whether the charts are to go through all layers."""
+    view = bound.segmented_control(
+        "Influence through", VIEWS, default=VIEWS[0], key="through", required=True,
+        help=help_text("full_influence"),
+    )  # fmt: skip
+    return view == VIEWS[1]
+
+
+def section(problem: Problem, damping: float, select: Callable[[str], None]) -> None:
+    """What was found for this problem and damping, or the button that finds it; `select` takes the key of a chart dragged in."""
+    kept = parts.theirs("through_jobs", dict)
+    key = f"{problem.describe()} {damping}"
+    job = kept.get(key)
+    found = _found(problem, damping, key, job)
+    if found:
+        _show(problem, found, select)
+        return
+    count = len(problem.split.forget)
+    st.markdown(
+        "Every score on this page so far looks at the last layer only. Here every parameter of the network takes part, with the "
+        f"same damping, so that you can see whether the shortcut ranks the {count:,} images as the whole network does. "
+        "The paper says it does: a Spearman correlation of 0.992, the mean of five seeds."
+    )
+    if job and not job.finished:
+        _watch(job)
+        return
+    if job:
+        parts.ended_words(job)
+    pressed = st.button("Compute through all layers", type="primary", help=help_text("full_influence"))
+    if pressed and _submit(kept, key, problem, damping):
+        st.rerun()
+    curved = f"{min(count, MOST):,} of them" if count > MOST else "them"
+    st.caption(f"The curvature is computed from {curved}; minutes on a small network, longer on a large one. It can be stopped.")
+
+
+def _curvature(problem: Problem) -> int | None:
+    return MOST if len(problem.split.forget) > MOST else None
+
+
+def _found(problem: Problem, damping: float, key: str, job: Job | None) -> Found | None:
+    """From this visit's job, from what was looked up before, or from the disk."""
+    if job and job.finished and job.work and job.work.found:
+        return job.work.found
+    known = st.session_state.setdefault("through_found", {})
+    if key not in known or (job and job.finished):
+        known[key] = agreement.stored(problem, damping=damping, curvature=_curvature(problem))
+    return known[key]
+
+
+def _submit(kept: dict[str, Job], key: str, problem: Problem, damping: float) -> bool:
+    title = f"Influence through all layers · {parts.plain(problem.split.request[:40])}"
+    make = lambda: Agreement(problem, damping=damping, curvature=_curvature(problem))  # noqa: E731
+    job = Job(title, make, kind="influence", owner=parts.owner())
+    if accepted := parts.put_in_line(job):
+        kept[key] = job
+    return accepted
+
+
+def _watch(job: Job) -> None:
+    @st.fragment(run_every=pace.tick())
+    def show() -> None:
+        if job.finished:
+            st.rerun()
+        fraction, text = parts.progress_of(job)
+        st.progress(fraction, text=text)
+        parts.stop_button(job, f"stop-{job.id}")
+
+    show()
+
+
+def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None:
+    agreed = found.agreed(HEAD)
+    one, two, three = st.columns(3)
+    why = ranking.unranked(found.scores[HEAD].scores)
+    few = "too few for an interval" if math.isnan(agreed.low) else ""
+    interval = why or few or f"{agreed.low:.3f} to {agreed.high:.3f}"
+    one.metric("Same order", ranking.written(agreed.spearman), help=help_text("spearman"), delta_description=interval)
+    overlap = f"{100 * agreed.overlap[SHARES[0]]:.0f} %"
+    two.metric("Same top tenth", overlap, help=help_text("overlap"), delta_description="10 % would be chance")
+    differ = f"{100 * agreed.discrepancy:.1f} %"
+    three.metric("Scores differ by", differ, help=help_text("discrepancy"), delta_description="median, 0 = the same")
+    st.markdown(agreement.verdict(found))
+    shown = bound.segmented_control(
+        "Chart",
+        CHARTS,
+        default="scores",
+        key="through_chart",
+        required=True,
+        help=help_text("full_influence"),
+    )
+    _chart(problem, found, shown or "scores", select)
+    rows = [_row(row) for row in found.rows()]
+    widths = {name: st.column_config.Column(width=parts.column_width(name, 104 if name == "Scores" else 62)) for name in rows[0]}
+    tables.draw(rows, widths, alt="Every kind of score against all layers, in numbers")
+    st.caption(
+        f"Against all layers, exact; damping {found.damping:g}, curvature of {found.curvature:,} forget samples, residual "
+        f"{found.scores[agreement.FULL].residual:.0e}. MB is by how much the program grew meanwhile."
+    )
+
+
+def _chart(problem: Problem, found: Found, shown: str, select: Callable[[str], None]) -> None:
+    ids, key = problem.split.forget.numpy(), f"through_{shown}"
+    if shown == "scores":
+        chart, alt = figures.scores(found, ids, parts.theme()), "Score by the head alone against the score through all layers"
+    elif shown == "ranks":
+        chart, alt = figures.ranks(found, ids), "Rank by the head alone against the rank through all layers"
+    else:
+        chart, alt = figures.discrepancies(found, ids), "How far the two scores of each sample differ, by its rank"
+    modes: dict[str, Any] = {"selection_mode": ("box", "lasso"), "config": PLAIN, "alt": alt}
+    st.plotly_chart(chart, key=key, on_select=lambda: select(key), **modes)
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Scores": row["scores"],
+        "Spearman": ranking.written(row["spearman"]),
+        **{f"Top {100 * share:g} %": f"{100 * row['overlap'][share]:.0f} %" for share in SHARES},
+        "Seconds": f"{row['seconds']:.2f}",
+        "MB": f"{row['peak_bytes'] / 1e6:.0f}",
+        "Iterations": row["iterations"],
+    }

@@ -1,0 +1,88 @@
+"""One figure of the paper: our data drawn, what they say beside the paper's words, and for Figure 1 the samples themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import streamlit as st
+
+from imu_core import data
+from imu_core.errors import ImuError
+from imu_core.figures import paper as charts
+from imu_core.paper.published import FIGURES
+from imu_core.paper.readable import told
+from pages.widgets import parts
+
+PLAIN = {"displayModeBar": False}
+KINDS = {"classes": "One class", "random": "10 % random samples"}
+
+
+def section(name: str, found: Mapping[str, Any] | None, dataset: str) -> None:
+    """The whole figure; `found` is None where nobody has made it."""
+    figure = FIGURES[name]
+    st.subheader(figure.title, anchor=False)
+    st.markdown(f"The paper ({figure.where}): {figure.says}.")
+    if not found:
+        st.info("This figure has not been made yet. The command below makes it.")
+        return
+    st.markdown("\n".join(f"- {parts.plain(text)}" for text in told(name, found)))
+    chart, alt, caption = DRAWN[name](found)
+    st.plotly_chart(chart, key=f"paper_{name}", config=PLAIN, alt=alt)
+    st.caption(parts.plain(caption))
+    if name == "figure1":
+        _pictures(found, dataset)
+
+
+def _titles(found: Mapping[str, Any]) -> dict[str, str]:
+    return {kind: f"{KINDS.get(kind, kind)}: {part['request']}" for kind, part in found.items()}
+
+
+def _influence(found: Mapping[str, Any]) -> tuple[Any, str, str]:
+    points = {kind: part["points"] for kind, part in found.items()}
+    caption = "Each dot is a sample of the forget set. N·s on the head; above 0 its removal would raise the loss of the set."
+    chart = charts.influence(points, _titles(found), parts.theme())
+    return chart, "Influence of forget samples in ascending order", caption
+
+
+def _epochs(found: Mapping[str, Any]) -> tuple[Any, str, str]:
+    name = {"classes": "even", "random": "positive"}
+    lines = {kind: part["lines"] for kind, part in found.items()}
+    shares = {kind: {who: told[name[kind]] for who, told in part["numbers"].items()} for kind, part in found.items()}
+    caption = (
+        "Above: 15 samples drawn from the forget set, scores after each epoch of IMU; the paper plots −N·s. Below, over all "
+        "samples and forget sets, with 95 % intervals: one class, how even the weights are (100 % = all equal); random samples, "
+        "the share with a positive score. GA has no weights: it is the control, scored the same way."
+    )
+    return charts.epochs(lines, shares, _titles(found), parts.theme()), "Influence of samples by epoch", caption
+
+
+def _ranks(found: Mapping[str, Any]) -> tuple[Any, str, str]:
+    part = next(iter(found.values()))
+    chart = charts.ranks([p[1] for p in part["points"]], [p[2] for p in part["points"]], parts.theme())
+    return (
+        chart,
+        "Scores through the whole model against scores by the head",
+        f"Each dot is a sample of {part['request']}.",
+    )
+
+
+DRAWN = {"figure1": _influence, "figure2": _ranks, "figure6": _epochs}
+
+
+def _pictures(found: Mapping[str, Any], dataset: str) -> None:
+    """The samples with the largest and the smallest scores, where the images are on this machine."""
+    try:
+        loaded = data.load(dataset) if data.is_here(dataset) else None
+    except ImuError:
+        loaded = None
+    if loaded is None:
+        st.caption(f"The images of {dataset} are not on this machine, so its samples cannot be shown.")
+        return
+    shown = SimpleNamespace(dataset=loaded, train=loaded.train)
+    for kind, part in found.items():
+        for which in ("largest", "smallest"):
+            st.caption(f"{KINDS.get(kind, kind)}: the {which} influence")
+            ids = part["extremes"][which]
+            parts.strip(shown, ids, [loaded.class_names[int(loaded.train.labels[i])] for i in ids], label=f"{kind}, {which}")

@@ -1,0 +1,177 @@
+"""Re-identification as pictures and tables: who, is the person still found, ranks before and after, where the model looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+
+import streamlit as st
+
+from imu_core.data import thumbnails
+from imu_core.evaluation import reidentification
+from imu_core.evaluation.reidentification import Found
+from imu_core.glossary import help_text
+from imu_core.models import checkpoints
+from imu_core.records import Problem, RunConfig, Sightings
+from pages.session import session_runs
+from pages.session.searched import found
+from pages.widgets import bound, parts, run_form, tables
+
+ON_A_PAGE = 8  # people to choose from
+COLUMNS = {
+    "person_map": "Person: mAP ≈",
+    "person_rank1": "rank-1 ≈",
+    "person_rank5": "rank-5 ≈",
+    "map": "Unseen: mAP ↑",
+    "rank1": "rank-1 ↑",
+    "rank5": "rank-5 ↑",
+    "forget": "Named: person ↓",
+    "test_other": "others ↑",
+}
+GREEN, RED = "#2E9E5B", "#C8383A"
+STYLE = f"""<style>
+.people{{display:flex;flex-wrap:wrap;gap:10px}} .people figure{{margin:0;width:72px}}
+.people img{{width:100%;image-rendering:pixelated;display:block;border-radius:3px}}
+.people .same img{{outline:3px solid {GREEN}}} .people .other img{{outline:3px solid {RED}}}
+.people figcaption,.looked figcaption{{font-size:.75rem;line-height:1.25;opacity:.85;padding-top:4px;
+  font-variant-numeric:tabular-nums}}
+.looked{{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:14px}} .looked figure{{margin:0}}
+.looked .row{{display:flex;gap:3px}} .looked.card .row{{flex-wrap:wrap}} .looked .cell{{position:relative;width:68px}}
+.looked .cell img{{width:68px;display:block;image-rendering:pixelated;border-radius:2px}}
+.looked .cell img.heat{{position:absolute;inset:0;height:100%;image-rendering:auto;opacity:var(--heat,.75)}}
+.looked.card .cell,.looked.card .cell img,.looked.card .head{{width:110px}}
+.looked .head{{font-size:.68rem;opacity:.7;width:68px;text-align:center;line-height:1.1}}
+</style>"""
+
+
+def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
+    """`configs` in the batch-norm mode chosen here; it decides more about a search than the method does."""
+    mode = bound.segmented_control(
+        "Batch norm while unlearning",
+        run_form.MODES,
+        default=run_form.FREE,
+        key="mode",
+        required=True,
+        help=help_text("bn"),
+    )
+    return [dataclasses.replace(config, bn=mode) for config in configs] if mode in ("eval", "train") else configs
+
+
+def choose(problem: Problem) -> None:
+    """The training people by picture, a page at a time; those whose retrained model is stored come first."""
+    names, labels = problem.dataset.class_names, problem.dataset.train.labels.tolist()
+    stored = {c.card["request"] for c in checkpoints.listing(problem.dataset.name, problem.model_name)}
+    order = sorted(range(len(names)), key=lambda c: (f"identity:{names[c]}" not in stored, c))
+    pages = -(-len(order) // ON_A_PAGE)
+    page = min(st.session_state.get("people_page", 1), pages)
+    with st.container(horizontal=True, gap="small", key="people_grid"):
+        for c in order[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
+            with st.container(gap="xsmall", width=82):
+                alt = f"Person {names[c]}" + (", retrained model stored" if f"identity:{names[c]}" in stored else "")
+                frame = "forget" if c in problem.split.classes else "none"
+                st.image(thumbnails.png(problem.dataset.name, "train", labels.index(c), frame), width=76, alt=alt)
+                st.button(
+                    f"{names[c]}{' ★' if f'identity:{names[c]}' in stored else ''}",
+                    key=f"person_{names[c]}",
+                    type="primary" if c in problem.split.classes else "secondary",
+                    on_click=lambda name=names[c]: st.session_state.update(forget=f"identity:{name}"),
+                )
+    if pages > 1:
+        st.pagination(pages, key="people_page")
+    st.caption(
+        f"{len(names)} people the model was trained on. ★ a retrained model that never saw this person is stored. "
+        + ("All of them are drawn from a seed: no real person is in this set." if problem.dataset.people.synthetic else "")
+    )
+
+
+def table(
+    problem: Problem, items: list[session_runs.Kept], known: dict[str, Found], reference: dict[str, float] | None
+) -> None:
+    """Every finished run beside the original and the retrained model (`known`), in percent."""
+    first = items[0].trajectory.points[0].accuracies
+    rows = [("Original", known["original"].numbers() | first)]
+    if "retrained" in known:
+        rows.append(("Retrained", known["retrained"].numbers() | (reference or {})))
+    rows += [(item.name, found(item).numbers() | item.trajectory.points[-1].accuracies) for item in items]
+    shown = [{"Model": name} | {t: 100 * values[k] for k, t in COLUMNS.items() if k in values} for name, values in rows]
+    tables.draw(shown, columns(), alt="Retrieval with every model")
+    judged, people = known["original"], problem.dataset.people
+    asked = judged.person.queries if judged.person else 0
+    st.caption(
+        f"Percent. Person: {asked} queries of the forgotten person from cameras kept out of training, against "
+        f"{len(people.gallery) + len(people.test):,} images. Unseen people: {judged.unseen.queries:,} queries against "
+        f"{len(people.gallery):,} images. Named: the head's first answer, on {len(problem.split.forget)} forget images and "
+        f"{len(people.test):,} held-out ones. "
+        "↑ higher is better, ↓ lower, ≈ nearest the retrained model."
+    )
+
+
+def columns() -> dict[str, object]:
+    """How the columns of retrieval are written: percent, one decimal, with the term's sentence."""
+    number = st.column_config.NumberColumn
+    width = parts.column_width
+    return {title: number(title, format="%.1f", width=width(title), help=help_text(key)) for key, title in COLUMNS.items()}
+
+
+def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
+    """One query, its ten nearest with the original model and after unlearning, and what moved."""
+    before, after = original.embedded, found(item).embedded
+    own, unseen = "the forgotten person", "unseen people"
+    kinds = [own, unseen] if len(reidentification.queries_of(problem)) else [unseen]
+    kind = st.segmented_control("Queries of", kinds, default=kinds[0], key=f"query_kind_{len(kinds)}", required=True)
+    asked = reidentification.search(problem, before, after, kind == own)
+    at = _query(asked, kind == own)
+    lists = asked.nearest(at)
+    for title, hits in zip(("Original", item.name), lists, strict=True):
+        st.markdown(f"**{parts.plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
+        found_here = [_figure(asked.gallery, h.position, _caption(asked.gallery, h, n), _kind(h)) for n, h in enumerate(hits, 1)]
+        _strip([_figure(asked.shown, at, f"query: {_who(asked.shown, at)}", "query"), *found_here])
+    moved = sum(hit.before != place for place, hit in enumerate(lists[1], 1))
+    st.caption(
+        "Green, ✓: the same person in another camera; red, ✗: somebody else. "
+        + (f"{moved} of the ten stood elsewhere before." if moved else "Nothing moved: every place is the one it was before.")
+    )
+
+
+def _query(asked: reidentification.Search, own: bool) -> int:
+    """The query by picture; returns its position."""
+    key = f"query_{own}"
+    chosen = st.session_state.get(key)
+    chosen = chosen if chosen in asked.positions else asked.positions[0]
+    with st.container(horizontal=True, gap="small", key=f"queries_{own}"):
+        for number, position in enumerate(asked.positions, 1):
+            with st.container(gap="xsmall", width=56):
+                picture = thumbnails.framed(asked.shown.images[position].numpy(), side=64)
+                st.image(picture, width=52, alt=f"Query {number}: {_who(asked.shown, position)}")
+                kind = "primary" if position == chosen else "tertiary"
+                st.button(f"{number}", key=f"{key}_{number}", type=kind, on_click=_ask, args=(key, position))
+    return chosen
+
+
+def _ask(key: str, position: int) -> None:
+    st.session_state[key] = position
+
+
+def _kind(hit: reidentification.Hit) -> str:
+    return "same" if hit.same else "other"
+
+
+def _who(shown: Sightings, position: int) -> str:
+    return f"{int(shown.ids[position]):04d}, camera {int(shown.cameras[position])}"
+
+
+def _caption(gallery: Sightings, hit: reidentification.Hit, place: int) -> str:
+    who = "distractor" if int(gallery.ids[hit.position]) == 0 else f"{int(gallery.ids[hit.position]):04d}"
+    was = "" if hit.before == place else f"\nwas {hit.before}."
+    return f"{place}. {'✓' if hit.same else '✗'} {who}{was}"
+
+
+def _figure(shown: Sightings, position: int, caption: str, kind: str) -> str:
+    url = thumbnails.as_url(thumbnails.framed(shown.images[position].numpy()))
+    alt = html.escape(f"{_who(shown, position)}: {caption}")
+    text = html.escape(caption).replace("\n", "<br>")
+    return f'<figure class="{kind}"><img src="{url}" alt="{alt}" title="{alt}"><figcaption>{text}</figcaption></figure>'
+
+
+def _strip(figures_: list[str]) -> None:
+    st.html(f'{STYLE}<div class="people">{"".join(figures_)}</div>')

@@ -1,0 +1,96 @@
+"""All scopes and both batch-norm modes side by side: which change really makes a person harder to find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from imu_core import figures
+from imu_core.evaluation import reidentification
+from imu_core.evaluation.reidentification import Found, SideBySide
+from imu_core.jobs import Job
+from imu_core.methods import METHODS
+from imu_core.records import Problem
+from imu_core.report.verdicts import side_by_side_verdict
+from pages.sections.reidentify import people
+from pages.session import pace
+from pages.widgets import parts, tables
+
+METHODS_HERE = ("imu", "ga", "npo", "delete")
+
+
+def section(problem: Problem, known: dict[str, Found] | None) -> None:
+    """The stored or freshly computed rows, the chart, the sentence, and the button that runs all six again."""
+    method = st.segmented_control(
+        "Method", METHODS_HERE, default="imu", key="scopes_method", format_func=lambda k: METHODS[k].title, required=True
+    )
+    key = f"scopes {problem.describe()} {method}"
+    kept = parts.theirs("scopes", dict)
+    job = kept.get(key)
+    stored = reidentification.stored_rows(problem, method)
+    rows = list(job.work.rows) if job and job.work else []
+    if job and not job.finished:
+        _watch(job)
+    elif st.button("Compare all six here (about a minute)", key="run_scopes") and _submit(kept, key, problem, method):
+        st.rerun()
+    if job and job.finished:
+        parts.ended_words(job)
+    if not rows and stored:
+        rows = stored["rows"]
+        st.caption(f"Stored result; `{stored['command']}` makes it again.")
+    if rows and known:
+        _show(rows, {name: found.numbers() for name, found in known.items()})
+    elif rows:
+        st.caption("The rows stand here once people were looked for with the original model.")
+    elif not job:
+        st.caption("Nothing is stored for this person: press the button to run IMU, GA or NPO at three scopes in both modes.")
+
+
+def _submit(kept: dict[str, Job], key: str, problem: Problem, method: str) -> bool:
+    job = Job(f"{METHODS[method].title} at three scopes, both modes", lambda: SideBySide(problem, method), owner=parts.owner())
+    if accepted := parts.put_in_line(job):
+        kept[key] = job
+    return accepted
+
+
+def _watch(job: Job) -> None:
+    @st.fragment(run_every=pace.tick())
+    def show() -> None:
+        fraction, text = parts.progress_of(job)
+        st.progress(fraction, text=text)
+        parts.stop_button(job, f"stop-{job.id}")
+        rows = job.work.rows if job.work else []
+        if job.finished or len(rows) != st.session_state.get(f"rows_{job.id}", 0):
+            st.session_state[f"rows_{job.id}"] = len(rows)
+            st.rerun()
+
+    show()
+
+
+def _show(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> None:
+    st.markdown(parts.plain(side_by_side_verdict(rows, known)))
+    st.plotly_chart(
+        figures.scopes(rows, known, parts.theme()),
+        key="scopes_chart",
+        config={"displayModeBar": False},
+        alt="mAP of the forgotten person and of unseen people for every scope and batch-norm mode",
+    )
+    about = {name: st.column_config.Column(name, width=parts.column_width(name)) for name in ("Scope", "Batch norm", "Features")}
+    columns = people.columns() | about
+    tables.draw([_row(row) for row in rows], columns, alt="Every scope and mode, in numbers")
+    st.caption("Percent; drift in standard deviations, the largest over all batch-norm layers; seconds include the search.")
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    percent = {title: 100 * row[key] for key, title in people.COLUMNS.items() if key in row and not key.endswith("rank5")}
+    same = "identical" if row["same_features"] else "changed"
+    return {
+        "Scope": row["scope"],
+        "Batch norm": row["bn"],
+        "Features": same,
+        **percent,
+        "Drift": f"{row['drift']:.3f}",
+        "Steps": row["steps"],
+        "Seconds": f"{row['seconds']:.1f}",
+    }

@@ -1,0 +1,35 @@
+"""What the model of a run says to every image: known at once, or asked while a bar stands in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imu_core.evaluation.measurement import Asking, known_logits
+from pages.session.kept import Kept
+from pages.widgets import waited
+
+
+def answers(item: Kept) -> Any:
+    """Logits of the unlearned model on both sets, or None where every image must be asked for them first."""
+    if (known := item.cache.get("logits")) is not None:
+        return known
+    work = waited.known(_asking(item))
+    found = work.logits if work else known_logits(item.run)
+    return item.once("logits", lambda: found) if found else None
+
+
+def logits(item: Kept) -> Any:
+    """The same, but the images are asked; None, and a bar here, until that is done."""
+    if answers(item) is None:
+        make = lambda: Asking(item.problem, item.run.model())  # noqa: E731
+        waited.work(_asking(item), f"{item.name} is asked about every image", make)
+    return answers(item)
+
+
+def is_asked(item: Kept) -> bool:
+    """Whether its images have been asked for `logits`, or need not be."""
+    return answers(item) is not None or waited.is_asked(_asking(item))
+
+
+def _asking(item: Kept) -> str:
+    return f"asking {item.job.id}"

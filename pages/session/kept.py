@@ -1,0 +1,104 @@
+"""A run on a visitor's list, whether it goes on, has ended or was brought back from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from imu_core import figures
+from imu_core.evaluation.measurement import Measurement
+from imu_core.jobs import Job
+from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.store.restored import NO_MODEL, RestoredRun
+from imu_core.unlearning.run import Run
+from pages.session import keeper
+
+SMALL = ("attacks", "found", "distances")  # what stays of `Kept.cache` when the run becomes light
+
+
+@dataclass(eq=False)
+class Kept:
+    """A run on this visitor's list: its name, its job, and the job that measures it afterwards."""
+
+    name: str
+    job: Job
+    problem: Problem
+    config: RunConfig
+    measuring: Job | None = None
+    is_example: bool = False
+    stored: str = ""  # the id of its record in the database, once it is written
+    trouble: str = ""  # why it could not be written
+    is_removed: bool = False  # its visitor took it off the list
+    on_record: dict[str, Any] = field(default_factory=dict)  # what was measured of a run that was restored
+    cache: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str:
+        """The name of the visitor whose run it is."""
+        return self.job.owner
+
+    @property
+    def run(self) -> Run | RestoredRun | None:
+        """The run itself, once its worker has built it."""
+        return self.job.work if isinstance(self.job.work, (Run, RestoredRun)) else None
+
+    @property
+    def trajectory(self) -> Trajectory | None:
+        """Its record so far; None while it is queued."""
+        return self.run.trajectory if self.run else None
+
+    @property
+    def shown(self) -> figures.Shown | None:
+        """What the charts draw; None while there is nothing to draw."""
+        record = self.trajectory
+        if record is None or not record.points:
+            return None
+        return figures.Shown(self.name, record, figures.style_of(self.config.method, self.config.control))
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Membership and divergence, as far as they are measured."""
+        work = self.measuring.work if self.measuring else None
+        return work.result if isinstance(work, Measurement) else self.on_record
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether nothing is left to measure: it was done, here or before the run was restored."""
+        return self.measuring.state == "done" if self.measuring else bool(self.on_record.get("attacks"))
+
+    @property
+    def can_be_measured(self) -> bool:
+        """Whether measuring it would tell more than is known, and nobody has asked for that yet."""
+        return not (self.measuring or self.is_measured or self.lacks_model)
+
+    @property
+    def lacks_model(self) -> str:
+        """Why its model cannot be asked, in a sentence; empty where it can."""
+        return "" if getattr(self.run, "keeps_model", True) else NO_MODEL
+
+    def lighten(self) -> bool:
+        """Keep its record in place of the run itself, where the database holds all of it; it answers as before.
+
+        Whether that is all there is to do: it goes on later where something still works with the run.
+        """
+        busy = [job for job in (self.job, self.measuring, *self.cache.get("attacks", {}).values()) if job and not job.finished]
+        if isinstance(self.job.work, Run) and self.stored and not busy:
+            keeper.lighten(keeper.keeper(), self)
+        elif isinstance(self.job.work, RestoredRun):
+            self.drop_answers()
+        return not busy
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made where nothing is kept under `key`; safe beside `drop_answers` in another thread."""
+        cache = self.cache
+        if key not in cache:
+            cache[key] = make()
+        return cache[key]
+
+    def drop_answers(self) -> None:
+        """Forget what its model answered, and whatever else is large and soon made again.
+
+        A new dictionary takes the place of the old one, so that nothing is taken from a page that is just being drawn.
+        """
+        self.cache = {key: value for key, value in self.cache.items() if key in SMALL}

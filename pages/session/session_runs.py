@@ -1,0 +1,177 @@
+"""The runs of one visitor: put in line, found again, named, removed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import streamlit as st
+
+from imu_core import preset, retrained, unlearn
+from imu_core.evaluation.measurement import Measurement
+from imu_core.jobs import Job
+from imu_core.methods import METHODS
+from imu_core.problems.reference import target
+from imu_core.records import Problem, RunConfig
+from imu_core.unlearning.sequence import remember
+from pages.session import keeper, restored, visitor
+from pages.session.kept import Kept
+from pages.widgets import apart, parts
+
+WHOLE = 6  # finished runs of a visitor that stay in memory as they are; of older ones the record
+EXAMPLES = ("imu", "ga", "npo")
+MOST_EXAMPLES = 30  # problems whose examples are kept
+
+
+def kept() -> list[Kept]:
+    """Every run of this visitor, oldest first: those of this visit, and those that were brought back from the database."""
+    return parts.theirs("runs", list)
+
+
+def own(problem: Problem) -> list[Kept]:
+    """The visitor's runs on `problem`, also those of an earlier visit."""
+    restored.bring_back(problem, kept(), title_of)
+    return [item for item in kept() if item.problem.describe() == problem.describe()]
+
+
+def of(problem: Problem) -> list[Kept]:
+    """The visitor's runs on `problem`; where there are none, the finished examples."""
+    return own(problem) or examples(problem)
+
+
+def examples(problem: Problem) -> list[Kept]:
+    """IMU, GA and NPO with the gentle preset on the head, so that the page never opens empty."""
+    about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), target(problem))
+    if about not in _examples:
+        found: list[Kept] = []
+        parts.progress(_making(problem, found), "examples")
+        _examples[about] = found
+        while len(_examples) > MOST_EXAMPLES:
+            _examples.pop(next(iter(_examples)), None)
+    return list(_examples[about])
+
+
+_examples: dict[tuple[Any, ...], list[Kept]] = {}  # by problem, for everybody; shown to many and changed by nobody
+
+
+def _making(problem: Problem, found: list[Kept]) -> Iterator[tuple[float, str]]:
+    aim = target(problem)
+    for number, name in enumerate(EXAMPLES):
+        config = preset("gentle", name)
+        config = dataclasses.replace(config, stop_at=aim[0]) if aim else config
+        run = unlearn(problem, config)
+        for point in run:
+            share = point.step / run.steps if run.steps else 1.0
+            yield (number + share) / len(EXAMPLES), f"{METHODS[name].title}, a finished example"
+        job = Job(METHODS[name].title, lambda run=run: run)
+        job.run()
+        found.append(Kept(METHODS[name].title, job, problem, config, is_example=True))
+
+
+def tell_apart(items: list[Kept]) -> None:
+    """Under a choice of `items`: what tells those of one name apart."""
+    apart.caption([apart.One(item.name, item.config.changed(), item.stored or f"job {item.job.id}") for item in items])
+
+
+def title_of(config: RunConfig) -> str:
+    """What a run is called before anybody names it: IMU, GA on all layers, IMU (permuted)."""
+    text = METHODS[config.method].title + (f" ({config.control})" if config.control else "")
+    return text if config.scope == "head" else f"{text}, {config.scope}"
+
+
+def _free_name(title: str) -> str:
+    taken = {item.name for item in kept()}
+    return title if title not in taken else next(f"{title} {n}" for n in range(2, 10_000) if f"{title} {n}" not in taken)
+
+
+def rename(item: Kept, name: str) -> None:
+    """Give `item` another name; an empty one changes nothing, a taken one gets a number."""
+    wanted = name.strip()
+    if wanted and wanted != item.name:
+        item.name = _free_name(wanted)
+        keeper.rename(keeper.keeper(), item)
+
+
+def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
+    """Put one run a config in line, to run one after another, and their measurements behind them; each is stored as it ends.
+
+    False where that would be too many jobs at once; a sentence has said so.
+    """
+    if not parts.has_room(len(configs) * (2 if measure else 1)):
+        return False
+    visitor.shelf(parts.owner()).lighten(WHOLE)
+    added = [_made(problem, config) for config in configs]
+    kept().extend(added)
+    for item in added:
+        parts.queue().submit(item.job)
+    for item in added if measure else []:
+        measure_later(item)
+    return True
+
+
+def _made(problem: Problem, config: RunConfig) -> Kept:
+    name, into = _free_name(title_of(config)), keeper.keeper()
+
+    def ended(job: Job) -> None:
+        if job.work.outcome.state == "done":
+            remember(job.work)
+        job.work.drop_samples()  # pages ask only the examples for them
+        job.items[:] = job.work.points
+        keeper.keep(into, item)
+
+    title = f"{name} · {problem.split.request[:30]}"
+    quick = config.scope == "head" and METHODS[config.method].needs(config) <= {"forget"}
+    job = Job(title, lambda: unlearn(problem, config), quick=quick, owner=parts.owner(), after=ended)
+    item = Kept(name, job, problem, config)
+    return item
+
+
+def going(items: list[Kept]) -> None:
+    """Those of `items` that have not finished, side by side: state, progress and Stop. For a fragment that runs again."""
+    with st.container(horizontal=True, gap="medium"):
+        for item in items:
+            if not item.job.finished:
+                with st.container(width=250, gap="xsmall"):
+                    fraction, text = parts.progress_of(item.job)
+                    st.markdown(f"{parts.MARKS[item.job.state]} {parts.plain(item.name)}")
+                    st.progress(fraction, text=text)
+                    parts.stop_button(item.job, f"stop-{item.job.id}")
+
+
+def measure_later(item: Kept) -> bool:
+    """Queue the membership attack and the distances for `item`; nothing is measured where the run failed.
+
+    False, and a sentence, where its visitor has too many jobs already.
+    """
+
+    def make() -> Any:
+        run = item.run
+        return Measurement(run) if run and run.points and run.outcome.state != "failed" else ()
+
+    into = keeper.keeper()
+    after = lambda _: keeper.complete(into, item)  # noqa: E731
+    job = Job(f"Measuring {item.name}", make, kind="measure", owner=parts.owner(), after=after)
+    if accepted := parts.put_in_line(job):
+        item.measuring = job
+    return accepted
+
+
+def remove(item: Kept) -> None:
+    """Stop `item` if it runs, and take it off the list for good; what is stored of it stays on the page Runs."""
+    item.job.cancel()
+    if item.measuring:
+        item.measuring.cancel()
+    item.is_removed = True
+    kept()[:] = [other for other in kept() if other is not item]
+    keeper.unlist(keeper.keeper(), item)
+
+
+def reference_of(problem: Problem) -> dict[str, float] | None:
+    """Accuracies of the stored retrained reference, or None."""
+    found = retrained(problem)
+    return found.accuracies if found else None
+
+
+if __name__ == "__main__":  # a fresh server whose very first visit is /runs takes this file for that page; see `hand_over`
+    parts.hand_over()

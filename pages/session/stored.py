@@ -1,0 +1,142 @@
+"""What a stored run is called and shows, and how its problem and its settings are restored."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from imu_core import data, figures
+from imu_core.depth import utility_key
+from imu_core.errors import StoreError
+from imu_core.evaluation.measurement import numbers
+from imu_core.methods import METHODS
+from imu_core.metrics import METRICS
+from imu_core.records import Trajectory
+from imu_core.store.runs import Stored, Summary
+from pages.sidebar import problem_choice
+from pages.widgets import parts, run_link
+
+LONGEST_REQUEST = 60  # characters
+ARROWS = {"higher": "↑", "lower": "↓"}
+ON_FORGET = ("membership", "membership_correctness", "membership_entropy", "membership_modified_entropy")
+ON_TEST = ("kl", "js", "w1", "activation_distance", "agreement")
+
+
+def drawable(trajectory: Trajectory) -> Trajectory:
+    """`trajectory` with the points that charts can show: an imported record may lack accuracies, or hold nothing for them."""
+    first = trajectory.points[0].accuracies if trajectory.points else {}
+    needed = ("forget", utility_key(first))
+    points = tuple(p for p in trajectory.points if all(p.accuracies.get(key) is not None for key in needed))
+    return dataclasses.replace(trajectory, points=points)
+
+
+def numbers_of(metrics: dict[str, Any], model: str) -> dict[str, float]:
+    """What was measured of one model; {} where an imported record holds something else in its place."""
+    try:
+        return numbers(metrics, model)
+    except (AttributeError, TypeError, ValueError, KeyError):
+        return {}
+
+
+def reference_of(run: Summary) -> dict[str, float] | None:
+    """Accuracies of the retrained model as they were measured with the run, as far as charts need them; else None."""
+    found = numbers_of(run.metrics, "retrained")
+    return found if {"forget", utility_key(run.accuracies)} <= found.keys() else None
+
+
+def known_title(method: str) -> str:
+    """The title of a method, or the word itself where no such method is known here."""
+    return METHODS[method].title if method in METHODS else method
+
+
+def method_title(run: Summary) -> str:
+    """IMU (permuted); the bare name of a method that is not known here."""
+    title = known_title(run.method)
+    control = run.settings.get("control")
+    return f"{title} ({control})" if control else title
+
+
+def title_of(run: Summary) -> str:
+    """Its name; a run that nobody named goes by its method."""
+    return run.name or method_title(run)
+
+
+def problem_title(problem: Sequence[Any]) -> str:
+    """(data set, model, request, seed) in one line; long requests are cut, and a mark of their own tells them apart."""
+    dataset, model, forget, seed = problem
+    mark = f"… ({hashlib.sha256(forget.encode()).hexdigest()[:4]})" if len(forget) > LONGEST_REQUEST else ""
+    return f"{forget[:LONGEST_REQUEST]}{mark} · {dataset}/{model}" + (f", seed {seed}" if seed else "")
+
+
+def written(key: str, value: float | None) -> str:
+    """A figure, percent where its unit is that; nothing where it was not measured."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f} %" if METRICS[key].unit == "%" else f"{value:.3f}"
+
+
+def samples(run: Stored, key: str) -> str:
+    """The size of the set behind a figure, where one set is."""
+    size = run.trajectory.sizes.get("forget" if key in ON_FORGET else "test" if key in ON_TEST else key)
+    return f"{size:,}" if size else ""
+
+
+def direction(key: str, class_wise: bool) -> str:
+    """↑ higher, ↓ lower, or what it should be near."""
+    good = METRICS[key].direction(class_wise)
+    return f"{ARROWS[good]} {good}" if good in ARROWS else f"≈ {good.removeprefix('nearest ').removesuffix(' reference')}"
+
+
+def zone() -> tzinfo:
+    """The visitor's time zone, or UTC."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def style_of(run: Summary) -> figures.Style:
+    """How it is drawn everywhere."""
+    return figures.style_of(run.method, run.settings.get("control"))
+
+
+def shown(run: Summary, record: Trajectory) -> figures.Shown:
+    """`run` as the charts draw it; its name is escaped, because charts read HTML."""
+    return figures.Shown(html.escape(title_of(run)), record, style_of(run))
+
+
+def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, str]]:
+    """(page, link, its query) that restore problem and settings; ImuError where they are not known to this program."""
+    check_known(run)
+    if run.method not in METHODS:
+        raise StoreError(f"The method {run.method} is not known here, so its settings cannot be opened.")
+    people = run.dataset.startswith(data.MARKET) or data.source(run.dataset).people
+    page = parts.PEOPLE_PAGE if people else "unlearn"
+    link = run_link.link(trajectory, page)
+    return page, link, dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
+
+
+def check_known(run: Summary) -> None:
+    """ImuError where data set or model of `run` are not known here, as in a record from elsewhere."""
+    data.source(run.dataset)
+    if run.model_name not in problem_choice.models_for(run.dataset):
+        raise StoreError(f"The model {run.model_name} is not known here for {run.dataset}, so this run cannot be opened.")
+
+
+def take_problem(about: dict[str, Any]) -> None:
+    """Make the problem of a record that of every page; call in a callback, before the sidebar is drawn."""
+    history = [[step["forget"], step["config"]] for step in about["history"]]
+    after = json.dumps(history) if history else ""
+    st.session_state.pop("elsewhere", None)
+    st.session_state.update({name: about[name] for name in ("dataset", "model", "forget")}, after=after)
+    if st.session_state.get("seed") != about["seed"]:
+        st.session_state.seed = about["seed"]

@@ -1,0 +1,224 @@
+"""Who looks at the page, and what is theirs on this server: kept while they are away, found again when they come back."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import Any, TypeVar
+
+import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import config
+from streamlit.runtime import Runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from imu_core import runtime
+from imu_core.access import cookie, limits
+from imu_core.errors import ConfigError
+
+T = TypeVar("T")
+MOST_SHELVES = 500  # visitors whose things are in memory
+SHORT_ABSENCE = 60.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
+PASSING = ("page_work", "compare_jobs")  # things of a visitor that are soon made again: answers and layers of networks
+TIDY = 5.0  # seconds between two looks at what nobody needs any more
+LONGEST_ABSENCE = 12 * 3600.0  # seconds after which the things of somebody who is away leave memory; what is stored stays stored
+
+
+def is_starting() -> bool:
+    """Whether the server is loading app.py to be started; it runs the same file later, once a visit."""
+    return get_script_run_ctx(suppress_warning=True) is None
+
+
+def middleware() -> list[Middleware]:
+    """What stands between a browser and the app: each page comes with the cookie that its visitor is known by.
+
+    The server does not start, with a sentence, where a limit of its owner cannot be read.
+    """
+    try:
+        limits.check()
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    return [Middleware(cookie.VisitorCookie, path=config.get_option("server.baseUrlPath") or "/")]
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """The time in which the server serves; asked to stop (Ctrl-C, SIGTERM), it then ends as any program does, with exit code 0.
+
+    uvicorn would raise the signal again, which kills the process before anything is put in order.
+    """
+    stop, loop = threading.Event(), asyncio.get_running_loop()
+    threading.Thread(target=_housekeeping, args=(stop, loop), name="imu-housekeeping", daemon=True).start()
+    yield
+    stop.set()
+    asked = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
+    if isinstance(asked, list):
+        asked.clear()
+
+
+def _housekeeping(stop: threading.Event, loop: asyncio.AbstractEventLoop) -> None:
+    """Put away what nobody needs, and give its memory back, again and again until `stop`."""
+    is_settled = False
+    while not stop.wait(TIDY):
+        if shelves().is_empty:
+            continue
+        if not is_settled:
+            runtime.settle()  # by now a page was drawn, and everything is loaded
+            is_settled = True
+        shelves().tidy(time.monotonic())
+        with suppress(RuntimeError):  # the loop has just been closed
+            loop.call_soon_threadsafe(forget_lost_windows)
+        runtime.give_back()
+
+
+def forget_lost_windows() -> None:
+    """Let go of windows that lost their connection longer ago than Streamlit's `server.disconnectedSessionTTL`.
+
+    Streamlit does so only when the next one loses its connection: the last of a class, and whatever their pages drew, would stay
+    for as long as nobody comes. To be called in the thread of the server's event loop, where Streamlit works on them itself.
+    """
+    manager = getattr(Runtime.instance(), "_session_mgr", None) if Runtime.exists() else None
+    expire = getattr(getattr(getattr(manager, "_session_storage", None), "_cache", None), "expire", None)
+    if expire is not None:
+        with getattr(manager, "_storage_lock", nullcontext()):
+            expire()
+
+
+class Shelf:
+    """The things of one visitor by name (their runs, jobs that a page will look for), and the windows (sessions) they have."""
+
+    def __init__(self) -> None:
+        self.things: dict[str, Any] = {}
+        self.windows: set[str] = set()
+        self.seen, self.is_light = time.monotonic(), False
+        self.lock = threading.RLock()  # two windows of one visitor work on the same things
+
+    def lighten(self, whole: int = 0) -> bool:
+        """Keep only the records of its finished runs in memory, but for the `whole` newest; whether nothing is left to do."""
+        runs = list(self.things.get("runs", ()))
+        done = [item.lighten() for item in runs[: max(0, len(runs) - whole)]]
+        return all(done)
+
+    def drop_passing(self) -> None:
+        """Forget what its pages made and can soon make again, once it is done."""
+        for name in PASSING:
+            jobs = self.things.get(name, {})
+            for key in [key for key, job in list(jobs.items()) if job.finished]:
+                jobs.pop(key, None)
+
+    def away(self, now: float) -> float:
+        """Seconds since its visitor had a window open; a window that has lost its connection does not count."""
+        if any(_is_connected(window) for window in list(self.windows)):
+            self.seen, self.is_light = now, False
+        return now - self.seen
+
+
+def _is_connected(window: str) -> bool:
+    return not Runtime.exists() or bool(Runtime.instance().is_active_session(window))
+
+
+class Shelves:
+    """The shelves of all visitors of this server, at most `MOST_SHELVES`: those away longest lose theirs first."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[str, Shelf] = {}
+        self._lock = threading.Lock()
+
+    def of(self, name: str) -> Shelf:
+        """The shelf of the visitor called `name`, a new one for a new visitor."""
+        with self._lock:
+            shelf = self._shelves.setdefault(name, Shelf())
+            shelf.seen = time.monotonic()
+            self._clear(shelf.seen)
+            return shelf
+
+    def opened(self, name: str, window: str) -> None:
+        """The visitor has opened a window."""
+        self.of(name).windows.add(window)
+
+    def closed(self, name: str, window: str, known: bool) -> None:
+        """A window has gone; who cannot come back (`known` is False) leaves nothing behind."""
+        self.of(name).windows.discard(window)
+        if not known:
+            with self._lock:  # the housekeeping may be going through all of them
+                self._shelves.pop(name, None)
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        with self._lock:
+            self._shelves.clear()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has come yet."""
+        return not self._shelves
+
+    def tidy(self, now: float) -> bool:
+        """Keep no more than records of those who have been away for a while; whether there was anything to put away."""
+        with self._lock:
+            left = [shelf for shelf in self._shelves.values() if shelf.away(now) > SHORT_ABSENCE and not shelf.is_light]
+        for shelf in left:
+            shelf.is_light = shelf.lighten()
+            shelf.drop_passing()
+        return bool(left)
+
+    def _clear(self, now: float) -> None:
+        away = sorted(((shelf.away(now), name) for name, shelf in self._shelves.items()), reverse=True)
+        for position, (seconds, name) in enumerate(away):
+            if seconds > LONGEST_ABSENCE or (seconds and position < len(away) - MOST_SHELVES):
+                del self._shelves[name]
+
+
+_SHELVES = Shelves()
+
+
+def shelves() -> Shelves:
+    """The shelves of this server."""
+    return _SHELVES
+
+
+def owner(leaving: Callable[[str], None]) -> str:
+    """The name of whoever looks at the page; it stands for a browser, or for this session where the browser keeps no cookies.
+
+    `leaving` is called with the name once a visitor who cannot come back has gone. What was found first stays: a lost connection
+    has no cookies.
+    """
+    state = st.session_state
+    if "owner" not in state:
+        given = st.context.cookies.get(cookie.COOKIE)
+        state.known = cookie.is_id(given)
+        state.owner = cookie.name_of(given if state.known else cookie.new_id())
+    _window(state.owner, state.get("known", False), leaving)  # again after a lost connection, where it was released
+    return state.owner
+
+
+def shelf(name: str) -> Shelf:
+    """What the visitor called `name` has on this server."""
+    return shelves().of(name)
+
+
+def theirs(key: str, make: Callable[[], T], name: str) -> T:
+    """What the visitor called `name` has under `key`, made where there is nothing; every window of theirs holds the same."""
+    if key not in st.session_state:
+        st.session_state[key] = shelf(name).things.setdefault(key, make())
+    return st.session_state[key]
+
+
+def _closed(of: tuple[str, str, bool, Callable[[str], None]]) -> None:
+    name, window, known, leaving = of
+    shelves().closed(name, window, known)
+    if not known:
+        leaving(name)
+
+
+@st.cache_resource(scope="session", on_release=_closed, show_spinner=False)
+def _window(name: str, known: bool, _leaving: Callable[[str], None]) -> tuple[str, str, bool, Callable[[str], None]]:
+    """Nothing but a thing that Streamlit releases when the connection has gone."""
+    context = get_script_run_ctx(suppress_warning=True)
+    window = context.session_id if context else ""
+    shelves().opened(name, window)
+    return name, window, known, _leaving

@@ -1,0 +1,1 @@
+"""The sidebar: the problem that every page is about."""

@@ -1,0 +1,154 @@
+"""The problem: the sidebar that names it, the words in it that lead to another one, and what to do where it is not there yet."""
+
+from __future__ import annotations
+
+import contextlib
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from imu_core import data
+from imu_core.data import notes
+from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
+from imu_core.glossary import help_text
+from imu_core.model_import.own import datasets as folders
+from imu_core.models import FOR_PEOPLE, suited
+from imu_core.problems import reference
+from imu_core.records import RANGES, Dataset, Problem
+from imu_core.unlearning.sequence import prepare
+from pages.sidebar import history, missing, request
+from pages.widgets import bound, parts
+
+PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
+SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
+UNKNOWN_PEOPLE = "random:10%,seed=0"  # the request on a set that nobody has read yet
+USUAL_PEOPLE = "people"  # what Re-identify opens with
+
+
+def sidebar(page: Page) -> None:
+    """The problem (dataset, model, forget request, seed) and whatever is running; the same on every page and in the URL."""
+    st.html(parts.LAYOUT)
+    _follow(page)
+    with st.sidebar:
+        names = list(data.DATASETS)
+        own = str(_now("dataset"))
+        names += [name for name in folders() if name != own and data.is_open(name)]
+        names += [own] if own.startswith((data.MARKET, data.FOLDER)) else []
+        dataset = bound.selectbox(
+            "Dataset", names, key="dataset", help=help_text("dataset"), on_change=_changed
+        )
+        shown = _loaded(dataset)
+        if shown and shown.people and shown.people.synthetic:
+            st.caption(":material/draw: synthetic: made-up people, drawn from a seed")
+        bound.selectbox("Model", models_for(dataset), key="model", help=help_text("original"))
+        bound.selectbox(
+            "Forget",
+            suggestions(dataset),
+            key="forget",
+            accept_new_options=True,
+            help=help_text("request"),
+            on_change=request.typed,
+            args=(suggestions,),
+        )
+        if st.session_state.get("after") or st.query_params.get("after"):
+            bound.text_input("Already unlearned", key="after", help=help_text("second_request"))
+            st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
+        bound.number_input("Seed", *RANGES["seed"], 0, key="seed", help=help_text("problem_seed"))
+    parts.running_jobs()
+
+
+def _now(key: str) -> str:
+    """What the sidebar's widget `key` says, or the link before that widget exists."""
+    return st.session_state.get(key) or st.query_params.get(key) or ""
+
+
+def _changed() -> None:
+    """Another dataset was chosen: a model and a request that belong to it, and no way back to an earlier one."""
+    st.session_state.pop("elsewhere", None)
+    take_problem(st.session_state.dataset)
+
+
+def take_problem(dataset: str, forget: str = "", model: str = "") -> None:
+    """Make `dataset`, `model` (its first) and `forget` (its first suggestion by default) the problem of every page."""
+    model = model or models_for(dataset)[0]
+    st.session_state.update(dataset=dataset, model=model, forget=forget or suggestions(dataset)[0], after="")
+
+
+def _follow(page: Page) -> None:
+    """Re-identification needs people: going there takes them as the problem, leaving brings the earlier problem back."""
+    request.put_back()
+    fetched = st.session_state.pop("fetched", "")
+    if fetched and _now("forget") == UNKNOWN_PEOPLE:  # only now is it known who is in it
+        st.session_state.forget = suggestions(fetched)[0]
+    here, people = page.url_path == parts.PEOPLE_PAGE, _shows_people(_now("dataset"))
+    if here and not people:
+        st.session_state.elsewhere = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
+        take_problem(USUAL_PEOPLE)
+        st.session_state.update(st.session_state.get("people_before", {}))
+    elif not here and st.session_state.get("elsewhere") is not None:
+        earlier = st.session_state.pop("elsewhere")
+        st.session_state.people_before = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
+        take_problem(earlier.get("dataset") or next(iter(data.DATASETS)))
+        st.session_state.update(earlier)
+
+
+def _shows_people(dataset: str) -> bool:
+    return dataset.startswith(data.MARKET) or (dataset in data.DATASETS and data.source(dataset).people)
+
+
+def models_for(dataset: str) -> list[str]:
+    """The architectures that suit `dataset`, the usual one first."""
+    return list(FOR_PEOPLE if _shows_people(dataset) else suited(dataset))
+
+
+def _loaded(dataset: str) -> Dataset | None:
+    """The dataset if it can be had without waiting; what is wrong with it is said by `current`."""
+    with contextlib.suppress(ImuError):
+        return data.load(dataset) if data.is_here(dataset) else None
+    return None
+
+
+def suggestions(dataset: str) -> list[str]:
+    """Requests to start from; any other can be typed."""
+    people, loaded = _shows_people(dataset), _loaded(dataset)
+    if people and loaded is None:
+        return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else [UNKNOWN_PEOPLE]
+    names = loaded.class_names if loaded else data.class_names(dataset)
+    general = ["random:10%,seed=0", "outliers:100", "hardest:100", "easiest:100"]
+    if people:
+        first = SHOWN_PEOPLE if dataset == "people" else ()
+        return [f"identity:{name}" for name in (*first, *(n for n in names if n not in first))] + general
+    if not names:
+        return [UNKNOWN_PEOPLE]
+    classes = [f"class:{name}" for name in sorted(names, key=lambda n: n != "Sandal")]
+    pair = [f"class:{names[6]}+{names[0]}"] if len(names) > 6 else []
+    return [*classes, *general, *pair, *data.part_requests(dataset)]
+
+
+def current() -> Problem:
+    """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
+    parts.hand_over()
+    request.said()
+    state = st.session_state
+    try:
+        source = data.source(state.dataset)
+        data.check_folder(state.dataset)
+        if source.free and not source.is_here():
+            missing.read(state.dataset, source)
+        parts.progress(prepare(state.dataset, model=state.model), "features")
+        found = request.had(history.read(), suggestions)
+        parts.progress(reference.prepare(found), "reference_features")
+        for note in notes.before(found):  # what of its images was left out, and what is there twice
+            st.caption(f":material/photo_library: {parts.plain(note)}")
+        return found
+    except CheckpointError as error:
+        missing.no_model(state.dataset, state.model, error)
+    except DataError as error:
+        st.warning(parts.plain(error), icon=":material/help:")
+        if state.dataset.startswith("market") and not data.is_here(state.dataset):
+            missing.ask_folder(take_problem)
+        elif not isinstance(error, ClosedError) and not data.is_here(state.dataset):
+            missing.offer(state.dataset, source)
+    except ImuError as error:
+        st.warning(parts.plain(error))
+    st.stop()

@@ -1,0 +1,181 @@
+"""Streamlit's widgets, bound to the address: what the link asks is checked against the widget's own choices and ends.
+
+Each takes the arguments of the widget of the same name. A page must bind a widget here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages.session import links
+from pages.widgets import asked as widgets_asked
+from pages.widgets.asked import Asked
+
+MOST_STEPS = 10_000_000  # of a run, in a link
+
+
+def _drawn(
+    draw: Callable[..., Any],
+    key: str,
+    understand: Callable[[list[str]], Asked],
+    shown: Callable[[Any], str],
+    words_of: Callable[[Any], list[str]] | None = None,
+) -> Any:
+    """The value of the widget that `draw` makes, from the link where it can be had; what cannot is said, with what is shown.
+
+    Streamlit reads the address when the widget is first made, so what it would not read is put right there, and the page begins
+    again. `words_of` writes a value as the widget reads it.
+    """
+    now, words, bound = links.visit(), links.take(key), True
+    asked = understand(words) if words is not None else widgets_asked.NOTHING
+    if asked.wrong:
+        now.refused[key] = asked
+    if words is not None and not (asked.had and asked.literal):
+        written = (words_of or _words)(asked.value) if asked.had else []
+        if links.rewrite(key, written):
+            st.rerun()
+        bound, now.again = False, True  # gone back to: the widget is there, and lets go of the address
+        if asked.had:
+            st.session_state[key] = asked.value
+    value = draw(key=key, bind="query-params" if bound else None)
+    _show(key, (words_of or _words)(value))
+    if key in now.refused:
+        links.refuse(key, now.refused.pop(key), shown(value))
+    return value
+
+
+def _show(key: str, words: list[str]) -> None:
+    """Note what the widget says; that it is empty only where it would begin with something, and the address says so."""
+    links.show(key, words if any(words) or key in st.query_params else [])
+
+
+def _words(value: Any) -> list[str]:
+    return [""] if value is None else [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def _more_options(key: str, options: Sequence[Any], also: Callable[[str], Any] | None, words: Sequence[str] | None) -> list[Any]:
+    """`options`, and those that links asked for besides, where `also` makes one of the word; they stay for this visit."""
+    if also is None:
+        return list(options)
+    extra = st.session_state.setdefault("extra_options", {}).setdefault(key, [])
+    extra += [words[-1]] if words and words[-1] not in extra else []
+    made = [also(word) for word in extra]
+    return [*options, *(o for o in dict.fromkeys(made) if o is not None and o not in options)]
+
+
+def selectbox(label: str, options: Sequence[Any], *, key: str, format_func: Callable[[Any], str] = str, **more: Any) -> Any:
+    """`st.selectbox`; with `accept_new_options` any text may come."""
+    options = list(options)
+
+    def understand(words: list[str]) -> Asked:
+        if more.get("accept_new_options") and not widgets_asked.empty(words):
+            return Asked(True, words[-1])
+        return widgets_asked.choice(words, options, format_func)
+
+    draw = lambda **bound: st.selectbox(label, options, format_func=format_func, **bound, **more)  # noqa: E731
+    return _drawn(draw, key, understand, _shown(format_func), lambda o: [] if o is None else [format_func(o)])
+
+
+def segmented_control(
+    label: str, options: Sequence[Any], *, key: str, format_func: Any = str, also: Callable[[str], Any] | None = None, **more: Any
+) -> Any:
+    """`st.segmented_control` for one choice; `also` makes an option of a word in the link that is none yet, or None."""
+    options = _more_options(key, options, also, links.visit().asked.get(key))
+    return _one(st.segmented_control, label, options, key, format_func, more)
+
+
+def pills(label: str, options: Sequence[Any], *, key: str, format_func: Any = str, **more: Any) -> Any:
+    """`st.pills` for one choice, or for several with `selection_mode="multi"`."""
+    draw = _several if more.get("selection_mode") == "multi" else _one
+    return draw(st.pills, label, list(options), key, format_func, more)
+
+
+def multiselect(label: str, options: Sequence[Any], *, key: str, format_func: Any = str, **more: Any) -> list[Any]:
+    """`st.multiselect`."""
+    return _several(st.multiselect, label, list(options), key, format_func, more)
+
+
+def _one(widget: Callable[..., Any], label: str, options: list[Any], key: str, format_func: Any, more: dict[str, Any]) -> Any:
+    def understand(words: list[str]) -> Asked:
+        if widgets_asked.empty(words) and not more.get("required"):
+            return Asked(True)
+        return widgets_asked.choice(words, options, format_func)
+
+    draw = lambda **bound: widget(label, options, format_func=format_func, **bound, **more)  # noqa: E731
+    return _drawn(draw, key, understand, _shown(format_func), lambda o: [] if o is None else [format_func(o)])
+
+
+def _several(widget: Callable[..., Any], label: str, options: list[Any], key: str, format_func: Any, more: dict[str, Any]) -> Any:
+    draw = lambda **bound: widget(label, options, format_func=format_func, **bound, **more)  # noqa: E731
+    names = lambda chosen: ", ".join(format_func(o) for o in chosen or ()) or "none"  # noqa: E731
+    words_of = lambda chosen: [format_func(o) for o in chosen] or [""]  # noqa: E731
+    return _drawn(draw, key, lambda words: widgets_asked.choices(words, options, format_func), names, words_of)
+
+
+def number_input(
+    label: str, low: Any, high: Any, value: Any, step: Any = None, form: str | None = None, *, key: str, **more: Any
+) -> Any:
+    """`st.number_input` with both ends; a `value` of None can be left empty."""
+    understand = lambda words: widgets_asked.number(words, low, high, isinstance(low, int), value is None)  # noqa: E731
+    draw = lambda **bound: st.number_input(label, low, high, value, step, form, **bound, **more)  # noqa: E731
+    return _drawn(draw, key, understand, lambda v: str(more.get("placeholder") or "none") if v is None else f"{v:,.10g}")
+
+
+def slider(
+    label: str, low: Any, high: Any, value: Any, step: Any = None, form: str | None = None, *, key: str, **more: Any
+) -> Any:
+    """`st.slider` for one number."""
+    understand = lambda words: widgets_asked.number(words, low, high, isinstance(low, int))  # noqa: E731
+    draw = lambda **bound: st.slider(label, low, high, value, step, form, **bound, **more)  # noqa: E731
+    return _drawn(draw, key, understand, lambda v: f"{v:,.10g}")
+
+
+def select_slider(
+    label: str, options: Sequence[float], ends: tuple[float, float], value: float, *, key: str, format_func: Any, **more: Any
+) -> float:
+    """`st.select_slider` over numbers; a link may ask for any other between the two `ends`, which then joins the options."""
+    also = lambda word: widgets_asked.number([word], *ends, whole=False).value  # noqa: E731
+    listed = sorted(_more_options(key, options, also, links.visit().asked.get(key)))
+
+    def understand(words: list[str]) -> Asked:
+        asked = widgets_asked.number(words, *ends, whole=False)
+        return dataclasses.replace(asked, literal=asked.had and format_func(asked.value) == words[-1])
+
+    draw = lambda **bound: st.select_slider(label, listed, value, format_func=format_func, **bound, **more)  # noqa: E731
+    return _drawn(draw, key, understand, format_func, lambda v: [format_func(v)])
+
+
+def toggle(label: str, value: bool, *, key: str, **more: Any) -> bool:
+    """`st.toggle`."""
+    draw = lambda **bound: st.toggle(label, value, **bound, **more)  # noqa: E731
+    return _drawn(draw, key, widgets_asked.switch, lambda on: str(on).lower())
+
+
+def text_input(label: str, *, key: str, **more: Any) -> str:
+    """`st.text_input`."""
+    draw = lambda **bound: st.text_input(label, **bound, **more)  # noqa: E731
+    return _drawn(draw, key, lambda words: widgets_asked.text(words, more.get("max_chars")), lambda text: text or "")
+
+
+def _shown(format_func: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "none" if value is None else str(format_func(value))
+
+
+def cursor(name: str, last: int) -> int | None:
+    """The step that the link asked for, until it was shown of runs that this visitor made; the player `name` begins there."""
+    state, words = st.session_state, links.take("step")
+    state[f"{name}_last"] = last
+    if words is not None:
+        links.rewrite("step")
+        asked = widgets_asked.number(words, 0, MOST_STEPS, whole=True)
+        if asked.wrong:
+            links.refuse("step", asked, str(last))
+        elif asked.had:
+            state[f"{name}_at"] = state[f"{name}_asked"] = asked.value
+            if asked.value > last:
+                links.tell(f"**step={asked.value}**: what is shown ends at step {last:,}. Runs that go so far are shown there.")
+    return state.pop(f"{name}_asked", None) if state.get("replay") else None

@@ -1,0 +1,64 @@
+"""The box that a link to a page is taken from. It is written as it is opened, so that it says what is shown then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from imu_core.access import limits
+from imu_core.records import Problem
+from pages.session import links
+from pages.session.address import address
+from pages.widgets import parts, run_link
+
+
+def titled(title: str) -> DeltaGenerator:
+    """Write the title of a page; returns the row it stands in, for the box at its end."""
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.title(title, anchor=False)
+    return row
+
+
+def box(draw: Callable[[], None]) -> None:
+    """A button that opens what `draw` writes; inside a fragment, it is written again with everything else in it."""
+    with st.popover("Link", icon=":material/link:", key="link_box", on_change="rerun") as opened:
+        if opened.open:
+            draw()
+
+
+def write(link: str, about: str, left_out: Sequence[str] = ()) -> None:
+    """A whole address to copy, what it opens, and the names of what is not in it."""
+    st.caption(about)
+    st.code(link, language=None, wrap_lines=True)
+    for sentence in left_out:
+        st.caption(sentence)
+
+
+@st.fragment
+def of_page(
+    problem: Problem, about: str, extra: Callable[[], tuple[Mapping[str, Any], list[str]]] = lambda: ({}, [])
+) -> None:
+    """The box of a page: its problem, every choice on it, and `extra`: words in place of those, and what is left out, in words.
+
+    A fragment of its own: opening it costs nothing else, and by then everything on the page has said what it shows.
+    """
+
+    def draw() -> None:
+        instead, left_out = extra()
+        words = {name: given for name, given in (links.shown() | dict(instead)).items() if given}
+        write(address(links.visit().page, run_link.about(problem.describe()) | words), about, left_out)
+
+    box(draw)
+
+
+def of_runs(ids: Sequence[str], others: Sequence[str]) -> list[str]:
+    """What is said beside a link that names stored runs by `ids`: who can open it, and that it lacks those called `others`."""
+    said = []
+    if ids and not limits.shares_runs():
+        said.append("It names runs of yours: on this server only you see them, whoever opens the link.")
+    if others:
+        said.append(f"Not in it, as they are not stored: {', '.join(parts.plain(name) for name in others)}.")
+    return said

@@ -1,0 +1,47 @@
+"""Waits for the end of jobs before or between two pictures of a page, so that no time is lost between end and result."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from imu_core.jobs import Job
+from pages.session.kept import Kept
+from pages.widgets import parts
+
+# Seconds for which a click on Run waits, with a bar and a Stop, before the page is drawn with runs that still go on: those on the
+# head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen.
+PATIENCE = {True: 4.0, False: 0.3}
+GLANCE = 0.3  # seconds within which what ends needs no bar
+
+
+def ended_soon(items: list[Kept]) -> bool:
+    """Show how far the runs `items` are, with a Stop, until they have ended or patience has; whether they have ended."""
+    jobs = [item.job for item in items]
+    until = time.monotonic() + PATIENCE[all(item.config.scope == "head" for item in items)]
+    place = st.empty()
+    if have_ended(jobs, min(GLANCE, until - time.monotonic())) or time.monotonic() >= until:
+        return all(job.finished for job in jobs)
+    with place.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0)
+        st.button("Stop", key="stop_soon", on_click=lambda: [job.cancel() for job in jobs])
+    while time.monotonic() < until and not all(job.finished for job in jobs):
+        now = next((job for job in jobs if not job.finished), jobs[-1])
+        fraction, text = parts.progress_of(now)
+        whole = (sum(job.finished for job in jobs) + (0.0 if now.finished else fraction)) / len(jobs)
+        bar.progress(min(1.0, whole), text=f"{parts.plain(now.title)}: {text}")
+        have_ended(jobs, 2 * parts.PACE)
+    place.empty()
+    return all(job.finished for job in jobs)
+
+
+def have_ended(jobs: list[Job], seconds: float) -> bool:
+    """Whether all `jobs` end within `seconds`; it waits so long at most, and gives way to whatever the visitor does meanwhile."""
+    until = time.monotonic() + seconds
+    for job in jobs:
+        while not job.wait(max(0.0, min(parts.PACE, until - time.monotonic()))):
+            st.session_state.get("owner")  # here Streamlit begins again where a button was pressed
+            if time.monotonic() >= until:
+                return False
+    return True

@@ -1,0 +1,159 @@
+"""The settings of a run as widgets: methods, preset, scope, and a form for the rest; each is in the link."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import streamlit as st
+
+from imu_core.errors import ConfigError
+from imu_core.glossary import help_text
+from imu_core.methods import METHODS, PRESETS, preset
+from imu_core.models.head import blocks
+from imu_core.records import RANGES, Problem, RunConfig
+from pages.widgets import bound, run_settings
+
+OWN = "own"
+SCOPES = ("head", "last:1", "last:2", "all")
+FREE = "as the settings say"  # of the batch-norm mode on the page Re-identify
+MODES = (FREE, "eval", "train")
+CONTROL_RUNS = {"imu-permuted": "permuted", "imu-random": "random", "imu-uniform": "uniform"}
+
+
+def sees_little(name: str) -> bool:
+    """Whether the method needs nothing but the forget set, with its default settings."""
+    return METHODS[name].needs(RunConfig(method=name)) <= {"forget"}
+
+
+def choices() -> dict[str, str]:
+    """What can be run, by the word in the link: every registered method, and IMU with its weights taken away."""
+    named = {name: method.title for name, method in METHODS.items()}
+    return {**named, **{key: f"IMU, {control} weights" for key, control in CONTROL_RUNS.items()}}
+
+
+def _picked() -> list[str]:
+    """The methods that are chosen: those that see the forget set alone, and behind them those that see more."""
+    named = choices()
+    little = [key for key in named if key in CONTROL_RUNS or sees_little(key)]
+    more = [key for key in named if key not in little]
+    first = bound.pills(
+        "Methods that see the forget set only",
+        little,
+        selection_mode="multi",
+        default=["imu", "ga", "npo"],
+        key="methods",
+        format_func=named.get,
+        help=help_text("method"),
+    )
+    second = bound.multiselect(
+        "Methods that see more: the retain set, or what was stored at training",
+        more,
+        key="more",
+        format_func=named.get,
+        placeholder="none",
+        help=help_text("sees"),
+    )
+    return [*first, *second]
+
+
+def scope_of(problem: Problem) -> Callable[[str], str | None]:
+    """What makes a scope of a word in a link: last:K, where the model of `problem` has so many blocks; None otherwise."""
+    depth = len(blocks(problem.model)) - 1
+    return lambda word: word if word in {f"last:{k}" for k in range(1, depth + 1)} else None
+
+
+def settings(
+    aim: tuple[float, str] | None, whole_classes: bool = True, also: Callable[[str], str | None] | None = None
+) -> list[RunConfig]:
+    """Draw the form and return one config a chosen method; [] while none is chosen. Raises ConfigError for bad values.
+
+    `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`); `also` makes a
+    scope of a word in a link (see `scope_of`).
+    """
+    picked = _picked()
+    one, two, three, four = st.columns([5, 4, 3, 2], gap="medium")
+    with one:
+        kind = bound.segmented_control(
+            "Settings",
+            [*PRESETS, OWN],
+            default="gentle",
+            key="preset",
+            required=True,
+            help=help_text("preset"),
+        )
+    with two:
+        scope = bound.segmented_control(
+            "Scope", SCOPES, default="head", key="scope", required=True, also=also, help=help_text("scope")
+        )
+    with three:
+        target = bound.number_input(
+            "Stop at forget accuracy, %",
+            0.0,
+            100.0,
+            None,
+            0.5,
+            "%.1f",
+            key="target",
+            placeholder="by preset",
+            help=help_text("stop_at"),
+        )
+    with four:
+        seed = bound.number_input("Run seed", *RANGES["seed"], 0, key="run_seed", help=help_text("seed"))
+    kind, scope, seed = kind or "gentle", scope or "head", seed or 0  # an empty parameter in a link empties the widget
+    stop = None if target is None else as_fraction(target)
+    if kind != OWN:
+        st.caption(PRESETS[kind])
+    if aim and kind == "gentle" and stop is None:
+        st.caption(f"The forget set is no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
+        stop = aim[0]
+    picked = _fitting(picked, scope, whole_classes)
+    own = run_settings.own_settings(methods_of(picked), scope) if kind == OWN else {}
+    return [config(name, kind, scope, stop, seed, own) for name in picked]
+
+
+def methods_of(picked: list[str]) -> list[str]:
+    """Their methods, each once: IMU with other weights is IMU."""
+    return list(dict.fromkeys("imu" if name in CONTROL_RUNS else name for name in picked))
+
+
+def _fitting(picked: list[str], scope: str, whole_classes: bool) -> list[str]:
+    """Those that make sense for the scope and the request; of the others a caption says why they are left out."""
+    kept = []
+    for name in picked:
+        method = METHODS["imu" if name in CONTROL_RUNS else name]
+        try:
+            method.check_scope(scope)
+        except ConfigError as error:
+            st.caption(str(error))
+            continue
+        if method.classes and not whole_classes:
+            st.caption(f"{method.title} can only forget whole classes.")
+            continue
+        if method.note:
+            st.caption(f"{method.title}: {method.note}")
+        kept.append(name)
+    return kept
+
+
+def config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, dict[str, Any]]) -> RunConfig:
+    """The settings of a run of the choice `name`; `stop` is the forget accuracy where it ends, or None for the preset's."""
+    control = CONTROL_RUNS.get(name)
+    method = "imu" if control else name
+    made = RunConfig(method=method, scope=scope, seed=seed, **own[method]) if kind == OWN else preset(kind, method, scope, seed)
+    if control:
+        made = dataclasses.replace(made, control=control)
+    stoppable = stop is not None and METHODS[method].forgets
+    return dataclasses.replace(made, stop_at=stop) if stoppable else made
+
+
+def as_percent(fraction: float) -> float:
+    """0.859 → 85.9, by decimal arithmetic: a link must stop exactly where the run did."""
+    return float(Decimal(repr(float(fraction))) * 100)
+
+
+def as_fraction(percent: float) -> float:
+    """85.9 → 0.859; undoes `as_percent`."""
+    return float(Decimal(repr(float(percent))) / 100)

@@ -1,0 +1,65 @@
+"""What a part of a page cannot be drawn without: there at once where it is quick; else a bar and a Stop stand in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from imu_core.jobs import PAGE, Job
+from imu_core.progress import Stoppable
+from pages.session import pace
+from pages.widgets import parts
+
+W = TypeVar("W", bound=Stoppable)
+PATIENCE = parts.QUIET  # seconds a page waits for what is quickly done, before it shows the bar
+MOST = 12  # of a visitor that are kept; each may hold a network's answers
+
+
+def work(key: str, title: str, make: Callable[[], W]) -> W | None:
+    """The work that `make` gives, once it is done; it is made and begun where there is none under `key` yet.
+
+    None while it goes on (a bar and Stop stand here, and the page starts again at its end), and where it was stopped or failed
+    (a word and a button that begins it again stand here).
+    """
+    jobs: dict[str, Job] = parts.theirs("page_work", dict)
+    if key not in jobs:
+        jobs[key] = parts.queue().submit(Job(title, make, kind=PAGE, owner=parts.owner()))
+        while len(jobs) > MOST:
+            jobs.pop(next(iter(jobs))).cancel()
+        jobs[key].wait(PATIENCE)
+    job = jobs[key]
+    if job.state == "done":
+        return job.work
+    _watch(job) if not job.finished else _ended(jobs, key)
+    return None
+
+
+def known(key: str) -> Any:
+    """The work under `key` where this visitor has it done; else None. Draws nothing."""
+    job = parts.theirs("page_work", dict).get(key)
+    return job.work if job and job.state == "done" else None
+
+
+def is_asked(key: str) -> bool:
+    """Whether the work under `key` was begun by this visitor, however it ended."""
+    return key in parts.theirs("page_work", dict)
+
+
+def _watch(job: Job) -> None:
+    @st.fragment(run_every=pace.tick())
+    def show() -> None:
+        if job.finished:
+            st.rerun()
+        fraction, words = parts.progress_of(job)
+        st.progress(fraction, text=f"{parts.plain(job.title)}: {parts.plain(words)}")
+        parts.stop_button(job, f"page-stop-{job.id}")
+
+    show()
+
+
+def _ended(jobs: dict[str, Any], key: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        parts.ended_words(jobs[key], jobs[key].title)
+        st.button("Begin again", key=f"page-again-{jobs[key].id}", on_click=jobs.pop, args=(key, None))

@@ -1,0 +1,133 @@
+"""Influence through all layers on the page Influence, as Streamlit runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import (  # noqa: F401
+    TINY,
+    button,
+    has_button,
+    healthy,
+    nothing_left_running,
+    press,
+    rerun,
+    served,
+    shown_ids,
+    visit,
+    wait_until,
+    words,
+)
+
+from imu_core.evaluation import agreement
+from imu_core.evaluation.agreement import Agreement
+from imu_core.records import Problem
+from pages.sections.influence import through
+from pages.widgets import parts
+
+LAYERS = {"through": "all layers"}
+GO = "Compute through all layers"
+
+
+def job_of(at: AppTest) -> object:
+    (job,) = at.session_state["through_jobs"].values()
+    return job
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comparisons are kept in a folder of this test, where none is yet."""
+    path_of = agreement._path
+    monkeypatch.setattr(agreement, "_path", lambda *about: tmp_path / path_of(*about).name)
+
+
+def few(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let the page take `count` forget samples for the curvature, so that the test does not wait."""
+    monkeypatch.setattr(through, "MOST", count)
+
+
+def test_the_head_is_what_a_visitor_sees_first(lenet: Problem) -> None:
+    at = visit("influence", **TINY)
+    assert at.segmented_control(key="through").value == "the head"
+    assert not has_button(at, GO)
+
+
+def test_it_is_computed_with_progress_and_shown(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    few(monkeypatch, 10)
+    at = visit("influence", **TINY, **LAYERS)
+    assert "0.992" in words(at)
+    press(at, GO)
+    job = job_of(at)
+    assert any(active is job for active in parts.queue().active(at.session_state["owner"])) or job.finished
+    wait_until(lambda: job.finished, "influence through all layers")
+    assert job.state == "done", job.reason
+    rerun(at)
+    found = job.work.found
+    shown = {metric.label: metric.value for metric in at.metric}
+    assert shown["Same order"] == f"{found.agreed('head exact').spearman:.3f}"
+    assert agreement.verdict(found) in words(at)
+    assert "curvature of 10 forget samples" in words(at)
+    rows = at.main.dataframe[0].value.set_index("Scores")
+    assert list(rows.index) == list(agreement.KINDS)
+    assert rows.loc["layers exact", "Spearman"] == "1.000"
+    assert not has_button(at, GO)
+
+    positions = [1, 5, 20]  # what a lasso in this chart leaves behind, as in the others
+    at.session_state["chosen"] = positions
+    assert sorted(shown_ids(rerun(at))) == sorted(int(lenet.split.forget[p]) for p in positions)
+    for chart in ("ranks", "discrepancy"):
+        at.segmented_control(key="through_chart").set_value(chart)
+        healthy(rerun(at))
+
+    other = visit("influence", **TINY, **LAYERS)  # another visitor finds it on the disk
+    assert {metric.label: metric.value for metric in other.metric}["Same top tenth"] == shown["Same top tenth"]
+
+
+def test_it_can_be_stopped_and_says_so(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    few(monkeypatch, 11)
+    monkeypatch.setattr(Agreement, "working", _endless)
+    at = press(visit("influence", **TINY, **LAYERS), GO)
+    job = job_of(at)
+    wait_until(lambda: bool(job.snapshot()), "the first progress")
+    rerun(at)
+    at.main.button(key=f"stop-{job.id}").click()
+    rerun(at)
+    wait_until(lambda: job.finished, "it stops")
+    assert job.state == "cancelled"
+    rerun(at)
+    assert ":gray-badge[:material/block: cancelled] Stopped by you" in words(at)
+    assert not at.error
+    assert button(at, GO)
+
+
+def _endless(work: Agreement) -> object:
+    """The gradients of the forget samples again and again."""
+    while True:
+        yield from work._work._gradients()
+
+
+def test_a_solve_that_fails_is_a_sentence(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    few(monkeypatch, 12)
+    made = Agreement._through_layers
+
+    def short(work: Agreement) -> object:
+        found = made(work)
+        found._most = 1
+        return found
+
+    monkeypatch.setattr(Agreement, "_through_layers", short)
+    at = press(visit("influence", **TINY, **LAYERS), GO)
+    wait_until(lambda: job_of(at).finished, "it fails")
+    rerun(at)
+    assert "The solve stopped" in words(at)
+    assert button(at, GO)
+
+
+@pytest.mark.parametrize("query", [{"through": "zebra"}, {"through": ""}, {"through_chart": "zebra", **LAYERS}])
+def test_a_wrong_link_falls_back(lenet: Problem, query: dict[str, str]) -> None:
+    at = visit("influence", **TINY, **query)
+    assert not at.warning
+    assert {"Top 5 % hold", "Ranks like exact"} <= {metric.label for metric in at.metric}
+    assert has_button(at, GO) == ("through_chart" in query)
