@@ -19,9 +19,9 @@ from imu_core.models import checkpoints
 from imu_core.models.head import find_head
 from imu_core.problems.features import compute, in_parts
 from imu_core.problems.reference import retrained
+from imu_core.problems.sets import accuracies
 from imu_core.progress import Stoppable
 from imu_core.records import Problem
-from imu_core.unlearning.evaluator import accuracies
 from imu_core.unlearning.run import Run
 
 Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)

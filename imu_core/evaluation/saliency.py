@@ -24,9 +24,9 @@ from imu_core.errors import ConfigError
 from imu_core.evaluation import layout
 from imu_core.metrics.intervals import Mean, mean_interval
 from imu_core.models.head import blocks
+from imu_core.models.inference import to_input
 from imu_core.progress import Stoppable
 from imu_core.records import Dataset, Problem
-from imu_core.training.loop import to_input
 
 CHUNK = 32
 

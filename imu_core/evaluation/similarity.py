@@ -16,11 +16,11 @@ from imu_core.errors import DataError
 from imu_core.evaluation.measurement import Logits, spread
 from imu_core.models import checkpoints
 from imu_core.models.head import blocks, find_head, head_name
+from imu_core.models.inference import chunk_of, to_input
 from imu_core.problems.features import compute
 from imu_core.problems.reference import retrained_model
 from imu_core.progress import Stoppable
 from imu_core.records import Problem
-from imu_core.training.loop import chunk_of, to_input
 
 SAMPLES = 400  # test images whose activations are compared
 _FEWEST = 4  # samples that the unbiased estimate needs

@@ -22,9 +22,9 @@ from imu_core.experiments.search import BUDGET, Tried, choose, grid, oracle, sta
 from imu_core.experiments.sweep import Cell, Sweep
 from imu_core.methods import METHODS, find
 from imu_core.metrics.intervals import mean_interval, paired
+from imu_core.models.inference import chunk_of, predict
 from imu_core.problems.reference import retrained
 from imu_core.records import CONTROLS, Outcome, RunConfig, Trajectory
-from imu_core.training.loop import chunk_of, predict
 from imu_core.unlearning.run import unlearn
 from imu_core.unlearning.sequence import problem as make_problem
 

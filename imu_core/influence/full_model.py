@@ -24,10 +24,10 @@ from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
 from imu_core.influence.solvers import Solved, check_scores, solving
 from imu_core.models.head import find_head, trainable
+from imu_core.models.inference import chunk_of, to_input
 from imu_core.numeric import as_number, is_number, is_whole
 from imu_core.progress import Stoppable
 from imu_core.records import Influence
-from imu_core.training.loop import chunk_of, to_input
 
 FULL_ESTIMATORS = ("exact", "diagonal", "gradient")
 RTOL = {torch.float32: 1e-3, torch.float64: 1e-8}

@@ -16,9 +16,11 @@ from imu_core import models, runtime
 from imu_core.errors import CheckpointError
 from imu_core.models import brought, checkpoints
 from imu_core.models.head import find_head, head_name, trainable
+from imu_core.models.inference import to_input
 from imu_core.problems.features import compute
 from imu_core.records import Problem, RunConfig
-from imu_core.training.loop import Recipe, Training, fresh, to_input
+from imu_core.training.loop import Training, fresh
+from imu_core.training.recipes import Recipe
 from imu_core.training.statistics import IMPORTANCE_BATCH, batch_importances, feature_statistics, importances
 
 _FLIP, _LIMIT = 23, 29  # streams of the generator

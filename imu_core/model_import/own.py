@@ -34,10 +34,11 @@ from imu_core.model_import.normalisations import NORMALISATIONS, normalisation, 
 from imu_core.model_import.pairing import Pairing
 from imu_core.models import brought, checkpoints
 from imu_core.models.head import find_head, head_name
+from imu_core.models.inference import chunk_of, predict, to_input
 from imu_core.numeric import as_number, is_number
 from imu_core.problems.features import in_parts, keep, kept_at
 from imu_core.records import Dataset, ImageSet, Outcome
-from imu_core.training.loop import RECIPES, Recipe, chunk_of, predict, to_input
+from imu_core.training.recipes import RECIPES, Recipe
 
 PREFIX = brought.PREFIX
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation

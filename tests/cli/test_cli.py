@@ -24,7 +24,8 @@ from imu_core import methods, runtime
 from imu_core.cli import app
 from imu_core.records import Dataset, Problem, RunConfig, Trajectory
 from imu_core.store.runs import Store
-from imu_core.training.loop import Recipe, Training
+from imu_core.training.loop import Training
+from imu_core.training.recipes import Recipe
 
 COMMANDS = ("run", "train", "influence", "info", "sweep", "runs")
 TINY = ("--problem", "tiny", "--model", "lenet5")

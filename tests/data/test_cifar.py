@@ -31,9 +31,11 @@ from imu_core.methods.workspace import Arena
 from imu_core.models import checkpoints
 from imu_core.models.airbench import Whitening
 from imu_core.models.head import blocks, find_head, trainable
+from imu_core.models.inference import to_input
 from imu_core.problems import features, forget
 from imu_core.records import Dataset, ImageSet, RunConfig
-from imu_core.training.loop import Recipe, Training, _mirrored, fresh, one_cycle, parameter_groups, recipe_for, shifted, to_input
+from imu_core.training.loop import Training, _mirrored, fresh, one_cycle, parameter_groups, shifted
+from imu_core.training.recipes import Recipe, recipe_for
 from imu_core.unlearning.run import unlearn
 from imu_core.unlearning.sequence import NOTHING
 from imu_core.unlearning.sequence import problem as make_problem

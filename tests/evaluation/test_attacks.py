@@ -19,7 +19,10 @@ import imu_core
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
 from imu_core.evaluation import attacks
-from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED, Attack, Probe, Relearn, ShadowAttack, same_backbone, with_head
+from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED, Attack, same_backbone, with_head
+from imu_core.evaluation.probe import Probe
+from imu_core.evaluation.relearning import Relearn
+from imu_core.evaluation.shadow_models import ShadowAttack
 from imu_core.methods import METHODS, Method, Objective, View, needs
 from imu_core.metrics import thresholds
 from imu_core.metrics.lira import u_lira

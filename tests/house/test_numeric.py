@@ -22,7 +22,7 @@ from imu_core.model_import import own
 from imu_core.numeric import as_number, is_number, is_whole
 from imu_core.records import Influence, RunConfig
 from imu_core.runtime import generator
-from imu_core.training.loop import Recipe
+from imu_core.training.recipes import Recipe
 from imu_core.weights import sample_weights
 
 FLOATS = (np.float32(0.25), np.float64(0.25), np.float16(0.25), np.array(0.25), torch.tensor(0.25), np.longdouble(0.25))

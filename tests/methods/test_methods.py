@@ -29,7 +29,8 @@ from imu_core.methods.gradients import flat
 from imu_core.methods.workspace import Arena
 from imu_core.models import checkpoints
 from imu_core.records import ImageSet, Problem, RunConfig
-from imu_core.training.loop import Recipe, Training
+from imu_core.training.loop import Training
+from imu_core.training.recipes import Recipe
 from imu_core.unlearning.batches import Stream
 from imu_core.unlearning.run import Run
 from imu_core.unlearning.sequence import NOTHING

@@ -43,9 +43,11 @@ from imu_core.metrics.intervals import share_interval
 from imu_core.model_import import apart, foreign, own
 from imu_core.models import brought, checkpoints, pickled
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
+from imu_core.models.inference import predict, to_input
 from imu_core.problems.features import compute
 from imu_core.problems.reference import retrain, retrained
-from imu_core.training.loop import Recipe, Training, predict, to_input
+from imu_core.training.loop import Training
+from imu_core.training.recipes import Recipe
 
 NAMES = ("blue", "green", "red")
 SIDE = 16

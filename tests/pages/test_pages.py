@@ -41,7 +41,8 @@ from imu_core.problems.forget import ids_request
 from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.report import exports
 from imu_core.report.verdicts import one_path
-from imu_core.training.loop import Recipe, Training
+from imu_core.training.loop import Training
+from imu_core.training.recipes import Recipe
 from imu_core.weights import sample_weights
 from pages.sections.influence import gallery
 from pages.session import session_runs

@@ -30,8 +30,10 @@ import imu_core
 from imu_core import data
 from imu_core.errors import ConfigError
 from imu_core.evaluation import attacks
-from imu_core.evaluation.attacks import Probe, Relearn, ShadowAttack
 from imu_core.evaluation.measurement import run_logits, same_kind, threshold_sides
+from imu_core.evaluation.probe import Probe
+from imu_core.evaluation.relearning import Relearn
+from imu_core.evaluation.shadow_models import ShadowAttack
 from imu_core.figures import attack as figures
 from imu_core.figures import style_of
 from imu_core.jobs import Job

@@ -32,12 +32,13 @@ from imu_core.methods.presets import PRESETS
 from imu_core.methods.workspace import Arena
 from imu_core.models import build
 from imu_core.models.head import find_head
+from imu_core.models.inference import to_input
 from imu_core.problems.features import compute
+from imu_core.problems.sets import hits
 from imu_core.records import Features, Point, Problem, RunConfig, Trajectory
-from imu_core.training.loop import to_input
 from imu_core.unlearning import evaluator
 from imu_core.unlearning.batches import _SHUFFLE
-from imu_core.unlearning.evaluator import Evaluation, hits
+from imu_core.unlearning.evaluator import Evaluation
 from imu_core.unlearning.run import Run, unlearn
 from imu_core.unlearning.sequence import remember
 from imu_core.weights import sample_weights

@@ -10,8 +10,8 @@ from imu_core import runtime
 from imu_core.evaluation.measurement import FEW
 from imu_core.experiments.grid import Cell
 from imu_core.methods import METHODS
+from imu_core.models.inference import chunk_of, predict
 from imu_core.paper.experiment import TARGET, plain
-from imu_core.training.loop import chunk_of, predict
 from imu_core.unlearning.run import unlearn
 from imu_core.unlearning.sequence import problem as make_problem
 

@@ -8,7 +8,10 @@ from typing import Any
 import streamlit as st
 
 from imu_core.errors import ImuError
-from imu_core.evaluation.attacks import Attack, Probe, Relearn, ShadowAttack
+from imu_core.evaluation.attacks import Attack
+from imu_core.evaluation.probe import Probe
+from imu_core.evaluation.relearning import Relearn
+from imu_core.evaluation.shadow_models import ShadowAttack
 from imu_core.figures import attack, style_of
 from imu_core.glossary import help_text
 from imu_core.jobs import Job

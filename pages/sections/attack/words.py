@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED, Probe
+from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED
+from imu_core.evaluation.probe import Probe
 from imu_core.metrics import thresholds
 from imu_core.metrics.intervals import difference_half
 from imu_core.metrics.thresholds import Accusation

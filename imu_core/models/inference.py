@@ -1,0 +1,34 @@
+"""Images into a network and logits out of it: as every room does it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from imu_core.records import ImageSet
+
+
+def chunk_of(images: Tensor) -> int:
+    """How many of `images` (n, channels, h, w) go through a model at once: larger chunks leave the caches and are slower."""
+    return max(25, min(50, 2_500_000 // max(1, images[0].numel()))) if len(images) else 1
+
+
+def to_input(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1], the models' input."""
+    return images.float() / 255
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: ImageSet, chunk: int | None = None) -> Tensor:
+    """Logits (N, C) of `model` in eval mode, in float32, `chunk` images at a time (`chunk_of` by default)."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    parts = [model(to_input(part.to(device))).cpu() for part in images.images.split(chunk or chunk_of(images.images))]
+    model.train(was_training)
+    return torch.cat(parts)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of samples whose largest logit is their label's, 0 to 1; nan for an empty set."""
+    return float((logits.argmax(1) == labels).double().mean())
