@@ -63,7 +63,9 @@ mine = session_runs.of(problem)
 not_here(mine)
 first = st.container()  # the box below it adds to what is chosen from in it
 asked = another.asked(problem, attackable(mine))
-items = [*attackable(mine), *attackable(another.another(problem, session_runs.title_of))] or attackable(session_runs.examples(problem))
+items = [*attackable(mine), *attackable(another.another(problem, session_runs.title_of))] or attackable(
+    session_runs.examples(problem)
+)
 if not items:
     st.warning("No run on this problem left a model that could be attacked. Choose another problem in the sidebar.")
     st.stop()

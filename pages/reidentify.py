@@ -34,7 +34,11 @@ def run_row(problem: Problem) -> None:
                 job.cancel()
         if not configs:
             st.caption("Pick at least one method.")
-    if run and session_runs.submit(problem, configs, measure=False) and not patience.ended_soon(session_runs.kept()[-len(configs) :]):
+    if (
+        run
+        and session_runs.submit(problem, configs, measure=False)
+        and not patience.ended_soon(session_runs.kept()[-len(configs) :])
+    ):
         st.rerun()  # what goes on stands in the sidebar, too
 
 
@@ -80,7 +84,8 @@ st.markdown(
 problem = problem_choice.current()
 if problem.dataset.people is None:
     st.info(f"{parts.plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
-    st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=(problem_choice.USUAL_PEOPLE,))
+    usual = (problem_choice.USUAL_PEOPLE,)
+    st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=usual)
     st.stop()
 if problem.dataset.people.synthetic:
     st.badge("synthetic people", icon=":material/draw:", color="gray")

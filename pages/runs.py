@@ -114,7 +114,9 @@ def listed(wanted: dict[str, Any]) -> None:
     found = store.search(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     above = st.container()
     curves = keeper.curves(store, found)
-    told = widgets_apart.words([widgets_apart.One(stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in found])
+    told = widgets_apart.words(
+        [widgets_apart.One(stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in found]
+    )
     rows = [row(run, curves[run.id], apart) for run, apart in zip(found, told, strict=True)]
     _, high = tables.fitted(rows, columns())
     event = tables.draw(

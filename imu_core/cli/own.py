@@ -11,7 +11,7 @@ import typer
 from imu_core.cli.speaking import JsonFile, app, check_writable, percent, say, speaking, stoppable, write_json
 from imu_core.data import folder
 from imu_core.errors import ConfigError
-from imu_core.model_import import own
+from imu_core.model_import import brought_sets, orders, own
 from imu_core.models import MODELS, brought
 
 _EXAMPLES = """\b
@@ -83,8 +83,8 @@ def _order(values: Mapping[str, Any]) -> own.Order:
         dataset=values["problem"],
         normalisation=values["normalisation"],
         head=values["head"],
-        classes=own.from_list(values["classes"]),
-        expected=None if expected is None else own.from_percent(expected),
+        classes=orders.from_list(values["classes"]),
+        expected=None if expected is None else orders.from_percent(expected),
         images=values["images"],
         side=values["side"],
     )
@@ -149,4 +149,4 @@ def delete_command(
     problem: Problem = "cifar10",
 ) -> None:
     """Delete a brought model with its references, and the images that were unpacked for it alone."""
-    typer.echo(own.remove(problem, model))
+    typer.echo(brought_sets.remove(problem, model))

@@ -26,7 +26,8 @@ from imu_core.cli.speaking import (
     write_csv,
     write_json,
 )
-from imu_core.experiments.sweep import MEASURES, Cell, Sweep, cells, plugin_files, read_spec, table
+from imu_core.experiments.sweep import MEASURES, Cell, Sweep, cells, plugin_files, read_spec
+from imu_core.experiments.sweep_table import table
 
 _EXAMPLES = """\b
 Examples:

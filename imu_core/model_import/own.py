@@ -7,30 +7,28 @@ among the trained models; whatever fails or is stopped leaves nothing behind.
 
 from __future__ import annotations
 
-import csv
 import platform
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from enum import Enum
+from dataclasses import asdict, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from filelock import FileLock
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from imu_core import data, models, names, runtime
 from imu_core.access import rules
-from imu_core.data import archive, folder, notes
+from imu_core.data import archive, folder
 from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
-from imu_core.metrics.intervals import Share, share_interval
 from imu_core.model_import import foreign
+from imu_core.model_import.brought_sets import one_at_a_time, remove_decoded, users_of
+from imu_core.model_import.checks import _BETTER, _GOOD, _PROBE, _SLACK, Check, Trial, _percent, _share, _tried, advised, judge
 from imu_core.model_import.normalisations import NORMALISATIONS, normalisation, normalised_by
+from imu_core.model_import.orders import Order
 from imu_core.model_import.pairing import Pairing
 from imu_core.models import brought, checkpoints
 from imu_core.models.head import find_head, head_name
@@ -42,131 +40,6 @@ from imu_core.training.recipes import RECIPES, Recipe
 
 PREFIX = brought.PREFIX
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
-_TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
-_GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
-_BETTER, _SLACK = 0.1, 0.005  # by so much another choice must be better; rounding of an expectation
-
-
-@dataclass(frozen=True)
-class Order:
-    """What somebody brings.
-
-    checkpoint     path of the file, or its content (then `file` says what it is called)
-    images         None, or a .zip of images: they become the dataset `folder:NAME@side`
-    normalisation  a key of `NORMALISATIONS`, or MEAN/STD with a comma between channels
-    head           dotted name of the head, where it cannot be found
-    classes        the class names in the checkpoint's order, where that is not the dataset's
-    expected       the test accuracy it should reach, 0 to 1
-    """
-
-    name: str
-    checkpoint: bytes | Path
-    architecture: str
-    dataset: str = "cifar10"
-    normalisation: str = "imagenet"
-    head: str = ""
-    classes: tuple[str, ...] = ()
-    expected: float | None = None
-    file: str = ""
-    images: bytes | Path | None = None
-    side: int = folder.USUAL_SIDE
-
-
-def in_list(classes: Iterable[str]) -> str:
-    """Class names with commas between them, as `from_list` reads them; a name that holds a comma or a quote is quoted."""
-    return ", ".join(f'"{name.replace(chr(34), 2 * chr(34))}"' if {",", '"'} & set(name) else name for name in classes)
-
-
-def from_list(text: str) -> tuple[str, ...]:
-    """The names in `text`, which has commas or line ends between them; quotes hold a name with a comma together."""
-    try:
-        rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
-    except csv.Error as error:
-        raise ConfigError(f"The list of classes cannot be read ({error}). Write the names with commas between them.") from error
-    return tuple(names.normal(name.strip()) for row in rows for name in row if name.strip())
-
-
-def from_percent(percent: float) -> float:
-    """An expected accuracy as a share; a ConfigError where `percent` is none, or looks like a share itself."""
-    percent = as_number(percent)
-    if not isinstance(percent, (int, float)) or isinstance(percent, bool):
-        raise ConfigError(f"The expected accuracy is {str(percent)[:40]!r}; it is a number of percent, from 1 to 100.")
-    if not 1 <= percent <= 100:
-        meant = f" Did you mean {100 * percent:g} %? Then write {100 * percent:g}." if 0 < percent < 1 else ""
-        raise ConfigError(f"The expected accuracy is {percent:g} %; it is named in percent, from 1 to 100.{meant}")
-    return percent / 100
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Accuracy (0 to 1) on a few training images under another choice.
-
-    `order` are the classes renumbered as suits these images best; `best` is what such an order reaches on images that it was not
-    drawn from: many classes and few images always find an order that flatters the images themselves.
-    """
-
-    architecture: str
-    normalisation: str
-    accuracy: float
-    best: float
-    order: tuple[str, ...]
-
-
-class Fit(Enum):
-    """Whether a brought model is taken, and why; the value is what is said."""
-
-    FITS = "It fits."
-    AS_EXPECTED = "It fits: that is what you expect, {expected}."
-    ABOVE_EXPECTED = "It fits: that is more than the {expected} that you expect."
-    NEAR_EXPECTED = "It fits: {n} images cannot tell that from the {expected} that you expect."
-    CHANCE = "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
-    UNSURE = "It does not fit: {n} images cannot tell that from chance. Normalisation or class order may be wrong."
-    POOR = (
-        "Below {poor} nobody but you can tell whether that is what it should reach. To take it, name the accuracy that you "
-        "expect of it."
-    )
-    BELOW_EXPECTED = "It does not fit: you expect {expected}."
-    NOT_AS_GIVEN = "It does not fit as given. To take it all the same, name the accuracy that you expect of it."
-
-
-@dataclass(frozen=True, eq=False)
-class Check:
-    """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
-
-    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (as `in_list` writes them). `notes` are
-    sentences on the images: which files were left out, which images are there twice.
-    """
-
-    accuracy: Share
-    chance: float
-    per_class: np.ndarray
-    class_names: tuple[str, ...]
-    head: str
-    features: int
-    matched: str
-    fit: Fit
-    expected: float | None = None
-    advice: str = ""
-    suggestion: dict[str, str] = field(default_factory=dict)
-    trials: tuple[Trial, ...] = field(default_factory=tuple)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def fits(self) -> bool:
-        """Whether it is taken."""
-        return self.fit in (Fit.FITS, Fit.AS_EXPECTED, Fit.ABOVE_EXPECTED, Fit.NEAR_EXPECTED)
-
-    @property
-    def sentence(self) -> str:
-        """The accuracy with its interval, beside chance, and whether it fits."""
-        share = self.accuracy
-        words = self.fit.value.format(
-            expected="" if self.expected is None else _percent(self.expected), n=f"{share.n:,}", poor=f"{100 * _POOR:.0f} %"
-        )
-        return (
-            f"{_percent(share.share)} of {share.n:,} test images are recognised (95 % interval {_percent(share.low)} to "
-            f"{_percent(share.high)}); always naming the commonest class gives {_percent(self.chance)}. {words}"
-        )
 
 
 class Bringing:
@@ -218,10 +91,10 @@ class Bringing:
         """Remove what was unpacked or decoded for this, and nothing that was there before or that another model uses."""
         if not self._decoded and not self._unpacked:
             return
-        with _alone():
-            users = _users(self.dataset_name)
+        with one_at_a_time():
+            users = users_of(self.dataset_name)
             if self._decoded and self.dataset_name not in users:
-                _remove_decoded(self.dataset_name)
+                remove_decoded(self.dataset_name)
             if self._unpacked and not users:
                 archive.remove(self.order.name)
 
@@ -326,7 +199,7 @@ class Bringing:
         assert self.check is not None
         accuracies = {"train": _share(train[1], dataset.train.labels).share, "test": self.check.accuracy.share}
         card = _card(self, dataset, strange, accuracies, sum(p.numel() for p in model.parameters()))
-        with _alone():
+        with one_at_a_time():
             self._refuse_taken()  # by somebody who began when this did
             if dataset.name.startswith(data.FOLDER):
                 folder.find(folder.parse(dataset.name.removeprefix(data.FOLDER)).path)  # nor may its images be gone by now
@@ -337,23 +210,6 @@ class Bringing:
                 for key, outputs in zip(keys, (train, test), strict=True):
                     keep(model, key, *outputs)
                 checkpoints.save(path, model.state_dict(), card)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Inside, nobody else looks whether a name is free and takes it, or deletes: no other visitor and no command beside the app.
-
-    Again within itself: Python may drop another `Bringing`, which then cleans up, at any moment.
-    """
-    path = runtime.home() / "own.lock"
-    with runtime.storing("A model of your own"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, is_singleton=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -448,44 +304,6 @@ def in_order(order: tuple[str, ...], dataset: Dataset) -> tuple[str, ...]:
 # The accuracy, and what it says.
 
 
-def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int, str]) -> Check:
-    """What the `logits` (N, C) on the test set say; `found` is the head, its number of features, and how names were matched."""
-    labels, classes = dataset.test.labels, len(dataset.class_names)
-    accuracy = _share(logits, labels)
-    sizes = torch.bincount(labels, minlength=classes).double()
-    hits = torch.bincount(labels[logits.argmax(1) == labels], minlength=classes).double()
-    chance = float(sizes.max() / sizes.sum())
-    fit = _fit(accuracy, chance, order.expected)
-    known = (hits / sizes).numpy(), dataset.class_names
-    return Check(accuracy, chance, *known, *found, fit, order.expected, notes=notes.about(dataset))
-
-
-def _share(logits: Tensor, labels: Tensor) -> Share:
-    return share_interval(int((logits.argmax(1) == labels).sum()), len(labels))
-
-
-def _fit(accuracy: Share, chance: float, expected: float | None) -> Fit:
-    if accuracy.low <= chance:
-        return Fit.CHANCE if accuracy.share <= chance else Fit.UNSURE
-    if expected is None:
-        return Fit.POOR if accuracy.share < _POOR else Fit.FITS
-    if accuracy.high + _SLACK < expected:
-        return Fit.BELOW_EXPECTED
-    if abs(accuracy.share - expected) <= _SLACK:
-        return Fit.AS_EXPECTED
-    return Fit.ABOVE_EXPECTED if accuracy.share > expected else Fit.NEAR_EXPECTED
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _tried(dataset: Dataset) -> int:
-    """How many training images a trial takes: fewer where they are large."""
-    pixels = dataset.train.images[0, 0].numel()
-    return min(len(dataset.train), max(_TRIED // 5, min(_TRIED, _TRIED * 64**2 // pixels)))
-
-
 def _trial(order: Order, dataset: Dataset, strange: foreign.Strange) -> Trial:
     """A choice judged by training images: the test set stays what it is, the last word."""
     model, *_ = fitted(order, dataset, strange)
@@ -522,39 +340,6 @@ def _assigned(counts: Tensor) -> list[int]:
 
 def _kept(counts: Tensor, columns: list[int]) -> float:
     return float(counts[range(len(counts)), columns].sum())
-
-
-def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> Check:
-    """`check` with what the `trials` recommend; without an expectation, a much better choice means that this one does not fit."""
-    now = trials[0].accuracy
-    best = max(trials, key=lambda trial: trial.accuracy)
-    renumbered = max(trials, key=lambda trial: trial.best)
-    advice, suggestion = "", {}
-    if renumbered.best >= max(0.5, best.accuracy + _BETTER):
-        suggestion = {"normalisation": renumbered.normalisation, "classes": in_list(renumbered.order)}
-        advice = (
-            f"With the classes in another order and the normalisation {renumbered.normalisation} it "
-            f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
-            f"may be: {in_list(renumbered.order)}."
-        )
-    elif best.accuracy >= now + _BETTER:
-        suggestion = {"normalisation": best.normalisation}
-        advice = (
-            f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
-            f"{few} training images, as given {_percent(now)}. Choose that."
-        )
-    elif not check.fits:
-        advice = (
-            f"No normalisation is much better on {few} training images: {_table(trials)}. Is it another architecture, or "
-            "other data?"
-        )
-    refused = bool(advice) and check.fits and order.expected is None
-    fit = Fit.NOT_AS_GIVEN if refused else check.fit
-    return replace(check, fit=fit, advice=advice, suggestion=suggestion, trials=trials)
-
-
-def _table(trials: tuple[Trial, ...]) -> str:
-    return ", ".join(f"{trial.normalisation} {_percent(trial.accuracy)}" for trial in trials)
 
 
 # What is stored.
@@ -614,44 +399,3 @@ def checked(dataset: Dataset, model: nn.Module, logits: Tensor, how: str) -> Che
     return judge(dataset, logits, Order("here", b"", ""), (head_name(model), find_head(model).in_features, how))
 
 
-def datasets() -> tuple[str, ...]:
-    """The image folders that brought models belong to, by name."""
-    return tuple(dict.fromkeys(name for name, _ in brought.everything() if name.startswith(data.FOLDER)))
-
-
-def remove(dataset: str, model: str) -> str:
-    """Delete a brought model, its references, and the images that were unpacked for it alone; says what was deleted."""
-    with _alone():  # nobody may store a model on images that are about to go
-        brought.remove(dataset, model)
-        if not dataset.startswith(data.FOLDER):
-            return f"{model} is deleted."
-        users = _users(dataset)
-        if dataset not in users:
-            _remove_decoded(dataset)
-        root = _root(dataset)
-        if not users and archive.holds(root):
-            archive.remove(root.name)
-            return f"{model} is deleted, and the images that were unpacked as {root.name}."
-    return f"{model} is deleted."
-
-
-def _users(dataset: str) -> list[str]:
-    """The folder datasets of brought models that read the same folder as `dataset`, at whatever side."""
-    return [name for name in datasets() if _root(name) == _root(dataset)]
-
-
-def _root(dataset: str) -> Path:
-    """The folder behind a folder dataset, the same however it was written."""
-    text = dataset.removeprefix(data.FOLDER)
-    try:
-        return folder.find(folder.parse(text).path).resolve()
-    except DataError:  # it is gone, or was stored before such names were refused
-        return Path(text.rpartition("@")[0] or text)
-
-
-def _remove_decoded(dataset: str) -> None:
-    """Delete what was decoded of a folder dataset; it can be read again."""
-    text = dataset.removeprefix(data.FOLDER)
-    if folder.is_here(text):
-        folder.cache(text).unlink(missing_ok=True)
-    data.load.cache_clear()

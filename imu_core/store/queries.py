@@ -10,14 +10,8 @@ import sqlalchemy as sql
 
 from imu_core import runtime
 from imu_core.store import schema
-from imu_core.store.stored import (
-    Stored,
-    clean_tags,
-    depth,
-    knows_reference,
-    to_text,
-    unpack,
-)
+from imu_core.store.exchange import to_text
+from imu_core.store.stored import Stored, clean_tags, depth, knows_reference, unpack
 
 CHUNK = 500  # values in one IN (…)
 _DEPTHS = ("none", "quick", "membership", "full")

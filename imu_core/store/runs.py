@@ -17,6 +17,7 @@ from imu_core.errors import ImuError, StoreError
 from imu_core.records import Trajectory, finite
 from imu_core.store import database
 from imu_core.store.connection import Connected, default_url
+from imu_core.store.exchange import from_text, to_text
 from imu_core.store.queries import (
     LIGHT,
     PROBLEM,
@@ -33,19 +34,17 @@ from imu_core.store.queries import (
     set_aside,
     tags_of,
 )
+from imu_core.store.reading import STATES
 from imu_core.store.stored import (
     LARGEST_PARAMETERS,
-    STATES,
     Stored,
     Summary,
     changed_parameters,
     clean_name,
     clean_tags,
     columns,
-    from_text,
     read_parameters,
     run_key,
-    to_text,
     unpack,
 )
 
@@ -212,9 +211,9 @@ class Store(Connected):
         own: bool | None = None,
     ) -> int:
         """How many runs `search` finds in all."""
-        conditions = [self._visible(), *conditions(text, method, tags, state, problem, deleted), *self._whose(own)]
+        where = [self._visible(), *conditions(text, method, tags, state, problem, deleted), *self._whose(own)]
         with self._reading() as connection:
-            return connection.execute(sql.select(sql.func.count()).select_from(RUNS).where(*conditions)).scalar_one()
+            return connection.execute(sql.select(sql.func.count()).select_from(RUNS).where(*where)).scalar_one()
 
     def used(self, *, deleted: bool = False) -> dict[str, dict[Any, int]]:
         """What runs can be searched by: method, state and problem (as `search` takes it), each with its number of runs.

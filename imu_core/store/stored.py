@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
 import dataclasses
 import hashlib
 import json
-import math
-import re
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,27 +19,20 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from imu_core.errors import ConfigError, DataError
+from imu_core.errors import DataError
 from imu_core.models import checkpoints
 from imu_core.parsing import from_json
-from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory, finite
+from imu_core.records import Problem, RunConfig, Trajectory, finite
+from imu_core.store.reading import LONGEST_NAME, mapping_of, read_trajectory, text_of
 
 if TYPE_CHECKING:
     from imu_core.unlearning.run import Run
 
 SCHEMA = 1  # of the records and of exported files; another one is refused. `schema.VERSION` is that of the database
 FORMAT = "imu_core runs"
-STATES = ("done", "cancelled", "diverged", "failed")
 LARGEST_PARAMETERS = 8 * 2**20  # bytes
-LONGEST_NAME, LONGEST_TAG, MOST_TAGS = 200, 40, 20
-_LONGEST_TEXT = 70_000  # characters of a text inside a record: a forget request may have 60,000
-_LARGEST_IMPORT = 256 * 2**20  # characters
+LONGEST_TAG, MOST_TAGS = 40, 20
 _LARGEST_RECORD = 64 * 2**20  # bytes of one trajectory, unpacked
-_MOST_RUNS, _MOST_POINTS, _MOST_NUMBERS = 10_000, 100_000, 100_000
-_DEEPEST = 12
-_SCALARS = ("step", "epoch", "seconds", "loss", "accuracies", "weights", "full")  # of a point
-# Control characters, halves of surrogate pairs and marks that turn text around break databases, terminals and readers.
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BASE = "base"  # names, inside stored parameters, the original they were made from
 
 
@@ -237,19 +226,19 @@ def unpack(content: bytes, metrics: dict[str, Any]) -> Trajectory:
         values = from_json(text.decode())
     except (zlib.error, ValueError) as error:
         raise DataError("Its record is damaged: it cannot be unpacked.") from error
-    return read_trajectory({**_mapping(values, "record"), "metrics": metrics})
+    return read_trajectory({**mapping_of(values, "record"), "metrics": metrics})
 
 
 def clean_name(name: str) -> str:
     """`name` without spaces around it; DataError for more than 200 characters or ones that cannot be printed."""
-    return _text(name.strip() if isinstance(name, str) else name, "The name", LONGEST_NAME)
+    return text_of(name.strip() if isinstance(name, str) else name, "The name", LONGEST_NAME)
 
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """The set of `tags` in order of the alphabet, without empty ones; DataError for long, many or unprintable ones."""
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise DataError(f"Tags are {str(tags)[:40]!r}; give a list of words.")
-    found = sorted({_text(tag, "A tag", LONGEST_TAG).strip() for tag in tags} - {""})
+    found = sorted({text_of(tag, "A tag", LONGEST_TAG).strip() for tag in tags} - {""})
     if any("," in tag for tag in found):
         raise DataError("A tag holds a comma; commas stand between tags.")
     if len(found) > MOST_TAGS:
@@ -260,219 +249,3 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
 # Text: out, and back in with nothing taken on trust.
 
 
-def to_text(runs: Iterable[Stored]) -> str:
-    """`runs` with everything, parameters in base64, as JSON that `from_text` reads back."""
-    listed = [
-        {
-            "id": run.id,
-            "key": run.key,
-            "created": run.created,
-            "name": run.name,
-            "tags": list(run.tags),
-            "trajectory": run.trajectory.to_dict(),
-            "parameters": None if run.parameters is None else base64.b64encode(run.parameters).decode(),
-        }
-        for run in runs
-    ]
-    return json.dumps({"format": FORMAT, "schema": SCHEMA, "runs": listed}, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def from_text(text: str) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
-    """(row, tags) of every run in exported `text`; DataError in a sentence for anything that is not what `to_text` writes.
-
-    Names of methods, data sets and models may be unknown here. Keys are computed anew, never believed.
-    """
-    if not isinstance(text, str) or len(text) > _LARGEST_IMPORT:
-        raise DataError(f"At most {_LARGEST_IMPORT // 2**20} MB of text can be imported at once. Export fewer runs at a time.")
-    try:
-        content = from_json(text)
-    except ValueError as error:
-        raise DataError(f"This is no export of runs: it is not JSON as it is read here ({str(error)[:120]}).") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DataError("This is no export of runs. Make one with: python -m imu_core runs export")
-    if content.get("schema") != SCHEMA:
-        raise DataError(f"This export has schema {str(content.get('schema'))[:20]}; this version reads {SCHEMA}.")
-    runs = content.get("runs")
-    if not isinstance(runs, list) or len(runs) > _MOST_RUNS:
-        raise DataError(f"An export holds a list of at most {_MOST_RUNS:,} runs.")
-    return [_numbered(number, len(runs), run) for number, run in enumerate(runs, 1)]
-
-
-def _numbered(number: int, total: int, run: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    try:
-        return _read_run(run)
-    except (DataError, ConfigError) as error:
-        raise DataError(f"Run {number} of {total} cannot be imported, so none was. {str(error)[:500]}") from error
-
-
-def _read_run(run: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    run = _mapping(run, "A run")
-    run_id = _text(run.get("id"), "Its id", 32)
-    if len(run_id) != 32 or set(run_id) - set("0123456789abcdef"):
-        raise DataError("Its id is not 32 hexadecimal digits.")
-    created = _number(run.get("created"), "created", 0, 2**40)
-    tags = run.get("tags")
-    if not isinstance(tags, list):
-        raise DataError("Its tags are no list.")
-    row = columns(read_trajectory(run.get("trajectory")), run.get("name"), _from_base64(run), run_id, created)
-    return row, clean_tags(tags)
-
-
-def _from_base64(run: Mapping[str, Any]) -> bytes | None:
-    encoded = run.get("parameters")
-    if encoded is None:
-        return None
-    if not isinstance(encoded, str) or len(encoded) > LARGEST_PARAMETERS * 4 // 3 + 4:
-        raise DataError("Its parameters are no base64 text, or too large.")
-    try:
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise DataError("Its parameters are no base64 text.") from error
-    read_parameters(content)
-    return content
-
-
-def read_trajectory(values: Any) -> Trajectory:
-    """The trajectory that `Trajectory.to_dict` wrote, every type and size checked; DataError or ConfigError otherwise."""
-    values = _mapping(values, "The record")
-    missing = sorted({f.name for f in dataclasses.fields(Trajectory)} - {"costs", "images"} - set(values))
-    if missing:
-        raise DataError(f"The record lacks {', '.join(missing)}.")
-    points, saw = values["points"], values["saw"]
-    if not isinstance(points, list) or len(points) > _MOST_POINTS:
-        raise DataError(f"points must be a list of at most {_MOST_POINTS:,}.")
-    if not isinstance(saw, list) or len(saw) > 20:
-        raise DataError("saw must be a short list of names.")
-    return Trajectory(
-        _config(values["config"]),
-        _problem(values["problem"]),
-        tuple(_point(point) for point in points),
-        _named(values["phases"], "phases", lambda v, w: _number(v, w, 0, 1e12)),
-        _outcome(values["outcome"]),
-        _named(values["sizes"], "sizes", _whole),
-        tuple(_text(name, "saw", 40) for name in saw),
-        _metrics(values["metrics"]),
-        _named(values["environment"], "environment", lambda v, w: _text(v, w, LONGEST_NAME)),
-        _named(values.get("costs", {}), "costs", _maybe_number),
-        _named(values.get("images", {}), "images", _whole),
-    )
-
-
-def _config(values: Any) -> RunConfig:
-    values = _mapping(values, "config")
-    if not all(isinstance(name, str) for name in values):
-        raise DataError("config holds names that are no text.")
-    config = RunConfig.from_dict(dict(values))
-    _text(config.method, "method", 60)
-    for name, value in config.options.items():
-        _text(name, "The name of an option", 60)
-        _text(value if isinstance(value, str) else "", "An option", LONGEST_NAME)
-    return config
-
-
-def _problem(values: Any) -> dict[str, Any]:
-    values = _mapping(values, "problem")
-    history = values.get("history")
-    if not isinstance(history, list) or len(history) > 100:
-        raise DataError("history must be a list of at most 100 earlier requests.")
-    steps = [_mapping(step, "history") for step in history]
-    return {
-        "dataset": _text(values.get("dataset"), "dataset", 1000, filled=True),
-        "model": _text(values.get("model"), "model", 100, filled=True),
-        "forget": _text(values.get("forget"), "forget", _LONGEST_TEXT, filled=True),
-        "seed": _whole(values.get("seed"), "seed"),
-        "history": [
-            {
-                "forget": _text(step.get("forget"), "forget", _LONGEST_TEXT, filled=True),
-                "config": _config(step.get("config")).changed(),
-            }
-            for step in steps
-        ],
-    }
-
-
-def _point(values: Any) -> Point:
-    values = _mapping(values, "A point")
-    if set(values) != set(_SCALARS):
-        raise DataError(f"A point must hold {', '.join(_SCALARS)}.")
-    if not isinstance(values["full"], bool):
-        raise DataError("full must be true or false.")
-    loss, weights = values["loss"], values["weights"]
-    return Point(
-        _whole(values["step"], "step"),
-        _number(values["epoch"], "epoch", 0, 1e9),
-        _number(values["seconds"], "seconds", 0, 1e12),
-        None if loss is None else _number(loss, "loss", -math.inf, math.inf),
-        _named(values["accuracies"], "accuracies", lambda v, w: None if v is None else _number(v, w, 0, 1)),
-        None if weights is None else _named(weights, "weights", _maybe_number),
-        full=values["full"],
-    )
-
-
-def _outcome(values: Any) -> Outcome:
-    values = _mapping(values, "outcome")
-    if values.get("state") not in STATES:
-        raise DataError(f"Its state is {str(values.get('state'))[:40]!r}; a stored run is {', '.join(STATES)}.")
-    _text(values.get("reason"), "reason", _LONGEST_TEXT, lines=True)
-    return Outcome.from_dict(values)
-
-
-def _metrics(values: Any) -> dict[str, Any]:
-    left = [_MOST_NUMBERS]
-    _check_tree(_mapping(values, "metrics"), left, 0)
-    return dict(values)
-
-
-def _check_tree(value: Any, left: list[int], level: int) -> None:
-    """DataError for a tree too deep, too large, or with leaves that are no number, text, true, false or nothing."""
-    left[0] -= 1
-    if level > _DEEPEST or left[0] < 0:
-        raise DataError(f"metrics are nested deeper than {_DEEPEST} levels or hold more than {_MOST_NUMBERS:,} values.")
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _text(name, "A name in metrics", LONGEST_NAME)
-            _check_tree(inner, left, level + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_tree(inner, left, level + 1)
-    elif isinstance(value, str):
-        _text(value, "A text in metrics", _LONGEST_TEXT, lines=True)
-    elif value is not None and not isinstance(value, bool):
-        _number(value, "A value in metrics", -math.inf, math.inf)
-
-
-def _mapping(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{what} must be a mapping of names to values.")
-    return value
-
-
-def _named(value: Any, what: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:
-    if len(_mapping(value, what)) > 1000:
-        raise DataError(f"{what} hold more than 1,000 names.")
-    return {_text(name, what, LONGEST_NAME): read(inner, what) for name, inner in value.items()}
-
-
-def _number(value: Any, what: str, low: float, high: float) -> float:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not good or not low <= value <= high or not abs(value) < 2**1000:
-        raise DataError(f"{what} is {str(value)[:40]}; it must be a number from {low:g} to {high:g}.")
-    return value
-
-
-def _maybe_number(value: Any, what: str) -> float | None:
-    return None if value is None else _number(value, what, -math.inf, math.inf)
-
-
-def _whole(value: Any, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
-        raise DataError(f"{what} is {str(value)[:40]}; it must be a whole number from 0 to {2**31 - 1}.")
-    return value
-
-
-def _text(value: Any, what: str, longest: int, *, filled: bool = False, lines: bool = False) -> str:
-    if not isinstance(value, str) or len(value) > longest or (filled and not value):
-        raise DataError(f"{what} must be a text of {'1' if filled else '0'} to {longest:,} characters.")
-    if _HIDDEN.search(value.replace("\n", "").replace("\t", "") if lines else value):
-        raise DataError(f"{what} holds characters that cannot be shown.")
-    return value

@@ -11,7 +11,7 @@ from imu_core import data
 from imu_core.data import notes
 from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
 from imu_core.glossary import help_text
-from imu_core.model_import.own import datasets as folders
+from imu_core.model_import.brought_sets import datasets as folders
 from imu_core.models import FOR_PEOPLE, suited
 from imu_core.problems import reference
 from imu_core.records import RANGES, Dataset, Problem

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import imu_core
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
-from imu_core.evaluation import attacks
+from imu_core.evaluation import attacks, probe
 from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED, Attack, same_backbone, with_head
 from imu_core.evaluation.probe import Probe
 from imu_core.evaluation.relearning import Relearn
@@ -370,7 +370,7 @@ def test_a_shadow_method_sees_its_half_of_the_retain_set(lenet: Problem, monkeyp
 
 
 def test_a_problem_with_another_head_is_that_problem_otherwise(lenet: Problem) -> None:
-    head = attacks._fresh_head(lenet.train.Z.shape[1], 10, seed=0).requires_grad_(False)
+    head = probe._fresh_head(lenet.train.Z.shape[1], 10, seed=0).requires_grad_(False)
     other = with_head(lenet, head, lenet.split.retain[:50])
     assert torch.allclose(other.train.logits, head(lenet.train.Z))
     assert torch.equal(other.head.weight, head.weight)

@@ -21,6 +21,7 @@ from imu_core.evaluation import similarity
 from imu_core.evaluation.measurement import run_logits
 from imu_core.evaluation.similarity import LayerSimilarity, cka, frame, gram, prediction_matrix, turned
 from imu_core.experiments import leaderboard
+from imu_core.figures import all_methods
 from imu_core.figures import compare as charts
 from imu_core.models.head import blocks, find_head
 from imu_core.records import Problem, RunConfig
@@ -390,19 +391,19 @@ def test_something_else_is_no_record(tmp_path: Path, text: str) -> None:
 
 def test_standings_draw_every_row_once_in_order() -> None:
     rows = [a_row("delete", -0.004), a_row("ga", -0.03), a_row("npo", -0.001, math.nan, reached=1)]
-    figure = charts.standings(rows, a_record()["reference"])
+    figure = all_methods.standings(rows, a_record()["reference"])
     drawn = [name for trace in figure.data for name in trace.y if name]
     assert drawn == list(figure.layout.yaxis.categoryarray)
     assert "1/4" in drawn[-1]
     faint = next(trace for trace in figure.data if trace.name == "Did not always get there")
     assert faint.opacity < 0.5
     assert list(faint.x) == [-0.1]
-    assert charts.standings(rows, {}).data[0].name == "Reached the depth every time"
+    assert all_methods.standings(rows, {}).data[0].name == "Reached the depth every time"
 
 
 def test_a_row_far_from_all_stands_at_the_edge_with_its_number() -> None:
     rows = [a_row(key, -0.01 - 0.001 * n) for n, key in enumerate(("delete", "ga", "npo", "rl", "simnpo"))]
-    figure = charts.standings([*rows, a_row("imu", -0.7)], {})
+    figure = all_methods.standings([*rows, a_row("imu", -0.7)], {})
     low = figure.layout.xaxis.range[0]
     assert -5 < low < -1.4
     marks = figure.data[0]

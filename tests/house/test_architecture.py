@@ -163,7 +163,13 @@ def test_jobs_know_only_errors_and_the_end() -> None:
 
 
 def test_methods_cannot_reach_the_judge_or_the_reference() -> None:
-    forbidden = ("imu_core.unlearning.evaluator", "imu_core.problems.reference", "imu_core.evaluation.measurement", "imu_core.metrics", "imu_core.problem")
+    forbidden = (
+        "imu_core.unlearning.evaluator",
+        "imu_core.problems.reference",
+        "imu_core.evaluation.measurement",
+        "imu_core.metrics",
+        "imu_core.problem",
+    )
     for path in (ROOT / "imu_core" / "methods").glob("*.py"):
         assert not [name for name, _ in imports(parsed(path)) if name.startswith(forbidden)], path.name
 

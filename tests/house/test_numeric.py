@@ -18,7 +18,7 @@ from imu_core.influence import full_scores, head_scores
 from imu_core.influence.solvers import check_step
 from imu_core.methods.base import Edit
 from imu_core.methods.registry import METHODS
-from imu_core.model_import import own
+from imu_core.model_import import orders
 from imu_core.numeric import as_number, is_number, is_whole
 from imu_core.records import Influence, RunConfig
 from imu_core.runtime import generator
@@ -92,7 +92,7 @@ def test_settings_and_seeds_take_every_kind_of_number() -> None:
         assert torch.equal(torch.randn(2, generator=generator(whole)), torch.randn(2, generator=generator(3)))
         assert json.dumps(Recipe(epochs=whole, batch_size=whole, learning_rate=part).epochs) == "3"
         assert attacks._in_range("alpha", part, 0.0, 1.0) == 0.25
-        assert own.from_percent(whole) == 0.03
+        assert orders.from_percent(whole) == 0.03
         step = METHODS["newton"].parameters
         assert type(next(p for p in step if p.name == "scale").check(part)) is float
     for wrong in (True, "3", None, np.True_):

@@ -21,10 +21,10 @@ from imu_core import data, names
 from imu_core.data import archive, faces, files, folder, market, notes
 from imu_core.errors import ConfigError, DataError
 from imu_core.influence import ranking
-from imu_core.model_import import own
+from imu_core.model_import import orders, own
 from imu_core.problems import forget
 from imu_core.records import Dataset, Features, ImageSet, LeftOut, Problem, RunConfig, Split, Trajectory, Why
-from imu_core.store.stored import read_trajectory
+from imu_core.store.reading import read_trajectory
 
 CLASSES = ("cat", "dog", "frog")
 APPLE_DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(82)
@@ -285,7 +285,7 @@ def test_a_request_finds_its_class_in_either_form(request_: str, tmp_path: Path,
 
 def test_a_list_of_classes_is_read_in_either_form(tmp_path: Path, fresh_home: Path) -> None:
     dataset = read(draw(tmp_path / "images", ("dog", NFC, "emu")))
-    order = own.from_list(f"emu, {NFD}, DOG")
+    order = orders.from_list(f"emu, {NFD}, DOG")
     assert own.in_order(order, dataset) == ("emu", NFC, "dog")
     assert own.in_order((), dataset) == dataset.class_names
     with pytest.raises(ConfigError, match="missing emu, not a class cow, named twice dog"):

@@ -40,7 +40,7 @@ from imu_core.cli import app
 from imu_core.data import archive, files, folder
 from imu_core.errors import CheckpointError, ConfigError, DataError, HeadError, ImuError
 from imu_core.metrics.intervals import share_interval
-from imu_core.model_import import apart, foreign, own
+from imu_core.model_import import apart, brought_sets, foreign, orders, own
 from imu_core.models import brought, checkpoints, pickled
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
 from imu_core.models.inference import predict, to_input
@@ -246,14 +246,14 @@ def test_a_zip_becomes_a_data_set_and_goes_with_its_model(colours: Path, trained
     assert work.dataset_name == f"folder:three@{SIDE}"
     assert work.check is not None
     assert work.check.accuracy.n == 3 * COUNTS["test"]
-    assert own.datasets() == (work.dataset_name,)
+    assert brought_sets.datasets() == (work.dataset_name,)
     assert imu_core.problem(work.dataset_name, model="own-three", forget="class:red").dataset.class_names == NAMES
     with pytest.raises(ConfigError, match="already"):
         bring(order(colours, safe(trained), images=zipped(colours), side=SIDE))
-    assert "images" in own.remove(work.dataset_name, "own-three")
+    assert "images" in brought_sets.remove(work.dataset_name, "own-three")
     assert [name for name in left(tmp_path) if "features" not in name] == []
     with pytest.raises(CheckpointError, match="no brought model"):
-        own.remove(work.dataset_name, "own-three")
+        brought_sets.remove(work.dataset_name, "own-three")
 
 
 def test_stopping_leaves_nothing(colours: Path, trained: State, tmp_path: Path) -> None:
@@ -291,12 +291,12 @@ def test_unpacked_images_go_with_the_last_model_that_reads_them(written: str, co
     other = f"folder:{written.format(home=runtime.home())}"
     card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": other, "model": "own-b"}
     checkpoints.save(brought.path(other, "own-b"), trained, card)
-    assert own.remove(other, "own-b") == "own-b is deleted."
+    assert brought_sets.remove(other, "own-b") == "own-b is deleted."
     assert images_of("a") == ALL
     checkpoints.save(brought.path(other, "own-b"), trained, card)
-    assert own.remove(f"folder:a@{SIDE}", "own-a") == "own-a is deleted."
+    assert brought_sets.remove(f"folder:a@{SIDE}", "own-a") == "own-a is deleted."
     assert images_of("a") == ALL
-    assert own.remove(other, "own-b").startswith("own-b is deleted, and the images")
+    assert brought_sets.remove(other, "own-b").startswith("own-b is deleted, and the images")
     assert images_of("a") == 0
 
 
@@ -304,7 +304,7 @@ def test_a_model_on_a_folder_of_dots_is_deleted_and_nothing_else(colours: Path, 
     bring(order(colours, safe(trained), name="a", images=zipped(colours), side=SIDE))
     card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": "folder:..@16", "model": "own-b"}
     checkpoints.save(brought.path("folder:..@16", "own-b"), trained, card)
-    assert own.remove("folder:..@16", "own-b") == "own-b is deleted."
+    assert brought_sets.remove("folder:..@16", "own-b") == "own-b is deleted."
     assert images_of("a") == ALL
 
 
@@ -372,9 +372,9 @@ def test_a_card_with_a_name_that_is_now_refused_hinders_nobody(colours: Path, tr
         card = brought.card(f"folder:a@{SIDE}", "own-a") | {"dataset": odd, "model": "own-odd"}
         checkpoints.save(brought.path(odd, "own-odd"), trained, card)
         assert not data.is_here(odd)
-        assert own.remove(odd, "own-odd") == "own-odd is deleted."
+        assert brought_sets.remove(odd, "own-odd") == "own-odd is deleted."
         checkpoints.save(brought.path(odd, "own-odd"), trained, card)
-    assert "images" in own.remove(f"folder:a@{SIDE}", "own-a")
+    assert "images" in brought_sets.remove(f"folder:a@{SIDE}", "own-a")
 
 
 def test_a_bringing_that_is_dropped_while_another_is_stored_cleans_up(
@@ -399,7 +399,7 @@ def test_a_model_is_not_stored_on_images_that_are_gone(colours: Path, trained: S
     steps = iter(work)
     while work.check is None:
         next(steps)
-    own.remove(f"folder:a@{SIDE}", "own-a")
+    brought_sets.remove(f"folder:a@{SIDE}", "own-a")
     with pytest.raises(DataError, match="There is no folder 'a'"):
         list(steps)
     assert brought.everything() == []
@@ -1153,16 +1153,16 @@ def test_another_order_of_classes_is_found_out_and_then_fits(colours: Path, trai
     ],
 )
 def test_a_list_of_classes_is_read_as_it_was_written(names: tuple[str, ...], text: str) -> None:
-    assert own.in_list(names) == text
-    assert own.from_list(text) == names
+    assert orders.in_list(names) == text
+    assert orders.from_list(text) == names
 
 
 def test_a_list_of_classes_is_read_as_people_write_it() -> None:
     for text in ("a,b b,c", " a ,  b b,c,", "a\nb b\n\nc", 'a, "b b" ,c'):
-        assert own.from_list(text) == ("a", "b b", "c")
-    assert own.from_list('6" nail, 2" nail') == ('6" nail', '2" nail')
+        assert orders.from_list(text) == ("a", "b b", "c")
+    assert orders.from_list('6" nail, 2" nail') == ('6" nail', '2" nail')
     with pytest.raises(ConfigError, match="list of classes cannot be read"):
-        own.from_list("x" * 200_000)
+        orders.from_list("x" * 200_000)
 
 
 def with_commas(root: Path) -> Path:
@@ -1183,7 +1183,7 @@ def test_advice_on_classes_with_commas_can_be_followed(trained: State, tmp_path:
     assert work.check is not None
     assert work.check.suggestion["classes"] == 'red, "blue, dark", "green ""lime"""'
     assert work.check.suggestion["classes"] in work.check.advice
-    again = bring(order(root, content, classes=own.from_list(work.check.suggestion["classes"])))
+    again = bring(order(root, content, classes=orders.from_list(work.check.suggestion["classes"])))
     assert again.check is not None
     assert again.check.fits
     assert again.check.accuracy.share == 1.0
@@ -1202,9 +1202,9 @@ def test_advice_on_classes_with_commas_can_be_followed(trained: State, tmp_path:
 )
 def test_an_expectation_that_is_no_percentage_is_asked_about(percent: float, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        own.from_percent(percent)
+        orders.from_percent(percent)
     assert str(caught.value).endswith(words)
-    assert [own.from_percent(good) for good in (1, 50, 91.7, 100)] == [0.01, 0.5, 0.917, 1.0]
+    assert [orders.from_percent(good) for good in (1, 50, 91.7, 100)] == [0.01, 0.5, 0.917, 1.0]
 
 
 def test_the_expected_accuracy_decides(colours: Path, trained: State) -> None:

@@ -19,7 +19,7 @@ from imu_core.access import rules
 from imu_core.data import folder
 from imu_core.errors import CheckpointError, ClosedError
 from imu_core.jobs import Job
-from imu_core.model_import import own
+from imu_core.model_import import brought_sets, own
 from imu_core.models import brought, checkpoints
 from pages.widgets import parts
 
@@ -43,7 +43,7 @@ def nothing_brought() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("IMU_PUBLIC", raising=False)
         for dataset, model in brought.everything():
-            own.remove(dataset, model)
+            brought_sets.remove(dataset, model)
     data.load.cache_clear()
 
 
@@ -105,7 +105,7 @@ def test_neither_work_in_line_nor_a_path_reaches_it() -> None:
                 with pytest.raises(CheckpointError, match="There is no brought model"):
                     imu_core.problem("tiny", model="own-mine", forget="class:Trouser", history=history)
             with pytest.raises(CheckpointError, match="There is no brought model"):
-                own.remove("tiny", "own-mine")
+                brought_sets.remove("tiny", "own-mine")
     assert place.is_dir()
 
 
@@ -131,4 +131,4 @@ def test_what_a_command_brought_is_the_owners(colours: Path, trained: State, pub
         with pytest.raises(ClosedError):
             data.load(IMAGES)
     monkeypatch.setattr(rules, "_SERVING", [])
-    own.remove(IMAGES, "own-mine")
+    brought_sets.remove(IMAGES, "own-mine")

@@ -16,7 +16,7 @@ from imu_core.depth import SAME
 from imu_core.evaluation import agreement
 from imu_core.metrics import thresholds
 from imu_core.metrics.intervals import Paired, mean_interval, share_interval
-from imu_core.model_import import own
+from imu_core.model_import import checks, own
 from imu_core.paper import readable
 from imu_core.paper import verdicts as paper
 from imu_core.records import Outcome, Point, RunConfig, Trajectory
@@ -512,7 +512,7 @@ FITS = [
 @pytest.mark.parametrize(("count", "n", "expected", "words"), FITS)
 def test_whether_a_model_fits(count: int, n: int, expected: float | None, words: str) -> None:
     accuracy, chance = share_interval(count, n), 0.25 if n == 4 else 0.1
-    check = own.Check(accuracy, chance, np.zeros(3), (), "head", 9, "", own._fit(accuracy, chance, expected), expected)
+    check = own.Check(accuracy, chance, np.zeros(3), (), "head", 9, "", checks._fit(accuracy, chance, expected), expected)
     assert check.sentence.endswith(f"always naming the commonest class gives {100 * chance:.1f} %. {words}")
     assert check.sentence.startswith(f"{100 * count / n:.1f} % of {n} test images are recognised (95 % interval ")
     assert check.fits == words.startswith("It fits")

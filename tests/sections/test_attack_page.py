@@ -324,7 +324,9 @@ def test_the_probe_runs_as_a_job_and_says_what_it_found(lenet: Problem, item: se
     assert has_button(at, "Relearn")
 
 
-def test_a_stopped_attack_keeps_its_curve_and_can_be_started_again(item: session_runs.Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_attack_keeps_its_curve_and_can_be_started_again(
+    item: session_runs.Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at = press(with_runs([item]), "Train fresh heads")
     (job,) = attack_jobs.jobs(item).values()
     job.cancel()

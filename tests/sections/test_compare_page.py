@@ -214,7 +214,9 @@ def test_seeds_of_one_setting_become_one_mark(resnet: Problem) -> None:
 
 def test_runs_that_ended_badly(resnet: Problem) -> None:
     stopped = kept(resnet, GENTLE["ga"], "Stopped", steps=3)
-    failed = session_runs.Kept("Failed", Job("Failed", lambda: imu_core.unlearn(resnet, RunConfig(method="scar"))), resnet, GENTLE["ga"])
+    failed = session_runs.Kept(
+        "Failed", Job("Failed", lambda: imu_core.unlearn(resnet, RunConfig(method="scar"))), resnet, GENTLE["ga"]
+    )
     failed.job.run()
     assert (stopped.job.state, failed.job.state) == ("cancelled", "failed")
     at = opened([stopped, failed])

@@ -12,7 +12,7 @@ from test_own import SIDE, Bomb, State, colours, draw, name_of, permuted, saved,
 from test_pages import go_to, healthy, nothing_left_running, press, rerun, served, visit, wait_until, words  # noqa: F401
 
 from imu_core import data
-from imu_core.model_import import own
+from imu_core.model_import import brought_sets
 from imu_core.models import brought
 from pages.widgets import parts
 
@@ -23,7 +23,7 @@ def nothing_brought(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     monkeypatch.setenv("IMU_FOLDERS", str(tmp_path_factory.getbasetemp()))
     yield
     for dataset, model in brought.everything():
-        own.remove(dataset, model)
+        brought_sets.remove(dataset, model)
     data.load.cache_clear()
 
 

@@ -489,7 +489,7 @@ def test_a_writer_that_fails_leaves_nothing(store: Store, address: Callable, mon
         if len(taken) == 2:
             raise DataError("No.")
 
-    monkeypatch.setattr("imu_core.store.runs._attach", fail_at_the_second)
+    monkeypatch.setattr("imu_core.store.connection.attach", fail_at_the_second)
     with pytest.raises(DataError):
         other.import_(text)
     assert len(taken) == 2

@@ -1129,7 +1129,7 @@ def test_a_history_that_cannot_be_read_is_a_sentence(history: object, lenet: Pro
 def test_a_remembered_run_is_not_repeated(lenet: Problem, cheap: Cheap, monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished(lenet, cheap(method="ga", seed=13))
     remember(run)
-    room = importlib.import_module("imu_core.problem")  # the name in the package is the function
+    room = importlib.import_module("imu_core.unlearning.sequence")
     monkeypatch.setattr(room, "Run", lambda *_: pytest.fail("repeated"))
     history = [("class:Sandal", run.config.changed())]
     assert len(imu_core.problem("tiny", model="lenet5", forget="class:Bag", history=history).split.earlier) == 40

@@ -108,7 +108,9 @@ def _named(problem: Problem) -> list[Compared]:
 
 def _of_stored(run: Stored) -> Compared:
     cache = st.session_state.setdefault("compare_cache", {}).setdefault(run.id, {})
-    return Compared(run.id, session_stored.title_of(run), session_stored.drawable(run.trajectory), run.metrics, stored=run, cache=cache)
+    return Compared(
+        run.id, session_stored.title_of(run), session_stored.drawable(run.trajectory), run.metrics, stored=run, cache=cache
+    )
 
 
 def _say(trouble: list[str], elsewhere: list[Stored]) -> None:

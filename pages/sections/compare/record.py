@@ -9,7 +9,7 @@ import streamlit as st
 
 from imu_core.errors import DataError
 from imu_core.experiments import leaderboard
-from imu_core.figures import compare as charts
+from imu_core.figures import all_methods
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from pages.sections.compare import compared
@@ -49,7 +49,7 @@ def section(record: dict[str, Any], problem: Problem) -> None:
     st.markdown(first)
     if others:
         st.markdown("\n".join(f"- {text}" for text in others))
-    chart = charts.standings(rows, record.get("reference") or {}, parts.theme())
+    chart = all_methods.standings(rows, record.get("reference") or {}, parts.theme())
     alt = f"Change of the kept accuracy for {len(rows)} methods at scope {scope}, best first; the same numbers are in the table"
     st.plotly_chart(chart, key="compare_standings", config=PLAIN, alt=alt)
     st.caption(

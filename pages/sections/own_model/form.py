@@ -13,7 +13,7 @@ from imu_core.data import folder
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
-from imu_core.model_import import own
+from imu_core.model_import import brought_sets, orders, own
 from imu_core.models import MODELS, brought
 from pages.widgets import parts
 
@@ -90,7 +90,7 @@ def architectures() -> list[str]:
 def _images(where: str) -> None:
     if where == "Already here":
         names = [name for name in data.DATASETS if not data.source(name).people]
-        names += [name for name in own.datasets() if data.is_open(name)]
+        names += [name for name in brought_sets.datasets() if data.is_open(name)]
         st.selectbox("Dataset", names, key="own_dataset", format_func=_state, help=help_text("dataset"))
         return
     if where == "Folder":
@@ -134,8 +134,8 @@ def _order() -> own.Order:
         dataset=dataset,
         normalisation=(state.own_normalisation or "").strip(),
         head=state.own_head.strip(),
-        classes=own.from_list(state.own_classes),
-        expected=own.from_percent(state.own_expected) if state.own_expected else None,
+        classes=orders.from_list(state.own_classes),
+        expected=orders.from_percent(state.own_expected) if state.own_expected else None,
         images=zipped.getvalue() if where == "Zip file" and zipped else None,
         side=state.get("own_side", folder.USUAL_SIDE),
     )
@@ -161,15 +161,15 @@ def start() -> None:
     if missing:
         return
     try:
-        orders = [_order()]  # popped, so that no upload outlives its check
+        once = [_order()]  # popped, so that no upload outlives its check
     except ImuError as error:
         st.session_state.own_said = str(error)
         return
 
     def make() -> own.Bringing:
-        return own.Bringing(orders.pop())
+        return own.Bringing(once.pop())
 
-    title = f"Check {orders[0].name[:40]}"
+    title = f"Check {once[0].name[:40]}"
     job = Job(title, make, kind="training", owner=parts.owner())
     if parts.put_in_line(job):
         bringing()["job"] = job

@@ -11,7 +11,7 @@ from imu_core.errors import ImuError
 from imu_core.figures.own import per_class
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
-from imu_core.model_import import own
+from imu_core.model_import import brought_sets, own
 from imu_core.models import brought
 from imu_core.records import Problem
 from imu_core.unlearning.sequence import prepare
@@ -146,7 +146,9 @@ def kept() -> None:
             about = card["brought"]
             share = f"{100 * card['accuracies']['test']:.1f} % of {about['tested']:,} test images"
             st.markdown(f"**{model}** on {parts.plain(dataset)} · {about['architecture']} · {share}", width="stretch")
-            if st.button("Open in Unlearn", key=f"own_open_{number}", on_click=problem_choice.take_problem, args=(dataset, "", model)):
+            if st.button(
+                "Open in Unlearn", key=f"own_open_{number}", on_click=problem_choice.take_problem, args=(dataset, "", model)
+            ):
                 st.switch_page("pages/unlearn.py", query_params={})
             with st.popover("Delete"):
                 st.markdown("Its references go too, and images that were unpacked for it alone.")
@@ -157,7 +159,7 @@ def _delete(dataset: str, model: str) -> None:
     if st.session_state.get("model") == model and st.session_state.get("dataset") == dataset:
         problem_choice.take_problem(EXAMPLE[0])
     try:
-        st.session_state.own_said = own.remove(dataset, model)
+        st.session_state.own_said = brought_sets.remove(dataset, model)
     except ImuError as error:
         st.session_state.own_said = str(error)
     form.bringing().clear()

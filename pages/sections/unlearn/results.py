@@ -32,7 +32,9 @@ COLUMNS = {
 ARROWS = {"higher": "↑", "lower": "↓"}  # anything else is to be near to something
 
 
-def verdicts(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None, step: int | None = None) -> None:
+def verdicts(
+    problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None, step: int | None = None
+) -> None:
     """One sentence a run that says what it has come to at `step` (None: at its end), and how long the whole run really took."""
     ended = [item for item in items if item.job.finished and item.trajectory is not None]
     for item in ended:

@@ -1,0 +1,164 @@
+"""Whether a brought model fits its images, and what else to try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imu_core.data import notes
+from imu_core.metrics.intervals import Share, share_interval
+from imu_core.model_import.orders import Order, in_list
+from imu_core.records import Dataset
+
+_GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Accuracy (0 to 1) on a few training images under another choice.
+
+    `order` are the classes renumbered as suits these images best; `best` is what such an order reaches on images that it was not
+    drawn from: many classes and few images always find an order that flatters the images themselves.
+    """
+
+    architecture: str
+    normalisation: str
+    accuracy: float
+    best: float
+    order: tuple[str, ...]
+
+
+class Fit(Enum):
+    """Whether a brought model is taken, and why; the value is what is said."""
+
+    FITS = "It fits."
+    AS_EXPECTED = "It fits: that is what you expect, {expected}."
+    ABOVE_EXPECTED = "It fits: that is more than the {expected} that you expect."
+    NEAR_EXPECTED = "It fits: {n} images cannot tell that from the {expected} that you expect."
+    CHANCE = "It does not fit: that is no better than chance. Normalisation or class order may be wrong."
+    UNSURE = "It does not fit: {n} images cannot tell that from chance. Normalisation or class order may be wrong."
+    POOR = (
+        "Below {poor} nobody but you can tell whether that is what it should reach. To take it, name the accuracy that you "
+        "expect of it."
+    )
+    BELOW_EXPECTED = "It does not fit: you expect {expected}."
+    NOT_AS_GIVEN = "It does not fit as given. To take it all the same, name the accuracy that you expect of it."
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
+
+    `suggestion` holds fields of an `Order` that would do better: normalisation, classes (as `in_list` writes them). `notes` are
+    sentences on the images: which files were left out, which images are there twice.
+    """
+
+    accuracy: Share
+    chance: float
+    per_class: np.ndarray
+    class_names: tuple[str, ...]
+    head: str
+    features: int
+    matched: str
+    fit: Fit
+    expected: float | None = None
+    advice: str = ""
+    suggestion: dict[str, str] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = field(default_factory=tuple)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is taken."""
+        return self.fit in (Fit.FITS, Fit.AS_EXPECTED, Fit.ABOVE_EXPECTED, Fit.NEAR_EXPECTED)
+
+    @property
+    def sentence(self) -> str:
+        """The accuracy with its interval, beside chance, and whether it fits."""
+        share = self.accuracy
+        words = self.fit.value.format(
+            expected="" if self.expected is None else _percent(self.expected), n=f"{share.n:,}", poor=f"{100 * _POOR:.0f} %"
+        )
+        return (
+            f"{_percent(share.share)} of {share.n:,} test images are recognised (95 % interval {_percent(share.low)} to "
+            f"{_percent(share.high)}); always naming the commonest class gives {_percent(self.chance)}. {words}"
+        )
+
+
+def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int, str]) -> Check:
+    """What the `logits` (N, C) on the test set say; `found` is the head, its number of features, and how names were matched."""
+    labels, classes = dataset.test.labels, len(dataset.class_names)
+    accuracy = _share(logits, labels)
+    sizes = torch.bincount(labels, minlength=classes).double()
+    hits = torch.bincount(labels[logits.argmax(1) == labels], minlength=classes).double()
+    chance = float(sizes.max() / sizes.sum())
+    fit = _fit(accuracy, chance, order.expected)
+    known = (hits / sizes).numpy(), dataset.class_names
+    return Check(accuracy, chance, *known, *found, fit, order.expected, notes=notes.about(dataset))
+
+
+def _share(logits: Tensor, labels: Tensor) -> Share:
+    return share_interval(int((logits.argmax(1) == labels).sum()), len(labels))
+
+
+def _fit(accuracy: Share, chance: float, expected: float | None) -> Fit:
+    if accuracy.low <= chance:
+        return Fit.CHANCE if accuracy.share <= chance else Fit.UNSURE
+    if expected is None:
+        return Fit.POOR if accuracy.share < _POOR else Fit.FITS
+    if accuracy.high + _SLACK < expected:
+        return Fit.BELOW_EXPECTED
+    if abs(accuracy.share - expected) <= _SLACK:
+        return Fit.AS_EXPECTED
+    return Fit.ABOVE_EXPECTED if accuracy.share > expected else Fit.NEAR_EXPECTED
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _tried(dataset: Dataset) -> int:
+    """How many training images a trial takes: fewer where they are large."""
+    pixels = dataset.train.images[0, 0].numel()
+    return min(len(dataset.train), max(_TRIED // 5, min(_TRIED, _TRIED * 64**2 // pixels)))
+
+
+def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> Check:
+    """`check` with what the `trials` recommend; without an expectation, a much better choice means that this one does not fit."""
+    now = trials[0].accuracy
+    best = max(trials, key=lambda trial: trial.accuracy)
+    renumbered = max(trials, key=lambda trial: trial.best)
+    advice, suggestion = "", {}
+    if renumbered.best >= max(0.5, best.accuracy + _BETTER):
+        suggestion = {"normalisation": renumbered.normalisation, "classes": in_list(renumbered.order)}
+        advice = (
+            f"With the classes in another order and the normalisation {renumbered.normalisation} it "
+            f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
+            f"may be: {in_list(renumbered.order)}."
+        )
+    elif best.accuracy >= now + _BETTER:
+        suggestion = {"normalisation": best.normalisation}
+        advice = (
+            f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
+            f"{few} training images, as given {_percent(now)}. Choose that."
+        )
+    elif not check.fits:
+        advice = (
+            f"No normalisation is much better on {few} training images: {_table(trials)}. Is it another architecture, or "
+            "other data?"
+        )
+    refused = bool(advice) and check.fits and order.expected is None
+    fit = Fit.NOT_AS_GIVEN if refused else check.fit
+    return replace(check, fit=fit, advice=advice, suggestion=suggestion, trials=trials)
+
+
+def _table(trials: tuple[Trial, ...]) -> str:
+    return ", ".join(f"{trial.normalisation} {_percent(trial.accuracy)}" for trial in trials)
+
+
+_TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with
+_BETTER, _SLACK = 0.1, 0.005  # by so much another choice must be better; rounding of an expectation
