@@ -8,40 +8,15 @@ import streamlit as st
 from imu_core import figures
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
-from imu_core.influence import ESTIMATORS, ranking
-from imu_core.records import RANGES, Influence, Problem
-from imu_core.weights import PSI, effective_share, sample_weights
+from imu_core.influence import ranking
+from imu_core.records import Influence, Problem
+from imu_core.weights import effective_share, sample_weights
 from pages.sections.influence import gallery, through
+from pages.sections.influence.controls import controls
 from pages.sidebar import problem_choice
 from pages.widgets import bound, link_box
 
-DAMPINGS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 PLAIN = {"displayModeBar": False}
-
-
-def controls() -> tuple[str, float, str]:
-    """Estimator, damping and ψ; each moves the ranks or the weights at once, and each is in the link."""
-    common = {"required": True, "wrap": True}
-    one, two, three = st.columns([5, 3, 4], gap="large")
-    with one:
-        estimator = bound.segmented_control(
-            "Estimator", list(ESTIMATORS), default="diagonal", key="estimator", help=help_text("estimator"), **common
-        )
-    with two:
-        damping = bound.select_slider(
-            "Damping λ",
-            DAMPINGS,
-            RANGES["damping"],
-            1e-2,
-            key="damping",
-            format_func="{:g}".format,
-            help=help_text("damping"),
-        )
-    with three:
-        psi = bound.segmented_control(
-            "ψ, score to weight", list(PSI), default="sqrt", key="psi", help=help_text("psi"), **common
-        )
-    return estimator or "diagonal", damping, psi or "sqrt"  # an empty parameter in a link empties the widget
 
 
 def picked(event: dict) -> list[int]:

@@ -6,11 +6,11 @@ failed, 2 an argument cannot be used, 130 stopped by Ctrl-C.
 
 # Each joins the app; --help lists them in this order.
 # isort: off
-from imu_core.cli import run, sweep, runs, table, tables, train, own, influence, reid, look, people, info, serve
+from imu_core.cli import run, sweep, runs, table, tables, train, own, influence, people, look, info, serve
 
 # isort: on
 from imu_core.cli.speaking import app
 
 __all__ = [
-    "app", "influence", "info", "look", "own", "people", "reid", "run", "runs", "serve", "sweep", "table", "tables", "train",
+    "app", "influence", "info", "look", "own", "people", "run", "runs", "serve", "sweep", "table", "tables", "train",
 ]  # fmt: skip

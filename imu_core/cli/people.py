@@ -1,14 +1,94 @@
-"""`people`: write the synthetic set in Market-1501's layout."""
+"""`reid`: every scope and batch-norm mode, judged by searching for the person. `people`: write the synthetic set."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from imu_core.cli.speaking import app, check_writable, say, speaking
+from imu_core.cli.speaking import JsonFile, ProblemSeed, app, check_writable, load, say, speaking, stoppable, write_json
 from imu_core.data import people
+from imu_core.evaluation import reidentification
+from imu_core.evaluation.reidentification import Found, SideBySide
+from imu_core.methods import METHODS, PRESETS
+from imu_core.problems.forget import GRAMMAR
+from imu_core.report.verdicts import side_by_side_verdict
+
+_REID_EXAMPLES = """\b
+Examples:
+  python -m imu_core reid --forget identity:0005
+  python -m imu_core reid --forget identity:0011 --method ga --json scopes.json
+
+mAP and rank-k follow Market-1501's protocol. The person's own queries come from cameras that were kept out of training."""
+
+
+@app.command("reid", short_help="Which scope makes a person harder to find?", epilog=_REID_EXAMPLES)
+@speaking
+def reid_command(
+    context: typer.Context,
+    problem: Annotated[
+        str, typer.Option("--problem", help="A set of people: people, faces, market, or market:FOLDER.")
+    ] = "people",
+    model: Annotated[str, typer.Option("--model", help="Architecture.")] = "reid_resnet18",
+    forget: Annotated[str, typer.Option("--forget", metavar="REQUEST", help=f"Whom to forget: {GRAMMAR}.")] = "identity:0005",
+    problem_seed: ProblemSeed = 0,
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "imu",
+    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "gentle",
+    json_file: JsonFile = None,
+) -> None:
+    """Forget at three scopes and in both batch-norm modes, and search for the person with every result."""
+    check_writable(json_file)
+    asked = load(context.params)
+    known = reidentification.references(asked)
+    work = SideBySide(asked, method, preset)
+    work.configs()  # names that do not exist are said before anything runs
+    typer.echo(_HEADING)
+    for name, found in known.items():
+        typer.echo(_line(name, "", found.numbers()))
+    with stoppable(work):
+        shown = 0
+        for _ in work:
+            for row in work.rows[shown:]:
+                typer.echo(_row(row))
+            shown = len(work.rows)
+    if work.outcome.state != "done":
+        say(work.outcome.reason)
+        raise typer.Exit(130)
+    numbers = {name: found.numbers() for name, found in known.items()}
+    typer.echo(_queries(known["original"]))
+    typer.echo(
+        f"Raw pixels, without a network: {100 * reidentification.pixels_alone(asked.dataset).map:.1f} % mAP of unseen people."
+    )
+    typer.echo(side_by_side_verdict(work.rows, numbers))
+    write_json(json_file, reidentification.as_record(work, known))
+
+
+_COLUMNS = {
+    "map": "mAP",
+    "rank1": "rank-1",
+    "rank5": "rank-5",
+    "person_map": "person",
+    "person_rank1": "rank-1",
+    "test_other": "others",
+}
+_HEADING = f"{'scope':<10} {'bn':<6}" + "".join(f"{title:>8}" for title in _COLUMNS.values()) + "   features     drift  seconds"
+
+
+def _line(scope: str, mode: str, values: dict[str, Any]) -> str:
+    cells = "".join(f"{100 * values[key]:>8.1f}" if key in values else f"{'':>8}" for key in _COLUMNS)
+    return f"{scope:<10} {mode:<6}{cells}"
+
+
+def _row(row: dict[str, Any]) -> str:
+    same = "identical" if row["same_features"] else "changed"
+    return f"{_line(row['scope'], row['bn'], row)}   {same:<10} {row['drift']:>7.3f} {row['seconds']:>8.1f}"
+
+
+def _queries(found: Found) -> str:
+    mine = f"{found.person.queries} queries of the person" if found.person else found.why
+    return f"Percent. {found.unseen.queries} queries of unseen people; {mine}."
+
 
 _PEOPLE_EXAMPLES = """\b
 Example:

@@ -178,6 +178,7 @@ def _failure(cell: Cell, reason: str) -> Trajectory:
 
 
 def ending_in_words(trajectory: Trajectory) -> str:
+    """How a run of a sweep ended, in a few words."""
     if trajectory.outcome.state == "failed":
         return f"failed: {trajectory.outcome.reason}"
     last = trajectory.points[-1]
@@ -189,6 +190,7 @@ _SETTLED = ("done", "diverged", "failed")  # a run that was stopped is run again
 
 
 def is_settled(cell: Cell, found: Summary | None, measure: str, retry: bool) -> bool:
+    """Whether the stored run leaves nothing to do for `cell`: it ended, and was measured as deeply as `measure` asks."""
     if found is None or found.state not in _SETTLED:
         return False
     if found.state == "failed":

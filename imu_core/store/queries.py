@@ -30,6 +30,7 @@ _SEARCHED = (RUNS.c.name, RUNS.c.forget, RUNS.c.method, RUNS.c.model_name, RUNS.
 
 
 def stored_run(row: dict[str, Any], tags: tuple[str, ...]) -> Stored:
+    """The run that a row of the table holds, with its path unpacked and its `tags`."""
     trajectory = unpack(row.pop("trajectory"), row["metrics"])
     return Stored(**row, tags=tags, has_parameters=row["parameters"] is not None, trajectory=trajectory)
 
@@ -46,6 +47,7 @@ def set_aside(row: Mapping[str, Any], tags: Sequence[str]) -> str:
 
 
 def says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether the record `new` tells more than the row `old` of the same run: an ending, a deeper measurement, parameters."""
     def rank(row: Mapping[str, Any], parameters: bool) -> tuple[bool, int, bool, bool]:
         metrics = row["metrics"]
         return row["state"] in ("done", "diverged"), _DEPTHS.index(depth(metrics)), knows_reference(metrics), parameters
@@ -54,30 +56,36 @@ def says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 
 
 def attach(connection: sql.Connection, run_id: str, tags: Sequence[str]) -> None:
+    """Give the run `run_id` its `tags`."""
     if tags:
         connection.execute(sql.insert(TAGS), [{"run_id": run_id, "tag": tag} for tag in tags])
 
 
 def size_of(row: Mapping[str, Any]) -> int:
+    """Bytes that a row takes: its path, its parameters and its metrics."""
     return len(row["trajectory"]) + len(row["parameters"] or b"") + len(json.dumps(row["metrics"]))
 
 
 def exceeds(number: int, size: int, most_runs: int | None, most_bytes: int | None) -> bool:
+    """Whether so many runs of so many bytes in all are more than what is allowed (None: nothing is too much)."""
     return (most_runs is not None and number > most_runs) or (most_bytes is not None and size > most_bytes)
 
 
 def limits_in_words(most_runs: int | None, most_bytes: int | None) -> str:
+    """What is allowed, in words: "200 runs of 64 MB in all"."""
     runs = [] if most_runs is None else [f"{most_runs:,} runs"]
     return " of ".join([*runs, *([] if most_bytes is None else [f"{most_bytes / 2**20:,.0f} MB in all"])])
 
 
 def is_deleted(deleted: bool) -> sql.ColumnElement[bool]:
+    """The condition that a run is deleted, or that it is not."""
     return RUNS.c.deleted.is_not(None) if deleted else RUNS.c.deleted.is_(None)
 
 
 def conditions(
     text: str, method: str | None, tags: Iterable[str], state: str | None, problem: Sequence[Any] | None, deleted: bool
 ) -> Iterator[sql.ColumnElement[bool]]:
+    """The conditions of a search; see `Store.search` for what each argument asks."""
     yield is_deleted(deleted)
     if method is not None:
         yield RUNS.c.method == method
@@ -93,6 +101,7 @@ def conditions(
 
 
 def tags_of(connection: sql.Connection, run_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Run id to its tags, sorted; a run without any has ()."""
     found: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
     for part in chunks(run_ids):
         for run_id, tag in connection.execute(sql.select(TAGS).where(TAGS.c.run_id.in_(part))):
@@ -101,15 +110,18 @@ def tags_of(connection: sql.Connection, run_ids: Sequence[str]) -> dict[str, tup
 
 
 def chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    """`values` in lists that one statement takes."""
     for start in range(0, len(values), CHUNK):
         yield list(values[start : start + CHUNK])
 
 
 def is_stopped_by(connection: sql.Connection, sweep: str) -> bool:
+    """Whether somebody asked the sweep of that id to stop."""
     return connection.execute(sql.select(STOPS.c.sweep).where(STOPS.c.sweep == sweep)).first() is not None
 
 
 def file_problems(connection: sql.Connection) -> Iterator[str]:
+    """What SQLite itself finds wrong with its file, a sentence each."""
     found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
     yield from (f"The file: {said}" for said in found if said != "ok")
     for table, row, *_ in connection.exec_driver_sql("PRAGMA foreign_key_check"):

@@ -131,18 +131,21 @@ def _check_tree(value: Any, left: list[int], level: int) -> None:
 
 
 def mapping_of(value: Any, what: str) -> dict[str, Any]:
+    """`value`, which must be a JSON object; DataError names `what` it is."""
     if not isinstance(value, dict):
         raise DataError(f"{what} must be a mapping of names to values.")
     return value
 
 
 def named_of(value: Any, what: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:
+    """`value`, an object whose every entry `read` accepts; DataError names `what` it is."""
     if len(mapping_of(value, what)) > 1000:
         raise DataError(f"{what} hold more than 1,000 names.")
     return {text_of(name, what, LONGEST_NAME): read(inner, what) for name, inner in value.items()}
 
 
 def number_of(value: Any, what: str, low: float, high: float) -> float:
+    """`value`, a finite number from `low` to `high`; DataError names `what` it is."""
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not good or not low <= value <= high or not abs(value) < 2**1000:
         raise DataError(f"{what} is {str(value)[:40]}; it must be a number from {low:g} to {high:g}.")
@@ -150,16 +153,19 @@ def number_of(value: Any, what: str, low: float, high: float) -> float:
 
 
 def maybe_number_of(value: Any, what: str) -> float | None:
+    """`value`, a finite number or nothing; DataError names `what` it is."""
     return None if value is None else number_of(value, what, -math.inf, math.inf)
 
 
 def whole_of(value: Any, what: str) -> int:
+    """`value`, a whole number from 0; DataError names `what` it is."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
         raise DataError(f"{what} is {str(value)[:40]}; it must be a whole number from 0 to {2**31 - 1}.")
     return value
 
 
 def text_of(value: Any, what: str, longest: int, *, filled: bool = False, lines: bool = False) -> str:
+    """`value`, a text of at most `longest` characters without hidden ones; DataError names `what` it is."""
     if not isinstance(value, str) or len(value) > longest or (filled and not value):
         raise DataError(f"{what} must be a text of {'1' if filled else '0'} to {longest:,} characters.")
     if _HIDDEN.search(value.replace("\n", "").replace("\t", "") if lines else value):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from imu_core import methods, runtime
-from imu_core.data.notes import counted
 from imu_core.errors import Cancelled, ConfigError, ImuError, cut
 from imu_core.methods import plugins
 from imu_core.methods.base import Edit
@@ -23,6 +21,7 @@ from imu_core.methods.workspace import Arena, Head
 from imu_core.records import REACHED, Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.unlearning.batches import Part, Stream
 from imu_core.unlearning.evaluator import Evaluation, Judgement
+from imu_core.unlearning.recording import distance_moved, record_of
 from imu_core.unlearning.steps import Stepper, Taken
 from imu_core.weights import spread
 
@@ -338,14 +337,10 @@ class Run:
         finally:
             self.phases[phase] += time.perf_counter() - start
 
-    @torch.no_grad()
     def _costs(self) -> dict[str, float]:
         if self._arena is None:
             return {}
-        original = dict(self.problem.model.named_parameters())
-        pairs = zip(self._arena.names, self._arena.parameters, strict=True)
-        moved = math.sqrt(sum(float((p - original[name]).double().square().sum()) for name, p in pairs))
-        return {"moved": moved, "peak_bytes": float(self._memory.peak())}
+        return {"moved": distance_moved(self.problem, self._arena), "peak_bytes": float(self._memory.peak())}
 
     def model(self) -> nn.Module:
         """The unlearned model as it is now: a copy in eval mode that the caller owns."""
@@ -381,24 +376,10 @@ class Run:
         """Everything on record so far; valid at any time. Once the run has ended it is made once: pages ask dozens of times."""
         now = (self.outcome, len(self.points), tuple(self.phases.values()))
         if self._final is None or self._final[0] != now:
-            made = self._record()
+            made = record_of(self, self._costs())
             self._final = (now, made) if self.outcome.state not in ("queued", "running") else None
             return made
         return self._final[1]
-
-    def _record(self) -> Trajectory:
-        return Trajectory(
-            self.config,
-            self.problem.describe(),
-            tuple(self.points),
-            {name: round(seconds, 6) for name, seconds in self.phases.items()},
-            self.outcome,
-            dict(self.sizes),
-            tuple(sorted(self.granted)),
-            costs=self._costs(),
-            images=counted(self.problem),
-            environment={"python": platform.python_version(), "torch": torch.__version__, "data_hash": self.problem.dataset.hash},
-        )
 
 
 def _reached(point: Point) -> str:
