@@ -89,6 +89,11 @@ class Kept:
             self.drop_answers()
         return not busy
 
+    @property
+    def is_on_record(self) -> bool:
+        """Whether the database holds all that is known of it, so that it can be fetched from there again."""
+        return bool(self.stored) and isinstance(self.job.work, RestoredRun) and not self.cache.get("attacks")
+
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` gives, made where nothing is kept under `key`; safe beside `drop_answers` in another thread."""
         cache = self.cache

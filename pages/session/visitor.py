@@ -94,7 +94,7 @@ class Shelf:
     def __init__(self) -> None:
         self.things: dict[str, Any] = {}
         self.windows: set[str] = set()
-        self.seen, self.is_light = time.monotonic(), False
+        self.seen, self.is_light, self._is_lightened = time.monotonic(), False, False
         self.lock = threading.RLock()  # two windows of one visitor work on the same things
 
     def lighten(self, whole: int = 0) -> bool:
@@ -103,17 +103,26 @@ class Shelf:
         done = [item.lighten() for item in runs[: max(0, len(runs) - whole)]]
         return all(done)
 
-    def drop_passing(self) -> None:
-        """Forget what its pages made and can soon make again, once it is done."""
+    def put_away(self) -> bool:
+        """Keep only what cannot be had again, for a visitor who is away; whether nothing is left to do.
+
+        Runs that are on record leave memory, and are fetched when their visitor looks at their problem again.
+        """
+        runs = self.things.get("runs", [])
+        was_light, self._is_lightened = self._is_lightened, self.lighten()
+        with self.lock:
+            runs[:] = [item for item in runs if not item.is_on_record]
+            self.things.pop("looked", None)  # so that pages look into the database again
         for name in PASSING:
             jobs = self.things.get(name, {})
             for key in [key for key, job in list(jobs.items()) if job.finished]:
                 jobs.pop(key, None)
+        return was_light and self._is_lightened  # what became light just now is on record only by the next look
 
     def away(self, now: float) -> float:
         """Seconds since its visitor had a window open; a window that has lost its connection does not count."""
         if any(_is_connected(window) for window in list(self.windows)):
-            self.seen, self.is_light = now, False
+            self.seen, self.is_light, self._is_lightened = now, False, False
         return now - self.seen
 
 
@@ -162,8 +171,7 @@ class Shelves:
         with self._lock:
             left = [shelf for shelf in self._shelves.values() if shelf.away(now) > SHORT_ABSENCE and not shelf.is_light]
         for shelf in left:
-            shelf.is_light = shelf.lighten()
-            shelf.drop_passing()
+            shelf.is_light = shelf.put_away()
         return bool(left)
 
     def _clear(self, now: float) -> None:

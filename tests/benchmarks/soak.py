@@ -182,12 +182,14 @@ class Pupil:
 def complaints(message: ConsoleMessage) -> list[str]:
     """What a console says is wrong, with the address it came from.
 
-    Streamlit forgets a page's pictures and downloads as soon as the page is left, and a browser that has just asked for one is
-    told 404. That is no fault as long as no picture is missing on the page that is looked at, which `MISSING` finds.
+    Two kinds of 404 are no faults. Streamlit forgets a page's pictures and downloads as soon as the page is left, and a browser
+    that has just asked for one is told so; no picture may be missing on the page that is looked at, which `MISSING` finds. And
+    Streamlit's own page looks for its server below the address that was opened before it looks at the root.
     """
-    where = message.location.get("url", "")
-    is_left = "/media/" in where and "404" in message.text
-    return [f"{message.text[:200]} {where[:200]}"] if message.type == "error" and not is_left else []
+    where, text = message.location.get("url", ""), message.text
+    is_left = ("/media/" in where and "404" in text) or "Download Button source error - 404" in text
+    is_search = where.endswith(("/unlearn/_stcore/health", "/unlearn/_stcore/host-config")) and "404" in text
+    return [f"{text[:200]} {where[:200]}"] if message.type == "error" and not (is_left or is_search) else []
 
 
 async def browser(playwright: object, address: str, number: int, until: float, report: Report) -> None:

@@ -314,17 +314,32 @@ def test_a_run_is_light_after_a_while_and_answers_the_same(tiny: object, monkeyp
     after = run_logits(item.run), item.trajectory.to_dict(), item.measured, item.shown
     assert all(bool((a == b).all()) for a, b in zip(before[0], after[0], strict=True))
     assert before[1:3] == after[1:3]
-    assert not visitor.shelves().tidy(now + 3 * visitor.SHORT_ABSENCE), "once is enough"
-    assert runs_of(window("unlearn", **QUICK)) == [item]
     shelf, going = visitor.shelves().of(ME), Job("going on", list)
     done = Job("done", list)
     done.run()
-    item.cache |= {"logits": "large", "found": "small"}
     shelf.things["page_work"] = {"done": done, "going": going}
-    shelf.is_light = False  # they were here, and have gone again
-    assert visitor.shelves().tidy(now + 5 * visitor.SHORT_ABSENCE)
-    assert item.cache == {"found": "small"}
+    assert shelf.things["runs"] == [item]
+    assert visitor.shelves().tidy(now + 3 * visitor.SHORT_ABSENCE)
+    assert shelf.things["runs"] == [], "it is on record"
     assert shelf.things["page_work"] == {"going": going}
+    assert not visitor.shelves().tidy(now + 4 * visitor.SHORT_ABSENCE), "once is enough"
+    (again,) = runs_of(window("unlearn", **QUICK))
+    assert (again.stored, again.name, again.measured) == (item.stored, item.name, item.measured)
+    assert again.trajectory.to_dict() == before[1]
+
+
+def test_a_run_with_an_attack_on_it_stays_and_forgets_what_it_answered(tiny: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    (item,) = runs_of(ran(["ga"]))
+    monkeypatch.setattr(visitor, "_is_connected", lambda window: False)
+    attack = Job("an attack", list)
+    attack.run()
+    item.cache |= {"logits": "large", "found": "small", "attacks": {"probe": attack}}
+    for minutes in (1, 2, 3):
+        visitor.shelves().tidy(time.monotonic() + 60 * minutes + 1)
+        written()
+    assert isinstance(item.run, RestoredRun)
+    assert set(item.cache) == {"found", "attacks"}
+    assert runs_of(window("unlearn", **QUICK)) == [item]
 
 
 def test_windows_whose_connection_was_lost_are_let_go_of_when_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
