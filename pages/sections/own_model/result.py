@@ -81,7 +81,7 @@ def example() -> None:
 
 @st.cache_resource(show_spinner=False)
 def _check_of(dataset: str, model: str, _problem: Problem) -> own.Check:
-    return own.checked(problem_choice.dataset, problem_choice.model, problem_choice.test.logits, "by name; it was trained here")
+    return own.checked(_problem.dataset, _problem.model, _problem.test.logits, "by name; it was trained here")
 
 
 def _card(check: own.Check, title: str) -> None:
