@@ -8,11 +8,13 @@ if visitor.is_starting():
     # The server loads this file to find its app, and runs it once a visit.
     app = st.App(__file__, middleware=visitor.middleware(), lifespan=visitor.lifespan)
 else:
+    from imu_core import runtime
     from pages.session import answered, links
     from pages.sidebar import problem_choice
     from pages.widgets import parts
 
-    st.set_page_config(page_title="IMU: machine unlearning, live", page_icon="assets/pictures/icon.png", layout="wide")
+    icon = str(runtime.ASSETS / "pictures" / "icon.png")
+    st.set_page_config(page_title="IMU: machine unlearning, live", page_icon=icon, layout="wide")
 
     page = parts.navigation()
     links.read(page)

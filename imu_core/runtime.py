@@ -29,7 +29,10 @@ from safetensors import SafetensorError
 from imu_core.errors import ConfigError, DataError, DiskError
 
 _USABLE = torch.get_num_threads()
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
+_PACKAGE = Path(__file__).resolve().parent
+# Inside the package once it is installed, beside it in a checkout.
+ASSETS = _PACKAGE / "assets" if (_PACKAGE / "assets").is_dir() else _PACKAGE.parent / "assets"
+APP = _PACKAGE / "app" / "app.py" if (_PACKAGE / "app").is_dir() else _PACKAGE.parent / "app.py"
 _IRREGULAR = "it is no file, but a device, a pipe or a folder"
 _LONGEST_NAME = 255  # bytes
 _GUARD = threading.Lock()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from imu_core import runtime
 from imu_core.access import limits
 from imu_core.cli.speaking import app, say, speaking
 from imu_core.errors import ConfigError
 
 _PART = re.compile(r"[A-Za-z0-9_-]+")
-_CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _EXAMPLES = """\b
 Examples:
   imu app
@@ -49,10 +48,10 @@ def app_command(
 
 def serving(address: str, port: int, base_path: str) -> list[str]:
     """The command that serves the pages; ConfigError where they are not here or the base path is no path."""
-    script, path = _CHECKOUT / "app.py", base_path.strip("/")
+    script, path = runtime.APP, base_path.strip("/")
     if not script.is_file():
         raise ConfigError(
-            f"The pages are not here: there is no app.py beside the package in {_CHECKOUT}. Start it from a checkout."
+            f"The pages are not here: there is no {script}. Install the package again, or start it from a checkout."
         )
     if path and not all(_PART.fullmatch(part) for part in path.split("/")):
         raise ConfigError(f"The base path is {base_path[:40]!r}; it is made of letters, digits, - and _, with / between parts.")
