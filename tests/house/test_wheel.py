@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(into), str(source)]
-    subprocess.run(command, check=True)
+    subprocess.run(command, env=empty(into), check=True)
     (built,) = into.glob("*.whl")
     return built
 
@@ -47,21 +47,24 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of a new environment with the wheel in it; libraries are borrowed from this one, the project is not."""
     home = tmp_path_factory.mktemp("environment")
     venv.create(home, with_pip=False)
+    python = str(home / "bin" / "python")
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", str(wheel)]
+    subprocess.run(command, env=empty(home), check=True)
     (libraries,) = home.glob("lib/python*/site-packages")
     (libraries / "borrowed.pth").write_text(sysconfig.get_path("purelib"))  # of a folder named so, no .pth file is read
-    command = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet", "--no-deps", str(wheel)]
-    subprocess.run(command, check=True)
     return home / "bin"
 
 
 def ran(installed: Path, folder: Path, *command: str) -> str:
     """What a command of the new environment prints, in an empty folder with an empty home."""
-    done = subprocess.run([str(installed / command[0]), *command[1:]], cwd=folder, env=empty(folder), capture_output=True, text=True)
+    whole = [str(installed / command[0]), *command[1:]]
+    done = subprocess.run(whole, cwd=folder, env=empty(folder), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
 
 def empty(folder: Path) -> dict[str, str]:
+    """The environment variables of somebody who has never used it; no path leads to the checkout."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("IMU_", "PYTHON"))}
     return mine | {"IMU_HOME": str(folder / "home")}
 
