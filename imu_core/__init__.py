@@ -7,14 +7,20 @@ for point in run: print(point.step, point.accuracies)
 imu_core.retrained(problem)         # what a model that never saw the forget set does
 """
 
-from imu_core import runtime  # first: it prepares the machine for torch  # isort: skip
-from imu_core import influence, metrics, weights
-from imu_core.errors import ImuError
-from imu_core.methods import METHODS, preset
-from imu_core.problems.reference import retrained
-from imu_core.records import Influence, RunConfig, Trajectory
-from imu_core.unlearning.run import Run, unlearn
-from imu_core.unlearning.sequence import after, problem
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imu_core import influence, metrics, runtime, weights
+    from imu_core.errors import ImuError
+    from imu_core.methods import METHODS, preset
+    from imu_core.problems.reference import retrained
+    from imu_core.records import Influence, RunConfig, Trajectory
+    from imu_core.unlearning import Run, unlearn
+    from imu_core.unlearning.sequence import after, problem
 
 __all__ = [
     "METHODS",
@@ -33,3 +39,36 @@ __all__ = [
     "unlearn",
     "weights",
 ]
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threads that wait must not spin on two cores
+
+# Where each name lives, to be loaded when it is first asked for: torch takes seconds, and the command line's help needs none.
+_HOMES = {
+    "errors": ("ImuError",),
+    "methods": ("METHODS", "preset"),
+    "problems.reference": ("retrained",),
+    "records": ("Influence", "RunConfig", "Trajectory"),
+    "unlearning": ("Run", "unlearn"),
+    "unlearning.sequence": ("after", "problem"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or a room by its name."""
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f"imu_core.{_HOME_OF[name]}"), name)
+    else:
+        try:
+            value = importlib.import_module(f"imu_core.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"imu_core.{name}":
+                raise
+            raise AttributeError(f"imu_core has no {name!r}") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -21,8 +21,6 @@ from types import ModuleType
 from typing import BinaryIO
 
 import platformdirs
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threads that wait must not spin on two cores
 import torch
 from safetensors import SafetensorError
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from imu_core import influence as head_influence
 from imu_core import runtime, weights
+from imu_core.cli.commands import app
 from imu_core.cli.speaking import (
     Damping,
     Estimator,
@@ -21,7 +22,6 @@ from imu_core.cli.speaking import (
     ProblemName,
     ProblemSeed,
     Psi,
-    app,
     check_writable,
     choice,
     load,
@@ -55,7 +55,7 @@ With --scope all the gradients and the curvature (Gauss-Newton, conjugate gradie
 how the head alone agrees with that: Figure 2 of the paper. It takes minutes; what it finds is kept and shown on the page."""
 
 
-@app.command("influence", short_help="Which samples carry the most influence.", epilog=_INFLUENCE_EXAMPLES)
+@app.command("influence", epilog=_INFLUENCE_EXAMPLES)
 @speaking
 def influence_command(
     context: typer.Context,

@@ -12,7 +12,8 @@ import torch
 import typer
 
 from imu_core import data, methods, runtime
-from imu_core.cli.speaking import JsonFile, Plugins, app, card_line, check_writable, load_plugins, speaking, write_json
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import JsonFile, Plugins, card_line, check_writable, load_plugins, speaking, write_json
 from imu_core.models import MODELS, brought, checkpoints
 from imu_core.problems.forget import GRAMMAR
 from imu_core.records import RunConfig
@@ -27,7 +28,7 @@ Example:
 Folders are set by IMU_HOME (trained models, features) and IMU_DATA (downloaded datasets)."""
 
 
-@app.command("info", short_help="What is here, and what can be asked for.", epilog=_INFO_EXAMPLES)
+@app.command("info", epilog=_INFO_EXAMPLES)
 @speaking
 def info_command(
     method: Annotated[str | None, typer.Option(help="The card of one method: what it sees, its settings, its traps.")] = None,

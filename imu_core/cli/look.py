@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core.cli.speaking import JsonFile, ProblemSeed, app, check_writable, load, speaking, write_json
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, speaking, write_json
 from imu_core.errors import DataError
 from imu_core.evaluation import saliency
 from imu_core.methods import METHODS, PRESETS
@@ -24,7 +25,7 @@ A share is the part of a map's heat on hair, clothes, logo, bag and shoes; maps 
 counted. Intervals are 95 % over images; a change is paired."""
 
 
-@app.command("look", short_help="Where a model looks, before and after.", epilog=_LOOK_EXAMPLES)
+@app.command("look", epilog=_LOOK_EXAMPLES)
 @speaking
 def look_command(
     context: typer.Context,

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core.cli.speaking import JsonFile, app, check_writable, percent, say, speaking, stoppable, write_json
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import JsonFile, check_writable, percent, say, speaking, stoppable, write_json
 from imu_core.data import folder
 from imu_core.errors import ConfigError
 from imu_core.model_import import brought_sets, orders, own
@@ -31,7 +32,7 @@ own_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-app.add_typer(own_app, name="own", short_help="A model of your own: bring, list, delete.")
+app.add_typer(own_app, name="own")
 
 Problem = Annotated[str, typer.Option("--problem", help="Dataset: a name of `info`, or folder:PATH@SIDE.")]
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core.cli.speaking import JsonFile, ProblemSeed, app, check_writable, load, say, speaking, stoppable, write_json
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, say, speaking, stoppable, write_json
 from imu_core.data import people
 from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found, SideBySide
@@ -23,7 +24,7 @@ Examples:
 mAP and rank-k follow Market-1501's protocol. The person's own queries come from cameras that were kept out of training."""
 
 
-@app.command("reid", short_help="Which scope makes a person harder to find?", epilog=_REID_EXAMPLES)
+@app.command("reid", epilog=_REID_EXAMPLES)
 @speaking
 def reid_command(
     context: typer.Context,
@@ -99,7 +100,7 @@ Nobody in these images exists: they are drawn from a seed. Folders and names are
 what tells one person from another."""
 
 
-@app.command("people", short_help="Write the synthetic people in Market-1501's layout.", epilog=_PEOPLE_EXAMPLES)
+@app.command("people", epilog=_PEOPLE_EXAMPLES)
 @speaking
 def people_command(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", file_okay=False, help="A new or empty folder.")],

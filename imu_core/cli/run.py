@@ -14,6 +14,7 @@ import typer
 
 from imu_core import influence as head_influence
 from imu_core import methods, runtime, weights
+from imu_core.cli.commands import app
 from imu_core.cli.speaking import (
     Damping,
     Estimator,
@@ -27,7 +28,6 @@ from imu_core.cli.speaking import (
     Psi,
     Settings,
     Tags,
-    app,
     assignments,
     check_writable,
     choice,
@@ -64,7 +64,7 @@ Fractions are 0 to 1. The JSON holds the config, every point of the trajectory, 
 Exit codes: 0 done or diverged, 1 failed, 2 an argument cannot be used, 130 stopped by Ctrl-C."""
 
 
-@app.command("run", short_help="Forget, and compare with the retrained model.", epilog=_RUN_EXAMPLES)
+@app.command("run", epilog=_RUN_EXAMPLES)
 @speaking
 def run_command(
     context: typer.Context,

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import runtime
-from imu_core.cli.speaking import JsonFile, app, check_writable, percent, say, speaking, write_csv, write_json
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import JsonFile, check_writable, percent, say, speaking, write_csv, write_json
 from imu_core.errors import DataError, cut
 from imu_core.experiments.sweep_table import table
 from imu_core.store.runs import Store, Summary, default_url
@@ -34,7 +35,7 @@ runs_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-app.add_typer(runs_app, name="runs", short_help="Stored runs: list, show, export, import, delete, restore.")
+app.add_typer(runs_app, name="runs")
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="An id, or its first characters (at least four).")]
 RunIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or their first characters (at least four).")]

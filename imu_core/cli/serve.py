@@ -11,7 +11,8 @@ import typer
 
 from imu_core import runtime
 from imu_core.access import limits
-from imu_core.cli.speaking import app, say, speaking
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import say, speaking
 from imu_core.errors import ConfigError
 
 _PART = re.compile(r"[A-Za-z0-9_-]+")
@@ -24,7 +25,7 @@ Examples:
 assets/docs/server.md says how to put it on a server."""
 
 
-@app.command("app", short_help="Start the pages: open them in a browser.", epilog=_EXAMPLES)
+@app.command("app", epilog=_EXAMPLES)
 @speaking
 def app_command(
     address: Annotated[str, typer.Option(help="Where it listens; 0.0.0.0 is every address of this machine.")] = "127.0.0.1",

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
-from typer.core import TyperGroup
 
 from imu_core import data, methods, runtime, weights
 from imu_core import influence as head_influence
@@ -24,47 +23,6 @@ from imu_core.problems.forget import GRAMMAR
 from imu_core.records import Problem, finite
 from imu_core.unlearning.sequence import prepare
 from imu_core.unlearning.sequence import problem as make_problem
-
-
-class _Commands(TyperGroup):
-    """The commands; what cannot be an argument at all is said in a sentence, and long arguments are cut in it."""
-
-    def make_context(self, info_name: str | None, args: list[str], *given: Any, **more: Any) -> typer.Context:
-        """As Typer does it, once the arguments have been looked at."""
-        with _short():
-            if any("\0" in argument for argument in args):
-                raise typer.BadParameter("an argument holds a null byte, which no name or number has. Leave it out.")
-            return super().make_context(info_name, args, *given, **more)
-
-    def invoke(self, ctx: typer.Context) -> Any:
-        """As Typer does it: the arguments of the command itself are read here."""
-        with _short():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _short() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "format_message"):  # what click, or Typer's own copy of it, says of an argument
-            error.message = cut(str(error.message), 600, 150)
-        raise
-
-
-app = typer.Typer(
-    cls=_Commands,
-    help="Machine unlearning on equal terms: train, look at influence, forget, and compare with the retrained model.",
-    epilog="""\b
-Start with:
-  python -m imu_core info
-  python -m imu_core run --forget class:Sandal
-  python -m imu_core run --help""",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
 
 MOST_SEED = 2**31 - 1
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imu_core.cli.commands import app
 from imu_core.cli.runs import heading, line
 from imu_core.cli.speaking import (
     JsonFile,
@@ -15,7 +16,6 @@ from imu_core.cli.speaking import (
     Plugins,
     Settings,
     Tags,
-    app,
     assignments,
     check_writable,
     fetch,
@@ -51,7 +51,7 @@ def _option(name: str, words: str, metavar: str = "LIST") -> Any:
     return Annotated[str | None, typer.Option(name, metavar=metavar, help=words)]
 
 
-@app.command("sweep", short_help="Many runs, stored as they end; goes on where it was.", epilog=_EXAMPLES)
+@app.command("sweep", epilog=_EXAMPLES)
 @speaking
 def sweep_command(
     context: typer.Context,

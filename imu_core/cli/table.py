@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import data, runtime
-from imu_core.cli.speaking import JsonFile, app, check_writable, say, speaking, stoppable, write_json
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import JsonFile, check_writable, say, speaking, stoppable, write_json
 from imu_core.errors import ConfigError
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
 
@@ -26,7 +27,7 @@ Examples:
 It is resumable: what has ended is kept, and the same command goes on from there."""
 
 
-@app.command("table", short_help="All methods on equal terms, at every scope.", epilog=_EXAMPLES)
+@app.command("table", epilog=_EXAMPLES)
 @speaking
 def table_command(
     problem: Annotated[str, typer.Option(help="Dataset.")] = "fashion",

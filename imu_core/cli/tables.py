@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import runtime
-from imu_core.cli.speaking import app, check_writable, fetch, say, speaking, stoppable, write_json
+from imu_core.cli.commands import app
+from imu_core.cli.speaking import check_writable, fetch, say, speaking, stoppable, write_json
 from imu_core.errors import CheckpointError
 from imu_core.experiments.comparison import default_url
 from imu_core.paper import record as records
@@ -28,7 +29,7 @@ Examples:
 It is resumable: what has ended is kept, and the same command goes on from there."""
 
 
-@app.command("tables", short_help="The IMU paper's tables again, beside its numbers.", epilog=_EXAMPLES)
+@app.command("tables", epilog=_EXAMPLES)
 @speaking
 def tables_command(
     problem: Annotated[str, typer.Option(help="Dataset.")] = "cifar10",

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import data
+from imu_core.cli.commands import app
 from imu_core.cli.speaking import (
     MOST_SEED,
     JsonFile,
     ModelName,
     ProblemName,
     ProblemSeed,
-    app,
     card_line,
     check_writable,
     fetch,
@@ -46,7 +46,7 @@ Every epoch is saved as it ends: stopped with Ctrl-C or killed, the same command
 A retrained reference takes the recipe of the stored original unless told otherwise. Runs and pages compare with seed 0."""
 
 
-@app.command("train", short_help="Train a model or a retrained reference.", epilog=_TRAIN_EXAMPLES)
+@app.command("train", epilog=_TRAIN_EXAMPLES)
 @speaking
 def train_command(
     context: typer.Context,
