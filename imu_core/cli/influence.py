@@ -12,7 +12,7 @@ from torch import Tensor
 
 from imu_core import influence as head_influence
 from imu_core import runtime, weights
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import (
     Damping,
     Estimator,

@@ -12,7 +12,7 @@ import torch
 import typer
 
 from imu_core import data, methods, runtime
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, Plugins, card_line, check_writable, load_plugins, speaking, write_json
 from imu_core.models import MODELS, brought, checkpoints
 from imu_core.problems.forget import GRAMMAR

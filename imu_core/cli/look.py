@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, speaking, write_json
 from imu_core.errors import DataError
 from imu_core.evaluation import saliency

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, check_writable, percent, say, speaking, stoppable, write_json
 from imu_core.data import folder
 from imu_core.errors import ConfigError

@@ -14,7 +14,7 @@ import typer
 
 from imu_core import influence as head_influence
 from imu_core import methods, runtime, weights
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import (
     Damping,
     Estimator,

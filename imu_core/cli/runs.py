@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import runtime
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, check_writable, percent, say, speaking, write_csv, write_json
 from imu_core.errors import DataError, cut
 from imu_core.experiments.sweep_table import table

@@ -11,7 +11,7 @@ import typer
 
 from imu_core import runtime
 from imu_core.access import limits
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import say, speaking
 from imu_core.errors import ConfigError
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.runs import heading, line
 from imu_core.cli.speaking import (
     JsonFile,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import data, runtime
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, check_writable, say, speaking, stoppable, write_json
 from imu_core.errors import ConfigError
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate

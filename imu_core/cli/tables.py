@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import runtime
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import check_writable, fetch, say, speaking, stoppable, write_json
 from imu_core.errors import CheckpointError
 from imu_core.experiments.comparison import default_url

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from imu_core import data
-from imu_core.cli.commands import app
+from imu_core.cli import app
 from imu_core.cli.speaking import (
     MOST_SEED,
     JsonFile,

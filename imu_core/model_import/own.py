@@ -49,8 +49,7 @@ class Bringing:
     """
 
     def __init__(self, order: Order) -> None:
-        order = replace(order, side=as_number(order.side), expected=as_number(order.expected))
-        self.order = order
+        self.order = order = replace(order, side=as_number(order.side), expected=as_number(order.expected))
         folder.checked_side(order.side)
         self.model_name = PREFIX + folder.checked_name(order.name)
         self.dataset_name = names.normal(order.dataset) if order.images is None else f"{data.FOLDER}{order.name}@{order.side}"

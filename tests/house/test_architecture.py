@@ -290,5 +290,6 @@ def test_the_public_surface_exists() -> None:
 def test_help_comes_without_torch(command: list[str]) -> None:
     """What the command line says about itself needs no network; a command loads what it needs."""
     code = f"import sys; sys.argv[1:] = {command!r}\ntry:\n from imu_core.__main__ import main; main()\nexcept SystemExit: pass"
-    done = subprocess.run([sys.executable, "-c", code + "\nprint('torch' in sys.modules)"], cwd=ROOT, capture_output=True, text=True)
+    whole = [sys.executable, "-c", code + "\nprint('torch' in sys.modules)"]
+    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == str(command != ["--help"]), done.stderr
