@@ -223,6 +223,12 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
     def note(when: str) -> None:
         states.append((when, *state_of(process)))
 
+    async def note_alone(when: str) -> None:
+        """The same once nobody is here, and served files: threads end when the next one is asked for."""
+        await asyncio.sleep(RELEASED)
+        await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{address}/", timeout=60).read())
+        note(when)
+
     first = Pupil(socket_address, 0, report)  # each class once, so that nobody waits for features that are computed only once
     for number in range(len(CLASSES)):
         first.number = number
@@ -234,8 +240,7 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
         await first.go_to(page)
     note("one visitor, with an attack")
     await first.leave()
-    await asyncio.sleep(RELEASED)
-    note(EMPTY)
+    await note_alone(EMPTY)
     pupils = [Pupil(socket_address, number, report) for number in range(asked.visitors)]
     for pupil in pupils:
         await pupil.open()
@@ -250,8 +255,7 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
         watch = asyncio.create_task(_highest(process, states))
         await asyncio.gather(*(pupil.stay(until) for pupil in pupils), *browsers)
         watch.cancel()
-    await asyncio.sleep(RELEASED)
-    note(LEFT)
+    await note_alone(LEFT)
     return states
 
 
