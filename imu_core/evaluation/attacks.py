@@ -23,10 +23,7 @@ from imu_core.progress import Stoppable
 from imu_core.records import Features, Problem
 
 UNTRAINED, RANDOM_HEAD = "untrained", "random head"  # the controls of the probe and of relearning
-_PROBE, _START, _RELEARN, _HALVES = 61, 62, 63, 64  # streams of the generator
-_CONTROL = 1  # the seed of the controls' random weights; trained models start from 0
-_BATCH, _RATE = 256, 1e-3  # of relearning, with Adam
-_ROUNDS, _ITERATIONS = 10, 20  # L-BFGS iterations for a shadow head, in rounds between which it can be stopped
+CONTROL_SEED = 1  # the seed of the controls' random weights; trained models start from 0
 
 
 class Attack(Stoppable):
@@ -75,7 +72,7 @@ def same_backbone(one: nn.Module, other: nn.Module) -> bool:
     return type(one) is type(other) and a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def _descent(head: nn.Linear, Z: Tensor, labels: Tensor, decay: float, iterations: int) -> Callable[[], float]:
+def descent(head: nn.Linear, Z: Tensor, labels: Tensor, decay: float, iterations: int) -> Callable[[], float]:
     """A function that takes `iterations` L-BFGS steps on mean cross-entropy + decay/2 ‖W‖² and returns the loss before them."""
     optimizer = torch.optim.LBFGS(
         head.parameters(), max_iter=iterations, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=1e-6
@@ -91,7 +88,8 @@ def _descent(head: nn.Linear, Z: Tensor, labels: Tensor, decay: float, iteration
 
 
 @torch.no_grad()
-def _accuracy(module: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+def share_right(module: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """The share of `inputs` that `module` gives their label."""
     return float((module(inputs).argmax(1) == labels).double().mean())
 
 
@@ -108,7 +106,7 @@ def with_head(problem: Problem, head: nn.Linear, retain: Tensor) -> Problem:
     return dataclasses.replace(problem, model=model, train=train, test=test, split=split)
 
 
-def _in_range(name: str, value: Any, low: float, high: float) -> Any:
+def in_range(name: str, value: Any, low: float, high: float) -> Any:
     """`value` as Python's own number; ConfigError where it is none from `low` to `high`."""
     value = as_number(value)
     if not is_number(value) or not low <= value <= high:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from imu_core import models as architectures
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
-from imu_core.evaluation.attacks import _CONTROL, _PROBE, _START, UNTRAINED, Attack, _accuracy, _descent, _in_range
+from imu_core.evaluation.attacks import CONTROL_SEED, UNTRAINED, Attack, descent, in_range, share_right
 from imu_core.evaluation.measurement import same_kind, spread
 from imu_core.numeric import as_number
 from imu_core.records import Problem
 
+_PROBE, _START = 61, 62  # streams of the generator
 _MOST_ASKED = 2000  # samples of one set that a probe is judged by
-_DECAY = {"probe": 1e-4, "shadow": 5e-4}  # λ of λ/2 ‖W‖² beside the mean loss; the shadows' is that of the models' training
+DECAY = {"probe": 1e-4, "shadow": 5e-4}  # λ of λ/2 ‖W‖² beside the mean loss; the shadows' is that of the models' training
 
 
 class Probe(Attack):
@@ -37,8 +38,8 @@ class Probe(Attack):
         self, problem: Problem, models: Mapping[str, nn.Module], *, samples: int = 5000, steps: int = 40, seed: int = 0
     ) -> None:
         super().__init__(problem)
-        samples = _in_range("samples", samples, 10, 100_000)
-        steps = _in_range("steps", steps, 1, 1000)
+        samples = in_range("samples", samples, 10, 100_000)
+        steps = in_range("steps", steps, 1, 1000)
         if not models or UNTRAINED in models:
             raise ConfigError(f"The probe needs at least one model, and none called {UNTRAINED!r}, which is its control.")
         self.models, self.steps, self.seed = dict(models), steps, as_number(seed)
@@ -57,7 +58,7 @@ class Probe(Attack):
 
     def working(self) -> Iterator[tuple[float, str]]:
         """Fit a probe on the features of each model, and of an untrained one."""
-        control = architectures.build(self.problem.model_name, self.problem.dataset, _CONTROL)
+        control = architectures.build(self.problem.model_name, self.problem.dataset, CONTROL_SEED)
         everybody = {**self.models, UNTRAINED: control}
         for number, (name, model) in enumerate(everybody.items()):
             yield number / len(everybody), f"features of the {name} model"
@@ -73,12 +74,12 @@ class Probe(Attack):
             for key, (part, index) in self._asked.items()
         }
         head = _fresh_head(Z.shape[1], len(self.problem.dataset.class_names), self.seed)
-        advance = _descent(head, scale(Z), labels, _DECAY["probe"], iterations=1)
+        advance = descent(head, scale(Z), labels, DECAY["probe"], iterations=1)
         for step in range(self.steps + 1):
             self._raise_if_cancelled()
             if step:
                 advance()
-            found = {key: _accuracy(head, *pair) for key, pair in asked.items()}
+            found = {key: share_right(head, *pair) for key, pair in asked.items()}
             self.result[name].append({"step": step, **found})
             yield step
 

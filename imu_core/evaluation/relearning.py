@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from imu_core import models as architectures
 from imu_core import runtime
 from imu_core.errors import ConfigError
-from imu_core.evaluation.attacks import _BATCH, _CONTROL, _RATE, _RELEARN, RANDOM_HEAD, Attack, _in_range
+from imu_core.evaluation.attacks import CONTROL_SEED, RANDOM_HEAD, Attack, in_range
 from imu_core.evaluation.measurement import spread
 from imu_core.models.head import find_head, trainable
 from imu_core.models.inference import chunk_of, to_input
@@ -22,6 +22,8 @@ from imu_core.problems.reference import retrained_model
 from imu_core.records import Problem, scope_blocks
 from imu_core.unlearning.run import Run
 
+_RELEARN = 63  # a stream of the generator
+_BATCH, _RATE = 256, 1e-3  # of relearning, with Adam
 _MOST_JUDGED = 500  # forget samples that relearning over images is judged by
 
 
@@ -59,8 +61,8 @@ class Relearn(Attack):
         seed: int = 0,
     ) -> None:
         super().__init__(problem)
-        alpha = _in_range("alpha", alpha, 0.0, 1.0)
-        epochs = _in_range("epochs", epochs, 1, 1000)
+        alpha = in_range("alpha", alpha, 0.0, 1.0)
+        epochs = in_range("epochs", epochs, 1, 1000)
         if data not in ("forget", "all"):
             raise ConfigError(f"data is {data!r}; allowed are 'forget' and 'all'.")
         if run.problem.describe() != problem.describe():
@@ -91,7 +93,7 @@ class Relearn(Attack):
 
     def _control(self) -> nn.Module:
         model = copy.deepcopy(self.problem.model)
-        fresh = architectures.build(self.problem.model_name, self.problem.dataset, _CONTROL)
+        fresh = architectures.build(self.problem.model_name, self.problem.dataset, CONTROL_SEED)
         find_head(model).load_state_dict(find_head(fresh).state_dict())
         return model
 

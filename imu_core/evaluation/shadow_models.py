@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from imu_core import runtime
 from imu_core.errors import ConfigError
-from imu_core.evaluation.attacks import _HALVES, _ITERATIONS, _ROUNDS, Attack, _descent, _in_range, with_head
-from imu_core.evaluation.probe import _DECAY
+from imu_core.evaluation.attacks import Attack, descent, in_range, with_head
+from imu_core.evaluation.probe import DECAY
 from imu_core.metrics import thresholds
 from imu_core.metrics.lira import u_lira
 from imu_core.numeric import as_number
 from imu_core.records import Problem, RunConfig
 from imu_core.unlearning.run import Run
 
+_HALVES = 64  # a stream of the generator
+_ROUNDS, _ITERATIONS = 10, 20  # L-BFGS iterations for a shadow head, in rounds between which it can be stopped
 _ENOUGH = 1e-3  # relative gain of a round below which a shadow head is trained
 
 
@@ -44,7 +46,7 @@ class ShadowAttack(Attack):
 
     def __init__(self, problem: Problem, config: RunConfig, shadows: int = 16, seed: int = 0) -> None:
         super().__init__(problem)
-        shadows = _in_range("shadows", shadows, 2, 256)
+        shadows = in_range("shadows", shadows, 2, 256)
         if config.scope != "head" or config.bn != "eval" or config.augment:
             raise ConfigError(
                 f"This run has scope {config.scope!r}, batch norm in {config.bn} mode and augment={config.augment}; shadow heads "
@@ -87,7 +89,7 @@ class ShadowAttack(Attack):
         head = nn.utils.skip_init(nn.Linear, problem.train.Z.shape[1], len(problem.dataset.class_names))
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-        advance = _descent(head, problem.train.Z[index], problem.train.labels[index], _DECAY["shadow"], _ITERATIONS)
+        advance = descent(head, problem.train.Z[index], problem.train.labels[index], DECAY["shadow"], _ITERATIONS)
         last = math.inf
         for _ in range(_ROUNDS):
             self._raise_if_cancelled()

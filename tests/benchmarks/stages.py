@@ -274,7 +274,7 @@ def bench_features() -> Iterator[Row]:
 def _forget_features() -> None:
     """As in a process that has just started, which has only what is on the disk."""
     features._READY.clear()
-    sys.modules["imu_core.problem"]._original.cache_clear()
+    sys.modules["imu_core.unlearning.sequence"]._original.cache_clear()
 
 
 INTERACTIONS = {
@@ -284,7 +284,7 @@ INTERACTIONS = {
     "compare": ("compare",),
     "attack": ("attacked",),
     "your_own": (),
-    "archive": (),
+    "runs": (),
     "paper": ("paper", "Table 3", "Table 1"),
     "glossary": ("term_search", "score", ""),
 }

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import imu_core
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
-from imu_core.evaluation import attacks, probe
+from imu_core.evaluation import attacks, probe, relearning
 from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED, Attack, same_backbone, with_head
 from imu_core.evaluation.probe import Probe
 from imu_core.evaluation.relearning import Relearn
@@ -231,7 +231,8 @@ def test_what_was_never_forgotten_takes_no_step(lenet: Problem) -> None:
 def stored_model(monkeypatch: pytest.MonkeyPatch, problem: Problem, model: nn.Module) -> None:
     """Make `model` the stored retrained model of `problem`."""
     parts = [Features(p.Z, p.labels, find_head(model)(p.Z).detach()) for p in (problem.train, problem.test)]
-    monkeypatch.setattr(attacks, "retrained_model", lambda problem: model)
+    for room in (attacks, relearning):
+        monkeypatch.setattr(room, "retrained_model", lambda problem: model)
     monkeypatch.setattr(attacks, "retrained", lambda problem: Reference({}, *parts, {}))
 
 
@@ -249,7 +250,7 @@ def test_ain_is_the_ratio_of_the_two_numbers_of_steps(lenet: Problem, monkeypatc
 def test_relearning_that_does_not_arrive_is_censored(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished(lenet)
     stored_model(monkeypatch, lenet, run.model())
-    monkeypatch.setattr(attacks, "_RATE", 0.0)
+    monkeypatch.setattr(relearning, "_RATE", 0.0)
     attack = carried_out(Relearn(lenet, run, epochs=4))
     assert attack.result["steps"] == {"run": None, "retrained": None, RANDOM_HEAD: None}
     assert attack.result["words"]["run"] == "more than 4 steps"
@@ -277,7 +278,7 @@ def test_relearning_can_use_all_samples(at_random: Problem) -> None:
 def test_the_order_of_relearning_is_the_same_for_every_model(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished(lenet)
     stored_model(monkeypatch, lenet, run.model())
-    monkeypatch.setattr(attacks, "_BATCH", 16)
+    monkeypatch.setattr(relearning, "_BATCH", 16)
     attack = carried_out(Relearn(lenet, run, epochs=2))
     assert attack.result["curves"]["run"] == attack.result["curves"]["retrained"]
     assert carried_out(Relearn(lenet, run, epochs=2)).result == attack.result
@@ -286,7 +287,7 @@ def test_the_order_of_relearning_is_the_same_for_every_model(lenet: Problem, mon
 
 @pytest.mark.parametrize("steps", [0, 1, 4, 13])
 def test_stopped_relearning_keeps_what_it_has(lenet: Problem, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attacks, "_RATE", 1e-6)
+    monkeypatch.setattr(relearning, "_RATE", 1e-6)
     attack = stopped_after(Relearn(lenet, finished(lenet)), steps)
     assert sum(map(len, attack.result["curves"].values())) <= steps
 

@@ -21,7 +21,7 @@ import torch
 from imu_core import methods, runtime
 from imu_core.errors import ConfigError, DataError, ImuError
 from imu_core.evaluation import measurement
-from imu_core.experiments import sweep
+from imu_core.experiments import cell_runs, sweep
 from imu_core.experiments.sweep import Cell, Sweep, cells, parse_value, read_spec, with_settings
 from imu_core.experiments.sweep_table import table
 from imu_core.problems.reference import retrain
@@ -357,7 +357,7 @@ def test_a_run_computes_with_one_thread_and_leaves_the_others_theirs(
 ) -> None:
     before, seen = runtime.limit_threads(), []
     logits = measurement.run_logits
-    monkeypatch.setattr(measurement, "run_logits", lambda run: seen.append(torch.get_num_threads()) or logits(run))
+    monkeypatch.setattr(cell_runs, "run_logits", lambda run: seen.append(torch.get_num_threads()) or logits(run))
     finish(Sweep(cells(TINY), url, workers=1))
     assert seen == [1]
     assert torch.get_num_threads() == before == 2

@@ -91,7 +91,7 @@ def test_settings_and_seeds_take_every_kind_of_number() -> None:
         )
         assert torch.equal(torch.randn(2, generator=generator(whole)), torch.randn(2, generator=generator(3)))
         assert json.dumps(Recipe(epochs=whole, batch_size=whole, learning_rate=part).epochs) == "3"
-        assert attacks._in_range("alpha", part, 0.0, 1.0) == 0.25
+        assert attacks.in_range("alpha", part, 0.0, 1.0) == 0.25
         assert orders.from_percent(whole) == 0.03
         step = METHODS["newton"].parameters
         assert type(next(p for p in step if p.name == "scale").check(part)) is float

@@ -290,7 +290,7 @@ def test_the_attack_finds_the_label_beyond_the_nearest_boundary(lenet: Problem, 
 
 
 def test_an_attack_that_moves_nobody_is_a_sentence(lenet: Problem, cheap: Cheap, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods.boundary, "nearest_labels", lambda view, epsilon: view.forget.labels)
+    monkeypatch.setattr("imu_core.methods.families.boundary.nearest_labels", lambda view, epsilon: view.forget.labels)
     run = finished(lenet, cheap(method="boundary_shrink"))
     assert run.outcome.state == "failed"
     assert "larger epsilon" in run.outcome.reason

@@ -249,7 +249,7 @@ ON_PAGES = {
     "attack": {"attacked": "zebra", "attack_by": "zebra", "loss_at": "1e400", "relearn_scope": "last:99", "shadow_pairs": "9"},
     "paper": {"paper": "zebra", "paper_on": "zebra"},
     "glossary": {"term_group": "zebra", "term_search": "z" * 81},
-    "archive": {"search": "z" * 201},
+    "runs": {"search": "z" * 201},
     "your_own": {},
 }
 
@@ -303,7 +303,7 @@ def test_a_link_is_a_whole_address_below_any_base_path(lenet: Problem, monkeypat
 
     for url, page in (("https://a.example/imu/unlearn", "unlearn"), ("http://b.example:8501/", ""), ("http://c.example/x/", "")):
         monkeypatch.setattr(address.st, "context", type("Context", (), {"url": url}))
-        monkeypatch.setattr(address._links, "visit", lambda page=page: type("Visit", (), {"page": page}))
+        monkeypatch.setattr(address.links, "visit", lambda page=page: type("Visit", (), {"page": page}))
         link = urlsplit(run_link.link(record_of(RunConfig("ga"), lenet), others=[record_of(RunConfig("npo"), lenet)], step=4))
         assert f"{link.scheme}://{link.netloc}{link.path}" == url.removesuffix("unlearn").rstrip("/") + "/unlearn"
         assert parse_qs(link.query)["methods"] == ["GA", "NPO"]

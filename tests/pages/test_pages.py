@@ -80,8 +80,8 @@ def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
     at.query_params.update(query)
     if owner:
         at.session_state["owner"] = owner
-    if page == "archive":
-        at._page_hash = calc_hash("runs")  # its file is called otherwise than its address
+    if page == "your_own":
+        at._page_hash = calc_hash(page)  # its file is called otherwise than its address
     elif page != "start":
         at.switch_page(f"pages/{page}.py")
     return healthy(at.run())
@@ -254,8 +254,8 @@ def nothing_trained(tiny: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def _forget_caches() -> None:
-    sys.modules["imu_core.problem"]._original.cache_clear()
-    sys.modules["imu_core.problem"]._REPEATED.clear()
+    sys.modules["imu_core.unlearning.sequence"]._original.cache_clear()
+    sys.modules["imu_core.unlearning.sequence"]._REPEATED.clear()
     checkpoints._read_card.cache_clear()
     session_runs._examples.clear()
     gallery._scores.clear()
@@ -927,7 +927,7 @@ def test_the_snippet_of_a_second_request_repeats_both(tiny: object) -> None:
     at = run_methods(["ga"], **TINY, forget="class:Bag", measure="false", after=json.dumps([["class:Sandal", {"method": "ga"}]]))
     item = runs_of(at)[0]
     space: dict[str, Any] = {}
-    sys.modules["imu_core.problem"]._REPEATED.clear()
+    sys.modules["imu_core.unlearning.sequence"]._REPEATED.clear()
     exec(exports.to_snippet(item.trajectory), space)
     assert len(space["problem"].history) == 1
     assert same_bits(space["run"].model().state_dict(), item.run.model().state_dict())

@@ -264,13 +264,13 @@ def test_a_restored_run_can_be_attacked_measured_named_and_removed(tiny: object,
     written()
     restart()
     assert "Until you press Run" in words(window("unlearn", **QUICK)), "what was taken off the list stays off it"
-    assert names(window("archive")) == ["Mine"]
+    assert names(window("runs")) == ["Mine"]
 
 
 def test_what_is_deleted_renamed_and_brought_back_on_runs_is_so_on_unlearn(tiny: object, store: Store) -> None:
     at = ran()
     one, two = (item.stored for item in runs_of(at))
-    runs = window("archive")
+    runs = window("runs")
     assert names(runs) == ["NPO", "GA"]
     press(tick(runs, 1), "Delete")
     assert listed(window("unlearn", **QUICK)) == ["NPO"]
@@ -412,7 +412,7 @@ def theirs(lenet: Problem, store: Store) -> str:
 
 
 def test_on_a_private_server_everything_is_offered(theirs: str) -> None:
-    assert names(window("archive")) == ["Theirs"]
+    assert names(window("runs")) == ["Theirs"]
     attack = window("attack", **QUICK)
     attack.selectbox(key="another_run").set_value(theirs)
     rerun(attack)
@@ -450,9 +450,9 @@ def test_on_a_public_server_no_page_and_no_link_shows_anothers_run(
 ) -> None:
     monkeypatch.setenv("IMU_PUBLIC", "1")
     pages = [
-        window("archive"),
-        window("archive", run=theirs),
-        window("archive", search="npo"),  # a page repeats what a link asks in vain, so nothing secret is asked for
+        window("runs"),
+        window("runs", run=theirs),
+        window("runs", search="npo"),  # a page repeats what a link asks in vain, so nothing secret is asked for
         window("compare", **QUICK, compare="Your runs", runs=theirs),
         window("attack", **QUICK, attacked="NPO"),
         window("attack", **QUICK, run=theirs),
@@ -465,7 +465,7 @@ def test_on_a_public_server_no_page_and_no_link_shows_anothers_run(
     assert not any(box.key in ("another_run", "compare_add") for at in pages for box in at.selectbox)
     assert "There is no stored run" in " ".join(w.value for w in pages[1].warning)
     assert "There is no run" in " ".join(w.value for w in pages[3].warning)
-    assert names(window("archive", YOU)) == ["Theirs"]
+    assert names(window("runs", YOU)) == ["Theirs"]
 
 
 def test_the_owner_may_show_runs_to_all_and_still_nobody_changes_anothers(
@@ -473,14 +473,14 @@ def test_the_owner_may_show_runs_to_all_and_still_nobody_changes_anothers(
 ) -> None:
     monkeypatch.setenv("IMU_PUBLIC", "1")
     monkeypatch.setenv("IMU_SHARE_RUNS", "1")
-    at = window("archive")
+    at = window("runs")
     assert names(at) == ["Theirs"]
     press(tick(at, 0), "Delete")
     assert "not yours" in " ".join(w.value for w in at.warning)
     assert store.get(theirs).deleted is None
     monkeypatch.setenv("IMU_PUBLIC", "0")
     monkeypatch.setenv("IMU_SHARE_RUNS", "0")
-    assert "Nothing is stored yet" in words(window("archive"))
+    assert "Nothing is stored yet" in words(window("runs"))
 
 
 def test_pages_reach_the_database_through_the_view_alone() -> None:
@@ -511,7 +511,7 @@ def test_a_run_that_is_too_many_for_the_database_is_said(tiny: object, monkeypat
     monkeypatch.setenv("IMU_MAX_RUNS", "1")
     at = ran()
     assert listed(at) == ["GA", "NPO"], "the run itself is not lost"
-    warned = " ".join(w.value for w in window("archive").warning)
+    warned = " ".join(w.value for w in window("runs").warning)
     assert "1 run" in warned.replace("\\", "")
 
 

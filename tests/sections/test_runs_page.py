@@ -53,7 +53,7 @@ QUICK = {**TINY, "measure": "false"}
 
 def look(**query: Any) -> AppTest:
     """A new visitor whose first visit is a link to Runs."""
-    at = visit("archive", **query)
+    at = visit("runs", **query)
     assert at.title[0].value == "Runs"
     return at
 
@@ -161,7 +161,7 @@ def test_without_a_database_runs_go_on_and_are_stored_when_it_is_back(tiny: obje
     assert item.job.state == "done"
     assert "no database" in item.trouble
     assert "of the 40 images of Sandal" in words(at)  # its verdict, at whatever step the replay is
-    go_to(at, "archive")
+    go_to(at, "runs")
     assert "The stored runs cannot be shown" in warning(at)
     no_database.unlink()
     rerun(at)
