@@ -171,7 +171,3 @@ def reference_of(problem: Problem) -> dict[str, float] | None:
     """Accuracies of the stored retrained reference, or None."""
     found = retrained(problem)
     return found.accuracies if found else None
-
-
-if __name__ == "__main__":  # a fresh server whose very first visit is /runs takes this file for that page; see `hand_over`
-    parts.hand_over()

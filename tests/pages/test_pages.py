@@ -88,6 +88,9 @@ def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
 
 
 def go_to(at: AppTest, page: str) -> AppTest:
+    if page == "your_own":
+        at._page_hash = calc_hash(page)
+        return rerun(at)
     return rerun(at.switch_page(f"pages/{page}.py"))
 
 
