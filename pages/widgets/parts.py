@@ -75,7 +75,7 @@ def navigation() -> Page:
                 st.Page("pages/reidentify.py", title="Re-identify", icon=":material/person_search:", url_path=PEOPLE_PAGE),
                 st.Page("pages/attack.py", title="Attack", icon=":material/policy:", url_path="attack"),
             ],
-            "Bring": [st.Page("pages/own_model.py", title="Your own", icon=":material/upload_file:", url_path="your_own")],
+            "Bring": [st.Page("pages/your_own.py", title="Your own", icon=":material/upload_file:", url_path="your_own")],
             "Keep": [st.Page("pages/runs.py", title="Runs", icon=":material/inventory_2:", url_path="runs")],
             "Read": [
                 st.Page("pages/paper.py", title="Paper", icon=":material/article:", url_path="paper"),

@@ -27,7 +27,6 @@ from safetensors import safe_open
 from safetensors.torch import load
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
-from streamlit.util import calc_hash
 
 import imu_core
 from imu_core import data, figures, methods, runtime
@@ -80,17 +79,12 @@ def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
     at.query_params.update(query)
     if owner:
         at.session_state["owner"] = owner
-    if page == "your_own":
-        at._page_hash = calc_hash(page)  # its file is called otherwise than its address
-    elif page != "start":
+    if page != "start":
         at.switch_page(f"pages/{page}.py")
     return healthy(at.run())
 
 
 def go_to(at: AppTest, page: str) -> AppTest:
-    if page == "your_own":
-        at._page_hash = calc_hash(page)
-        return rerun(at)
     return rerun(at.switch_page(f"pages/{page}.py"))
 
 
