@@ -61,7 +61,7 @@ from imu_core.rights import Rights
 from imu_core.store import Store, save_run
 from imu_core.unlearning import Run, unlearn
 from imu_core.visitors import COOKIE, VisitorCookie
-from pages import _keeper, _parts, _runs, _visitor
+from pages import _housekeeping, _keeper, _parts, _runs, _visitor
 
 ROOT = Path(__file__).resolve().parent.parent
 ME, YOU = visitors.name_of("0" * 32), visitors.name_of("1" * 32)
@@ -351,13 +351,13 @@ def test_windows_whose_connection_was_lost_are_let_go_of_when_nobody_comes(monke
     storage.save(SessionInfo(None, session, 1))
     del session
     server = SimpleNamespace(_session_mgr=manager)
-    monkeypatch.setattr(_visitor, "Runtime", SimpleNamespace(exists=lambda: True, instance=lambda: server))
-    _visitor.forget_lost_windows()
+    monkeypatch.setattr(_housekeeping, "Runtime", SimpleNamespace(exists=lambda: True, instance=lambda: server))
+    _housekeeping.forget_lost_windows()
     assert seen(), "it may come back"
     storage._cache._timer = lambda: time.monotonic() + 1000
     assert storage.list() == []
     assert seen(), "Streamlit holds it, though it can no longer come back"
-    _visitor.forget_lost_windows()
+    _housekeeping.forget_lost_windows()
     assert seen() is None
     assert "self._session_mgr = " in inspect.getsource(Runtime.__init__), "the name by which it is found"
 
