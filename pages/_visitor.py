@@ -22,7 +22,7 @@ from pages import _housekeeping
 
 T = TypeVar("T")
 MOST_SHELVES = 500  # visitors whose things are in memory
-SHORT_ABSENCE = 60.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
+SHORT_ABSENCE = 60.0  # seconds after which the stored runs of a visitor who is away leave memory, to be fetched when they look
 PASSING = ("page_work", "compare_jobs")  # things of a visitor that are soon made again: answers and layers of networks
 LONGEST_ABSENCE = 12 * 3600.0  # seconds after which the things of somebody who is away leave memory; what is stored stays stored
 
