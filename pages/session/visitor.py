@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -16,15 +16,14 @@ from streamlit import config
 from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from imu_core import runtime
 from imu_core.access import cookie, limits
 from imu_core.errors import ConfigError
+from pages.session import housekeeping
 
 T = TypeVar("T")
 MOST_SHELVES = 500  # visitors whose things are in memory
-SHORT_ABSENCE = 60.0  # seconds after which a visitor who is away keeps only the records of their finished runs in memory
+SHORT_ABSENCE = 60.0  # seconds after which the stored runs of a visitor who is away leave memory, to be fetched when they look
 PASSING = ("page_work", "compare_jobs")  # things of a visitor that are soon made again: answers and layers of networks
-TIDY = 5.0  # seconds between two looks at what nobody needs any more
 LONGEST_ABSENCE = 12 * 3600.0  # seconds after which the things of somebody who is away leave memory; what is stored stays stored
 
 
@@ -52,40 +51,12 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     uvicorn would raise the signal again, which kills the process before anything is put in order.
     """
     stop, loop = threading.Event(), asyncio.get_running_loop()
-    threading.Thread(target=_housekeeping, args=(stop, loop), name="imu-housekeeping", daemon=True).start()
+    threading.Thread(target=housekeeping.keep_house, args=(shelves(), stop, loop), name="imu-housekeeping", daemon=True).start()
     yield
     stop.set()
     asked = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
     if isinstance(asked, list):
         asked.clear()
-
-
-def _housekeeping(stop: threading.Event, loop: asyncio.AbstractEventLoop) -> None:
-    """Put away what nobody needs, and give its memory back, again and again until `stop`."""
-    is_settled = False
-    while not stop.wait(TIDY):
-        if shelves().is_empty:
-            continue
-        if not is_settled:
-            runtime.settle()  # by now a page was drawn, and everything is loaded
-            is_settled = True
-        shelves().tidy(time.monotonic())
-        with suppress(RuntimeError):  # the loop has just been closed
-            loop.call_soon_threadsafe(forget_lost_windows)
-        runtime.give_back()
-
-
-def forget_lost_windows() -> None:
-    """Let go of windows that lost their connection longer ago than Streamlit's `server.disconnectedSessionTTL`.
-
-    Streamlit does so only when the next one loses its connection: the last of a class, and whatever their pages drew, would stay
-    for as long as nobody comes. To be called in the thread of the server's event loop, where Streamlit works on them itself.
-    """
-    manager = getattr(Runtime.instance(), "_session_mgr", None) if Runtime.exists() else None
-    expire = getattr(getattr(getattr(manager, "_session_storage", None), "_cache", None), "expire", None)
-    if expire is not None:
-        with getattr(manager, "_storage_lock", nullcontext()):
-            expire()
 
 
 class Shelf:
@@ -104,10 +75,7 @@ class Shelf:
         return all(done)
 
     def put_away(self) -> bool:
-        """Keep only what cannot be had again, for a visitor who is away; whether nothing is left to do.
-
-        Runs that are on record leave memory, and are fetched when their visitor looks at their problem again.
-        """
+        """Drop what their visitor, who is away, can have again from the database or soon; whether nothing is left to do."""
         runs = self.things.get("runs", [])
         was_light, self._is_lightened = self._is_lightened, self.lighten()
         with self.lock:

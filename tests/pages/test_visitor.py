@@ -62,7 +62,7 @@ from imu_core.records import Problem
 from imu_core.store.restored import NO_MODEL, RestoredRun
 from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn
-from pages.session import keeper, session_runs, visitor
+from pages.session import housekeeping, keeper, session_runs, visitor
 from pages.widgets import parts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -353,13 +353,13 @@ def test_windows_whose_connection_was_lost_are_let_go_of_when_nobody_comes(monke
     storage.save(SessionInfo(None, session, 1))
     del session
     server = SimpleNamespace(_session_mgr=manager)
-    monkeypatch.setattr(visitor, "Runtime", SimpleNamespace(exists=lambda: True, instance=lambda: server))
-    visitor.forget_lost_windows()
+    monkeypatch.setattr(housekeeping, "Runtime", SimpleNamespace(exists=lambda: True, instance=lambda: server))
+    housekeeping.forget_lost_windows()
     assert seen(), "it may come back"
     storage._cache._timer = lambda: time.monotonic() + 1000
     assert storage.list() == []
     assert seen(), "Streamlit holds it, though it can no longer come back"
-    visitor.forget_lost_windows()
+    housekeeping.forget_lost_windows()
     assert seen() is None
     assert "self._session_mgr = " in inspect.getsource(Runtime.__init__), "the name by which it is found"
 
