@@ -185,6 +185,11 @@ def head_scores(
             f"The curvature for {estimator!r} cannot be taken apart: features or logits are too large for its numbers. Scale the "
             "features down, or use another estimator."
         ) from error
+    if not damping and not inner.any() and own.along(asked.mean_gradient()).any():
+        raise ConvergenceError(
+            f"Every score by {estimator!r} is 0, though the gradients are not: the network is so sure of its answers that no "
+            "curvature is left to divide by. Raise the damping, which is 0."
+        )
     if estimator != "gradient" or not bool(torch.isfinite(inner).all()):
         gradient = max(float(own.norms.max()), float(asked.norms.max()))
         check_scores(inner / len(own), torch.cat([own.losses, asked.losses]), gradient, estimator, damping)

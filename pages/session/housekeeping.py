@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from contextlib import nullcontext, suppress
@@ -12,6 +13,7 @@ from streamlit.runtime import Runtime
 
 from imu_core import runtime
 
+_LOG = logging.getLogger(__name__)
 TIDY = 5.0  # seconds between two looks at what nobody needs any more
 
 
@@ -33,7 +35,10 @@ def keep_house(shelves: Shelves, stop: threading.Event, loop: asyncio.AbstractEv
         if not is_settled:
             runtime.settle()  # by now a page was drawn, and everything is loaded
             is_settled = True
-        shelves.tidy(time.monotonic())
+        try:
+            shelves.tidy(time.monotonic())
+        except Exception:  # of one visitor's things; the server goes on, and so does the housekeeping of everybody else's
+            _LOG.exception("what nobody needs could not all be put away")
         with suppress(RuntimeError):  # the loop has just been closed
             loop.call_soon_threadsafe(forget_lost_windows)
         runtime.give_back()

@@ -387,6 +387,14 @@ def test_conjugate_gradients_refuse_a_product_that_is_not_a_number() -> None:
         conjugate_gradients(lambda v: v * float("nan"), torch.ones(3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("estimator", ["diagonal_ggn", "kfac", "ekfac"])
+def test_a_head_so_sure_that_no_curvature_is_left_gets_a_sentence_not_zeros(estimator: str) -> None:
+    g = torch.Generator().manual_seed(0)
+    Z, W, y = 1e4 * torch.randn(60, 8, generator=g), torch.randn(4, 8, generator=g), torch.arange(60) % 4
+    with pytest.raises(ConvergenceError, match="Raise the damping, which is 0"):
+        head_scores(Z, y, W, torch.zeros(4), estimator=estimator, damping=0.0)
+
+
 def test_a_zero_query_gradient_needs_no_solve(head: Head) -> None:
     x, residual, iterations = conjugate_gradients(lambda v: v, torch.zeros(2, 3))
     assert (float(x.abs().sum()), residual, iterations) == (0.0, 0.0, 0)

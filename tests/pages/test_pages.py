@@ -40,6 +40,7 @@ from imu_core.problems.forget import ids_request
 from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.report import exports
 from imu_core.report.verdicts import one_path
+from imu_core.training import recipes
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
 from imu_core.weights import sample_weights
@@ -477,7 +478,7 @@ def test_a_training_can_be_stopped_in_the_sidebar_of_another_page(nothing_traine
 
 
 def test_without_a_retrained_model_the_page_says_so_and_trains_it(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules["imu_core.training.loop"].RECIPES, "lenet5", Recipe(epochs=3, learning_rate=0.05))
+    monkeypatch.setitem(recipes.RECIPES, "lenet5", Recipe(epochs=3, learning_rate=0.05))
     at = visit("unlearn", **TINY, forget="ids:0-19")
     assert "No retrained model is stored for **ids:0-19**" in words(at)
     press(at, "Train it")

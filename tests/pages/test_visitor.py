@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import re
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -340,6 +341,27 @@ def test_a_run_with_an_attack_on_it_stays_and_forgets_what_it_answered(tiny: obj
     assert isinstance(item.run, RestoredRun)
     assert set(item.cache) == {"found", "attacks"}
     assert runs_of(window("unlearn", **QUICK)) == [item]
+
+
+def test_the_housekeeping_goes_on_where_something_cannot_be_put_away(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    stop, times = threading.Event(), []
+
+    class Broken:
+        is_empty = False
+
+        def tidy(self, now: float) -> bool:
+            times.append(now)
+            if len(times) == 3:
+                stop.set()
+            raise ValueError("broken")
+
+    monkeypatch.setattr(housekeeping, "TIDY", 0.01)
+    monkeypatch.setattr(housekeeping.runtime, "settle", lambda: None)  # for good, of this process
+    loop = asyncio.new_event_loop()
+    housekeeping.keep_house(Broken(), stop, loop)
+    loop.close()
+    assert len(times) == 3
+    assert caplog.text.count("ValueError: broken") == 3
 
 
 def test_windows_whose_connection_was_lost_are_let_go_of_when_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
