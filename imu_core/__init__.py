@@ -51,6 +51,7 @@ _HOMES = {
     "unlearning": ("Run", "unlearn"),
     "unlearning.sequence": ("after", "problem"),
 }
+_MOVED = {"explain": "evaluation.saliency"}  # rooms that others know by an earlier name
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
@@ -60,7 +61,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"imu_core.{_HOME_OF[name]}"), name)
     else:
         try:
-            value = importlib.import_module(f"imu_core.{name}")
+            value = importlib.import_module(f"imu_core.{_MOVED.get(name, name)}")
         except ModuleNotFoundError as error:
             if error.name != f"imu_core.{name}":
                 raise
