@@ -15,7 +15,7 @@ from pages.sections.reidentify import people, scopes
 from pages.sections.unlearn import results, share
 from pages.session import pace, searched, session_runs
 from pages.sidebar import problem_choice
-from pages.widgets import link_box, parts, patience, run_form
+from pages.widgets import link_box, parts, patience, progress, run_form
 
 
 def run_row(problem: Problem) -> None:
@@ -98,7 +98,7 @@ finished = [item for item in items if item.job.finished and item.shown and not i
 for item in (item for item in items if item.lacks_model):
     st.caption(f"{parts.plain(item.name)}: {parts.plain(item.lacks_model)}")
 for item in (item for item in items if item.job.finished and not item.shown):
-    parts.ended_words(item.job, item.name)
+    progress.ended_words(item.job, item.name)
 if items[0].is_example:
     st.caption("Until you press Run: a finished example, the gentle preset on the head.")
 if not finished:

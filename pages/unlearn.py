@@ -13,8 +13,7 @@ from pages.sections.unlearn import results, share
 from pages.sections.unlearn.player import Player, skip_to
 from pages.session import pace, session_runs
 from pages.sidebar import problem_choice
-from pages.widgets import bound, link_box, parts, patience, run_form
-from pages.widgets import measuring as widgets_measuring
+from pages.widgets import bound, link_box, parts, patience, progress, run_form
 
 PLAIN = {"displayModeBar": False}
 
@@ -45,7 +44,7 @@ def measuring(items: list[session_runs.Kept]) -> None:
     """How far the attacks on the results are, once the runs have ended; charts are not drawn again for that."""
     waiting = [item.measuring for item in items if item.measuring and not item.measuring.finished]
     if waiting and all(item.job.finished for item in items):
-        widgets_measuring.watch(waiting, "stop_measuring")
+        progress.watch_all(waiting, "stop_measuring")
 
 
 def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
@@ -103,7 +102,7 @@ live(problem, items, reference)
 measuring(items)
 finished = [item for item in items if item.job.finished and item.shown]
 for item in (item for item in items if item.job.finished and not item.shown):
-    parts.ended_words(item.job, item.name)
+    progress.ended_words(item.job, item.name)
 if finished:
     st.subheader("What happened")
     results.table(problem, items, reference)

@@ -17,7 +17,7 @@ from imu_core.records import Problem, RunConfig
 from imu_core.unlearning.sequence import remember
 from pages.session import keeper, restored, visitor
 from pages.session.kept import Kept
-from pages.widgets import apart, parts
+from pages.widgets import apart, parts, progress
 
 WHOLE = 6  # finished runs of a visitor that stay in memory as they are; of older ones the record
 EXAMPLES = ("imu", "ga", "npo")
@@ -45,7 +45,7 @@ def examples(problem: Problem) -> list[Kept]:
     about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), target(problem))
     if about not in _examples:
         found: list[Kept] = []
-        parts.progress(_making(problem, found), "examples")
+        progress.run_here(_making(problem, found), "examples")
         _examples[about] = found
         while len(_examples) > MOST_EXAMPLES:
             _examples.pop(next(iter(_examples)), None)
@@ -98,7 +98,7 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
 
     False where that would be too many jobs at once; a sentence has said so.
     """
-    if not parts.has_room(len(configs) * (2 if measure else 1)):
+    if not progress.has_room(len(configs) * (2 if measure else 1)):
         return False
     visitor.shelf(parts.owner()).lighten(WHOLE)
     added = [_made(problem, config) for config in configs]
@@ -133,10 +133,10 @@ def going(items: list[Kept]) -> None:
         for item in items:
             if not item.job.finished:
                 with st.container(width=250, gap="xsmall"):
-                    fraction, text = parts.progress_of(item.job)
-                    st.markdown(f"{parts.MARKS[item.job.state]} {parts.plain(item.name)}")
+                    fraction, text = progress.of(item.job)
+                    st.markdown(f"{progress.MARKS[item.job.state]} {parts.plain(item.name)}")
                     st.progress(fraction, text=text)
-                    parts.stop_button(item.job, f"stop-{item.job.id}")
+                    progress.stop_button(item.job, f"stop-{item.job.id}")
 
 
 def measure_later(item: Kept) -> bool:
@@ -152,7 +152,7 @@ def measure_later(item: Kept) -> bool:
     into = keeper.keeper()
     after = lambda _: keeper.complete(into, item)  # noqa: E731
     job = Job(f"Measuring {item.name}", make, kind="measure", owner=parts.owner(), after=after)
-    if accepted := parts.put_in_line(job):
+    if accepted := progress.put_in_line(job):
         item.measuring = job
     return accepted
 

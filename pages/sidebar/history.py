@@ -14,7 +14,7 @@ from imu_core.jobs import Job
 from imu_core.parsing import from_json
 from imu_core.records import Problem, RunConfig
 from imu_core.unlearning.sequence import Repeating
-from pages.widgets import parts, waited
+from pages.widgets import parts, progress, waited
 
 MOST, MOST_EPOCHS, MOST_WIDE, LONGEST = 8, 2000, 100, 50_000  # requests; epochs of all together; of those on images; signs
 PATIENCE = waited.PATIENCE
@@ -98,8 +98,8 @@ def _going(job: Job) -> None:
     def show() -> None:
         if job.finished:
             st.rerun()
-        fraction, words = parts.progress_of(job)
+        fraction, words = progress.of(job)
         st.progress(fraction, text=parts.plain(words))
-        parts.stop_button(job, f"history-stop-{job.id}")
+        progress.stop_button(job, f"history-stop-{job.id}")
 
     show()

@@ -12,7 +12,7 @@ from imu_core.data.folder import shown
 from imu_core.errors import CheckpointError, DataError
 from imu_core.records import Source
 from imu_core.training.loop import Training
-from pages.widgets import parts
+from pages.widgets import parts, progress
 
 QUICK = ("faces",)  # trained on first use, because that takes less than two minutes
 
@@ -64,12 +64,12 @@ def no_model(dataset: str, model: str, error: CheckpointError) -> None:
         st.warning(parts.plain(error))
     if automatic or (data.is_here(dataset) and st.button(title, type="primary")):
         asked.add(title)
-        parts.start_training(title, lambda: Training(data.load(dataset), model))
+        progress.start_training(title, lambda: Training(data.load(dataset), model))
 
 
 def _fetch(dataset: str) -> None:
     """Download, draw or read `dataset` here and now, with its progress; the page starts again when it is there."""
     st.caption(f"{parts.plain(dataset)} is not on this machine yet. Leaving this page stops the work.")
-    parts.progress(data.download(dataset), "fetching")
+    progress.run_here(data.download(dataset), "fetching")
     st.session_state.fetched = dataset
     st.rerun()

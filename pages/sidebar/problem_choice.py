@@ -16,8 +16,8 @@ from imu_core.models import FOR_PEOPLE, suited
 from imu_core.problems import reference
 from imu_core.records import RANGES, Dataset, Problem
 from imu_core.unlearning.sequence import prepare
-from pages.sidebar import history, missing, request
-from pages.widgets import bound, parts
+from pages.sidebar import history, missing, request, running
+from pages.widgets import bound, parts, progress
 
 PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
@@ -54,7 +54,7 @@ def sidebar(page: Page) -> None:
             bound.text_input("Already unlearned", key="after", help=help_text("second_request"))
             st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
         bound.number_input("Seed", *RANGES["seed"], 0, key="seed", help=help_text("problem_seed"))
-    parts.running_jobs()
+    running.running_jobs()
 
 
 def _now(key: str) -> str:
@@ -135,9 +135,9 @@ def current() -> Problem:
         data.check_folder(state.dataset)
         if source.free and not source.is_here():
             missing.read(state.dataset, source)
-        parts.progress(prepare(state.dataset, model=state.model), "features")
+        progress.run_here(prepare(state.dataset, model=state.model), "features")
         found = request.had(history.read(), suggestions)
-        parts.progress(reference.prepare(found), "reference_features")
+        progress.run_here(reference.prepare(found), "reference_features")
         for note in notes.before(found):  # what of its images was left out, and what is there twice
             st.caption(f":material/photo_library: {parts.plain(note)}")
         return found

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import html
-import math
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from imu_core.access import limits, rules
+from imu_core.access import rules
 from imu_core.data import thumbnails
-from imu_core.jobs import PAGE, Job, JobQueue
+from imu_core.jobs import JobQueue
 from imu_core.records import Problem
-from imu_core.training.loop import Training
-from pages.session import pace, visitor
+from pages.session import visitor
 
 T = TypeVar("T")
 
@@ -45,17 +42,7 @@ a.skip:focus { top: 1rem; }
 }
 </style>"""
 LETTER, AROUND = 7, 20  # pixels of a letter in the head of a table, at most, and of what stands around the words
-MOST_JOBS = 2  # in the sidebar
 PEOPLE_PAGE = "reidentify"
-MARKS = {
-    "queued": ":gray-badge[:material/schedule: queued]",
-    "running": ":blue-badge[:material/play_arrow: running]",
-    "stopping": ":orange-badge[:material/front_hand: stopping]",
-    "done": ":green-badge[:material/check: done]",
-    "cancelled": ":gray-badge[:material/block: cancelled]",
-    "diverged": ":orange-badge[:material/trending_down: diverged]",
-    "failed": ":red-badge[:material/error: failed]",
-}
 
 
 def column_width(title: str, least: int = 0) -> int:
@@ -83,41 +70,6 @@ def navigation() -> Page:
             ],
         }
     )
-
-
-QUIET = 0.5  # seconds that need no bar
-PACE = 0.25  # seconds between two pictures of a bar
-
-
-def progress(steps: Iterable[tuple[float, str]], key: str) -> None:
-    """A bar with Stop for what yields (fraction done, what is done), here and now; none where little comes.
-
-    A click on Stop, as on anything else, ends this page's run between two steps; the page then waits to be told to go on.
-    """
-    place, bar, drawn, began = st.empty(), None, -math.inf, time.monotonic()
-    for fraction, words in steps:
-        now = time.monotonic()
-        if st.session_state.get(key):
-            _go_on(key)
-        elif now - began >= QUIET and now - drawn >= PACE:  # a browser on the same machine takes its time to draw from the work
-            bar = bar or _bar(place, key)
-            bar.progress(min(1.0, fraction), text=f"{fraction:.0%} · {words}{still(now - began, fraction)}")
-            drawn = time.monotonic()
-    st.session_state.pop(key, None)
-    place.empty()
-
-
-def _bar(place: Any, key: str) -> Any:
-    with place.container(horizontal=True, vertical_alignment="center"):
-        bar = st.empty()
-        st.button("Stop", key=f"stop_{key}", on_click=st.session_state.update, args=({key: True},))
-    return bar
-
-
-def _go_on(key: str) -> None:
-    st.markdown(f"{MARKS['cancelled']} Stopped by you. This page needs it.")
-    st.button("Go on", key=f"go_on_{key}", on_click=st.session_state.pop, args=(key, None), type="primary")
-    st.stop()
 
 
 @st.cache_resource(show_spinner=False)
@@ -150,97 +102,9 @@ def theirs(key: str, make: Callable[[], T]) -> T:
     return visitor.theirs(key, make, owner())
 
 
-def has_room(jobs: int) -> bool:
-    """Whether this visitor may have so many `jobs` more at once; a sentence says so where not."""
-    going, most = sum(job.kind != PAGE for job in queue().active(owner())), limits.JOBS.value
-    if going + jobs > most:
-        st.warning(
-            f"A visitor of this server may have {most:,} jobs at once. {going:,} of yours have not ended, and this would be "
-            f"{jobs:,} more. Wait for some of them, stop them, or ask for less at once."
-        )
-    return going + jobs <= most
-
-
-def put_in_line(job: Job) -> bool:
-    """Queue `job`; False, and a sentence, where its visitor has too many already."""
-    if not has_room(1):
-        return False
-    queue().submit(job)
-    return True
-
-
 def theme() -> str:
     """light or dark, as the visitor sees the page."""
     return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"
-
-
-def running_jobs() -> None:
-    """In the sidebar of every page: each unfinished job of this visitor, how far it is, and its Stop."""
-    active = queue().active(owner())
-
-    @st.fragment(run_every=2 * pace.tick() if active else None)
-    def show() -> None:
-        now = queue().active(owner())
-        for job in now[:MOST_JOBS]:
-            st.markdown(f"{MARKS[job.state]} {job.title}")
-            fraction, text = progress_of(job)
-            st.progress(fraction, text=f"{text} · {job.seconds:.0f} s" if job.started else text)
-            stop_button(job, f"side-stop-{job.id}")
-        if len(now) > MOST_JOBS:
-            st.caption(f"and {len(now) - MOST_JOBS} more in line")
-        if active and not now:
-            st.rerun()
-
-    with st.sidebar:
-        show()
-
-
-def stop_button(job: Job, key: str) -> None:
-    """A Stop that acts at once; while the job is ending it reads "stopping"."""
-    stopping = job.state == "stopping"
-    st.button(
-        "Stopping…" if stopping else "Stop",
-        key=key,
-        on_click=job.cancel,
-        disabled=stopping or job.finished,
-    )
-
-
-def ended_words(job: Job, name: str = "") -> None:
-    """How a job ended that did not end by itself; a Stop is what its visitor wanted, so only a failure is shown as an error."""
-    text = plain(f"{name}: {job.reason}" if name else job.reason)
-    if job.state == "failed":
-        st.error(text, icon=":material/error:")
-    elif job.state != "done":
-        st.markdown(f"{MARKS[job.state]} {text}")
-
-
-def progress_of(job: Job) -> tuple[float, str]:
-    """(fraction, words) of a job, from what it has yielded so far."""
-    if job.state == "queued":
-        return 0.0, f"waiting, {queue().ahead_of(job)} ahead"
-    items, work = job.snapshot(), job.work
-    if work is None or not items:
-        return 0.0, "preparing"
-    last = items[-1]
-    if isinstance(work, Training):
-        return last.epoch / work.recipe.epochs, f"epoch {last.step} of {work.recipe.epochs}, {work.time_left:.0f} s left"
-    if isinstance(last, tuple):
-        fraction, text = min(1.0, last[0]), str(last[1])
-    else:
-        fraction, text = (last.step / work.steps if work.steps else 1.0), f"step {last.step} of at most {work.steps}"
-    return fraction, text + still(job.seconds, fraction)
-
-
-SURE = 0.05  # of the work must be done before what is left is guessed from it
-
-
-def still(seconds: float, fraction: float) -> str:
-    """How long it goes on, from the `seconds` that this `fraction` took: ", about 12 s left"; "" where nobody knows yet."""
-    if not SURE <= fraction < 1 or seconds < 1:
-        return ""
-    left = seconds * (1 - fraction) / fraction
-    return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
 
 
 def hand_over() -> None:
@@ -258,17 +122,6 @@ def plain(text: object) -> str:
     """`text` with every Markdown sign escaped: what a visitor typed is shown, never rendered."""
     sendable = str(text).encode("utf-8", "replace").decode()  # half a surrogate pair, as a file's name may hold, breaks the page
     return re.sub(r"([\\`*_\[\]<>$~:|#!])", r"\\\1", sendable)
-
-
-def start_training(title: str, make: Any) -> None:
-    """Queue a training; its model is stored when it ends, and the sidebar shows how far it is."""
-
-    def store(job: Job) -> None:
-        if job.work.outcome.state == "done":
-            job.work.save()
-
-    if put_in_line(Job(title, make, kind="training", owner=owner(), after=store)):
-        st.rerun()
 
 
 def strip(

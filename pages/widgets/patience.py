@@ -8,7 +8,7 @@ import streamlit as st
 
 from imu_core.jobs import Job
 from pages.session.kept import Kept
-from pages.widgets import parts
+from pages.widgets import parts, progress
 
 # Seconds for which a click on Run waits, with a bar and a Stop, before the page is drawn with runs that still go on: those on the
 # head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen.
@@ -28,10 +28,10 @@ def ended_soon(items: list[Kept]) -> bool:
         st.button("Stop", key="stop_soon", on_click=lambda: [job.cancel() for job in jobs])
     while time.monotonic() < until and not all(job.finished for job in jobs):
         now = next((job for job in jobs if not job.finished), jobs[-1])
-        fraction, text = parts.progress_of(now)
+        fraction, text = progress.of(now)
         whole = (sum(job.finished for job in jobs) + (0.0 if now.finished else fraction)) / len(jobs)
         bar.progress(min(1.0, whole), text=f"{parts.plain(now.title)}: {text}")
-        have_ended(jobs, 2 * parts.PACE)
+        have_ended(jobs, 2 * progress.PACE)
     place.empty()
     return all(job.finished for job in jobs)
 
@@ -40,7 +40,7 @@ def have_ended(jobs: list[Job], seconds: float) -> bool:
     """Whether all `jobs` end within `seconds`; it waits so long at most, and gives way to whatever the visitor does meanwhile."""
     until = time.monotonic() + seconds
     for job in jobs:
-        while not job.wait(max(0.0, min(parts.PACE, until - time.monotonic()))):
+        while not job.wait(max(0.0, min(progress.PACE, until - time.monotonic()))):
             st.session_state.get("owner")  # here Streamlit begins again where a button was pressed
             if time.monotonic() >= until:
                 return False

@@ -9,11 +9,10 @@ import streamlit as st
 
 from imu_core.jobs import PAGE, Job
 from imu_core.progress import Stoppable
-from pages.session import pace
-from pages.widgets import parts
+from pages.widgets import parts, progress
 
 W = TypeVar("W", bound=Stoppable)
-PATIENCE = parts.QUIET  # seconds a page waits for what is quickly done, before it shows the bar
+PATIENCE = progress.QUIET  # seconds a page waits for what is quickly done, before it shows the bar
 MOST = 12  # of a visitor that are kept; each may hold a network's answers
 
 
@@ -32,7 +31,7 @@ def work(key: str, title: str, make: Callable[[], W]) -> W | None:
     job = jobs[key]
     if job.state == "done":
         return job.work
-    _watch(job) if not job.finished else _ended(jobs, key)
+    progress.watch(job, job.title, key="page-stop") if not job.finished else _ended(jobs, key)
     return None
 
 
@@ -47,19 +46,7 @@ def is_asked(key: str) -> bool:
     return key in parts.theirs("page_work", dict)
 
 
-def _watch(job: Job) -> None:
-    @st.fragment(run_every=pace.tick())
-    def show() -> None:
-        if job.finished:
-            st.rerun()
-        fraction, words = parts.progress_of(job)
-        st.progress(fraction, text=f"{parts.plain(job.title)}: {parts.plain(words)}")
-        parts.stop_button(job, f"page-stop-{job.id}")
-
-    show()
-
-
 def _ended(jobs: dict[str, Any], key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        parts.ended_words(jobs[key], jobs[key].title)
+        progress.ended_words(jobs[key], jobs[key].title)
         st.button("Begin again", key=f"page-again-{jobs[key].id}", on_click=jobs.pop, args=(key, None))

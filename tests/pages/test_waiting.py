@@ -21,7 +21,7 @@ from imu_core.jobs import Job
 from imu_core.progress import Stoppable
 from imu_core.records import Problem, RunConfig
 from pages.sidebar import history
-from pages.widgets import parts, waited
+from pages.widgets import parts, progress, waited
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from pages.widgets import parts, waited
     ],
 )
 def test_how_long_it_goes_on(seconds: float, fraction: float, said: str) -> None:
-    assert parts.still(seconds, fraction) == said
+    assert progress.still(seconds, fraction) == said
 
 
 @pytest.mark.parametrize("scope", ["head", "all"])

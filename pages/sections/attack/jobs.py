@@ -19,7 +19,7 @@ from imu_core.problems.reference import retrained_model
 from imu_core.records import Problem
 from pages.sections.attack.words import probe_verdict, relearn_verdict, shadow_verdict
 from pages.session import pace, session_runs
-from pages.widgets import bound, parts, run_form
+from pages.widgets import bound, parts, progress, run_form
 
 PLAIN = {"displayModeBar": False}
 AS_RUN = "as the run"
@@ -43,7 +43,7 @@ def start(item: session_runs.Kept, key: str, make: Callable[[], Attack], owner: 
     """Put an attack of `owner` in line; False, and a sentence, where this visitor has too many jobs already."""
     title = f"{key.split()[0].capitalize()} · {item.name}"
     job = Job(title, make, kind="attack", owner=owner)
-    if accepted := owner == HOUSE or parts.has_room(1):
+    if accepted := owner == HOUSE or progress.has_room(1):
         jobs(item)[key] = parts.queue().submit(job)
     return accepted
 
@@ -69,12 +69,12 @@ def panel(item: session_runs.Kept, key: str, label: str, make: Callable[[], Atta
         if going and job.finished:
             st.rerun()
         if going:
-            fraction, text = parts.progress_of(job)
+            fraction, text = progress.of(job)
             st.progress(fraction, text=text)
             if job.owner in (parts.owner(), HOUSE):
-                parts.stop_button(job, f"stop-{job.id}")
+                progress.stop_button(job, f"stop-{job.id}")
         if job and job.finished:
-            parts.ended_words(job)
+            progress.ended_words(job)
         if job and isinstance(job.work, Attack):
             draw(job.work)
 

@@ -10,8 +10,8 @@ from imu_core.metrics import METRICS, thresholds
 from imu_core.records import Problem
 from pages.sections.attack import jobs
 from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original
-from pages.session import answers, pace, session_runs
-from pages.widgets import parts
+from pages.session import answers, session_runs
+from pages.widgets import parts, progress
 
 MEASURED = (
     "membership", "membership_correctness", "membership_entropy", "membership_modified_entropy", "logistic", "training_privacy",
@@ -40,7 +40,7 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
     """The table as far as it is known, and the button that measures the rest."""
     st.subheader("All attacks in numbers")
     if item.measuring and not item.measuring.finished:
-        _watch(item)
+        progress.watch(item.measuring)
     elif not item.is_measured:
         pressed = st.button("Measure the membership attacks too (about 20 seconds)", key="measure_attacks")
         if pressed and session_runs.measure_later(item):
@@ -53,19 +53,6 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
         "↑ higher is better, ↓ lower, ≈ nearest what is named. Fractions from 0 to 1 unless a percent sign is there. "
         "Each name leads to its paragraph in the glossary. What an attack does not find may be there all the same."
     )
-
-
-def _watch(item: session_runs.Kept) -> None:
-    @st.fragment(run_every=pace.tick())
-    def show() -> None:
-        if item.measuring.finished:
-            st.rerun()
-        fraction, text = parts.progress_of(item.measuring)
-        st.progress(fraction, text=text)
-        if item.measuring.owner == parts.owner():
-            parts.stop_button(item.measuring, f"stop-{item.measuring.id}")
-
-    show()
 
 
 def rows(problem: Problem, item: session_runs.Kept) -> list[dict[str, str]]:

@@ -18,8 +18,8 @@ from imu_core.problems.reference import Reference
 from imu_core.records import Problem
 from pages.sections.compare import compared, frame, link
 from pages.sections.compare.compared import PLAIN, Compared
-from pages.session import links, pace
-from pages.widgets import bound, parts
+from pages.session import links
+from pages.widgets import bound, parts, progress
 
 MOST_JOBS = 20
 
@@ -118,7 +118,7 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, 
     key = f"{problem.describe()} {pair[0].key} {pair[1].key}"
     if key not in jobs:
         job = _job(problem, pair, models)
-        if not parts.put_in_line(job):
+        if not progress.put_in_line(job):
             return
         jobs[key] = job
         while len(jobs) > MOST_JOBS:
@@ -126,11 +126,11 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, 
         jobs[key].wait(0.3)  # two heads need no more, once the original was asked
     job = jobs[key]
     if not job.finished:
-        _watch(job)
+        progress.watch(job, "Comparing layers")
     elif job.state == "done":
         _layers(job.work, who)
     else:
-        parts.ended_words(job)
+        progress.ended_words(job)
         if st.button("Compare the layers", key="compare_layers"):
             del jobs[key]
             st.rerun()
@@ -139,18 +139,6 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, 
 def _job(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, Any]) -> Job:
     title = f"Layers of {pair[0].name} and {pair[1].name}"
     return Job(title, lambda: LayerSimilarity(problem, models), kind="measure", owner=parts.owner())
-
-
-def _watch(job: Job) -> None:
-    @st.fragment(run_every=pace.tick())
-    def show() -> None:
-        if job.finished:
-            st.rerun()
-        fraction, text = parts.progress_of(job)
-        st.progress(fraction, text=f"Comparing layers: {text}")
-        parts.stop_button(job, f"stop-{job.id}")
-
-    show()
 
 
 def _layers(work: LayerSimilarity, who: dict[str, charts.Who]) -> None:

@@ -19,7 +19,7 @@ from pages.sections.compare import compared, front
 from pages.sections.compare import depth as compare_depth
 from pages.sections.compare.compared import Compared
 from pages.session import session_runs
-from pages.widgets import measuring, parts, tables
+from pages.widgets import parts, progress, tables
 
 ORIGINAL, RETRAINED = "Original", "Retrained"
 AT_DEPTH = "Change at equal depth"
@@ -191,10 +191,10 @@ def _measure_offer(items: Sequence[Compared]) -> None:
     left = [i.kept for i in items if i.kept and i.kept.can_be_measured and "membership" not in i.measured]
     going = [i.kept for i in items if i.kept and i.kept.measuring and not i.kept.measuring.finished]
     if going:
-        measuring.watch([item.measuring for item in going], "compare_stop_measuring")
+        progress.watch_all([item.measuring for item in going], "compare_stop_measuring")
     elif left:
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Attack these runs too", key="compare_measure") and parts.has_room(len(left)):
+            if st.button("Attack these runs too", key="compare_measure") and progress.has_room(len(left)):
                 for item in left:
                     session_runs.measure_later(item)
                 st.rerun()

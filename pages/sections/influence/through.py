@@ -15,8 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ranking
 from imu_core.jobs import Job
 from imu_core.records import Problem
-from pages.session import pace
-from pages.widgets import bound, parts, tables
+from pages.widgets import bound, parts, progress, tables
 
 MOST = 1000  # forget samples that the curvature is computed from
 VIEWS = ("the head", "all layers")
@@ -49,10 +48,10 @@ def section(problem: Problem, damping: float, select: Callable[[str], None]) -> 
         "The paper says it does: a Spearman correlation of 0.992, the mean of five seeds."
     )
     if job and not job.finished:
-        _watch(job)
+        progress.watch(job)
         return
     if job:
-        parts.ended_words(job)
+        progress.ended_words(job)
     pressed = st.button("Compute through all layers", type="primary", help=help_text("full_influence"))
     if pressed and _submit(kept, key, problem, damping):
         st.rerun()
@@ -78,21 +77,9 @@ def _submit(kept: dict[str, Job], key: str, problem: Problem, damping: float) ->
     title = f"Influence through all layers · {parts.plain(problem.split.request[:40])}"
     make = lambda: Agreement(problem, damping=damping, curvature=_curvature(problem))  # noqa: E731
     job = Job(title, make, kind="influence", owner=parts.owner())
-    if accepted := parts.put_in_line(job):
+    if accepted := progress.put_in_line(job):
         kept[key] = job
     return accepted
-
-
-def _watch(job: Job) -> None:
-    @st.fragment(run_every=pace.tick())
-    def show() -> None:
-        if job.finished:
-            st.rerun()
-        fraction, text = parts.progress_of(job)
-        st.progress(fraction, text=text)
-        parts.stop_button(job, f"stop-{job.id}")
-
-    show()
 
 
 def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.model_import import brought_sets, orders, own
 from imu_core.models import MODELS, brought
-from pages.widgets import parts
+from pages.widgets import parts, progress
 
 LARGEST_FILE = 256  # MB of an upload; larger files are named by their path
 WHERE, OPEN_WHERE = ("Already here", "Folder", "Zip file"), ("Already here", "Zip file")  # the second: in a public app
@@ -171,7 +171,7 @@ def start() -> None:
 
     title = f"Check {once[0].name[:40]}"
     job = Job(title, make, kind="training", owner=parts.owner())
-    if parts.put_in_line(job):
+    if progress.put_in_line(job):
         bringing()["job"] = job
 
 

@@ -18,7 +18,7 @@ from imu_core.unlearning.sequence import prepare
 from pages.sections.own_model import form
 from pages.session import pace
 from pages.sidebar import problem_choice
-from pages.widgets import parts
+from pages.widgets import parts, progress
 
 EXAMPLE = ("fashion", "small_resnet")
 DOORS = (
@@ -39,7 +39,7 @@ def result(job: Job | None) -> None:
     work: own.Bringing = job.work
     if job.state != "done" or work is None or work.check is None:
         if job.state == "cancelled":
-            parts.ended_words(job)
+            progress.ended_words(job)
         else:
             st.warning(parts.plain(job.reason or "Nothing was found out."), icon=":material/help:")
         if work is not None and work.layers:
@@ -60,9 +60,9 @@ def going(job: Job) -> None:
     def show() -> None:
         if job.finished:
             st.rerun()
-        fraction, words = parts.progress_of(job)
+        fraction, words = progress.of(job)
         st.progress(fraction, text=words)
-        parts.stop_button(job, f"own-stop-{job.id}")
+        progress.stop_button(job, f"own-stop-{job.id}")
         if job.work is not None and job.work.check is not None:  # known long before the features of all images are
             st.info(parts.plain(job.work.check.sentence))
 
@@ -73,7 +73,7 @@ def going(job: Job) -> None:
 def example() -> None:
     """A finished check: the network that ships, on the images that ship."""
     dataset, model = EXAMPLE
-    parts.progress(prepare(dataset, model=model), "features")
+    progress.run_here(prepare(dataset, model=model), "features")
     problem = imu_core.problem(dataset, model=model)
     st.caption("Until you bring one: the check of a model that ships.")
     _card(_check_of(dataset, model, problem), f"{model} on {dataset}")

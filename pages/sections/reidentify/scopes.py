@@ -14,8 +14,7 @@ from imu_core.methods import METHODS
 from imu_core.records import Problem
 from imu_core.report.verdicts import side_by_side_verdict
 from pages.sections.reidentify import people
-from pages.session import pace
-from pages.widgets import parts, tables
+from pages.widgets import parts, progress, tables
 
 METHODS_HERE = ("imu", "ga", "npo", "delete")
 
@@ -31,11 +30,11 @@ def section(problem: Problem, known: dict[str, Found] | None) -> None:
     stored = reidentification.stored_rows(problem, method)
     rows = list(job.work.rows) if job and job.work else []
     if job and not job.finished:
-        _watch(job)
+        progress.watch(job, news=lambda: len(job.work.rows) if job.work else 0)
     elif st.button("Compare all six here (about a minute)", key="run_scopes") and _submit(kept, key, problem, method):
         st.rerun()
     if job and job.finished:
-        parts.ended_words(job)
+        progress.ended_words(job)
     if not rows and stored:
         rows = stored["rows"]
         st.caption(f"Stored result; `{stored['command']}` makes it again.")
@@ -49,23 +48,9 @@ def section(problem: Problem, known: dict[str, Found] | None) -> None:
 
 def _submit(kept: dict[str, Job], key: str, problem: Problem, method: str) -> bool:
     job = Job(f"{METHODS[method].title} at three scopes, both modes", lambda: SideBySide(problem, method), owner=parts.owner())
-    if accepted := parts.put_in_line(job):
+    if accepted := progress.put_in_line(job):
         kept[key] = job
     return accepted
-
-
-def _watch(job: Job) -> None:
-    @st.fragment(run_every=pace.tick())
-    def show() -> None:
-        fraction, text = parts.progress_of(job)
-        st.progress(fraction, text=text)
-        parts.stop_button(job, f"stop-{job.id}")
-        rows = job.work.rows if job.work else []
-        if job.finished or len(rows) != st.session_state.get(f"rows_{job.id}", 0):
-            st.session_state[f"rows_{job.id}"] = len(rows)
-            st.rerun()
-
-    show()
 
 
 def _show(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> None:

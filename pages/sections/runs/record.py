@@ -20,7 +20,7 @@ from imu_core.store.runs import Store, Stored
 from pages.sections.runs import actions
 from pages.session import keeper, stored
 from pages.session.address import address
-from pages.widgets import parts, tables
+from pages.widgets import parts, progress, tables
 
 PLAIN = {"displayModeBar": False}
 
@@ -62,7 +62,7 @@ def facts(run: Stored) -> None:
     saw = f" · its method saw {', '.join(record.saw)}" if record.saw else ""
     tags = "".join(f" :gray-badge[{parts.plain(tag)}]" for tag in run.tags)
     st.markdown(
-        f"{parts.MARKS[run.state]} **{parts.plain(stored.method_title(run))}**, scope {run.scope} · "
+        f"{progress.MARKS[run.state]} **{parts.plain(stored.method_title(run))}**, scope {run.scope} · "
         f"{parts.plain(problem + after)} · {now:%d %B %Y, %H:%M}{tags}"
     )
     st.markdown(sentence(run, record))

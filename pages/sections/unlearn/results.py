@@ -16,7 +16,7 @@ from imu_core.problems.reference import retrain, seconds_to_retrain
 from imu_core.records import Problem, Trajectory
 from imu_core.report import verdicts as told
 from pages.session import answers, session_runs
-from pages.widgets import parts, tables
+from pages.widgets import parts, progress, tables
 
 SHOWN = 10  # pictures in a row
 COLUMNS = {
@@ -42,7 +42,7 @@ def verdicts(
         seconds = sum(record.phases.values())
         steps = record.points[-1].step if record.points else 0
         text = parts.plain(told.verdict(record, problem, reference, item.name, step))
-        st.markdown(f"{parts.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f}\N{NO-BREAK SPACE}s.*")
+        st.markdown(f"{progress.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f}\N{NO-BREAK SPACE}s.*")
     if same := told.one_path([(item.name, item.trajectory.points) for item in ended]):
         st.markdown(parts.plain(same))
 
@@ -199,4 +199,4 @@ def reference_offer(problem: Problem) -> None:
             st.caption("By our recipe, not by that of the model's makers, which nobody here knows.")
         seconds = None if own else seconds_to_retrain(problem)
         if st.button(f"Train it (about {math.ceil(seconds / 60)} min)" if seconds else "Train it"):
-            parts.start_training(title, lambda: retrain(problem))
+            progress.start_training(title, lambda: retrain(problem))
