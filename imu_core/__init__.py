@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from imu_core import influence, metrics, runtime, weights
     from imu_core.errors import ImuError
     from imu_core.methods import METHODS, preset
+    from imu_core.problems.problem import problem
     from imu_core.problems.reference import retrained
     from imu_core.records import Influence, RunConfig, Trajectory
     from imu_core.unlearning import Run, unlearn
-    from imu_core.unlearning.sequence import after, problem
+    from imu_core.unlearning.sequence import after, problem_after
 
 __all__ = [
     "METHODS",
@@ -34,6 +35,7 @@ __all__ = [
     "metrics",
     "preset",
     "problem",
+    "problem_after",
     "retrained",
     "runtime",
     "unlearn",
@@ -46,10 +48,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: threa
 _HOMES = {
     "errors": ("ImuError",),
     "methods": ("METHODS", "preset"),
+    "problems.problem": ("problem",),
     "problems.reference": ("retrained",),
     "records": ("Influence", "RunConfig", "Trajectory"),
     "unlearning": ("Run", "unlearn"),
-    "unlearning.sequence": ("after", "problem"),
+    "unlearning.sequence": ("after", "problem_after"),
 }
 _MOVED = {"explain": "evaluation.saliency"}  # rooms that others know by an earlier name
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -171,18 +171,24 @@ class JobQueue:
         with self._changed:
             if self._closed:
                 job.cancel()
-            self._jobs = [other for other in self._jobs if not other.finished] + [job]
+            self._jobs.append(job)
+            self._drop_finished()
             self._changed.notify_all()
         return job
 
     def active(self, owner: str | None = None) -> list[Job]:
         """Jobs of `owner` (of everybody: None) that have not finished, oldest first."""
         with self._changed:
-            return [job for job in self._jobs if not job.finished and owner in (None, job.owner)]
+            self._drop_finished()
+            return [job for job in self._jobs if owner in (None, job.owner)]
 
     def ahead_of(self, job: Job) -> int:
         """How many unfinished jobs were submitted before `job`; page work and everything else do not wait for each other."""
         return sum(other.id < job.id for other in self.active() if (other.lane == PAGE) == (job.lane == PAGE))
+
+    def _drop_finished(self) -> None:
+        """A job holds its work, and that may hold a model: once it has ended, whoever wants it has it."""
+        self._jobs = [job for job in self._jobs if not job.finished]
 
     def _next(self, lane: str) -> Job | None:
         busy = {job.owner for job in self._running if (job.lane == PAGE) == (lane == PAGE)}
@@ -207,4 +213,6 @@ class JobQueue:
             finally:
                 with self._changed:
                     self._running.remove(job)
+                    self._drop_finished()
                     self._changed.notify_all()
+                del job

@@ -32,9 +32,9 @@ from imu_core import data, runtime
 from imu_core.data import market, people
 from imu_core.data.people.look import look
 from imu_core.models import checkpoints
+from imu_core.problems.problem import NOTHING
 from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, Source
 from imu_core.store.runs import Store
-from imu_core.unlearning.sequence import NOTHING
 
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("house")

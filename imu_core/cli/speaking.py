@@ -20,9 +20,9 @@ from imu_core.data import notes
 from imu_core.errors import ConfigError, DiskError, ImuError, cut
 from imu_core.models import MODELS
 from imu_core.problems.forget import GRAMMAR
+from imu_core.problems.problem import prepare
+from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Problem, finite
-from imu_core.unlearning.sequence import prepare
-from imu_core.unlearning.sequence import problem as make_problem
 
 MOST_SEED = 2**31 - 1
 

@@ -31,10 +31,10 @@ from imu_core.errors import ConfigError
 from imu_core.models import checkpoints
 from imu_core.models.brought import is_brought
 from imu_core.problems.forget import GRAMMAR
+from imu_core.problems.problem import NOTHING, original
 from imu_core.records import Point
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe, recipe_for
-from imu_core.unlearning.sequence import NOTHING, original
 
 _TRAIN_EXAMPLES = """\b
 Examples:

@@ -22,12 +22,12 @@ from imu_core.errors import Cancelled, ConfigError, ImuError, StoreError
 from imu_core.evaluation.measurement import Measurement, divergences, model_accuracies, run_logits
 from imu_core.experiments.grid import MEASURES, Cell, load_plugins
 from imu_core.models import checkpoints
+from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
 from imu_core.records import Outcome, Trajectory
 from imu_core.store.runs import Store, Summary, changed_parameters
 from imu_core.store.stored import knows_reference
 from imu_core.unlearning.run import Run, unlearn
-from imu_core.unlearning.sequence import problem as make_problem
 
 _LOG = logging.getLogger(__name__)
 _LOOK = 0.25  # seconds between two looks at whether somebody pressed Stop

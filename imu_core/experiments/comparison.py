@@ -23,10 +23,10 @@ from imu_core.experiments.sweep import Cell, Sweep
 from imu_core.methods import METHODS, find
 from imu_core.metrics.intervals import mean_interval, paired
 from imu_core.models.inference import chunk_of, predict
+from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
 from imu_core.records import CONTROLS, Outcome, RunConfig, Trajectory
 from imu_core.unlearning.run import unlearn
-from imu_core.unlearning.sequence import problem as make_problem
 
 TARGET = 0.02
 BASELINE = "ga"  # what every entry is paired with

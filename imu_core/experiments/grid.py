@@ -17,9 +17,9 @@ from imu_core import data, methods, runtime
 from imu_core.errors import ConfigError, cut
 from imu_core.models import MODELS, known
 from imu_core.parsing import from_yaml
+from imu_core.problems.problem import problem as make_problem
 from imu_core.records import RunConfig
 from imu_core.store.stored import run_key
-from imu_core.unlearning.sequence import problem as make_problem
 
 MEASURES = ("none", "quick", "membership", "full")
 _DEFAULTS: dict[str, Any] = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from imu_core.errors import AccessError
-from imu_core.influence import head_scores
+from imu_core.influence.head import head_scores
 from imu_core.records import Influence
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from imu_core.paper.tables.frequency import TABLE4, TABLE9
 from imu_core.paper.tables.main_tables import SUBCLASS, TABLE1, TABLE10
 from imu_core.paper.tables.unfreezing import TABLE6
 from imu_core.paper.tables.weighting import TABLE3, TABLE5, TABLE7, TABLE8
+from imu_core.problems.problem import NOTHING, original
+from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
 from imu_core.records import Dataset
-from imu_core.unlearning.sequence import NOTHING, original
-from imu_core.unlearning.sequence import problem as make_problem
 
 EXPERIMENTS = {e.id: e for e in (TABLE1, SUBCLASS, TABLE3, TABLE4, TABLE5, TABLE6, TABLE7, TABLE8, TABLE9, TABLE10)}
 PARTS = ("cifar20", "cifar100")  # data sets that have subclasses, the wanted one first

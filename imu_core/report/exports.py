@@ -37,12 +37,12 @@ def to_snippet(trajectory: Trajectory) -> str:
     """Python that repeats the run exactly: the same problem, the same earlier requests, the same settings."""
     about = trajectory.problem
     history = [(step["forget"], step["config"]) for step in about["history"]]
-    before = f",\n    history={history!r}" if history else ""
+    call = f"problem_after(\n    {history!r},\n    " if history else "problem(\n    "
     settings = ", ".join(f"{name}={value!r}" for name, value in trajectory.config.changed().items())
     return (
         "import imu_core\n\n"
-        f"problem = imu_core.problem(\n    {about['dataset']!r}, model={about['model']!r}, forget={about['forget']!r}, "
-        f"seed={about['seed']}{before},\n)\n"
+        f"problem = imu_core.{call}{about['dataset']!r}, model={about['model']!r}, forget={about['forget']!r}, "
+        f"seed={about['seed']},\n)\n"
         f"run = imu_core.unlearn(problem, imu_core.RunConfig({settings}))\n"
         "for point in run:\n"
         "    print(point.step, point.accuracies)\n"

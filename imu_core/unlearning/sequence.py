@@ -1,4 +1,4 @@
-"""`problem("fashion", model=…, forget=…)`: dataset, trained model, cached features and split, as one record."""
+"""Requests in sequence: the problem that the model of an earlier run leaves behind, and runs repeated to come back to it."""
 
 from __future__ import annotations
 
@@ -7,83 +7,40 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from imu_core import data, runtime
-from imu_core.errors import Cancelled, CheckpointError, ConfigError
-from imu_core.models import MODELS, brought, checkpoints, known
+from imu_core import runtime
+from imu_core.errors import Cancelled, ConfigError
 from imu_core.models.head import find_head
-from imu_core.numeric import as_number, is_whole
 from imu_core.problems import forget as requests
-from imu_core.problems.features import features, in_parts
-from imu_core.problems.features import prepare as prepare_features
-from imu_core.records import Dataset, Features, Outcome, Problem, RunConfig
+from imu_core.problems.features import in_parts
+from imu_core.problems.problem import problem
+from imu_core.records import Features, Outcome, Problem, RunConfig
 from imu_core.unlearning.run import Run
 
-NOTHING = torch.empty(0, dtype=torch.int64)
 
-
-def problem(
+def problem_after(
+    history: Sequence[tuple[str, dict[str, Any]]],
     dataset: str = "fashion",
     *,
     model: str = "small_resnet",
     forget: str = "class:Sandal",
     seed: int = 0,
-    history: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> Problem:
-    """The problem of making the original `model`, trained on `dataset`, forget what the request `forget` names.
+    """The problem of forgetting what `forget` names once the requests of `history` were unlearned.
 
-    `history` holds the requests that came before, each with the settings of the run that unlearned it, oldest first: they
-    are repeated (once; the result is kept) and the problem starts from what they left behind.
+    `history` holds them, oldest first, each with the settings of the run that unlearned it. They are repeated here (once; the
+    result is kept), and the problem starts from the model they leave behind. Everything else is as for `problem`.
 
-    `seed` draws whatever a problem leaves open: a random request that names no seed, and the samples that wide scopes are
-    judged by between steps. A run has a seed of its own. Models and features are shared by all callers; never change them.
-
-    Raises DataError for the request, ConfigError for names that do not exist, CheckpointError when the model is not trained.
+    Raises as `problem` does, and ConfigError where an earlier request cannot be repeated.
     """
-    seed = as_number(seed)
-    if not is_whole(seed) or not 0 <= seed < 2**31:
-        raise ConfigError(f"seed is {seed!r}; it must be a whole number from 0 to {2**31 - 1}.")
-    data.check_folder(dataset)  # what is in memory may have been read for others
-    if brought.is_brought(model):
-        brought.card(dataset, model)
-    if history:
-        return after(_repeated(dataset, model, seed, _as_text(history)), forget)
-    loaded = data.load(dataset)
-    checkpoint = original(loaded, model)
-    network, train, test = _original(checkpoint.path, checkpoint.path.stat().st_mtime_ns, dataset)
-    return Problem(loaded, model, network, train, test, requests.split(forget, loaded, train, seed), seed)
-
-
-def prepare(dataset: str = "fashion", *, model: str = "small_resnet") -> Iterator[tuple[float, str]]:
-    """Compute the features that `problem` needs and nobody has stored yet, yielding (fraction done, what is done).
-
-    Nothing comes where they are stored. What is left undone is gone on with by the next caller. Raises as `problem` does.
-    """
-    loaded = data.load(dataset)
-    yield from prepare_features(original(loaded, model), loaded)
-
-
-def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
-    """The checkpoint of the original `model` on `dataset`; CheckpointError says how to train it where there is none."""
-    if not known(model):
-        raise ConfigError(f"There is no model called {model!r}. Known models: {', '.join(MODELS)}.")
-    found = checkpoints.find(dataset, model, NOTHING)
-    if found is None and brought.is_brought(model):
-        brought.card(dataset.name, model)  # raises where it was never brought
-        raise CheckpointError(f"The images of {dataset.name} have changed since {model} was brought: bring it again.")
-    if found is None:
-        raise CheckpointError(
-            f"No {model} is trained on {dataset.name} yet. Train it on the page, or with: "
-            f"python -m imu_core train --problem {dataset.name} --model {model}"
-        )
-    return found
+    if not history:
+        return problem(dataset, model=model, forget=forget, seed=seed)
+    return after(_repeated(dataset, model, seed, _as_text(history)), forget)
 
 
 _REPEATED: OrderedDict[tuple[str, str, int, str], Run] = OrderedDict()
@@ -102,7 +59,7 @@ def _repeated(dataset: str, model: str, seed: int, history: str) -> Run:
     key = (dataset, model, seed, history)
     if key not in _REPEATED:
         *earlier, (request, settings) = json.loads(history)
-        run = Run(problem(dataset, model=model, forget=request, seed=seed, history=earlier), RunConfig.from_dict(settings))
+        run = Run(problem_after(earlier, dataset, model=model, forget=request, seed=seed), RunConfig.from_dict(settings))
         for _ in run:
             pass
         _check_ended(run, request)
@@ -122,17 +79,6 @@ def _keep(key: tuple[str, str, int, str], run: Run) -> None:
     _REPEATED[key] = run
     while len(_REPEATED) > _MOST_REPEATED:
         _REPEATED.popitem(last=False)
-
-
-@lru_cache(maxsize=6)
-def _original(path: Path, modified: int, dataset_name: str) -> tuple[nn.Module, Features, Features]:
-    dataset = data.load(dataset_name)
-    network = checkpoints.load_model(checkpoints.at(path), dataset)
-    return (
-        network,
-        features(network, dataset.train, f"{dataset.hash}-train"),
-        features(network, dataset.test, f"{dataset.hash}-test"),
-    )
 
 
 class Repeating:

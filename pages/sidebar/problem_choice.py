@@ -14,8 +14,8 @@ from imu_core.glossary import help_text
 from imu_core.model_import.brought_sets import datasets as folders
 from imu_core.models import FOR_PEOPLE, suited
 from imu_core.problems import reference
+from imu_core.problems.problem import prepare
 from imu_core.records import RANGES, Dataset, Problem
-from imu_core.unlearning.sequence import prepare
 from pages.sidebar import history, missing, request, running
 from pages.widgets import bound, parts, progress
 

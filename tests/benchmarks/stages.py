@@ -25,8 +25,8 @@ from imu_core import data, runtime
 from imu_core.errors import ImuError
 from imu_core.influence import ranking
 from imu_core.problems import features
+from imu_core.problems.problem import prepare
 from imu_core.records import Problem, RunConfig
-from imu_core.unlearning.sequence import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -274,7 +274,7 @@ def bench_features() -> Iterator[Row]:
 def _forget_features() -> None:
     """As in a process that has just started, which has only what is on the disk."""
     features._READY.clear()
-    sys.modules["imu_core.unlearning.sequence"]._original.cache_clear()
+    sys.modules["imu_core.problems.problem"]._original.cache_clear()
 
 
 INTERACTIONS = {

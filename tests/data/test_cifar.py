@@ -33,12 +33,12 @@ from imu_core.models.airbench import Whitening
 from imu_core.models.head import blocks, find_head, trainable
 from imu_core.models.inference import to_input
 from imu_core.problems import features, forget
+from imu_core.problems.problem import NOTHING
+from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Dataset, ImageSet, RunConfig
 from imu_core.training.loop import Training, _mirrored, fresh, one_cycle, parameter_groups, shifted
 from imu_core.training.recipes import Recipe, recipe_for
 from imu_core.unlearning.run import unlearn
-from imu_core.unlearning.sequence import NOTHING
-from imu_core.unlearning.sequence import problem as make_problem
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 NETWORKS = ("airbench", "resnet20", "resnet18", "vgg19", "lenet5")

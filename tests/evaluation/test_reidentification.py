@@ -23,9 +23,9 @@ from imu_core.evaluation.reidentification import SideBySide
 from imu_core.metrics import METRICS
 from imu_core.models import checkpoints
 from imu_core.models.head import find_head
+from imu_core.problems.problem import NOTHING
 from imu_core.records import Dataset, Problem, RunConfig
 from imu_core.unlearning.run import Run
-from imu_core.unlearning.sequence import NOTHING
 
 
 def finished(problem: Problem, **settings: object) -> Run:

@@ -10,7 +10,7 @@ import sys
 import warnings
 
 from imu_core.cli import app
-from imu_core.unlearning.sequence import problem
+from imu_core.problems.problem import problem
 
 
 def begin(arguments: list[str]) -> int:

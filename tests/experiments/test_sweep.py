@@ -24,10 +24,10 @@ from imu_core.evaluation import measurement
 from imu_core.experiments import cell_runs, sweep
 from imu_core.experiments.sweep import Cell, Sweep, cells, parse_value, read_spec, with_settings
 from imu_core.experiments.sweep_table import table
+from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrain
 from imu_core.records import Dataset, RunConfig
 from imu_core.store.runs import Store
-from imu_core.unlearning.sequence import problem as make_problem
 
 TINY = {"problem": "tiny", "model": "lenet5", "preset": "five epochs", "settings": {"epochs": 1}}
 GRID = {"methods": ["imu", "ga"], "seeds": "0-1", "preset": "five epochs", "settings": {"epochs": 2}}  # fashion, small_resnet
@@ -186,8 +186,8 @@ def test_what_is_stored_is_what_the_run_alone_gives(tiny: Dataset, url: str) -> 
     work = Sweep([cell], url, workers=1, measure="none", keep=True)
     finish(work)
     stored = work.store.find(cell.key)
+    from imu_core.problems.problem import problem
     from imu_core.unlearning.run import unlearn
-    from imu_core.unlearning.sequence import problem
 
     asked = problem("tiny", model="lenet5", forget=cell.forget)
     with runtime.one_thread():

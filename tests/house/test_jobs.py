@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -210,6 +211,24 @@ def test_the_queue_lists_unfinished_jobs_by_owner(workers: JobQueue) -> None:
     assert mine.wait()
     assert other.wait()
     assert workers.active() == []
+
+
+def test_a_queue_lets_go_of_what_has_ended(workers: JobQueue) -> None:
+    """Whoever comes last leaves nothing behind: nobody may submit another job for hours."""
+
+    class Work(list):
+        """A list that can be watched."""
+
+    work = Work(range(3))
+    job, alive = Job("large", lambda work=work: work), weakref.ref(work)
+    assert workers.submit(job).wait()
+    del job, work
+    wait_until(lambda: alive() is None)
+    ended = Job("never started", list)
+    ended.cancel()
+    alive = weakref.ref(workers.submit(ended))
+    del ended
+    wait_until(lambda: alive() is None)
 
 
 def test_states_are_the_ones_that_are_documented(workers: JobQueue) -> None:

@@ -93,7 +93,7 @@ def test_repeating_gives_the_same_problem_in_another_thread(lenet: Problem) -> N
     assert work.outcome.state == "done"
     assert [f for f, _ in seen] == sorted(f for f, _ in seen)
     one = work.problem("class:Coat")
-    other = imu_core.problem("tiny", model="lenet5", forget="class:Coat", history=history)
+    other = imu_core.problem_after(history, "tiny", model="lenet5", forget="class:Coat")
     assert one.describe() == other.describe()
     assert bool((one.train.logits == other.train.logits).all())
     assert bool((one.test.Z == other.test.Z).all())

@@ -103,7 +103,7 @@ def test_neither_work_in_line_nor_a_path_reaches_it() -> None:
                     data.load(text)
             for history in ((), [("class:Bag", {"method": "ga", "epochs": 1})]):
                 with pytest.raises(CheckpointError, match="There is no brought model"):
-                    imu_core.problem("tiny", model="own-mine", forget="class:Trouser", history=history)
+                    imu_core.problem_after(history, "tiny", model="own-mine", forget="class:Trouser")
             with pytest.raises(CheckpointError, match="There is no brought model"):
                 brought_sets.remove("tiny", "own-mine")
     assert place.is_dir()

@@ -252,7 +252,7 @@ def nothing_trained(tiny: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def _forget_caches() -> None:
-    sys.modules["imu_core.unlearning.sequence"]._original.cache_clear()
+    sys.modules["imu_core.problems.problem"]._original.cache_clear()
     sys.modules["imu_core.unlearning.sequence"]._REPEATED.clear()
     checkpoints._read_card.cache_clear()
     session_runs._examples.clear()
@@ -832,7 +832,7 @@ def test_a_link_brings_the_settings_back(lenet: Problem, name: str) -> None:
 
 def test_a_link_brings_the_problem_back(tiny: object) -> None:
     history = [("class:Sandal", RunConfig("ga").changed())]
-    problem = imu_core.problem("tiny", model="lenet5", forget="random:10%,seed=4", seed=5, history=history)
+    problem = imu_core.problem_after(history, "tiny", model="lenet5", forget="random:10%,seed=4", seed=5)
     at = press_run(visit("unlearn", **query_of(run_link.link(record_of(RunConfig("ga"), problem)))))
     assert runs_of(at)[0].problem.describe() == problem.describe()
     assert torch.equal(runs_of(at)[0].problem.split.forget, problem.split.forget)

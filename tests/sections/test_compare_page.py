@@ -34,10 +34,10 @@ from imu_core.jobs import Job
 from imu_core.methods import preset
 from imu_core.metrics import gaps
 from imu_core.models import checkpoints
+from imu_core.problems.problem import NOTHING
 from imu_core.problems.reference import retrained
 from imu_core.records import Dataset, Problem, RunConfig
 from imu_core.store.runs import Store, save_run
-from imu_core.unlearning.sequence import NOTHING
 from pages.sections.compare import pair as compare_pair
 from pages.sections.compare.depth import DEPTHS
 from pages.session import keeper, session_runs

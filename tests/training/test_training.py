@@ -26,12 +26,12 @@ from imu_core.models.inference import predict, to_input
 from imu_core.problems import features as room
 from imu_core.problems import forget
 from imu_core.problems.features import compute, features, steps
+from imu_core.problems.problem import NOTHING, original, prepare
 from imu_core.problems.reference import retrain, retrained, seconds_to_retrain
 from imu_core.records import Dataset, ImageSet, Problem, RunConfig
 from imu_core.training.loop import _FLIP, _SHUFFLE, Training, shifted
 from imu_core.training.recipes import Recipe
 from imu_core.training.statistics import class_statistics, importances
-from imu_core.unlearning.sequence import NOTHING, original, prepare
 
 SHORT = Recipe(epochs=3, batch_size=64, learning_rate=0.05)
 

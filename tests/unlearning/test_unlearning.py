@@ -1105,7 +1105,7 @@ def test_a_run_stops_at_its_target_however_seldom_it_is_judged(resnet: Problem, 
 def test_a_history_repeats_the_runs_before(lenet: Problem, cheap: Cheap) -> None:
     run = finished(lenet, cheap(method="ga", seed=11))
     direct = imu_core.after(run, "class:Bag")
-    repeated = imu_core.problem("tiny", model="lenet5", forget="class:Bag", history=direct.history)
+    repeated = imu_core.problem_after(direct.history, "tiny", model="lenet5", forget="class:Bag")
     assert same_bits(repeated.model.state_dict(), direct.model.state_dict())
     assert torch.equal(repeated.split.earlier, direct.split.earlier)
     assert repeated.describe() == direct.describe()
@@ -1113,9 +1113,8 @@ def test_a_history_repeats_the_runs_before(lenet: Problem, cheap: Cheap) -> None
 
 def test_a_history_may_be_written_by_hand(lenet: Problem) -> None:
     """Another case of the class name and settings that are the defaults: the same history."""
-    found = imu_core.problem(
-        "tiny", model="lenet5", forget="class:Bag", history=[("CLASS:sandal", {"method": "ga", "epochs": 5, "seed": 12})]
-    )
+    history = [("CLASS:sandal", {"method": "ga", "epochs": 5, "seed": 12})]
+    found = imu_core.problem_after(history, "tiny", model="lenet5", forget="class:Bag")
     assert found.history[0][0] == "class:Sandal"
     assert len(found.split.earlier) == 40
 
@@ -1123,7 +1122,7 @@ def test_a_history_may_be_written_by_hand(lenet: Problem) -> None:
 @pytest.mark.parametrize("history", [[("class:Sandal",)], [("class:Sandal", 5)], ["x"], [("class:Sandal", {"unknown": 1})], 7])
 def test_a_history_that_cannot_be_read_is_a_sentence(history: object, lenet: Problem) -> None:
     with pytest.raises(ImuError):
-        imu_core.problem("tiny", model="lenet5", forget="class:Bag", history=history)
+        imu_core.problem_after(history, "tiny", model="lenet5", forget="class:Bag")
 
 
 def test_a_remembered_run_is_not_repeated(lenet: Problem, cheap: Cheap, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1132,7 +1131,7 @@ def test_a_remembered_run_is_not_repeated(lenet: Problem, cheap: Cheap, monkeypa
     room = importlib.import_module("imu_core.unlearning.sequence")
     monkeypatch.setattr(room, "Run", lambda *_: pytest.fail("repeated"))
     history = [("class:Sandal", run.config.changed())]
-    assert len(imu_core.problem("tiny", model="lenet5", forget="class:Bag", history=history).split.earlier) == 40
+    assert len(imu_core.problem_after(history, "tiny", model="lenet5", forget="class:Bag").split.earlier) == 40
 
 
 # Configurations and records.

@@ -12,8 +12,8 @@ from imu_core.experiments.grid import Cell
 from imu_core.methods import METHODS
 from imu_core.models.inference import chunk_of, predict
 from imu_core.paper.experiment import TARGET, plain
+from imu_core.problems.problem import problem as make_problem
 from imu_core.unlearning.run import unlearn
-from imu_core.unlearning.sequence import problem as make_problem
 
 _TIMED = 200  # images
 _EPOCHS, _LOOKS, _LOOK = 3, 15, 500  # of a wide run, as a rule: passes over the forget set, looks between, images a look

@@ -17,10 +17,10 @@ from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.experiment import CLASSES, RANDOM, plain
 from imu_core.paper.plan import Ground
 from imu_core.paper.published import FIGURES
+from imu_core.problems.problem import original
+from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Point, Problem
 from imu_core.unlearning.run import unlearn
-from imu_core.unlearning.sequence import original
-from imu_core.unlearning.sequence import problem as make_problem
 from imu_core.weights import PSI, effective_share
 
 DRAWN = 600  # samples of a forget set that are kept as points

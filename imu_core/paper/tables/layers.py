@@ -11,8 +11,8 @@ from imu_core.evaluation.agreement import DIAGONAL, FULL, FULL_DIAGONAL, HEAD, A
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.plan import Ground
 from imu_core.paper.tables.distribution import DRAWN, interval
+from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Problem
-from imu_core.unlearning.sequence import problem as make_problem
 
 WANTED = 3  # forget sets that the command compares by itself: minutes each
 _CURVED = 500  # samples whose curvature is taken where the forget set is larger

@@ -13,8 +13,8 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.model_import import brought_sets, own
 from imu_core.models import brought
+from imu_core.problems.problem import prepare
 from imu_core.records import Problem
-from imu_core.unlearning.sequence import prepare
 from pages.sections.own_model import form
 from pages.session import pace
 from pages.sidebar import problem_choice
