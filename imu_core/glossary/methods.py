@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imu_core.glossary.term import Term
+from imu_core.settings import RUN
 
 GROUP = "Methods"
 
@@ -11,7 +12,7 @@ TERMS: tuple[Term, ...] = (
         key="method",
         title="Method",
         group=GROUP,
-        short="How the model is changed: by ascent, new labels, teachers, dampening, a Newton step, or training again.",
+        short=RUN["method"].help,
         text=(
             "A method turns a batch into a loss; everything else (scope, steps, stopping, evaluation) is the same loop for all "
             "of them. That is what makes runs comparable: change the method, leave the rest, and read both at the same depth. "
@@ -198,7 +199,7 @@ TERMS: tuple[Term, ...] = (
         key="stop_at",
         title="Target (stop_at)",
         group=GROUP,
-        short="The forget accuracy at which the run ends; without one, all steps are taken.",
+        short=RUN["stop_at"].help,
         text=(
             "After every step the run compares forget accuracy with this target and ends when it is at or below it. In runs over "
             "images it looks at as many forget samples as it takes to be sure, near the target at all of them. The same target "
@@ -236,7 +237,7 @@ TERMS: tuple[Term, ...] = (
         key="learning_rate",
         title="Learning rate",
         group=GROUP,
-        short="Size of a step; with normalised steps and no momentum, its exact length in parameter space.",
+        short=RUN["learning_rate"].help,
         text=(
             r"Plain SGD moves the parameters by $\eta$ times the gradient, so a step is as long as the gradient happens to be. "
             r"With normalised steps the gradient is first scaled to length 1, and without momentum $\eta$ is the length of the "
@@ -250,7 +251,7 @@ TERMS: tuple[Term, ...] = (
         key="optimizer",
         title="Optimiser",
         group=GROUP,
-        short="sgd: steps as long as the gradient says; normalised: every gradient scaled to the same length first.",
+        short=RUN["optimizer"].help,
         text=(
             "`sgd` is plain stochastic gradient descent, with momentum and weight decay if you set them. `normalised` scales "
             "the gradient of all parameters in scope together to length 1 before the same update. Normalised steps make "
@@ -277,7 +278,7 @@ TERMS: tuple[Term, ...] = (
         key="epochs",
         title="Epochs",
         group=GROUP,
-        short="How many times the run passes over its set: the forget set, or the retain set for fine-tune and retrain.",
+        short=RUN["epochs"].help,
         text=(
             "One epoch visits each sample of the driving set once, in an order drawn afresh. For GA, IMU and NPO that is the "
             "forget set, for fine-tuning and retraining the retain set. The trap: five epochs over a small forget set are few "
@@ -290,7 +291,7 @@ TERMS: tuple[Term, ...] = (
         key="batch_size",
         title="Batch size",
         group=GROUP,
-        short="Samples per step; smaller batches mean more steps per epoch.",
+        short=RUN["batch_size"].help,
         text=(
             "Each step uses one batch; the last batch of an epoch holds what is left over. A batch as large as the set makes "
             "every step use all of it. For IMU with `weight_norm=batch` the weights are normalised inside each batch, so small "
@@ -303,7 +304,7 @@ TERMS: tuple[Term, ...] = (
         key="momentum",
         title="Momentum",
         group=GROUP,
-        short="Share of the previous update that is carried into the next one.",
+        short=RUN["momentum"].help,
         text=(
             r"The update is $v \leftarrow \mu v + g$, then $\theta \leftarrow \theta - \eta v$. While the gradient keeps its "
             r"direction, steps grow up to $1/(1-\mu)$ times as long: ten times at 0.9. The trap: on the head of a confident "
@@ -316,7 +317,7 @@ TERMS: tuple[Term, ...] = (
         key="weight_decay",
         title="Weight decay",
         group=GROUP,
-        short="Pulls every parameter in scope towards 0 at each step, in proportion to its size.",
+        short=RUN["weight_decay"].help,
         text=(
             r"It adds $\lambda_{wd}\,\theta$ to the gradient of every parameter in scope, and, with normalised steps, after the "
             "scaling. It belongs to the settings of the authors' code and is off by default here. The trap: it also shrinks "
@@ -328,7 +329,7 @@ TERMS: tuple[Term, ...] = (
         key="schedule",
         title="Learning-rate schedule",
         group=GROUP,
-        short="constant: one learning rate throughout; one_cycle: up to it over the first fifth, then down.",
+        short=RUN["schedule"].help,
         text=(
             "`constant` keeps the learning rate you set. `one_cycle` starts low, reaches the learning rate after a fifth of "
             "the steps and then falls almost to 0; it suits retraining. The trap: the cycle is laid out over all planned "
@@ -340,7 +341,7 @@ TERMS: tuple[Term, ...] = (
         key="augment",
         title="Augmentation",
         group=GROUP,
-        short="Flips each image left to right with probability one half during the run.",
+        short=RUN["augment"].help,
         text=(
             "Augmentation changes the images that steps are computed from; influence scores and evaluations always use plain "
             "images. It is off by default, because features cannot be kept when the image changes every time: with it even a "
@@ -353,7 +354,7 @@ TERMS: tuple[Term, ...] = (
         key="eval_every",
         title="Evaluate every",
         group=GROUP,
-        short="Steps between two evaluations; left empty, every step, thinned out in long runs.",
+        short=RUN["eval_every"].help,
         text=(
             "Each evaluation gives one point of the chart. Left empty, a run is evaluated 1,000 times at most over features "
             "(fewer where the head is large) and 60 times over images: after each of its first steps, then at even distances. "
@@ -367,7 +368,7 @@ TERMS: tuple[Term, ...] = (
         key="l1",
         title="L1 on the head",
         group=GROUP,
-        short="Adds this much times the sum of the head's absolute values to the loss: pulls them towards 0.",
+        short=RUN["l1"].help,
         text=(
             r"The loss gets $\alpha\lVert\theta_c\rVert_1$, the sum over all weights and biases of the head. It pulls small "
             "entries to 0 and acts on the rows of all classes, those to be kept included. The IMU authors' code uses it; the "
@@ -381,7 +382,7 @@ TERMS: tuple[Term, ...] = (
         key="beta",
         title="β of NPO",
         group=GROUP,
-        short="How soon NPO's brake takes hold: small values behave like GA, large ones stop earlier.",
+        short=RUN["beta"].help,
         text=(
             r"A sample's share in the gradient is $2\sigma(-\beta(\ell-\ell_0))$. With a large $\beta$ it dies after a small "
             r"rise in loss; as $\beta\to 0$ it stays at 1 and NPO becomes GA. The trap: with normalised steps the run keeps its "

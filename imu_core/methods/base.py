@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core.errors import ConfigError, ConvergenceError, told
-from imu_core.numeric import as_number, is_number
+from imu_core.errors import ConfigError, ConvergenceError
+from imu_core.numeric import as_number
 from imu_core.records import RunConfig, Split
+from imu_core.settings import Setting
 
 if TYPE_CHECKING:
     from imu_core.methods.view import View
@@ -22,39 +23,16 @@ STREAMS = ("forget", "retain", "together", "in_turn", "paired")
 
 
 @dataclass(frozen=True)
-class Parameter:
+class Parameter(Setting):
     """A setting that a method has beyond the common ones; pages and command line build their controls from it.
 
     A number lies between `low` and `high`; with `choices` the value is one of them; a switch has True or False as default.
-    `logarithmic` settings are searched and drawn on a logarithmic scale.
     """
 
-    name: str
-    label: str
-    default: Any
-    help: str
-    low: float = 0.0
-    high: float = 1.0
-    choices: tuple[Any, ...] = ()
-    whole: bool = False
-    logarithmic: bool = False
-
-    def check(self, value: Any) -> Any:
-        """`value`, if it is allowed; ConfigError with what is allowed otherwise."""
+    def check(self, value: Any, name: str = "") -> Any:
+        """`value`, if it is allowed; ConfigError with what is allowed otherwise. A `whole` number may be written 3.0, too."""
         value = as_number(value)
-        if isinstance(self.default, bool):
-            return self._among(value, (False, True))
-        if self.choices:
-            return self._among(value, self.choices)
-        if not is_number(value) or not self.low <= value <= self.high or (self.whole and value != int(value)):
-            kind = "a whole number" if self.whole else "a number"
-            raise ConfigError(f"{self.name} is {told(value)}; it must be {kind} from {self.low:g} to {self.high:g}.")
-        return int(value) if self.whole else float(value)
-
-    def _among(self, value: Any, allowed: tuple[Any, ...]) -> Any:
-        if not any(value is a or (value == a and type(value) is type(a)) for a in allowed):
-            raise ConfigError(f"{self.name} is {told(value)}; allowed are {', '.join(map(repr, allowed))}.")
-        return value
+        return super().check(int(value) if self.whole and isinstance(value, float) and value.is_integer() else value, name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,8 @@ from imu_core.experiments import comparison
 from imu_core.experiments.comparison import BASELINE, Comparison, Entry, Plan, entries, row, supports
 from imu_core.experiments.search import BUDGET, Tried, choose, grid, oracle, start, strength_of, tried, with_strength
 from imu_core.methods import METHODS
-from imu_core.records import CONTROLS, Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.settings import CONTROLS
 
 Cheap = Callable[..., RunConfig]
 

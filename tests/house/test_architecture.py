@@ -24,6 +24,7 @@ MOST_FILES = 14  # in a folder
 # The way of the data: a room imports only from rooms further up. Rooms on one line do not import each other.
 ORDER = """
 errors ending names numeric
+settings
 records
 runtime depth parsing
 progress jobs access

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import imu_core
-from imu_core import records
+from imu_core import settings
 from imu_core.data import fashion
 from imu_core.influence import ESTIMATORS
 from imu_core.methods import METHODS
@@ -90,5 +90,5 @@ def test_originals_are_as_good_as_promised() -> None:
 
 
 def test_the_words_of_a_config_are_those_of_the_registries() -> None:
-    assert tuple(ESTIMATORS) == records.ESTIMATORS
-    assert tuple(PSI) == records.PSIS
+    assert tuple(ESTIMATORS) == settings.ESTIMATORS
+    assert tuple(PSI) == settings.PSIS

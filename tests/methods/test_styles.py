@@ -16,8 +16,8 @@ from PIL import Image
 from imu_core import figures
 from imu_core.figures import CONTROLS, Shown, Style, markers, style, style_of
 from imu_core.methods import METHODS
-from imu_core.records import CONTROLS as CONTROL_NAMES
 from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.settings import CONTROLS as CONTROL_NAMES
 
 EVERYBODY = [(name, None) for name in METHODS] + [("imu", control) for control in CONTROL_NAMES]
 
