@@ -14,7 +14,7 @@ READY   := $(VENV)/.installed
 
 help:
 	@echo "make app    start the app on http://$(ADDRESS):$(PORT)  (another port: make app PORT=8502)"
-	@echo "make test   run every test  (some of them: make test ARGS='-k influence')"
+	@echo "make test   run the default tests, within five minutes  (every test: make test ARGS='-m \"\"'; some: ARGS='-k influence')"
 	@echo "make soak   a class of twenty on one server for ten minutes, two of them real browsers: is every result right, how long, how much memory?"
 	@echo "make bench  measure speed and memory side by side: README and assets/results/bench.json  (a part: make bench ARGS='--only libraries')"
 	@echo "make bench-libraries  build the environment of the influence libraries that make bench compares with"
@@ -23,17 +23,18 @@ help:
 	@echo "make tables   the paper's tables beside ours: RESULTS.md and assets/results (at most an hour, resumable; all: ARGS=--full)"
 	@echo "make people   forget three people at every scope and search for them: the table in README (five minutes)"
 	@echo "make cifar    train what assets/models/cifar10 holds: hours; stop it and start it again at will  (IMU_DATA: where CIFAR-10 is)"
-	@echo "make check  ruff"
+	@echo "make check  ruff; and the numbers of this source beside the goals and other codebases"
 	@echo "make lock   resolve the dependencies in pyproject.toml afresh and rewrite requirements.lock"
 
 app: $(READY)
 	@echo "Open http://$(ADDRESS):$(PORT) in a browser; Ctrl-C here stops the app."
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
-# Tests write into build/, never into the user's cache, and never find what an earlier run left there; two files at a time.
+# Tests write into build/, never into the user's cache, and never find what an earlier run left there. Two workers begin with one
+# half of the tests each, in order; who is through takes over from the other. What leaves the default run is marked slow, with a reason.
 test: $(READY)
 	@rm -rf build/test-home
-	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist worksteal --durations=10 $(ARGS)
 
 # ARGS='--visitors 10 --browsers 0 --minutes 1' is a shorter one. Slow browsers: tests/benchmarks/slow_browsers.py.
 soak: $(READY)
@@ -104,6 +105,7 @@ $(PARTS:%=cifar-part-%): cifar-part-%: cifar-superclasses
 
 check: $(READY)
 	@$(BIN)/ruff check
+	@$(BIN)/python tests/house/side_by_side.py
 
 # The lock pins setuptools, so that the project itself installs without a network and without build isolation.
 $(READY): requirements.lock pyproject.toml
