@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imu_core.caches import SharedCache
 from imu_core.errors import DataError
 from imu_core.evaluation.measurement import Logits, spread
 from imu_core.models import checkpoints
@@ -24,8 +25,7 @@ from imu_core.records import Problem
 
 SAMPLES = 400  # test images whose activations are compared
 _FEWEST = 4  # samples that the unbiased estimate needs
-_KEPT: dict[tuple[str, str, int], dict[str, Tensor]] = {}
-_MOST_KEPT = 8
+_GRAMS: SharedCache[tuple[str, str, int], dict[str, Tensor]] = SharedCache(8)  # by hashes of model and data set, and samples
 
 
 # Answers.
@@ -181,8 +181,9 @@ class LayerSimilarity(Stoppable):
         """Gram matrices by layer, read where this model was asked before, or its features are known."""
         self.identical[name] = identical_blocks(model, self.problem.model)
         key = (checkpoints.state_hash(model), self.problem.dataset.hash, self.samples)
-        if key in _KEPT:
-            return _KEPT[key]
+        stored = _GRAMS.get(key)
+        if stored is not None:
+            return stored
         if original and self.identical[name] >= len(self.layers) - 1:
             with torch.no_grad():
                 logits = find_head(model)(self.problem.test.Z[self._index])
@@ -191,14 +192,8 @@ class LayerSimilarity(Stoppable):
         for fraction, found in block_outputs(model, self.problem.dataset.test.images[self._index]):  # noqa: B007
             yield start + 0.8 * fraction / models, f"activations of {name}"
             self._raise_if_cancelled()
-        return _keep(key, {layer: gram(values) for layer, values in found.items()})
-
-
-def _keep(key: tuple[str, str, int], grams: dict[str, Tensor]) -> dict[str, Tensor]:
-    _KEPT[key] = grams
-    while len(_KEPT) > _MOST_KEPT:
-        _KEPT.pop(next(iter(_KEPT)))
-    return grams
+        _GRAMS[key] = grams = {layer: gram(values) for layer, values in found.items()}
+        return grams
 
 
 # Samples, in one frame.

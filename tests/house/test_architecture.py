@@ -40,7 +40,7 @@ NOT_YET = {"import_depth", "dicts"}  # goals the house is on its way to: these m
 
 # The way of the data: a room imports only from rooms further up. Rooms on one line do not import each other.
 ORDER = """
-errors ending names numeric
+errors ending names numeric caches
 settings
 records
 runtime depth parsing
