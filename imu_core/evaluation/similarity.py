@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from imu_core.caches import SharedCache
@@ -233,11 +235,10 @@ def frame(values: Tensor) -> Frame:
     x = values.detach().to(torch.float64)
     if x.ndim != 2 or min(x.shape[0] - 1, x.shape[1]) < 2 or not bool(torch.isfinite(x).all()):
         raise DataError(f"Values of shape {tuple(values.shape)}: a plane needs at least (3, 2) finite numbers.")
-    mean = x.mean(0)
-    _, sizes, axes = torch.linalg.svd(x - mean, full_matrices=False)
-    signs = torch.tensor([1.0 if row[row.abs().argmax()] > 0 else -1.0 for row in axes[:2]], dtype=torch.float64)
-    variance = sizes**2 / max(float((sizes**2).sum()), 1e-300)
-    return Frame(mean, axes[:2] * signs[:, None], tuple(variance[:2].tolist()))
+    with np.errstate(invalid="ignore"):  # where all samples are in one place, no axis has a share
+        fitted = PCA(2, svd_solver="full").fit(x.numpy())  # the other solvers give up digits
+    share = np.nan_to_num(fitted.explained_variance_ratio_)
+    return Frame(torch.from_numpy(fitted.mean_), torch.from_numpy(fitted.components_), tuple(share.tolist()))
 
 
 def turned(values: Tensor, onto: Tensor, rows: Tensor) -> Tensor:
@@ -248,8 +249,8 @@ def turned(values: Tensor, onto: Tensor, rows: Tensor) -> Tensor:
     """
     x, y = values.to(torch.float64), onto.to(torch.float64)
     centres = x[rows].mean(0), y[rows].mean(0)
-    U, _, Vh = torch.linalg.svd((x[rows] - centres[0]).T @ (y[rows] - centres[1]))
-    return (x - centres[0]) @ (U @ Vh) + centres[1]
+    turn, _ = orthogonal_procrustes((x[rows] - centres[0]).numpy(), (y[rows] - centres[1]).numpy())
+    return (x - centres[0]) @ torch.from_numpy(turn) + centres[1]
 
 
 @dataclass(frozen=True, eq=False)
