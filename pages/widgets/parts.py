@@ -67,6 +67,7 @@ def navigation() -> Page:
             "Read": [
                 st.Page("pages/paper.py", title="Paper", icon=":material/article:", url_path="paper"),
                 st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
+                st.Page("pages/docs.py", title="Docs", icon=":material/description:", url_path="docs"),
             ],
         }
     )

@@ -249,6 +249,7 @@ ON_PAGES = {
     "attack": {"attacked": "zebra", "attack_by": "zebra", "loss_at": "1e400", "relearn_scope": "last:99", "shadow_pairs": "9"},
     "paper": {"paper": "zebra", "paper_on": "zebra"},
     "glossary": {"term_group": "zebra", "term_search": "z" * 81},
+    "docs": {"doc": "zebra"},
     "runs": {"search": "z" * 201},
     "your_own": {},
 }
