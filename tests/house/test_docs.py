@@ -17,6 +17,7 @@ import typer.main
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from streamlit.testing.v1 import AppTest
+from test_architecture import ORDER, name_of
 from typer.testing import CliRunner
 
 from imu_core import runtime
@@ -85,6 +86,19 @@ def test_the_list_names_every_document_by_its_title() -> None:
     entries = re.findall(r"^- \[(.+)\]\((\w+)\.md\): .+$", (DOCS / "README.md").read_text(), re.MULTILINE)
     titles = {name: (DOCS / f"{name}.md").read_text().partition("\n")[0].removeprefix("# ") for name in NAMED}
     assert {name: title for title, name in entries} == titles
+
+
+def test_the_rooms_are_those_of_the_house() -> None:
+    """In the order that the imports are held to."""
+    text = (DOCS / "architecture.md").read_text().partition("## The engine")[2].partition("## The pages")[0]
+    rows = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in text.splitlines() if row.startswith("| `")]
+    assert rows == [line.split() for line in ORDER.split("\n") if line]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem in ("README", "architecture", "contributing")], ids=name_of)
+def test_files_that_are_named_are_there(path: Path) -> None:
+    named = re.findall(r"`((?:imu_core|pages|tests|assets)/[\w./]*)`", path.read_text())
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
 
 
 # Code and commands.
