@@ -22,114 +22,6 @@ TERMS: tuple[Term, ...] = (
         see=("imu", "ga", "npo", "finetune", "retrain", "sees"),
     ),
     Term(
-        key="imu",
-        title="IMU",
-        group=GROUP,
-        short="Gradient ascent on the forget set, with each sample weighted by its influence on the forget loss.",
-        text=(
-            r"IMU minimises $-\sum_i w_i\,\mathrm{CE}_i / \sum_i w_i$ over each batch: the losses of the forget set are pushed "
-            "up, those of samples with a high influence score more than others. By default it changes the head alone and "
-            "computes the scores once. The paper compares this with rivals that move the whole network. With all of them on "
-            "the head and at the same depth, GA, IMU, IMU with permuted weights and NPO kept the same accuracy on CIFAR-10, "
-            "within the spread between classes; whether influence helps when all layers move is open. The Unlearn page lets "
-            "you repeat the comparison on your problem."
-        ),
-        see=("influence", "weight", "ga", "permuted", "authors"),
-    ),
-    Term(
-        key="ga",
-        title="GA (gradient ascent)",
-        group=GROUP,
-        short="Pushes up the loss of every forget sample equally; sees the forget set only.",
-        text=(
-            r"GA minimises $-\frac{1}{n}\sum_i \mathrm{CE}_i$ over each batch of the forget set: training turned round. It is "
-            "what IMU becomes when all weights are equal, so it is IMU's first control. Cross-entropy has no upper bound, so "
-            "GA never arrives: it goes on until you stop it, and beyond some depth it pulls the other classes down with it. "
-            "The trap: GA in the paper's tables moves the whole network, with batch norm drifting. That is a different run "
-            "from GA on the head."
-        ),
-        see=("imu", "uniform", "stop_at", "bn"),
-    ),
-    Term(
-        key="simnpo",
-        title="SimNPO",
-        group=GROUP,
-        short="NPO without the original model: a sample is pushed less the larger its loss already is.",
-        text=(
-            r"SimNPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta\ell)$, with $\ell$ a sample's cross-"
-            "entropy now. Where NPO asks how much a sample's loss has risen, SimNPO asks how large it is, so samples the model "
-            "was never sure of are spared from the start. It sees the forget set only. The trap: on a confident classifier "
-            "all losses are near zero at first, and it starts out like GA."
-        ),
-        see=("npo", "ga", "beta"),
-    ),
-    Term(
-        key="rl",
-        title="RL (random labels)",
-        group=GROUP,
-        short="Trains on the forget set with labels drawn at random among the wrong ones.",
-        text=(
-            "Every step draws a new wrong label for each forget sample, all wrong classes equally likely, and takes a step of "
-            "ordinary training on them. It sees the forget set only. The trap: under one name there are several methods. OPTML's "
-            "draws from all classes, the true one included, and trains on the retain set as well; that one is not meant here."
-        ),
-        see=("delete", "ga", "sees"),
-    ),
-    Term(
-        key="delete",
-        title="DELETE",
-        group=GROUP,
-        short="Teaches the original model's own answer with the true class taken out.",
-        text=(
-            r"For each forget sample the target is the original model's distribution without the true class, "
-            r"$q_c = p^0_c / (1 - p^0_y)$, and the mean $\mathrm{KL}(q \,\|\, p)$ is minimised. What the model knows about the "
-            "other classes stays in the target, so it resembles a retrained model's confusion. It sees the forget set only. The "
-            "trap: only the true class is masked, so for random samples it teaches an answer that a retrained model would often "
-            "not give."
-        ),
-        see=("rl", "npo", "sees"),
-    ),
-    Term(
-        key="npo",
-        title="NPO (negative preference optimisation)",
-        group=GROUP,
-        short="Gradient ascent with a brake: a sample already forgotten is pushed less and less.",
-        text=(
-            r"NPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta(\ell-\ell_0))$, with $\ell$ a sample's "
-            r"cross-entropy now and $\ell_0$ the original model's. It starts out as GA; a sample's share in the gradient, "
-            r"$2\sigma(-\beta(\ell-\ell_0))$, falls from 1 towards 0 as its loss rises. It sees the forget set only. The trap: "
-            "with normalised steps the brake decides only how samples share a step; the step itself keeps its length. A second "
-            "one: the NPO in the IMU authors' code has the opposite sign, and this app runs the published formula."
-        ),
-        see=("beta", "ga", "normalised"),
-    ),
-    Term(
-        key="finetune",
-        title="Fine-tune",
-        group=GROUP,
-        short="Keeps training on the retain set and relies on the rest fading by itself.",
-        text=(
-            "Fine-tuning minimises the mean cross-entropy of the retain set, starting from the original model. Nothing pushes "
-            "the forget set away; it fades only as far as the new steps overwrite it. It needs the retain set, which GA, IMU "
-            "and NPO do without, so it is a comparison and not an equal. On the head alone it usually changes little, because "
-            "the original head already fits the retain set."
-        ),
-        see=("retrain", "retain_set", "sees"),
-    ),
-    Term(
-        key="retrain",
-        title="Retrain",
-        group=GROUP,
-        short="Puts the parameters in scope back to their start and trains them on the retain set alone.",
-        text=(
-            "At scope `all` nothing learned from the forget set is left, and the cost is that of a training. At a narrower "
-            "scope only the parameters in scope start afresh: the frozen part still carries what it learned from the forget "
-            "set. It needs the retain set and the initial weights. The trap: this run is not the stored retrained reference. "
-            "That one is trained by the original's own recipe, which differs in details, and the metrics compare with it."
-        ),
-        see=("retrained", "finetune", "scope"),
-    ),
-    Term(
         key="sees",
         title="What a method sees",
         group=GROUP,
@@ -389,5 +281,31 @@ TERMS: tuple[Term, ...] = (
             "pace even so, and only the sharing among samples changes."
         ),
         see=("npo", "ga", "normalised"),
+    ),
+    Term(
+        key="options",
+        title="A method's own settings",
+        group=GROUP,
+        short="What only this method can be set to, such as SSD's selection α; the rest is common to all methods.",
+        text=(
+            "Every method may declare settings of its own, each with a range, a default and a sentence of help. They appear in "
+            "the form as soon as the method is chosen, and go by `--set NAME=VALUE` on the command line. The gentle preset "
+            "fills in values that work on the embedded set. The trap: two methods may use one name, such as α, for different "
+            "things."
+        ),
+        see=("method", "preset"),
+    ),
+    Term(
+        key="edit",
+        title="Edit",
+        group=GROUP,
+        short="A change computed at once instead of in steps; it is walked along a straight line, so that it has every depth.",
+        text=(
+            "SSD, influence unlearning, Newton removal and their like compute new parameters directly. Here the run then walks "
+            "in a straight line from the original to them, in twentieths, and stops where a target is reached. That makes them "
+            "comparable at equal depth with methods that take steps. The trap: their papers report the whole edit, which is "
+            "the end of the line."
+        ),
+        see=("depth", "ssd", "iu_optml", "newton"),
     ),
 )

@@ -1,7 +1,8 @@
-"""What a method is: a function from what it may see to an objective or an edit, and one line in the registry."""
+"""What a method is: a function from what it may see to an objective or an edit, and one declaration."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core.errors import ConfigError, ConvergenceError
+from imu_core.methods.card import Card, Look
 from imu_core.numeric import as_number
 from imu_core.records import RunConfig, Split
 from imu_core.settings import Setting
@@ -33,6 +35,12 @@ class Parameter(Setting):
         """`value`, if it is allowed; ConfigError with what is allowed otherwise. A `whole` number may be written 3.0, too."""
         value = as_number(value)
         return super().check(int(value) if self.whole and isinstance(value, float) and value.is_integer() else value, name)
+
+
+RETAIN_SHARE = Parameter(
+    "retain_share", "Share of the retain set", 1.0, "A fixed random share of the retain set takes part.", 0.001
+)
+"""Its bounds hold for every method that has this setting; the default may differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +109,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Method:
-    """A line of the registry.
+    """The declaration of a method; what is left out is filled in, so that any method has a form, an entry and a look.
 
     start        view, config → Objective, or Edit; called once, before the first step
     needs        config → the names in `SEES` that the view opens; anything else raises AccessError
@@ -117,6 +125,11 @@ class Method:
     strength     the setting that says how strongly it acts, which a search varies
     note         what its card must say: an interpretation, or why it is not meant to lower forget accuracy
     forgets      whether it is meant to lower the forget accuracy at all
+    gentle       settings of the preset "gentle" that are its own; their options hold in the other presets too
+    authors      settings that the preset "authors" has for it beyond those of all methods
+    fixed        settings that it has under every preset, instead of the preset's
+    look         colour, dash and marker; a method without one, or with one that another has, gets a free one
+    card         its entry in the glossary; without one it is made of the fields above
     """
 
     title: str
@@ -135,6 +148,20 @@ class Method:
     strength: str = "learning_rate"
     note: str = ""
     forgets: bool = True
+    gentle: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    authors: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fixed: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    look: Look | None = None
+    card: Card | None = None
+
+    def explained(self) -> Card:
+        """Its card, or one that says what the declaration says."""
+        if self.card:
+            return self.card
+        title, family, source = (re.sub(r"[$`\s]+", " ", text)[:60] for text in (self.title, self.family, self.source))
+        short = f"{title}, of the family {family}."
+        more = f"It is a method of the family {family}. Its source: {source}. What it sees stands beside each of its runs."
+        return Card(title, short, more)
 
     def stream_for(self, config: RunConfig) -> str:
         """Which batches drive the loop under `config`, one of `STREAMS`."""
