@@ -28,7 +28,6 @@ GROUPS = {
     "Weights of IMU": ("estimator", "damping", "psi", "top", "clip_quantile", "control", "update_every", "weight_norm", "l1"),
     "NPO": ("beta",),
 }
-USED_BY = {"Weights of IMU": ("imu", "ga"), "NPO": ("npo", "simnpo")}
 
 
 def own_settings(methods: list[str], scope: str) -> dict[str, dict[str, Any]]:
@@ -54,7 +53,9 @@ def own_settings(methods: list[str], scope: str) -> dict[str, dict[str, Any]]:
 
 
 def _groups(methods: list[str]) -> list[str]:
-    return [group for group in GROUPS if group not in USED_BY or set(methods) & set(USED_BY[group])]
+    """The groups that change what one of `methods` does: those that it declares in `uses`, and the steps of any."""
+    used = {name for method in methods for name in METHODS[method].uses}
+    return [group for group, names in GROUPS.items() if group == "Steps" or used & set(names)]
 
 
 def drawn(methods: list[str]) -> list[str]:
