@@ -14,26 +14,27 @@ READY   := $(VENV)/.installed
 
 help:
 	@echo "make app    start the app on http://$(ADDRESS):$(PORT)  (another port: make app PORT=8502)"
-	@echo "make test   run every test  (some of them: make test ARGS='-k influence')"
+	@echo "make test   run the default tests, within five minutes  (every test: make test ARGS='-m \"\"'; some: ARGS='-k influence')"
 	@echo "make soak   a class of twenty on one server for ten minutes, two of them real browsers: is every result right, how long, how much memory?"
-	@echo "make bench  measure speed and memory side by side: README and assets/results/bench.json  (a part: make bench ARGS='--only libraries')"
+	@echo "make bench  measure speed and memory side by side: assets/docs/benchmarks.md, assets/results/bench.json  (a part: make bench ARGS='--only libraries')"
 	@echo "make bench-libraries  build the environment of the influence libraries that make bench compares with"
-	@echo "make compare  every method on equal terms, all ten classes: the table in README"
-	@echo "make table    all methods at every scope, searched, with intervals: README and assets/results (an hour; resumable)"
-	@echo "make tables   the paper's tables beside ours: RESULTS.md and assets/results (at most an hour, resumable; all: ARGS=--full)"
-	@echo "make people   forget three people at every scope and search for them: the table in README (five minutes)"
+	@echo "make compare  every method on equal terms, all ten classes: the first tables of assets/docs/results.md"
+	@echo "make table    all methods at every scope, searched, with intervals: assets/docs/results.md, assets/results (an hour; resumable)"
+	@echo "make tables   the paper's tables beside ours: assets/docs/paper_tables.md, assets/results (at most an hour, resumable; all: ARGS=--full)"
+	@echo "make people   forget three people at every scope and search for them: assets/docs/people.md, assets/people (five minutes)"
 	@echo "make cifar    train what assets/models/cifar10 holds: hours; stop it and start it again at will  (IMU_DATA: where CIFAR-10 is)"
-	@echo "make check  ruff"
+	@echo "make check  ruff; and the numbers of this source beside the goals and other codebases"
 	@echo "make lock   resolve the dependencies in pyproject.toml afresh and rewrite requirements.lock"
 
 app: $(READY)
 	@echo "Open http://$(ADDRESS):$(PORT) in a browser; Ctrl-C here stops the app."
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
-# Tests write into build/, never into the user's cache, and never find what an earlier run left there; two files at a time.
+# Tests write into build/, never into the user's cache, and never find what an earlier run left there. Two workers begin with one
+# half of the tests each, in order; who is through takes over from the other. What leaves the default run is marked slow, with a reason.
 test: $(READY)
 	@rm -rf build/test-home
-	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist worksteal --durations=10 $(ARGS)
 
 # ARGS='--visitors 10 --browsers 0 --minutes 1' is a shorter one. Slow browsers: tests/benchmarks/slow_browsers.py.
 soak: $(READY)
@@ -43,7 +44,7 @@ soak: $(READY)
 # of their own, which is built first where that has not been done: make bench-libraries.
 bench: $(READY)
 	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/bench.py --json assets/results/bench.json \
-	  --picture assets/pictures/bench-scaling.png --readme README.md $(ARGS)
+	  --picture assets/pictures/bench-scaling.png --markdown assets/docs/benchmarks.md $(ARGS)
 
 bench-libraries: build/influence-venv/.installed
 
@@ -54,17 +55,17 @@ build/influence-venv/.installed: tests/benchmarks/requirements-influence.txt
 	@touch $@
 
 compare: $(READY)
-	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/equal_terms.py
+	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/equal_terms.py assets/docs/results.md
 
 # What is stored is not run again: killed or stopped, the same command goes on. ARGS=--dry-run says what it would cost.
 table: $(READY)
-	@IMU_HOME="$(CURDIR)/build/table-home" $(BIN)/python -m imu_core table --readme README.md --json assets/results/methods.json $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/table-home" $(BIN)/python -m imu_core table --markdown assets/docs/results.md --json assets/results/methods.json $(ARGS)
 
 # The same for the tables and figures of the IMU paper. ARGS='--problem fashion --model small_resnet' needs no CIFAR-10.
 tables: $(READY)
-	@IMU_HOME="$(CURDIR)/build/table-home" $(BIN)/python -m imu_core tables --markdown RESULTS.md $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/table-home" $(BIN)/python -m imu_core tables --markdown assets/docs/paper_tables.md $(ARGS)
 
-# Writes what the page Re-identify shows for the three people whose retrained references ship.
+# Writes what the page Re-identify shows for the three people whose retrained references ship, and the tables of people.md.
 people: $(READY)
 	@for who in 0005 0011 0020; do \
 	  $(BIN)/python -m imu_core reid --forget identity:$$who --json assets/people/scopes-reid_resnet18-$$who-imu.json || exit 1; \
@@ -72,6 +73,10 @@ people: $(READY)
 	@for method in ga npo; do \
 	  $(BIN)/python -m imu_core reid --method $$method --json assets/people/scopes-reid_resnet18-0005-$$method.json || exit 1; \
 	done
+	@for who in 0005 0011; do \
+	  $(BIN)/python -m imu_core look --forget identity:$$who --json assets/people/heat-reid_resnet18-$$who-imu.json || exit 1; \
+	done
+	@$(BIN)/python tests/benchmarks/people_tables.py assets/people assets/docs/people.md
 
 # Originals, then references without each class, three random draws and parts of superclasses, one training after another on both
 # cores; what is trained already is left alone, and one that was stopped goes on after its last
@@ -104,6 +109,7 @@ $(PARTS:%=cifar-part-%): cifar-part-%: cifar-superclasses
 
 check: $(READY)
 	@$(BIN)/ruff check
+	@$(BIN)/python tests/house/side_by_side.py
 
 # The lock pins setuptools, so that the project itself installs without a network and without build isolation.
 $(READY): requirements.lock pyproject.toml

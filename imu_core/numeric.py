@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from typing import Any, TypeGuard
 
 import numpy as np
-import torch
 
 
 def as_number(value: Any) -> Any:
     """`value` as Python's own int or float where it is a number (or a bool, where it is NumPy's or torch's); else as it is."""
-    if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0:
-        if isinstance(value, torch.Tensor) and value.is_meta:
+    torch = sys.modules.get("torch")  # who gives a tensor has loaded it; whoever gives none need not wait for it
+    tensor = torch is not None and isinstance(value, torch.Tensor)
+    if (tensor or isinstance(value, np.ndarray)) and value.ndim == 0:
+        if tensor and value.is_meta:
             return value
         value = value.item()
     if isinstance(value, (bool, np.bool_)):

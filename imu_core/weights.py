@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from imu_core import runtime
-from imu_core.errors import ConfigError, DataError
-from imu_core.numeric import as_number, is_number
-from imu_core.records import CONTROLS, Influence
+from imu_core.errors import DataError
+from imu_core.numeric import as_number
+from imu_core.records import Influence
+from imu_core.settings import CONTROLS, RUN
+
+__all__ = ["CONTROLS", "PSI", "effective_share", "sample_weights", "spread"]
 
 _DRAW = 11  # stream of the generator
 
@@ -26,10 +29,10 @@ PSI: dict[str, Callable[[Tensor], Tensor]] = {
 def sample_weights(
     influence: Influence,
     *,
-    control: str | None = None,
-    psi: str = "sqrt",
-    top: float = 1.0,
-    clip_quantile: float | None = None,
+    control: str | None = RUN["control"].default,
+    psi: str = RUN["psi"].default,
+    top: float = RUN["top"].default,
+    clip_quantile: float | None = RUN["clip_quantile"].default,
     seed: int = 0,
 ) -> Tensor:
     """One non-negative weight a forget sample, summing to 1: ŵ_i = ψ(N s_i) / Σ ψ(N s_j) over the samples with s > 0.
@@ -44,9 +47,8 @@ def sample_weights(
     Returns: (n,) float64. Raises ConfigError for settings, DataError when no sample has a positive score.
     Source: IMU, arXiv 2508.01620, section 3 and Tables 3, 5 and 7; clipping at 0.93 is from the authors' code alone.
     """
-    top, clip_quantile, seed = as_number(top), as_number(clip_quantile), as_number(seed)
-    _check(control, psi, top, clip_quantile)
-    generator = runtime.generator(seed, _DRAW)
+    control, psi, top = RUN["control"].check(control), RUN["psi"].check(psi), RUN["top"].check(top)
+    clip_quantile, generator = RUN["clip_quantile"].check(clip_quantile), runtime.generator(as_number(seed), _DRAW)
     n = len(influence.scores)
     if control == "uniform":
         return torch.full((n,), 1.0 / n, dtype=torch.float64)
@@ -77,17 +79,6 @@ def _weigh(values: Tensor, psi: Callable[[Tensor], Tensor], top: float, clip_qua
     weights = torch.zeros_like(values)
     weights[kept] = chosen
     return weights / weights.sum()
-
-
-def _check(control: str | None, psi: str, top: float, clip_quantile: float | None) -> None:
-    if control is not None and control not in CONTROLS:
-        raise ConfigError(f"control is {control!r}; allowed are None, {', '.join(CONTROLS)}.")
-    if psi not in PSI:
-        raise ConfigError(f"psi is {psi!r}; allowed are {', '.join(PSI)}.")
-    if not is_number(top) or not 0.0 < top <= 1.0:
-        raise ConfigError(f"top is {top!r}; it is the share of positive scores kept and must be above 0 and at most 1.")
-    if clip_quantile is not None and not (is_number(clip_quantile) and 0.0 <= clip_quantile <= 1.0):
-        raise ConfigError(f"clip_quantile is {clip_quantile!r}; it must be from 0 to 1, or None for no clipping.")
 
 
 def effective_share(weights: Tensor) -> float:

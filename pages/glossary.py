@@ -7,6 +7,7 @@ import re
 
 import streamlit as st
 
+import imu_core.methods  # noqa: F401  (each puts in its own entry)
 from imu_core.glossary import GROUPS, TERMS, Term
 from pages.session import links as session_links
 from pages.widgets import bound, parts

@@ -40,6 +40,44 @@ settings.register_profile("house", deadline=None, derandomize=True, max_examples
 settings.load_profile("house")
 
 TINY = {"train": 400, "test": 200}
+
+
+class Failures:
+    """Names every failure as it happens, so that a run that is broken off has named those before."""
+
+    def __init__(self, terminal: Any) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """One line: which test, and the first line of what went wrong."""
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = (crash.message if crash else report.longreprtext).strip().partition("\n")[0]
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"FAILED {report.nodeid} ({report.when}): {why}", red=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a parametrised test under the mark sample(n, reason), all but n cases, spread evenly, are slow."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("sample") and not item.get_closest_marker("slow"):
+            groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in groups.values():
+        mark = cases[0].get_closest_marker("sample")
+        count = min(mark.args[0], len(cases))
+        taken = {number * len(cases) // count for number in range(count)}
+        for number, case in enumerate(cases):
+            if number not in taken:
+                case.add_marker(pytest.mark.slow(**mark.kwargs))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only where somebody reads along: workers report to the process that started them."""
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal:
+        config.pluginmanager.register(Failures(terminal))
 COMPANIONS = ("initial", "statistics", "importances")
 
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from imu_core import data, runtime
+from imu_core import data
 from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, check_writable, say, speaking, stoppable, write_json
-from imu_core.errors import ConfigError
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
+from imu_core.report import marked
 
-_LARGEST = 10 << 20  # bytes of a README
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+SECTION = "table"  # of the document that the table is written into
 _EXAMPLES = """\b
 Examples:
   python -m imu_core table --dry-run
-  python -m imu_core table --readme README.md --json assets/results/methods.json
+  python -m imu_core table --markdown assets/docs/results.md --json assets/results/methods.json
   python -m imu_core table --scope head --methods imu,ga,npo --forget class:Sandal --forget class:Bag
 
 It is resumable: what has ended is kept, and the same command goes on from there."""
@@ -40,13 +38,15 @@ def table_command(
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = os.cpu_count() or 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and end.")] = False,
     stored: Annotated[bool, typer.Option("--stored", help="Run nothing: the table of what is finished already.")] = False,
-    readme: Annotated[Path | None, typer.Option(dir_okay=False, help="Put the table between its two marks in this file.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", "--readme", metavar="FILE", dir_okay=False, help="Put the table in its place.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Compare all methods: same scope, same search, same depth, all classes, with intervals."""
-    check_writable(json_file, readme)
-    if readme is not None:
-        _check_marks(readme)
+    check_writable(json_file, markdown_file)
+    if markdown_file is not None:
+        marked.section(markdown_file, SECTION)  # a file without a place for it is said before anything runs
     names = data.load(problem).class_names
     plan = Plan(
         problem,
@@ -76,7 +76,9 @@ def table_command(
         write_json(
             json_file, {"command": command, "missing": missing, "plan": _describe(plan), "reference": reference, "rows": rows}
         )
-        _into(readme, text)
+        if markdown_file is not None:
+            marked.put(markdown_file, SECTION, text)
+            typer.echo(f"Written: {markdown_file}")
     raise typer.Exit({"failed": 1, "cancelled": 130}.get(work.outcome.state, 0))
 
 
@@ -132,21 +134,3 @@ def _line(r: dict[str, Any]) -> str:
         f"| {r['title']} | {sees} | {r['reached']}/{r['runs']} | {100 * r['forget']:.1f} | {100 * r['change']:+.2f} ± "
         f"{100 * r['half']:.2f} | {words} | {r['value']:g} ({r['oracle']:g}) | {r['seconds']:.1f} | {r['peak_bytes'] / 1e6:.0f} |"
     )
-
-
-def _check_marks(readme: Path) -> None:
-    """ConfigError where there is no place for the table in `readme`."""
-    text = ""
-    with suppress(OSError, UnicodeDecodeError):
-        text = runtime.read_text(readme, _LARGEST)
-    if BEGIN not in text or END not in text:
-        raise ConfigError(f"{readme} has no place for the table: it must be a text with the lines {BEGIN} and {END}.")
-
-
-def _into(readme: Path | None, text: str) -> None:
-    if readme is not None:
-        before, _, rest = runtime.read_text(readme, _LARGEST).partition(BEGIN)
-        after = rest.partition(END)[2]
-        whole = f"{before}{BEGIN}\n{text}\n{END}{after}"
-        runtime.write_whole(readme, lambda part: part.write_text(whole))
-        typer.echo(f"Written: {readme}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imu_core.access import rules
 from imu_core.data import sniff
@@ -19,8 +19,6 @@ from imu_core.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow reads others by starting other programs
 MOST_PIXELS, MOST_BYTES = 80_000_000, 1 << 29  # of one image, of one file
-_ORIENTATION = 0x0112  # the EXIF tag that says how a camera was held
-_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # its values, and Image.Transpose that turns such an image upright
 
 
 class Read(NamedTuple):
@@ -121,11 +119,8 @@ def _eight_bits(image: Image.Image, where: str) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """`image` turned as its EXIF says; as it is where that cannot be read. No other tag is looked at."""
-    try:
-        with warnings.catch_warnings():  # which Pillow gives about other tags
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION))
-    except Exception:  # cameras and programs write whatever they like there, and Pillow fails at it in many ways
-        turn = None
-    return image if turn is None else image.transpose(Image.Transpose(turn))
+    """`image` turned as its EXIF says; as it is where that cannot be read."""
+    with suppress(Exception), warnings.catch_warnings():  # cameras write what they like into other tags, and Pillow fails at them
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        ImageOps.exif_transpose(image, in_place=True)  # it turns first: what it fails at comes afterwards
+    return image

@@ -1,4 +1,4 @@
-"""Images as people see them: PNG bytes, enlarged without blur, warm frame for the forget set, cool for the rest."""
+"""Images as people see them: PNG bytes, enlarged without blur, with a frame where one is wanted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from PIL import Image, ImageOps
 
 from imu_core import data
 
-FRAMES = {"forget": "#D55E00", "retain": "#0072B2", "none": None}
 _SIDE = 84  # smallest side on screen, pixels
 
 
 @lru_cache(maxsize=20_000)
-def png(dataset: str, part: str, index: int, frame: str = "none") -> bytes:
-    """PNG of sample `index` of `part` (train | test), nearest-neighbour, at least 84 pixels wide, framed by its set."""
+def png(dataset: str, part: str, index: int, frame: str | None = None) -> bytes:
+    """PNG of sample `index` of `part` (train | test), nearest-neighbour, at least 84 pixels wide, framed in that colour."""
     images = getattr(data.load(dataset), part).images
-    return framed(images[index].numpy(), FRAMES[frame])
+    return framed(images[index].numpy(), frame)
 
 
 @lru_cache(maxsize=20_000)
@@ -58,8 +57,3 @@ def _as_png(picture: Image.Image) -> bytes:
 def as_url(content: bytes) -> str:
     """A PNG as a data: address, for HTML."""
     return "data:image/png;base64," + base64.b64encode(content).decode()
-
-
-def data_url(dataset: str, part: str, index: int, frame: str = "none") -> str:
-    """The same picture as a data: address, for HTML."""
-    return as_url(png(dataset, part, index, frame))

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 
 from imu_core import runtime
-from imu_core.errors import ConfigError
 from imu_core.evaluation.measurement import spread
 from imu_core.influence import FullInfluence, head_scores, ranking
 from imu_core.metrics.intervals import spearman_interval
 from imu_core.models import checkpoints
-from imu_core.numeric import as_number, is_whole
 from imu_core.progress import Stoppable
 from imu_core.records import Influence, Problem, finite
+from imu_core.settings import INFLUENCE
 
 SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap is counted
 HEAD, DIAGONAL, FULL_DIAGONAL, FULL = "head exact", "head diagonal", "layers diagonal", "layers exact"
@@ -77,12 +76,12 @@ class Agreement(Stoppable):
     samples, or `curvature` of them evenly spaced, which is what a large forget set of a large network takes.
     """
 
-    def __init__(self, problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> None:
+    def __init__(
+        self, problem: Problem, *, scope: str = "all", damping: float = INFLUENCE["damping"].default, curvature: int | None = None
+    ) -> None:
         super().__init__()
-        curvature, damping = as_number(curvature), as_number(damping)
-        if curvature is not None and not (is_whole(curvature) and curvature >= 1):
-            raise ConfigError(f"curvature is {curvature!r}; it is a number of forget samples, a whole number from 1, or None.")
-        self.problem, self.scope, self.damping = problem, scope, float(damping)
+        curvature, damping = INFLUENCE["curvature"].check(curvature), INFLUENCE["damping"].check(damping)
+        self.problem, self.scope, self.damping = problem, scope, damping
         self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))
         self.found: Found | None = None
         self._work = self._through_layers()
@@ -128,7 +127,9 @@ class Agreement(Stoppable):
         )
 
 
-def stored(problem: Problem, *, scope: str = "all", damping: float = 1e-2, curvature: int | None = None) -> Found | None:
+def stored(
+    problem: Problem, *, scope: str = "all", damping: float = INFLUENCE["damping"].default, curvature: int | None = None
+) -> Found | None:
     """What an `Agreement` with these settings found earlier, here or in what ships; None where there is nothing to read."""
     count = min(curvature or len(problem.split.forget), len(problem.split.forget))
     path = _path(problem, scope, float(damping), count)

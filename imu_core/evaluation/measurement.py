@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core import models as architectures
+from imu_core.caches import SharedCache
 from imu_core.evaluation.reidentification import drift, judge, references
 from imu_core.metrics import METRICS, divergence, gaps, membership, neighbour, thresholds
 from imu_core.metrics import zrf as forgetting
@@ -149,11 +150,10 @@ class Measurement(Stoppable):
         if name == "run":
             return self._abandonable(work)
         key = (what, self.problem.dataset.hash, self.problem.model_name, *_identity(self.problem), name)
-        if key not in _KEPT:
-            _KEPT[key] = self._abandonable(work)
-            while len(_KEPT) > _MOST_KEPT:
-                _KEPT.pop(next(iter(_KEPT)))
-        return _KEPT[key]
+        value = _MEASURED.get(key)
+        if value is None:
+            _MEASURED[key] = value = self._abandonable(work)
+        return value
 
     def _models(self) -> dict[str, Logits]:
         problem, run = self.problem, self.run
@@ -175,8 +175,7 @@ class Measurement(Stoppable):
             self.result["seconds"][name] = self.result["seconds"].get(name, 0.0) + time.perf_counter() - start
 
 
-_KEPT: dict[tuple[str, ...], Any] = {}
-_MOST_KEPT = 600
+_MEASURED: SharedCache[tuple[str, ...], Any] = SharedCache(600)
 
 
 def _identity(problem: Problem) -> tuple[str, ...]:

@@ -95,7 +95,10 @@ def _asked(problem: Problem) -> dict[str, tuple[str, Tensor]]:
 
 
 class _Scale:
-    """Features moved and scaled to mean 0 and deviation 1 over the set they were fitted on."""
+    """Features moved and scaled to mean 0 and deviation 1 over the set they were fitted on.
+
+    By hand, because scikit-learn's `StandardScaler` divides by n where this divides by n − 1: every probe would change.
+    """
 
     def __init__(self, Z: Tensor) -> None:
         self.mean, self.deviation = Z.mean(0), Z.std(0).clamp_min(1e-6)

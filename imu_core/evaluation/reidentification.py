@@ -10,7 +10,6 @@ import dataclasses
 import json
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from imu_core import runtime
+from imu_core.caches import SharedCache
 from imu_core.errors import DataError
 from imu_core.methods.presets import preset
 from imu_core.metrics.retrieval import Ranking, order_of, rank
@@ -73,8 +73,7 @@ def people_of(dataset: Dataset) -> People:
     return dataset.people
 
 
-_KEPT: OrderedDict[tuple[str, str], Embedded] = OrderedDict()
-_MOST_KEPT = 24
+_EMBEDDED: SharedCache[tuple[str, str], Embedded] = SharedCache(24)  # by hashes of backbone and data set
 
 
 def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
@@ -95,7 +94,8 @@ def embedding_of(model: nn.Module, dataset: Dataset, keep: bool = False) -> Gene
     people = people_of(dataset)
     backbone = checkpoints.state_hash(split_head(model)[0])
     key = (backbone, dataset.hash)
-    if key not in _KEPT:
+    embedded = _EMBEDDED.get(key)
+    if embedded is None:
         sets = {"query": people.query, "gallery": people.gallery, "test": people.test}
         whole, done, found = sum(len(part) for part in sets.values()), 0, {}
         for name, part in sets.items():
@@ -110,10 +110,8 @@ def embedding_of(model: nn.Module, dataset: Dataset, keep: bool = False) -> Gene
                 if keep:
                     keep_embedding(about, backbone, Z)
             found[name], done = Z, done + len(part)
-        _KEPT[key] = Embedded(backbone, **found)
-        while len(_KEPT) > _MOST_KEPT:
-            _KEPT.popitem(last=False)
-    return _KEPT[key]
+        _EMBEDDED[key] = embedded = Embedded(backbone, **found)
+    return embedded
 
 
 def distances(query: Tensor, gallery: Tensor) -> np.ndarray:

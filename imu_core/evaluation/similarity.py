@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from imu_core.caches import SharedCache
 from imu_core.errors import DataError
 from imu_core.evaluation.measurement import Logits, spread
 from imu_core.models import checkpoints
@@ -24,8 +27,7 @@ from imu_core.records import Problem
 
 SAMPLES = 400  # test images whose activations are compared
 _FEWEST = 4  # samples that the unbiased estimate needs
-_KEPT: dict[tuple[str, str, int], dict[str, Tensor]] = {}
-_MOST_KEPT = 8
+_GRAMS: SharedCache[tuple[str, str, int], dict[str, Tensor]] = SharedCache(8)  # by hashes of model and data set, and samples
 
 
 # Answers.
@@ -181,8 +183,9 @@ class LayerSimilarity(Stoppable):
         """Gram matrices by layer, read where this model was asked before, or its features are known."""
         self.identical[name] = identical_blocks(model, self.problem.model)
         key = (checkpoints.state_hash(model), self.problem.dataset.hash, self.samples)
-        if key in _KEPT:
-            return _KEPT[key]
+        stored = _GRAMS.get(key)
+        if stored is not None:
+            return stored
         if original and self.identical[name] >= len(self.layers) - 1:
             with torch.no_grad():
                 logits = find_head(model)(self.problem.test.Z[self._index])
@@ -191,14 +194,8 @@ class LayerSimilarity(Stoppable):
         for fraction, found in block_outputs(model, self.problem.dataset.test.images[self._index]):  # noqa: B007
             yield start + 0.8 * fraction / models, f"activations of {name}"
             self._raise_if_cancelled()
-        return _keep(key, {layer: gram(values) for layer, values in found.items()})
-
-
-def _keep(key: tuple[str, str, int], grams: dict[str, Tensor]) -> dict[str, Tensor]:
-    _KEPT[key] = grams
-    while len(_KEPT) > _MOST_KEPT:
-        _KEPT.pop(next(iter(_KEPT)))
-    return grams
+        _GRAMS[key] = grams = {layer: gram(values) for layer, values in found.items()}
+        return grams
 
 
 # Samples, in one frame.
@@ -238,11 +235,10 @@ def frame(values: Tensor) -> Frame:
     x = values.detach().to(torch.float64)
     if x.ndim != 2 or min(x.shape[0] - 1, x.shape[1]) < 2 or not bool(torch.isfinite(x).all()):
         raise DataError(f"Values of shape {tuple(values.shape)}: a plane needs at least (3, 2) finite numbers.")
-    mean = x.mean(0)
-    _, sizes, axes = torch.linalg.svd(x - mean, full_matrices=False)
-    signs = torch.tensor([1.0 if row[row.abs().argmax()] > 0 else -1.0 for row in axes[:2]], dtype=torch.float64)
-    variance = sizes**2 / max(float((sizes**2).sum()), 1e-300)
-    return Frame(mean, axes[:2] * signs[:, None], tuple(variance[:2].tolist()))
+    with np.errstate(invalid="ignore"):  # where all samples are in one place, no axis has a share
+        fitted = PCA(2, svd_solver="full").fit(x.numpy())  # the other solvers give up digits
+    share = np.nan_to_num(fitted.explained_variance_ratio_)
+    return Frame(torch.from_numpy(fitted.mean_), torch.from_numpy(fitted.components_), tuple(share.tolist()))
 
 
 def turned(values: Tensor, onto: Tensor, rows: Tensor) -> Tensor:
@@ -253,8 +249,8 @@ def turned(values: Tensor, onto: Tensor, rows: Tensor) -> Tensor:
     """
     x, y = values.to(torch.float64), onto.to(torch.float64)
     centres = x[rows].mean(0), y[rows].mean(0)
-    U, _, Vh = torch.linalg.svd((x[rows] - centres[0]).T @ (y[rows] - centres[1]))
-    return (x - centres[0]) @ (U @ Vh) + centres[1]
+    turn, _ = orthogonal_procrustes((x[rows] - centres[0]).numpy(), (y[rows] - centres[1]).numpy())
+    return (x - centres[0]) @ torch.from_numpy(turn) + centres[1]
 
 
 @dataclass(frozen=True, eq=False)

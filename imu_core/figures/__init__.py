@@ -13,10 +13,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from imu_core.depth import utility_key
-from imu_core.figures.style import CONTROLS, FORGET, GREY, INK, RETAIN, SEQUENTIAL, STYLES, Style, style_of
+from imu_core.figures.style import CONTROLS, FORGET, GREY, INK, RETAIN, Style, style_of
 from imu_core.records import Trajectory
 
-__all__ = ["CONTROLS", "FORGET", "GREY", "INK", "RETAIN", "SEQUENTIAL", "STYLES", "Style", "style_of"]
+__all__ = ["CONTROLS", "FORGET", "GREY", "INK", "RETAIN", "Style", "style_of"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from imu_core.figures import GREY, INK, base, style_of
+from imu_core.figures.style import FAINT
 
 _FAINT = 0.35
 _ROW = 23  # pixels of a row in the chart of all methods
@@ -37,7 +38,7 @@ def standings(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, float],
         categoryorder="array",
         categoryarray=names,
         showgrid=True,
-        gridcolor="rgba(128,128,128,.15)",
+        gridcolor=FAINT,
         dtick=1,
     )
     pad = 0.04 * (high - low)

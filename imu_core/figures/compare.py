@@ -13,11 +13,8 @@ from plotly.subplots import make_subplots
 
 from imu_core.evaluation.similarity import Embedding
 from imu_core.figures import FORGET, GREY, INK, RETAIN, Style, base
+from imu_core.figures.style import ABOVE, BELOW, GROUND
 
-# One scale for "below" and "above", blue and orange around the ground of the page; both ends can be told apart in grey.
-_GROUND = {"light": "#fcfcfa", "dark": "#121314"}
-_BELOW = {"light": "#e8a36b", "dark": "#8a4413"}
-_ABOVE = {"light": "#7db2dd", "dark": "#1c5a86"}
 _MOST_CLASSES = 12
 _NEAR = 0.3  # of forget accuracy
 
@@ -45,9 +42,9 @@ def shade(value: float, theme: str = "light") -> str:
     """
     if math.isnan(value):
         return ""
-    end = (_BELOW if value < 0 else _ABOVE)[theme]
+    end = (BELOW if value < 0 else ABOVE)[theme]
     share = math.sqrt(min(1.0, abs(value)))
-    mixed = find_intermediate_color(_rgb(_GROUND[theme]), _rgb(end), share, colortype="tuple")
+    mixed = find_intermediate_color(_rgb(GROUND[theme]), _rgb(end), share, colortype="tuple")
     return "#" + "".join(f"{round(255 * part):02x}" for part in mixed)
 
 
@@ -204,7 +201,7 @@ def matrix(counts: np.ndarray, names: Sequence[str], rows: str, columns: str, th
             text=np.where(counts > 0, counts.astype(str), ""),
             customdata=counts,
             texttemplate="%{text}" if counts.size <= 200 else None,
-            colorscale=[[0.0, _GROUND[theme]], [1.0, _BELOW[theme]]],
+            colorscale=[[0.0, GROUND[theme]], [1.0, BELOW[theme]]],
             showscale=False,
             xgap=1,
             ygap=1,

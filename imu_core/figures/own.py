@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from imu_core.figures import INK, base
+from imu_core.figures import INK, RETAIN, base
 
 _NAMED = 30  # classes whose names still fit below their bars
 
@@ -20,7 +20,7 @@ def per_class(names: Sequence[str], accuracies: np.ndarray, mean: float, chance:
             y=100 * accuracies,
             customdata=list(names),
             hovertemplate="%{customdata}: %{y:.1f} %<extra></extra>",
-            marker={"color": "#0072B2"},
+            marker={"color": RETAIN},
         )
     )
     for value, words, dash in ((mean, "all", "dash"), (chance, "chance", "dot")):

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from imu_core.figures import FORGET, GREY, INK, Style, base, style_of
+from imu_core.figures.style import FAINT
 
 _ROW = 25  # pixels of a row
 _FAINT = 0.4
@@ -60,7 +61,7 @@ def beside(pairs: Sequence[Pair], title: str, theme: str = "light") -> go.Figure
         autorange="reversed",
         categoryorder="array",
         categoryarray=names,
-        gridcolor="rgba(128,128,128,.15)",
+        gridcolor=FAINT,
         dtick=1,
     )
     figure.update_xaxes(title=title, zeroline=False)

@@ -1,4 +1,4 @@
-"""How everybody is drawn: colour, dash and marker, once, for Plotly, for Matplotlib and for the small marks in tables."""
+"""How everybody is drawn: for Plotly, for Matplotlib and for the small marks in tables. Methods declare their own look."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import hashlib
 import itertools
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from imu_core.methods import METHODS
+from imu_core.methods import METHODS, Look
+from imu_core.methods.card import HOLLOW, SHAPES
 
 FORGET, RETAIN, GREY = "#D55E00", "#0072B2", "#8a8a8a"
-SEQUENTIAL = "#CC6677"
-INK = {"light": "#1b1b1b", "dark": "#ecebe6"}
+FRAMES = {"forget": FORGET, "retain": RETAIN, "none": None}  # of pictures, by the set that they are from
+SAME, OTHER = "#2E9E5B", "#C8383A"  # of pictures in a rank list: the person asked for, and somebody else
+INK = {"light": "#1b1b1b", "dark": "#ecebe6"}  # text, by theme: as in .streamlit/config.toml
+GROUND = {"light": "#fcfcfa", "dark": "#121314"}  # of pages: as there
+# One scale for "below" and "above", orange and blue around the ground of the page; both ends can be told apart in grey.
+BELOW = {"light": "#e8a36b", "dark": "#8a4413"}
+ABOVE = {"light": "#7db2dd", "dark": "#1c5a86"}
+FAINT = "rgba(128,128,128,.15)"  # lines that only guide the eye
 _NEWCOMER = "#882255"  # methods from elsewhere
-_HOLLOW = "-open"
 
 # Plotly's name of a dash → Matplotlib's, in widths of the line.
 DASHES: dict[str, Any] = {
@@ -51,7 +58,6 @@ _IRREGULAR: dict[str, tuple[tuple[float, float], ...]] = {
     "hourglass": ((-0.7, 0.7), (0.7, 0.7), (-0.7, -0.7), (0.7, -0.7)),
     "bowtie": ((0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7)),
 }
-SHAPES = ("circle", *_REGULAR, *_IRREGULAR)
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,12 @@ class Style:
     @property
     def hollow(self) -> bool:
         """Whether the marker is drawn by its edge alone."""
-        return self.marker.endswith(_HOLLOW)
+        return self.marker.endswith(HOLLOW)
 
     @property
     def corners(self) -> list[tuple[float, float]]:
         """The corners of the marker, in order: x to the right, y up, at most 1 from the middle; [] for a circle."""
-        return _corners(self.marker.removesuffix(_HOLLOW))
+        return _corners(self.marker.removesuffix(HOLLOW))
 
     def for_matplotlib(self) -> dict[str, Any]:
         """The same look as keywords for Matplotlib's `plot`: a dozen markers along a line."""
@@ -95,36 +101,6 @@ def _corners(shape: str) -> list[tuple[float, float]]:
     return [(radii[n % len(radii)] * math.sin(a), radii[n % len(radii)] * math.cos(a)) for n, a in enumerate(angles)]
 
 
-STYLES: dict[str, Style] = {
-    "imu": Style("#0072B2", "solid", "circle"),
-    "ga": Style("#D55E00", "solid", "triangle-up"),
-    "npo": Style("#009E73", "solid", "square"),
-    "simnpo": Style("#009E73", "dot", "square-open"),
-    "neggrad_plus": Style("#D55E00", "dash", "triangle-down"),
-    "rl": Style("#E69F00", "solid", "diamond"),
-    "boundary_shrink": Style("#E69F00", "dash", "diamond-open"),
-    "boundary_expand": Style("#E69F00", "dot", "diamond-wide"),
-    "salun": Style("#E69F00", "dashdot", "diamond-tall"),
-    "amnesiac_relabel": Style("#E69F00", "longdash", "diamond-tall-open"),
-    "delete": Style("#7A5195", "solid", "hexagon"),
-    "scar": Style("#7A5195", "dash", "hexagon-open"),
-    "scrub": Style("#7A5195", "dot", "hexagon2"),
-    "bad_teaching": Style("#7A5195", "dashdot", "hexagon2-open"),
-    "trw": Style("#7A5195", "longdash", "octagon"),
-    "ssd": Style("#56B4E9", "solid", "pentagon"),
-    "lfssd": Style("#56B4E9", "dash", "pentagon-open"),
-    "fisher": Style("#56B4E9", "dot", "hourglass"),
-    "unsir": Style("#56B4E9", "longdash", "bowtie"),
-    "iu_optml": Style("#56B4E9", "dashdot", "star-square"),
-    "iu_woodfisher": Style("#56B4E9", "solid", "star-diamond"),
-    "iau": Style("#56B4E9", "dash", "cross"),
-    "usgd": Style("#56B4E9", "dot", "cross-open"),
-    "newton": Style("#56B4E9", "longdashdot", "triangle-ne"),
-    "amnesiac_delta": Style("#56B4E9", "longdash", "triangle-sw"),
-    "finetune": Style("#8a8a8a", "dashdot", "diamond"),
-    "l1_sparse": Style("#8a8a8a", "dot", "diamond-open"),
-    "retrain": Style("#8a8a8a", "dash", "star"),
-}
 CONTROLS: dict[str, Style] = {
     "permuted": Style("#CC79A7", "dot", "x"),
     "random": Style("#CC79A7", "dot", "x-open"),
@@ -132,18 +108,37 @@ CONTROLS: dict[str, Style] = {
     "loss": Style("#CC79A7", "dot", "star-diamond-open"),
     "gradient_norm": Style("#CC79A7", "dot", "star-square-open"),
 }
-_TAKEN = {(style.dash, style.marker) for style in (*STYLES.values(), *CONTROLS.values())}
-_FREE = [look for look in itertools.product(DASHES, [s + e for e in ("", _HOLLOW) for s in SHAPES]) if look not in _TAKEN]
 
 
 def style_of(method: str, control: str | None = None) -> Style:
-    """The style of a run. Controls have one colour; a method that nobody styled has one of its own in the colour of newcomers."""
+    """The style of a run: controls of IMU have one colour, everybody else what the method declares.
+
+    A method that declares nothing, or what another has, gets a free dash and marker in the colour of newcomers; so does one
+    that is not here any more.
+    """
     if control:
         return CONTROLS.get(control, CONTROLS["permuted"])
-    return STYLES.get(method) or Style(_NEWCOMER, *_FREE[_place(method) % len(_FREE)])
+    styles = _styles(tuple((name, known.look) for name, known in METHODS.items()))
+    if method in styles:
+        return styles[method]
+    free = _free({(style.dash, style.marker) for style in styles.values()})
+    return Style(_NEWCOMER, *free[int(hashlib.sha256(method.encode()).hexdigest(), 16) % len(free)])
 
 
-def _place(method: str) -> int:
-    """Where a newcomer stands among those that are registered, so that no two look alike; a hash where it is not registered."""
-    others = [name for name in METHODS if name not in STYLES]
-    return others.index(method) if method in others else int(hashlib.sha256(method.encode()).hexdigest(), 16)
+@lru_cache(maxsize=8)
+def _styles(declared: tuple[tuple[str, Look | None], ...]) -> dict[str, Style]:
+    """The style of every method by name; no two have both dash and marker in common, so that grey prints can be read."""
+    styles: dict[str, Style] = {}
+    taken = {(style.dash, style.marker) for style in CONTROLS.values()}
+    for name, look in declared:
+        if look and (look.dash, look.marker) not in taken:
+            styles[name] = Style(look.colour, look.dash, look.marker)
+            taken.add((look.dash, look.marker))
+    without = [name for name, _ in declared if name not in styles]
+    return styles | {name: Style(_NEWCOMER, *free) for name, free in zip(without, itertools.cycle(_free(taken)), strict=False)}
+
+
+def _free(taken: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs of dash and marker that nobody in `taken` has."""
+    markers = [shape + end for end in ("", HOLLOW) for shape in SHAPES]
+    return [pair for pair in itertools.product(DASHES, markers) if pair not in taken]

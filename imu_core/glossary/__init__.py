@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from imu_core.glossary import attacks, compare, controls, endings, influence, methods, metrics, own, people, problem, rivals, runs
+from imu_core.glossary import attacks, compare, controls, endings, influence, methods, metrics, own, people, problem, runs
 from imu_core.glossary.term import Term
 
-__all__ = ["GROUPS", "TERMS", "Term", "help_text"]
+__all__ = ["GROUPS", "TERMS", "Term", "add", "help_text"]
 
 _ALL = (
     *problem.TERMS,
     *methods.TERMS,
-    *rivals.TERMS,
     *influence.TERMS,
     *controls.TERMS,
     *metrics.TERMS,
@@ -24,6 +23,11 @@ _ALL = (
 
 TERMS: dict[str, Term] = {term.key: term for term in _ALL}
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(term.group for term in _ALL))
+
+
+def add(term: Term) -> None:
+    """Put in a term that another room declares beside what it explains, as methods do; a key that is taken keeps its term."""
+    TERMS.setdefault(term.key, term)
 
 
 def help_text(key: str) -> str:

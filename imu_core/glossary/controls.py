@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imu_core.glossary.term import Term
+from imu_core.settings import RUN
 
 GROUP = "Controls"
 
@@ -11,7 +12,7 @@ TERMS: tuple[Term, ...] = (
         key="control",
         title="Control",
         group=GROUP,
-        short="Weights put in place of IMU's own, everything else unchanged, to see what the influence contributed.",
+        short=RUN["control"].help,
         text=(
             "A run with a control takes the same steps as IMU with other weights. If the control does as well, the result does "
             "not come from influence. Empty means IMU's own weights. Controls change one thing: scope, learning rate, target "

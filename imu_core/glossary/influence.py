@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imu_core.glossary.term import Term
+from imu_core.settings import RUN
 
 GROUP = "Influence"
 
@@ -67,7 +68,7 @@ TERMS: tuple[Term, ...] = (
         key="estimator",
         title="Estimator",
         group=GROUP,
-        short="How the inverse curvature in the influence score is computed or approximated.",
+        short=RUN["estimator"].help,
         text=(
             "There are seven: `diagonal`, `diagonal_ggn`, `exact`, `kfac`, `ekfac`, `gradient` and `dual`. They differ in what "
             "they take for the curvature and in what they leave out of it; all run in double precision. The paper's code uses "
@@ -177,7 +178,7 @@ TERMS: tuple[Term, ...] = (
         key="damping",
         title="Damping λ",
         group=GROUP,
-        short="A constant added to the curvature before dividing by it; large values turn influence into gradient similarity.",
+        short=RUN["damping"].help,
         text=(
             r"$H+\lambda I$ is inverted, because $H$ alone is singular. Directions with curvature far below $\lambda$ are "
             "treated as flat: there only the dot product of gradients is left. The default 0.01, from the authors' code, lies "
@@ -191,7 +192,7 @@ TERMS: tuple[Term, ...] = (
         key="psi",
         title="ψ, from score to weight",
         group=GROUP,
-        short="The function that turns positive scores into weights: sqrt, identity, tanh or softmax.",
+        short=RUN["psi"].help,
         text=(
             r"$\psi$ acts on $N s_i$ for the positive scores, and the results are divided by their sum. It sets how unequal the "
             "weights are: `sqrt` evens them out, `identity` leaves them, `tanh` flattens the top, `softmax` can give nearly "
@@ -252,7 +253,7 @@ TERMS: tuple[Term, ...] = (
         key="top",
         title="Top share",
         group=GROUP,
-        short="Share of the positively scored samples that keep a weight, highest scores first; 1 keeps all.",
+        short=RUN["top"].help,
         text=(
             "Of the samples with a positive score only the highest share keeps a weight; all others get 0, and at least one "
             "sample stays. The paper's tables mostly use 1, while the authors' script keeps the top tenth unless told "
@@ -265,9 +266,7 @@ TERMS: tuple[Term, ...] = (
         key="clip_quantile",
         title="Clip quantile",
         group=GROUP,
-        short=(
-            "Cuts weights off at this quantile of the kept ones, so that single samples cannot dominate; empty means no clipping."
-        ),
+        short=RUN["clip_quantile"].help,
         text=(
             r"After $\psi$ and before normalising, every value above the quantile is set to the quantile: at 0.93 the highest 7 "
             "% of the kept samples get one common weight. It stands in the IMU authors' code, at 0.93, and not in the paper. "
@@ -280,7 +279,7 @@ TERMS: tuple[Term, ...] = (
         key="update_every",
         title="Update scores (ν)",
         group=GROUP,
-        short="How often scores are computed anew: 0 once, k every k epochs, iteration before every step.",
+        short=RUN["update_every"].help,
         text=(
             "`0` computes the scores once, at the original model, as the paper's main tables do. A number computes them again "
             "every so many epochs, and `iteration` before every step, which is the paper's Algorithm 1 to the letter. The time "
@@ -293,7 +292,7 @@ TERMS: tuple[Term, ...] = (
         key="weight_norm",
         title="Weight normalisation",
         group=GROUP,
-        short="batch: weights divided by their sum in each batch; dataset: as they are; mean1: scaled to mean 1.",
+        short=RUN["weight_norm"].help,
         text=(
             "`batch` is what the authors' code does: a learning rate then means the same as for GA. `dataset` uses weights "
             "that sum to 1 over the whole forget set, so with plain SGD steps get smaller the more batches there are. `mean1` "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imu_core.glossary.term import Term
+from imu_core.settings import RUN
 
 GROUP = "Methods"
 
@@ -11,7 +12,7 @@ TERMS: tuple[Term, ...] = (
         key="method",
         title="Method",
         group=GROUP,
-        short="How the model is changed: by ascent, new labels, teachers, dampening, a Newton step, or training again.",
+        short=RUN["method"].help,
         text=(
             "A method turns a batch into a loss; everything else (scope, steps, stopping, evaluation) is the same loop for all "
             "of them. That is what makes runs comparable: change the method, leave the rest, and read both at the same depth. "
@@ -19,114 +20,6 @@ TERMS: tuple[Term, ...] = (
             "strength, because losses differ in scale. Normalised steps and a common target remove that difference."
         ),
         see=("imu", "ga", "npo", "finetune", "retrain", "sees"),
-    ),
-    Term(
-        key="imu",
-        title="IMU",
-        group=GROUP,
-        short="Gradient ascent on the forget set, with each sample weighted by its influence on the forget loss.",
-        text=(
-            r"IMU minimises $-\sum_i w_i\,\mathrm{CE}_i / \sum_i w_i$ over each batch: the losses of the forget set are pushed "
-            "up, those of samples with a high influence score more than others. By default it changes the head alone and "
-            "computes the scores once. The paper compares this with rivals that move the whole network. With all of them on "
-            "the head and at the same depth, GA, IMU, IMU with permuted weights and NPO kept the same accuracy on CIFAR-10, "
-            "within the spread between classes; whether influence helps when all layers move is open. The Unlearn page lets "
-            "you repeat the comparison on your problem."
-        ),
-        see=("influence", "weight", "ga", "permuted", "authors"),
-    ),
-    Term(
-        key="ga",
-        title="GA (gradient ascent)",
-        group=GROUP,
-        short="Pushes up the loss of every forget sample equally; sees the forget set only.",
-        text=(
-            r"GA minimises $-\frac{1}{n}\sum_i \mathrm{CE}_i$ over each batch of the forget set: training turned round. It is "
-            "what IMU becomes when all weights are equal, so it is IMU's first control. Cross-entropy has no upper bound, so "
-            "GA never arrives: it goes on until you stop it, and beyond some depth it pulls the other classes down with it. "
-            "The trap: GA in the paper's tables moves the whole network, with batch norm drifting. That is a different run "
-            "from GA on the head."
-        ),
-        see=("imu", "uniform", "stop_at", "bn"),
-    ),
-    Term(
-        key="simnpo",
-        title="SimNPO",
-        group=GROUP,
-        short="NPO without the original model: a sample is pushed less the larger its loss already is.",
-        text=(
-            r"SimNPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta\ell)$, with $\ell$ a sample's cross-"
-            "entropy now. Where NPO asks how much a sample's loss has risen, SimNPO asks how large it is, so samples the model "
-            "was never sure of are spared from the start. It sees the forget set only. The trap: on a confident classifier "
-            "all losses are near zero at first, and it starts out like GA."
-        ),
-        see=("npo", "ga", "beta"),
-    ),
-    Term(
-        key="rl",
-        title="RL (random labels)",
-        group=GROUP,
-        short="Trains on the forget set with labels drawn at random among the wrong ones.",
-        text=(
-            "Every step draws a new wrong label for each forget sample, all wrong classes equally likely, and takes a step of "
-            "ordinary training on them. It sees the forget set only. The trap: under one name there are several methods. OPTML's "
-            "draws from all classes, the true one included, and trains on the retain set as well; that one is not meant here."
-        ),
-        see=("delete", "ga", "sees"),
-    ),
-    Term(
-        key="delete",
-        title="DELETE",
-        group=GROUP,
-        short="Teaches the original model's own answer with the true class taken out.",
-        text=(
-            r"For each forget sample the target is the original model's distribution without the true class, "
-            r"$q_c = p^0_c / (1 - p^0_y)$, and the mean $\mathrm{KL}(q \,\|\, p)$ is minimised. What the model knows about the "
-            "other classes stays in the target, so it resembles a retrained model's confusion. It sees the forget set only. The "
-            "trap: only the true class is masked, so for random samples it teaches an answer that a retrained model would often "
-            "not give."
-        ),
-        see=("rl", "npo", "sees"),
-    ),
-    Term(
-        key="npo",
-        title="NPO (negative preference optimisation)",
-        group=GROUP,
-        short="Gradient ascent with a brake: a sample already forgotten is pushed less and less.",
-        text=(
-            r"NPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta(\ell-\ell_0))$, with $\ell$ a sample's "
-            r"cross-entropy now and $\ell_0$ the original model's. It starts out as GA; a sample's share in the gradient, "
-            r"$2\sigma(-\beta(\ell-\ell_0))$, falls from 1 towards 0 as its loss rises. It sees the forget set only. The trap: "
-            "with normalised steps the brake decides only how samples share a step; the step itself keeps its length. A second "
-            "one: the NPO in the IMU authors' code has the opposite sign, and this app runs the published formula."
-        ),
-        see=("beta", "ga", "normalised"),
-    ),
-    Term(
-        key="finetune",
-        title="Fine-tune",
-        group=GROUP,
-        short="Keeps training on the retain set and relies on the rest fading by itself.",
-        text=(
-            "Fine-tuning minimises the mean cross-entropy of the retain set, starting from the original model. Nothing pushes "
-            "the forget set away; it fades only as far as the new steps overwrite it. It needs the retain set, which GA, IMU "
-            "and NPO do without, so it is a comparison and not an equal. On the head alone it usually changes little, because "
-            "the original head already fits the retain set."
-        ),
-        see=("retrain", "retain_set", "sees"),
-    ),
-    Term(
-        key="retrain",
-        title="Retrain",
-        group=GROUP,
-        short="Puts the parameters in scope back to their start and trains them on the retain set alone.",
-        text=(
-            "At scope `all` nothing learned from the forget set is left, and the cost is that of a training. At a narrower "
-            "scope only the parameters in scope start afresh: the frozen part still carries what it learned from the forget "
-            "set. It needs the retain set and the initial weights. The trap: this run is not the stored retrained reference. "
-            "That one is trained by the original's own recipe, which differs in details, and the metrics compare with it."
-        ),
-        see=("retrained", "finetune", "scope"),
     ),
     Term(
         key="sees",
@@ -198,7 +91,7 @@ TERMS: tuple[Term, ...] = (
         key="stop_at",
         title="Target (stop_at)",
         group=GROUP,
-        short="The forget accuracy at which the run ends; without one, all steps are taken.",
+        short=RUN["stop_at"].help,
         text=(
             "After every step the run compares forget accuracy with this target and ends when it is at or below it. In runs over "
             "images it looks at as many forget samples as it takes to be sure, near the target at all of them. The same target "
@@ -236,7 +129,7 @@ TERMS: tuple[Term, ...] = (
         key="learning_rate",
         title="Learning rate",
         group=GROUP,
-        short="Size of a step; with normalised steps and no momentum, its exact length in parameter space.",
+        short=RUN["learning_rate"].help,
         text=(
             r"Plain SGD moves the parameters by $\eta$ times the gradient, so a step is as long as the gradient happens to be. "
             r"With normalised steps the gradient is first scaled to length 1, and without momentum $\eta$ is the length of the "
@@ -250,7 +143,7 @@ TERMS: tuple[Term, ...] = (
         key="optimizer",
         title="Optimiser",
         group=GROUP,
-        short="sgd: steps as long as the gradient says; normalised: every gradient scaled to the same length first.",
+        short=RUN["optimizer"].help,
         text=(
             "`sgd` is plain stochastic gradient descent, with momentum and weight decay if you set them. `normalised` scales "
             "the gradient of all parameters in scope together to length 1 before the same update. Normalised steps make "
@@ -277,7 +170,7 @@ TERMS: tuple[Term, ...] = (
         key="epochs",
         title="Epochs",
         group=GROUP,
-        short="How many times the run passes over its set: the forget set, or the retain set for fine-tune and retrain.",
+        short=RUN["epochs"].help,
         text=(
             "One epoch visits each sample of the driving set once, in an order drawn afresh. For GA, IMU and NPO that is the "
             "forget set, for fine-tuning and retraining the retain set. The trap: five epochs over a small forget set are few "
@@ -290,7 +183,7 @@ TERMS: tuple[Term, ...] = (
         key="batch_size",
         title="Batch size",
         group=GROUP,
-        short="Samples per step; smaller batches mean more steps per epoch.",
+        short=RUN["batch_size"].help,
         text=(
             "Each step uses one batch; the last batch of an epoch holds what is left over. A batch as large as the set makes "
             "every step use all of it. For IMU with `weight_norm=batch` the weights are normalised inside each batch, so small "
@@ -303,7 +196,7 @@ TERMS: tuple[Term, ...] = (
         key="momentum",
         title="Momentum",
         group=GROUP,
-        short="Share of the previous update that is carried into the next one.",
+        short=RUN["momentum"].help,
         text=(
             r"The update is $v \leftarrow \mu v + g$, then $\theta \leftarrow \theta - \eta v$. While the gradient keeps its "
             r"direction, steps grow up to $1/(1-\mu)$ times as long: ten times at 0.9. The trap: on the head of a confident "
@@ -316,7 +209,7 @@ TERMS: tuple[Term, ...] = (
         key="weight_decay",
         title="Weight decay",
         group=GROUP,
-        short="Pulls every parameter in scope towards 0 at each step, in proportion to its size.",
+        short=RUN["weight_decay"].help,
         text=(
             r"It adds $\lambda_{wd}\,\theta$ to the gradient of every parameter in scope, and, with normalised steps, after the "
             "scaling. It belongs to the settings of the authors' code and is off by default here. The trap: it also shrinks "
@@ -328,7 +221,7 @@ TERMS: tuple[Term, ...] = (
         key="schedule",
         title="Learning-rate schedule",
         group=GROUP,
-        short="constant: one learning rate throughout; one_cycle: up to it over the first fifth, then down.",
+        short=RUN["schedule"].help,
         text=(
             "`constant` keeps the learning rate you set. `one_cycle` starts low, reaches the learning rate after a fifth of "
             "the steps and then falls almost to 0; it suits retraining. The trap: the cycle is laid out over all planned "
@@ -340,7 +233,7 @@ TERMS: tuple[Term, ...] = (
         key="augment",
         title="Augmentation",
         group=GROUP,
-        short="Flips each image left to right with probability one half during the run.",
+        short=RUN["augment"].help,
         text=(
             "Augmentation changes the images that steps are computed from; influence scores and evaluations always use plain "
             "images. It is off by default, because features cannot be kept when the image changes every time: with it even a "
@@ -353,7 +246,7 @@ TERMS: tuple[Term, ...] = (
         key="eval_every",
         title="Evaluate every",
         group=GROUP,
-        short="Steps between two evaluations; left empty, every step, thinned out in long runs.",
+        short=RUN["eval_every"].help,
         text=(
             "Each evaluation gives one point of the chart. Left empty, a run is evaluated 1,000 times at most over features "
             "(fewer where the head is large) and 60 times over images: after each of its first steps, then at even distances. "
@@ -367,7 +260,7 @@ TERMS: tuple[Term, ...] = (
         key="l1",
         title="L1 on the head",
         group=GROUP,
-        short="Adds this much times the sum of the head's absolute values to the loss: pulls them towards 0.",
+        short=RUN["l1"].help,
         text=(
             r"The loss gets $\alpha\lVert\theta_c\rVert_1$, the sum over all weights and biases of the head. It pulls small "
             "entries to 0 and acts on the rows of all classes, those to be kept included. The IMU authors' code uses it; the "
@@ -381,12 +274,38 @@ TERMS: tuple[Term, ...] = (
         key="beta",
         title="β of NPO",
         group=GROUP,
-        short="How soon NPO's brake takes hold: small values behave like GA, large ones stop earlier.",
+        short=RUN["beta"].help,
         text=(
             r"A sample's share in the gradient is $2\sigma(-\beta(\ell-\ell_0))$. With a large $\beta$ it dies after a small "
             r"rise in loss; as $\beta\to 0$ it stays at 1 and NPO becomes GA. The trap: with normalised steps the run keeps its "
             "pace even so, and only the sharing among samples changes."
         ),
         see=("npo", "ga", "normalised"),
+    ),
+    Term(
+        key="options",
+        title="A method's own settings",
+        group=GROUP,
+        short="What only this method can be set to, such as SSD's selection α; the rest is common to all methods.",
+        text=(
+            "Every method may declare settings of its own, each with a range, a default and a sentence of help. They appear in "
+            "the form as soon as the method is chosen, and go by `--set NAME=VALUE` on the command line. The gentle preset "
+            "fills in values that work on the embedded set. The trap: two methods may use one name, such as α, for different "
+            "things."
+        ),
+        see=("method", "preset"),
+    ),
+    Term(
+        key="edit",
+        title="Edit",
+        group=GROUP,
+        short="A change computed at once instead of in steps; it is walked along a straight line, so that it has every depth.",
+        text=(
+            "SSD, influence unlearning, Newton removal and their like compute new parameters directly. Here the run then walks "
+            "in a straight line from the original to them, in twentieths, and stops where a target is reached. That makes them "
+            "comparable at equal depth with methods that take steps. The trap: their papers report the whole edit, which is "
+            "the end of the line."
+        ),
+        see=("depth", "ssd", "iu_optml", "newton"),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imu_core.glossary.term import Term
+from imu_core.settings import RUN
 
 GROUP = "The problem"
 
@@ -279,7 +280,7 @@ TERMS: tuple[Term, ...] = (
         key="scope",
         title="Scope",
         group=GROUP,
-        short="Which parameters a run may change: the head, the head and the last K blocks, or all.",
+        short=RUN["scope"].help,
         text=(
             "`head` changes the last linear layer, `last:2` the head and the two blocks below it, `all` everything. Scope "
             "decides a run's cost and much of its outcome. The paper compares IMU on the head with rivals on the whole "
@@ -293,7 +294,7 @@ TERMS: tuple[Term, ...] = (
         key="bn",
         title="Batch norm mode",
         group=GROUP,
-        short="eval: batch-norm statistics stay fixed; train: they drift with the batches of the run.",
+        short=RUN["bn"].help,
         text=(
             "Batch norm keeps a running mean and variance of what it sees. With `eval` these are used and left alone. With "
             "`train` every batch is normalised by its own statistics, and the running ones move towards the batches: in GA, "
@@ -307,7 +308,7 @@ TERMS: tuple[Term, ...] = (
         key="problem_seed",
         title="Seed of the problem",
         group=GROUP,
-        short="Decides what the problem leaves open: a random draw without a seed of its own, and the judges' subsets.",
+        short=RUN["problem_seed"].help,
         text=(
             "The problem's seed draws a random forget set where the request names no seed. For runs over images it also draws "
             "the samples that judge a run between its first and its last step. It is part of the problem: keep it fixed when "
@@ -320,7 +321,7 @@ TERMS: tuple[Term, ...] = (
         key="seed",
         title="Seed of the run",
         group=GROUP,
-        short="Decides the order of batches, the flips and the draws of a control; the same seed gives the same bits.",
+        short=RUN["seed"].help,
         text=(
             "The run's seed orders the batches, flips images where `augment` is on, and draws the random or permuted weights "
             "of a control. Two methods with the same seed, batch size and set meet the same batches in the same order. Repeat "

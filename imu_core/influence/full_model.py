@@ -25,9 +25,10 @@ from imu_core.errors import ConfigError, DataError
 from imu_core.influence.solvers import Solved, check_scores, solving
 from imu_core.models.head import find_head, trainable
 from imu_core.models.inference import chunk_of, to_input
-from imu_core.numeric import as_number, is_number, is_whole
+from imu_core.numeric import as_number, is_whole
 from imu_core.progress import Stoppable
 from imu_core.records import Influence
+from imu_core.settings import INFLUENCE
 
 FULL_ESTIMATORS = ("exact", "diagonal", "gradient")
 RTOL = {torch.float32: 1e-3, torch.float64: 1e-8}
@@ -68,7 +69,7 @@ class FullInfluence(Stoppable):
         query: Pair | None = None,
         curvature: Pair | None = None,
         estimators: Sequence[str] = ("exact",),
-        damping: float = 1e-2,
+        damping: float = INFLUENCE["damping"].default,
         total: int | None = None,
         double: bool = False,
         rtol: float | None = None,
@@ -120,9 +121,8 @@ class FullInfluence(Stoppable):
             if estimator not in FULL_ESTIMATORS:
                 allowed = ", ".join(FULL_ESTIMATORS)
                 raise ConfigError(f"estimator is {estimator!r}; through more layers than the head allowed are {allowed}.")
-        for name, value in (("damping", self.damping), ("rtol", self.rtol)):
-            if not is_number(value) or value < 0.0:
-                raise ConfigError(f"{name} is {value!r}; it must be a finite number from 0.")
+        INFLUENCE["damping"].check(self.damping)
+        INFLUENCE["rtol"].check(self.rtol)
         for name, count in (("total", total), ("chunk", chunk), ("max_iterations", max_iterations)):
             if count is not None and not (is_whole(count) and count >= 1):
                 raise ConfigError(f"{name} is {count!r}; it must be a whole number from 1.")

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from imu_core.errors import ConfigError, ConvergenceError, DataError
 from imu_core.influence.solvers import check_scores, conjugate_gradients
-from imu_core.numeric import as_number, is_number
 from imu_core.records import Influence
+from imu_core.settings import INFLUENCE
 
 DUAL_LIMIT = 10_000
 _DUAL_RTOL = 1e-4  # what Woodbury's difference of nearly equal numbers must keep
@@ -135,10 +135,10 @@ def head_scores(
     *,
     query: Pair | None = None,
     curvature: Pair | None = None,
-    estimator: str = "diagonal",
-    damping: float = 1e-2,
+    estimator: str = INFLUENCE["estimator"].default,
+    damping: float = INFLUENCE["damping"].default,
     total: int | None = None,
-    rtol: float = 1e-8,
+    rtol: float = INFLUENCE["rtol"].default,
 ) -> Influence:
     """Signed influence of each sample on the loss of a set, with the head's curvature.
 
@@ -166,20 +166,14 @@ def head_scores(
     Source: IMU, arXiv 2508.01620, Eq. 4 and 16; closed forms derived and checked against dense solves in the tests.
     """
     start = time.perf_counter()
-    if estimator not in ESTIMATORS:
-        raise ConfigError(f"estimator is {estimator!r}; allowed are {', '.join(ESTIMATORS)}.")
-    damping, total, rtol = map(as_number, (damping, total, rtol))
-    for name, value in (("damping", damping), ("rtol", rtol)):
-        if not is_number(value) or value < 0.0:
-            raise ConfigError(f"{name} is {value!r}; it must be a finite number from 0.")
-    if total is not None and not (is_number(total) and total >= 1):
-        raise ConfigError(f"total is {total!r}; it is the number of training samples and must be at least 1.")
+    estimator, damping = INFLUENCE["estimator"].check(estimator), INFLUENCE["damping"].check(damping)
+    total, rtol = INFLUENCE["total"].check(total), INFLUENCE["rtol"].check(rtol)
     own = _sample_set(features, labels, weight, bias)
     asked = own if query is None else _sample_set(*query, weight, bias)
     curved = own if curvature is None else _sample_set(*curvature, weight, bias)
     N = len(own) if total is None else int(total)
     try:
-        inner, residual, iterations = ESTIMATORS[estimator](own, asked, curved, float(damping), rtol)
+        inner, residual, iterations = ESTIMATORS[estimator](own, asked, curved, damping, rtol)
     except torch.linalg.LinAlgError as error:
         raise ConvergenceError(
             f"The curvature for {estimator!r} cannot be taken apart: features or logits are too large for its numbers. Scale the "

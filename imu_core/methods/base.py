@@ -1,7 +1,8 @@
-"""What a method is: a function from what it may see to an objective or an edit, and one line in the registry."""
+"""What a method is: a function from what it may see to an objective or an edit, and one declaration."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core.errors import ConfigError, ConvergenceError, told
-from imu_core.numeric import as_number, is_number
+from imu_core.errors import ConfigError, ConvergenceError
+from imu_core.methods.card import Card, Look
+from imu_core.numeric import as_number
 from imu_core.records import RunConfig, Split
+from imu_core.settings import Setting
 
 if TYPE_CHECKING:
     from imu_core.methods.view import View
@@ -22,39 +25,22 @@ STREAMS = ("forget", "retain", "together", "in_turn", "paired")
 
 
 @dataclass(frozen=True)
-class Parameter:
+class Parameter(Setting):
     """A setting that a method has beyond the common ones; pages and command line build their controls from it.
 
     A number lies between `low` and `high`; with `choices` the value is one of them; a switch has True or False as default.
-    `logarithmic` settings are searched and drawn on a logarithmic scale.
     """
 
-    name: str
-    label: str
-    default: Any
-    help: str
-    low: float = 0.0
-    high: float = 1.0
-    choices: tuple[Any, ...] = ()
-    whole: bool = False
-    logarithmic: bool = False
-
-    def check(self, value: Any) -> Any:
-        """`value`, if it is allowed; ConfigError with what is allowed otherwise."""
+    def check(self, value: Any, name: str = "") -> Any:
+        """`value`, if it is allowed; ConfigError with what is allowed otherwise. A `whole` number may be written 3.0, too."""
         value = as_number(value)
-        if isinstance(self.default, bool):
-            return self._among(value, (False, True))
-        if self.choices:
-            return self._among(value, self.choices)
-        if not is_number(value) or not self.low <= value <= self.high or (self.whole and value != int(value)):
-            kind = "a whole number" if self.whole else "a number"
-            raise ConfigError(f"{self.name} is {told(value)}; it must be {kind} from {self.low:g} to {self.high:g}.")
-        return int(value) if self.whole else float(value)
+        return super().check(int(value) if self.whole and isinstance(value, float) and value.is_integer() else value, name)
 
-    def _among(self, value: Any, allowed: tuple[Any, ...]) -> Any:
-        if not any(value is a or (value == a and type(value) is type(a)) for a in allowed):
-            raise ConfigError(f"{self.name} is {told(value)}; allowed are {', '.join(map(repr, allowed))}.")
-        return value
+
+RETAIN_SHARE = Parameter(
+    "retain_share", "Share of the retain set", 1.0, "A fixed random share of the retain set takes part.", 0.001
+)
+"""Its bounds hold for every method that has this setting; the default may differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +109,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Method:
-    """A line of the registry.
+    """The declaration of a method; what is left out is filled in, so that any method has a form, an entry and a look.
 
     start        view, config → Objective, or Edit; called once, before the first step
     needs        config → the names in `SEES` that the view opens; anything else raises AccessError
@@ -139,6 +125,11 @@ class Method:
     strength     the setting that says how strongly it acts, which a search varies
     note         what its card must say: an interpretation, or why it is not meant to lower forget accuracy
     forgets      whether it is meant to lower the forget accuracy at all
+    gentle       settings of the preset "gentle" that are its own; their options hold in the other presets too
+    authors      settings that the preset "authors" has for it beyond those of all methods
+    fixed        settings that it has under every preset, instead of the preset's
+    look         colour, dash and marker; a method without one, or with one that another has, gets a free one
+    card         its entry in the glossary; without one it is made of the fields above
     """
 
     title: str
@@ -157,6 +148,20 @@ class Method:
     strength: str = "learning_rate"
     note: str = ""
     forgets: bool = True
+    gentle: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    authors: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fixed: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    look: Look | None = None
+    card: Card | None = None
+
+    def explained(self) -> Card:
+        """Its card, or one that says what the declaration says."""
+        if self.card:
+            return self.card
+        title, family, source = (re.sub(r"[$`\s]+", " ", text)[:60] for text in (self.title, self.family, self.source))
+        short = f"{title}, of the family {family}."
+        more = f"It is a method of the family {family}. Its source: {source}. What it sees stands beside each of its runs."
+        return Card(title, short, more)
 
     def stream_for(self, config: RunConfig) -> str:
         """Which batches drive the loop under `config`, one of `STREAMS`."""

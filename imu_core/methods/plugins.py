@@ -12,15 +12,16 @@ import re
 import runpy
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from imu_core import runtime
+from imu_core import glossary, runtime
 from imu_core.errors import ConfigError, cut, told
 from imu_core.methods.base import SEES, STREAMS, Method, Parameter
+from imu_core.methods.card import Card, Look
 from imu_core.methods.registry import METHODS
 from imu_core.records import RunConfig
 
@@ -48,6 +49,7 @@ def register(name: str, method: Method) -> None:
     _check_fields(name, method)
     METHODS[name] = _guarded(name, method)
     _FOREIGN[name] = method
+    glossary.add(method.explained().term(name))
 
 
 def _check_fields(name: str, method: Method) -> None:
@@ -63,6 +65,14 @@ def _check_fields(name: str, method: Method) -> None:
         raise ConfigError(f"{name}: uses is {told(method.uses)}; it must be a tuple of settings of RunConfig.")
     if not isinstance(method.parameters, tuple) or not all(isinstance(own, Parameter) for own in method.parameters):
         raise ConfigError(f"{name}: parameters is {told(method.parameters)}; it must be a tuple of imu_core.methods.Parameter.")
+    for field, kind in (("look", Look), ("card", Card)):
+        if not isinstance(getattr(method, field), kind | None):
+            raise ConfigError(
+                f"{name}: {field} is {told(getattr(method, field))}; it must be None or an imu_core.methods.{kind.__name__}."
+            )
+    for field in ("gentle", "authors", "fixed"):
+        if not isinstance(getattr(method, field), Mapping):
+            raise ConfigError(f"{name}: {field} is {told(getattr(method, field))}; it must be a dict of settings of RunConfig.")
 
 
 def _guarded(name: str, method: Method) -> Method:

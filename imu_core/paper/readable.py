@@ -1,4 +1,4 @@
-"""The paper's tables beside ours as Markdown: the file RESULTS.md, made from the records and from nothing else."""
+"""The paper's tables beside ours as Markdown: assets/docs/paper_tables.md, made from the records and from nothing else."""
 
 from __future__ import annotations
 

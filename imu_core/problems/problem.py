@@ -12,11 +12,11 @@ from torch import nn
 from imu_core import data
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models import MODELS, brought, checkpoints, known
-from imu_core.numeric import as_number, is_whole
 from imu_core.problems import forget as requests
 from imu_core.problems.features import features
 from imu_core.problems.features import prepare as prepare_features
 from imu_core.records import Dataset, Features, Problem
+from imu_core.settings import RUN
 
 NOTHING = torch.empty(0, dtype=torch.int64)
 
@@ -35,9 +35,7 @@ def problem(
 
     Raises DataError for the request, ConfigError for names that do not exist, CheckpointError when the model is not trained.
     """
-    seed = as_number(seed)
-    if not is_whole(seed) or not 0 <= seed < 2**31:
-        raise ConfigError(f"seed is {seed!r}; it must be a whole number from 0 to {2**31 - 1}.")
+    seed = RUN["problem_seed"].check(seed, "seed")
     data.check_folder(dataset)  # what is in memory may have been read for others
     if brought.is_brought(model):
         brought.card(dataset, model)

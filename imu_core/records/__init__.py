@@ -2,10 +2,6 @@
 
 from imu_core.records.data import Copies, Dataset, ImageSet, LeftOut, People, Sightings, Source, Subclasses, Why
 from imu_core.records.run import (
-    CONTROLS,
-    ESTIMATORS,
-    PSIS,
-    RANGES,
     REACHED,
     Features,
     Influence,
@@ -20,10 +16,6 @@ from imu_core.records.run import (
 )
 
 __all__ = [
-    "CONTROLS",
-    "ESTIMATORS",
-    "PSIS",
-    "RANGES",
     "REACHED",
     "Copies",
     "Dataset",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from imu_core.errors import ConfigError, told
-from imu_core.numeric import as_number, is_number, is_whole
+from imu_core.errors import ConfigError
+from imu_core.numeric import as_number, is_number
 from imu_core.records.data import Copies, Dataset
+from imu_core.settings import RUN
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,31 +79,6 @@ class Influence:
     scope: str = "head"
 
 
-ESTIMATORS = ("diagonal", "diagonal_ggn", "exact", "kfac", "ekfac", "gradient", "dual")
-PSIS = ("sqrt", "identity", "tanh", "softmax")
-CONTROLS = ("uniform", "permuted", "random", "loss", "gradient_norm")
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "estimator": ESTIMATORS,
-    "psi": PSIS,
-    "control": (None, *CONTROLS),
-    "augment": (False, True),
-    "bn": ("eval", "train"),
-    "optimizer": ("sgd", "normalised"),
-    "schedule": ("constant", "one_cycle"),
-    "weight_norm": ("batch", "dataset", "mean1"),
-}
-RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (0, 500),
-    "learning_rate": (0.0, 10.0),
-    "batch_size": (1, 100_000),
-    "momentum": (0.0, 0.999),
-    "weight_decay": (0.0, 1.0),
-    "seed": (0, 2**31 - 1),
-    "damping": (0.0, 1e6),
-    "l1": (0.0, 10.0),
-    "beta": (1e-3, 100.0),
-}
-_WHOLE = ("epochs", "batch_size", "seed")
 _MOST_OPTIONS = 40
 
 
@@ -111,74 +86,43 @@ _MOST_OPTIONS = 40
 class RunConfig:
     """Every setting of one unlearning run; checked when made, and the same as JSON, as a link and as Python.
 
-    method        a name in `imu_core.methods.METHODS`
-    scope         head | last:K (head and the last K blocks) | all
-    bn            eval: batch-norm statistics stay; train: they drift with the batches, as in the authors' code
-    learning_rate step of SGD; with optimizer="normalised" the length of every step in parameter space
-    stop_at       forget accuracy (0-1) at which the run ends, or None
-    eval_every    steps between evaluations, or None for every step (thinned in long runs)
-    estimator, damping, psi, top, clip_quantile, control, update_every, weight_norm, l1   see `weights` and `methods.ascent`
-    update_every  ν: 0 scores once, k every k epochs, "iteration" before every step (Algorithm 1 to the letter)
-    beta          NPO's inverse temperature
-    options       the method's own settings by name, as its `parameters` in the registry list them; what is left out is default
+    What each means, its range and its default stand in `imu_core.settings.RUN`. `options` holds the method's own settings by
+    name, as its `parameters` in the registry list them; what is left out is default.
     """
 
-    method: str = "imu"
-    scope: str = "head"
-    bn: str = "eval"
-    epochs: int = 5
-    learning_rate: float = 0.1
-    batch_size: int = 256
-    optimizer: str = "normalised"
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    augment: bool = False
-    seed: int = 0
-    stop_at: float | None = None
-    eval_every: int | None = None
-    estimator: str = "diagonal"
-    damping: float = 1e-2
-    psi: str = "sqrt"
-    top: float = 1.0
-    clip_quantile: float | None = None
-    control: str | None = None
-    update_every: int | str = 0
-    weight_norm: str = "batch"
-    l1: float = 0.0
-    beta: float = 1.0
+    method: str = RUN["method"].default
+    scope: str = RUN["scope"].default
+    bn: str = RUN["bn"].default
+    epochs: int = RUN["epochs"].default
+    learning_rate: float = RUN["learning_rate"].default
+    batch_size: int = RUN["batch_size"].default
+    optimizer: str = RUN["optimizer"].default
+    momentum: float = RUN["momentum"].default
+    weight_decay: float = RUN["weight_decay"].default
+    schedule: str = RUN["schedule"].default
+    augment: bool = RUN["augment"].default
+    seed: int = RUN["seed"].default
+    stop_at: float | None = RUN["stop_at"].default
+    eval_every: int | None = RUN["eval_every"].default
+    estimator: str = RUN["estimator"].default
+    damping: float = RUN["damping"].default
+    psi: str = RUN["psi"].default
+    top: float = RUN["top"].default
+    clip_quantile: float | None = RUN["clip_quantile"].default
+    control: str | None = RUN["control"].default
+    update_every: int | str = RUN["update_every"].default
+    weight_norm: str = RUN["weight_norm"].default
+    l1: float = RUN["l1"].default
+    beta: float = RUN["beta"].default
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
-            object.__setattr__(self, setting.name, as_number(getattr(self, setting.name)))
-        if not isinstance(self.method, str):
-            raise ConfigError(f"method is {told(self.method)}; it must be the name of a method, such as 'imu'.")
-        for name, allowed in _CHOICES.items():
-            if not any(getattr(self, name) is choice or getattr(self, name) == choice for choice in allowed):
-                raise ConfigError(f"{name} is {told(getattr(self, name))}; allowed are {', '.join(map(repr, allowed))}.")
-        for name, (low, high) in RANGES.items():
-            self._check_range(name, low, high)
-        for name in ("stop_at", "clip_quantile"):
-            if getattr(self, name) is not None:
-                self._check_range(name, 0.0, 1.0)
-        if not is_number(self.top) or not 0.0 < self.top <= 1.0:
-            raise ConfigError(f"top is {told(self.top)}; it is the share of samples kept and must be above 0 and at most 1.")
-        if self.eval_every is not None and not (is_whole(self.eval_every) and self.eval_every >= 1):
-            raise ConfigError(f"eval_every is {told(self.eval_every)}; it must be a whole number of steps from 1, or None.")
-        if self.update_every != "iteration" and not (is_whole(self.update_every) and self.update_every >= 0):
-            raise ConfigError(
-                f"update_every is {told(self.update_every)}; allowed are 0 (scores once), a number of epochs, or 'iteration'."
-            )
-        scope_blocks(self.scope)
+            value = as_number(getattr(self, setting.name))
+            if setting.name in RUN:
+                RUN[setting.name].check(value)
+            object.__setattr__(self, setting.name, value)
         object.__setattr__(self, "options", _checked_options(self.options))
-
-    def _check_range(self, name: str, low: float, high: float) -> None:
-        value = getattr(self, name)
-        kind = is_whole if name in _WHOLE else is_number
-        if not kind(value) or not low <= value <= high:
-            what = "a whole number" if name in _WHOLE else "a number"
-            raise ConfigError(f"{name} is {told(value)}; it must be {what} from {low:g} to {high:g}.")
 
     def changed(self) -> dict[str, Any]:
         """The settings that differ from the defaults, plus method and scope: enough to repeat the run."""
@@ -219,12 +163,8 @@ def _checked_options(given: Any) -> dict[str, Any]:
 
 def scope_blocks(scope: str) -> int | None:
     """Blocks below the head that `scope` opens: head 0, last:K K, all None; ConfigError for anything else."""
-    if scope in ("head", "all"):
-        return 0 if scope == "head" else None
-    match = re.fullmatch(r"last:([1-9][0-9]{0,3})", scope) if isinstance(scope, str) else None
-    if not match:
-        raise ConfigError(f"scope is {str(scope)[:40]!r}; allowed are 'head', 'last:K' such as 'last:2', and 'all'.")
-    return int(match[1])
+    RUN["scope"].check(scope)
+    return {"head": 0, "all": None}[scope] if ":" not in scope else int(scope.partition(":")[2])
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,22 +72,9 @@ def table_latex(rows: Rows, caption: str = "", decimals: Mapping[str, int] | Non
     names, places = _columns(rows), decimals or {}
     numeric = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in names]
     lines = [[_cell(row.get(name), places.get(name, 1)) for name in names] for row in rows]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            *([rf"\caption{{{escaped(caption)}}}"] if caption else []),
-            rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
-            r"\toprule",
-            " & ".join(map(escaped, names)) + r" \\",
-            r"\midrule",
-            *(" & ".join(line) + r" \\" for line in lines),
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    table = pd.DataFrame(lines, columns=[escaped(name) for name in names]).style.hide(axis="index")
+    sides = "".join("r" if right else "l" for right in numeric)
+    return table.to_latex(hrules=True, column_format=sides, position_float="centering", caption=escaped(caption) or None)
 
 
 def _columns(rows: Rows) -> list[str]:
@@ -103,7 +90,7 @@ def _cell(value: Any, places: int) -> str:
     return escaped(value)
 
 
-_LATEX = {
+_LATEX = {  # pandas escapes the first two lines alone
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", '"': "''", "[": "{[}", "]": "{]}",

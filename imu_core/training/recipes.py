@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from imu_core.errors import ConfigError
-from imu_core.numeric import as_number, is_number, is_whole
-
-_CHOICES = {
-    "precision": ("float32", "bfloat16"),
-    "flips": ("random", "alternating"),
-    "edge": ("zeros", "reflect"),
-    "decay": ("cosine", "linear"),
-}
+from imu_core.numeric import as_number
+from imu_core.settings import TRAINING
 
 
 @dataclass(frozen=True)
@@ -28,38 +21,24 @@ class Recipe:
     lookahead        slow weights that follow the fast ones every few steps, ever more slowly (arXiv 1907.08610)
     """
 
-    epochs: int = 30
-    batch_size: int = 128
-    learning_rate: float = 0.2
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    crop: float = 0.0
-    label_smoothing: float = 0.0
-    precision: str = "float32"
-    gradient_penalty: float = 0.0
-    flips: str = "random"
-    edge: str = "zeros"
-    decay: str = "cosine"
-    lookahead: bool = False
+    epochs: int = TRAINING["epochs"].default
+    batch_size: int = TRAINING["batch_size"].default
+    learning_rate: float = TRAINING["learning_rate"].default
+    momentum: float = TRAINING["momentum"].default
+    weight_decay: float = TRAINING["weight_decay"].default
+    crop: float = TRAINING["crop"].default
+    label_smoothing: float = TRAINING["label_smoothing"].default
+    precision: str = TRAINING["precision"].default
+    gradient_penalty: float = TRAINING["gradient_penalty"].default
+    flips: str = TRAINING["flips"].default
+    edge: str = TRAINING["edge"].default
+    decay: str = TRAINING["decay"].default
+    lookahead: bool = TRAINING["lookahead"].default
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            object.__setattr__(self, setting.name, as_number(getattr(self, setting.name)))
-        if not is_whole(self.epochs) or not 1 <= self.epochs <= 1000:
-            raise ConfigError(f"epochs is {self.epochs!r}; it must be a whole number from 1 to 1000.")
-        if not is_number(self.learning_rate) or not 0 < self.learning_rate <= 10:
-            raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be above 0 and at most 10.")
-        if not is_whole(self.batch_size) or not 2 <= self.batch_size <= 100_000:
-            raise ConfigError(f"batch_size is {self.batch_size!r}; it must be a whole number from 2 to 100,000.")
-        if not 0 <= self.crop <= 0.5 or not 0 <= self.label_smoothing < 1:
-            raise ConfigError("crop must be from 0 to 0.5, label_smoothing at least 0 and below 1.")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}.")
-        if not isinstance(self.lookahead, bool):
-            raise ConfigError(f"lookahead is {self.lookahead!r}; it must be True or False.")
-        if not 0 <= self.gradient_penalty <= 10:
-            raise ConfigError(f"gradient_penalty is {self.gradient_penalty!r}; it must be from 0 to 10.")
+            object.__setattr__(self, setting.name, value := as_number(getattr(self, setting.name)))
+            TRAINING[setting.name].check(value)
 
 
 _PEOPLE = Recipe(30, 64, 0.1, crop=0.0625, label_smoothing=0.1, precision="bfloat16")  # torchreid smooths labels by 0.1, too

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from imu_core import runtime
+from imu_core.caches import SharedCache
 from imu_core.errors import Cancelled, ConfigError
 from imu_core.models.head import find_head
 from imu_core.problems import forget as requests
@@ -43,8 +43,7 @@ def problem_after(
     return after(_repeated(dataset, model, seed, _as_text(history)), forget)
 
 
-_REPEATED: OrderedDict[tuple[str, str, int, str], Run] = OrderedDict()
-_MOST_REPEATED = 16
+_REPEATED: SharedCache[tuple[str, str, int, str], Run] = SharedCache(16)  # by data set, model, seed and history
 
 
 def _as_text(history: Sequence[tuple[str, dict[str, Any]]]) -> str:
@@ -56,29 +55,23 @@ def _as_text(history: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 def _repeated(dataset: str, model: str, seed: int, history: str) -> Run:
     """The finished last run of `history`, from memory or repeated now."""
-    key = (dataset, model, seed, history)
-    if key not in _REPEATED:
+    run = _REPEATED.get((dataset, model, seed, history))
+    if run is None:
         *earlier, (request, settings) = json.loads(history)
         run = Run(problem_after(earlier, dataset, model=model, forget=request, seed=seed), RunConfig.from_dict(settings))
         for _ in run:
             pass
         _check_ended(run, request)
-        _keep(key, run)
+        _REPEATED[dataset, model, seed, history] = run
         remember(run)
-    return _REPEATED[key]
+    return run
 
 
 def remember(run: Run) -> None:
     """Keep a finished `run` in memory, so that a problem which has it in its history need not repeat it."""
     old = run.problem
     history = _as_text([*old.history, (old.split.request, run.config.changed())])
-    _keep((old.dataset.name, old.model_name, old.seed, history), run)
-
-
-def _keep(key: tuple[str, str, int, str], run: Run) -> None:
-    _REPEATED[key] = run
-    while len(_REPEATED) > _MOST_REPEATED:
-        _REPEATED.popitem(last=False)
+    _REPEATED[old.dataset.name, old.model_name, old.seed, history] = run
 
 
 class Repeating:
@@ -130,7 +123,7 @@ class Repeating:
             for point in run:
                 yield 0.8 * min(1.0, point.step / max(1, run.steps)), f"{words}, step {point.step} of at most {run.steps}"
             _check_ended(run, request)
-            _keep(key, run)
+            _REPEATED[key] = run
             remember(run)
         self._last = run
         for fraction in _leaving(run):

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import streamlit as st
 
 from imu_core.access import rights
+from imu_core.caches import SharedCache
 from imu_core.depth import utility_key
 from imu_core.errors import ImuError, StoreError
 from imu_core.jobs import Job
@@ -28,7 +29,6 @@ T = TypeVar("T")
 STORED_STATES = ("done", "diverged", "cancelled")
 PATIENCE = 1.0  # seconds that a page waits for what is being written
 CURVE = 48  # points of a sparkline
-MOST_CURVES = 5000
 _LOG = logging.getLogger(__name__)
 
 
@@ -60,7 +60,7 @@ class Keeper:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="imu-store")
         self._stores: dict[str, Store] = {}
         self._lock = threading.Lock()
-        self._curves: dict[tuple[Any, ...], Curve] = {}
+        self._curves: SharedCache[tuple[Any, ...], Curve] = SharedCache(5000)
 
     def store(self, url: str | None = None) -> Store:
         """The store at `url` (None: `default_url()`); StoreError, a sentence, where it cannot be used."""
@@ -98,12 +98,8 @@ class Keeper:
     def curves(self, store: Store, runs: list[Summary]) -> dict[str, Curve]:
         """The curves of `runs` by id; kept, because unpacking fifty trajectories takes longer than all the rest of the page."""
         keys = {run.id: (store.url, run.id, run.state, run.seconds) for run in runs}
-        found = store.trajectories([run_id for run_id, key in keys.items() if key not in self._curves])
-        fresh = {keys[run_id]: _curve(trajectory) for run_id, trajectory in found.items()}
-        with self._lock:
-            while self._curves and len(self._curves) + len(fresh) > MOST_CURVES:
-                self._curves.pop(next(iter(self._curves)))
-            self._curves |= fresh
+        unread = [run_id for run_id, key in keys.items() if key not in self._curves]
+        self._curves.update({keys[run_id]: _curve(trajectory) for run_id, trajectory in store.trajectories(unread).items()})
         return {run_id: self._curves.get(key, Curve()) for run_id, key in keys.items()}
 
     def _try(self, url: str, item: Item, work: Callable[[Store], None]) -> None:

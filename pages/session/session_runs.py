@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from imu_core import preset, retrained, unlearn
+from imu_core.caches import SharedCache
 from imu_core.evaluation.measurement import Measurement
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
@@ -21,7 +22,6 @@ from pages.widgets import apart, parts, progress
 
 WHOLE = 6  # finished runs of a visitor that stay in memory as they are; of older ones the record
 EXAMPLES = ("imu", "ga", "npo")
-MOST_EXAMPLES = 30  # problems whose examples are kept
 
 
 def kept() -> list[Kept]:
@@ -43,16 +43,15 @@ def of(problem: Problem) -> list[Kept]:
 def examples(problem: Problem) -> list[Kept]:
     """IMU, GA and NPO with the gentle preset on the head, so that the page never opens empty."""
     about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), target(problem))
-    if about not in _examples:
-        found: list[Kept] = []
-        progress.run_here(_making(problem, found), "examples")
-        _examples[about] = found
-        while len(_examples) > MOST_EXAMPLES:
-            _examples.pop(next(iter(_examples)), None)
-    return list(_examples[about])
+    known = _examples.get(about)
+    if known is None:
+        known = []
+        progress.run_here(_making(problem, known), "examples")
+        _examples[about] = known
+    return list(known)
 
 
-_examples: dict[tuple[Any, ...], list[Kept]] = {}  # by problem, for everybody; shown to many and changed by nobody
+_examples: SharedCache[tuple[Any, ...], list[Kept]] = SharedCache(30)  # by problem, for everybody; nobody changes them
 
 
 def _making(problem: Problem, found: list[Kept]) -> Iterator[tuple[float, str]]:

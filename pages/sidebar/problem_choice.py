@@ -15,7 +15,8 @@ from imu_core.model_import.brought_sets import datasets as folders
 from imu_core.models import FOR_PEOPLE, suited
 from imu_core.problems import reference
 from imu_core.problems.problem import prepare
-from imu_core.records import RANGES, Dataset, Problem
+from imu_core.records import Dataset, Problem
+from imu_core.settings import RUN
 from pages.sidebar import history, missing, request, running
 from pages.widgets import bound, parts, progress
 
@@ -53,7 +54,7 @@ def sidebar(page: Page) -> None:
         if st.session_state.get("after") or st.query_params.get("after"):
             bound.text_input("Already unlearned", key="after", help=help_text("second_request"))
             st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
-        bound.number_input("Seed", *RANGES["seed"], 0, key="seed", help=help_text("problem_seed"))
+        bound.setting(RUN["problem_seed"], key="seed")
     running.running_jobs()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from imu_core.caches import SharedCache
 from imu_core.errors import ImuError, StoreError
 from imu_core.records import Problem
 from imu_core.store.runs import Summary
@@ -72,12 +73,10 @@ def another(problem: Problem, name_of: restored.Namer) -> list[Kept]:
 
 def _one(problem: Problem, run: Summary, name_of: restored.Namer) -> Kept | None:
     """The stored `run` as a finished one, kept for this visitor; None where it began elsewhere or cannot be drawn."""
-    kept = parts.theirs("others", dict)
-    if run.id not in kept:
+    known: SharedCache[str, Kept | None] = parts.theirs("others", lambda: SharedCache(restored.LISTED))
+    if run.id not in known:
         paths = restored.fitting(keeper.view(), problem, [run.id])
-        kept[run.id] = restored.restored(problem, run, paths[run.id], name_of) if paths else None
-        if paths:
-            kept[run.id].name += f" ({run.id[:4]})"
-        while len(kept) > restored.LISTED:
-            kept.pop(next(iter(kept)))
-    return kept[run.id]
+        known[run.id] = item = restored.restored(problem, run, paths[run.id], name_of) if paths else None
+        if item is not None:
+            item.name += f" ({run.id[:4]})"
+    return known.get(run.id)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imu_core.settings import between
+
 MOST_NAMED = 12  # of what is allowed, in a sentence
 SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -77,8 +79,10 @@ def _match(word: str, options: Sequence[Any], label: Callable[[Any], str]) -> li
     return None
 
 
-def number(words: Sequence[str], low: float, high: float, whole: bool, optional: bool = False) -> Asked:
-    """A number from `low` to `high`; None where it is `optional` and the word is empty or "none"."""
+def number(
+    words: Sequence[str], low: float, high: float, whole: bool, optional: bool = False, allowed: str = ""
+) -> Asked:
+    """A number from `low` to `high`, or what `allowed` calls it; None where it is `optional` and the word is empty or "none"."""
     word = words[-1].strip()
     if folded(word) in ("", "none") and (optional or not word):
         return Asked(True, None, literal=not word) if optional else NOTHING
@@ -87,7 +91,7 @@ def number(words: Sequence[str], low: float, high: float, whole: bool, optional:
     except ValueError:
         value = math.nan
     if not low <= value <= high or not math.isfinite(value) or (whole and value != int(value)):
-        return Asked(False, wrong=(words[-1],), allowed=between(low, high, whole))
+        return Asked(False, wrong=(words[-1],), allowed=allowed or between(low, high, whole))
     return Asked(True, int(value) if whole else value)
 
 
@@ -106,12 +110,6 @@ def text(words: Sequence[str], longest: int | None) -> Asked:
     if longest is not None and len(words[-1]) > longest:
         return Asked(False, wrong=(words[-1],), allowed=f"a text of at most {longest:,} signs")
     return Asked(True, words[-1])
-
-
-def between(low: float, high: float, whole: bool) -> str:
-    """whole numbers from 1 to 500"""
-    ends = (f"{int(end):,}" if whole else f"{end:,.10g}" for end in (low, high))
-    return f"{'whole numbers' if whole else 'numbers'} from {' to '.join(ends)}"
 
 
 def one_of(labels: Sequence[str], word: str = "") -> str:

@@ -11,11 +11,13 @@ from typing import Any
 
 import streamlit as st
 
+from imu_core.glossary import TERMS, help_text
+from imu_core.settings import RUN, Setting
 from pages.session import links
 from pages.widgets import asked as widgets_asked
 from pages.widgets.asked import Asked
 
-MOST_STEPS = 10_000_000  # of a run, in a link
+MOST_STEPS = RUN["eval_every"].ends[1]  # of a run, in a link
 
 
 def _drawn(
@@ -117,12 +119,46 @@ def _several(widget: Callable[..., Any], label: str, options: list[Any], key: st
 
 
 def number_input(
-    label: str, low: Any, high: Any, value: Any, step: Any = None, form: str | None = None, *, key: str, **more: Any
+    label: str,
+    low: Any,
+    high: Any,
+    value: Any,
+    step: Any = None,
+    form: str | None = None,
+    *,
+    key: str,
+    allowed: str = "",
+    **more: Any,
 ) -> Any:
-    """`st.number_input` with both ends; a `value` of None can be left empty."""
-    understand = lambda words: widgets_asked.number(words, low, high, isinstance(low, int), value is None)  # noqa: E731
+    """`st.number_input` with both ends, which a sentence calls `allowed`; a `value` of None can be left empty."""
+    whole, optional = isinstance(low, int), value is None
+    understand = lambda words: widgets_asked.number(words, low, high, whole, optional, allowed)  # noqa: E731
     draw = lambda **bound: st.number_input(label, low, high, value, step, form, **bound, **more)  # noqa: E731
     return _drawn(draw, key, understand, lambda v: str(more.get("placeholder") or "none") if v is None else f"{v:,.10g}")
+
+
+def setting(about: Setting, *, key: str, **more: Any) -> Any:
+    """The widget for the setting `about`: a switch, a choice, or a number between its ends. `start` is what it begins with."""
+    start = more.pop("start", about.default)
+    more = {"help": help_text(about.name)} | more if about.name in TERMS else more
+    if about.switch:
+        return toggle(about.label, start, key=key, **more)
+    if about.choices or about.words:
+        words = {about.empty if o is None else str(o): o for o in (*(None,) * about.optional, *(about.offered or about.choices))}
+        chosen = selectbox(about.label, list(words), index=list(words.values()).index(start), key=key, **more)
+        return words.get(chosen, start)
+    more |= {"placeholder": about.empty} if about.optional else {}
+    value = start if start is None else int(start) if about.whole else float(start)
+    form = None if about.whole else about.form or "%.4g"
+    return number_input(about.label, *about.ends, value, _step(about, value), form, key=key, allowed=about.allowed, **more)
+
+
+def _step(about: Setting, start: Any) -> float:
+    """By how much a number moves with one click, where its setting does not say it."""
+    if about.whole:
+        return 1
+    usual = (about.high - about.low) / 100 if about.high <= 1 else 0.1
+    return about.step or (start / 10 if about.logarithmic else usual)
 
 
 def slider(

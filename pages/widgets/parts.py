@@ -12,6 +12,7 @@ from streamlit.navigation.page import Page
 
 from imu_core.access import rules
 from imu_core.data import thumbnails
+from imu_core.figures.style import FRAMES
 from imu_core.jobs import JobQueue
 from imu_core.records import Problem
 from pages.session import visitor
@@ -67,6 +68,7 @@ def navigation() -> Page:
             "Read": [
                 st.Page("pages/paper.py", title="Paper", icon=":material/article:", url_path="paper"),
                 st.Page("pages/glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
+                st.Page("pages/docs.py", title="Docs", icon=":material/description:", url_path="docs"),
             ],
         }
     )
@@ -138,7 +140,7 @@ def strip(
     style = (
         "<style>.strip{display:flex;flex-wrap:wrap;gap:9px}.strip figure{margin:0;width:84px;overflow-wrap:anywhere}"
         ".strip img{width:84px;image-rendering:pixelated;border-radius:3px;display:block;box-sizing:border-box}"
-        f".strip.{frame} img{{border:3px solid {thumbnails.FRAMES[frame] or 'transparent'}}}"
+        f".strip.{frame} img{{border:3px solid {FRAMES[frame] or 'transparent'}}}"
         ".strip figcaption{font-size:.78rem;line-height:1.25;opacity:.8;font-variant-numeric:tabular-nums}</style>"
     )
     st.html(f'{style}<div class="strip {frame}" role="list" aria-label="{html.escape(label)}">{"".join(cells)}</div>')

@@ -13,13 +13,14 @@ from imu_core.errors import ConfigError
 from imu_core.glossary import help_text
 from imu_core.methods import METHODS, PRESETS, preset
 from imu_core.models.head import blocks
-from imu_core.records import RANGES, Problem, RunConfig
+from imu_core.records import Problem, RunConfig
+from imu_core.settings import RUN
 from pages.widgets import bound, run_settings
 
 OWN = "own"
-SCOPES = ("head", "last:1", "last:2", "all")
+SCOPES = RUN["scope"].offered
 FREE = "as the settings say"  # of the batch-norm mode on the page Re-identify
-MODES = (FREE, "eval", "train")
+MODES = (FREE, *RUN["bn"].choices)
 CONTROL_RUNS = {"imu-permuted": "permuted", "imu-random": "random", "imu-uniform": "uniform"}
 
 
@@ -73,7 +74,7 @@ def settings(
     `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`); `also` makes a
     scope of a word in a link (see `scope_of`).
     """
-    picked = _picked()
+    picked, which, until = _picked(), RUN["scope"], RUN["stop_at"]
     one, two, three, four = st.columns([5, 4, 3, 2], gap="medium")
     with one:
         kind = bound.segmented_control(
@@ -86,23 +87,22 @@ def settings(
         )
     with two:
         scope = bound.segmented_control(
-            "Scope", SCOPES, default="head", key="scope", required=True, also=also, help=help_text("scope")
+            which.label, SCOPES, default=which.default, key="scope", required=True, also=also, help=help_text("scope")
         )
     with three:
         target = bound.number_input(
-            "Stop at forget accuracy, %",
-            0.0,
-            100.0,
-            None,
-            0.5,
-            "%.1f",
+            f"{until.label}, %",
+            *map(as_percent, until.ends),
+            until.default,
+            as_percent(until.step),
+            until.form,
             key="target",
-            placeholder="by preset",
+            placeholder=until.empty,
             help=help_text("stop_at"),
         )
     with four:
-        seed = bound.number_input("Run seed", *RANGES["seed"], 0, key="run_seed", help=help_text("seed"))
-    kind, scope, seed = kind or "gentle", scope or "head", seed or 0  # an empty parameter in a link empties the widget
+        seed = bound.setting(RUN["seed"], key="run_seed")
+    kind, scope, seed = kind or "gentle", scope or which.default, seed or 0  # an empty parameter in a link empties the widget
     stop = None if target is None else as_fraction(target)
     if kind != OWN:
         st.caption(PRESETS[kind])

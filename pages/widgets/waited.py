@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from imu_core.caches import SharedCache
 from imu_core.jobs import PAGE, Job
 from imu_core.progress import Stoppable
 from pages.widgets import parts, progress
@@ -22,31 +23,33 @@ def work(key: str, title: str, make: Callable[[], W]) -> W | None:
     None while it goes on (a bar and Stop stand here, and the page starts again at its end), and where it was stopped or failed
     (a word and a button that begins it again stand here).
     """
-    jobs: dict[str, Job] = parts.theirs("page_work", dict)
-    if key not in jobs:
-        jobs[key] = parts.queue().submit(Job(title, make, kind=PAGE, owner=parts.owner()))
-        while len(jobs) > MOST:
-            jobs.pop(next(iter(jobs))).cancel()
-        jobs[key].wait(PATIENCE)
-    job = jobs[key]
+    jobs = _jobs()
+    job = jobs.get(key)
+    if job is None:
+        jobs[key] = job = parts.queue().submit(Job(title, make, kind=PAGE, owner=parts.owner()))
+        job.wait(PATIENCE)
     if job.state == "done":
         return job.work
-    progress.watch(job, job.title, key="page-stop") if not job.finished else _ended(jobs, key)
+    progress.watch(job, job.title, key="page-stop") if not job.finished else _ended(job, key)
     return None
 
 
 def known(key: str) -> Any:
     """The work under `key` where this visitor has it done; else None. Draws nothing."""
-    job = parts.theirs("page_work", dict).get(key)
+    job = _jobs().get(key)
     return job.work if job and job.state == "done" else None
 
 
 def is_asked(key: str) -> bool:
     """Whether the work under `key` was begun by this visitor, however it ended."""
-    return key in parts.theirs("page_work", dict)
+    return key in _jobs()
 
 
-def _ended(jobs: dict[str, Any], key: str) -> None:
+def _jobs() -> SharedCache[str, Job]:
+    return parts.theirs("page_work", lambda: SharedCache(MOST, Job.cancel))
+
+
+def _ended(job: Job, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        progress.ended_words(jobs[key], jobs[key].title)
-        st.button("Begin again", key=f"page-again-{jobs[key].id}", on_click=jobs.pop, args=(key, None))
+        progress.ended_words(job, job.title)
+        st.button("Begin again", key=f"page-again-{job.id}", on_click=_jobs().pop, args=(key, None))

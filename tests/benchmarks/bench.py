@@ -35,6 +35,7 @@ from stages import Row
 import imu_core
 from imu_core.influence import ESTIMATORS, head_scores
 from imu_core.records import Problem, RunConfig
+from imu_core.report import marked
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -47,7 +48,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = {name: name for name in ("influence", "unlearn", "compare", "attack", "your_own", "runs", "paper", "glossary")}
+PAGES = {name: name for name in ("influence", "unlearn", "compare", "attack", "your_own", "runs", "paper", "glossary", "docs")}
 PAGES |= {"start": ""}
 FIVE_EPOCHS = {"scope": "head", "epochs": 5, "batch_size": 256, "schedule": "constant"}
 
@@ -257,7 +258,7 @@ def click_to_move(page: Any, address: str, repeats: int) -> list[Row]:
 # ---------------------------------------------------------------------------------------------------------------- table
 
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+SECTION = "bench"  # of the document that the tables are written into
 COMMAND = "make bench"
 
 
@@ -330,7 +331,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--missing", action="store_true", help="leave out the parts that the JSON file holds already")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write each part as it ends; other parts in the file stay")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the curves as a PNG")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help=f"put the table between {BEGIN} and {END}")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help=f"put the tables into its section {SECTION}")
     options = parser.parse_args(arguments)
     unknown = set(options.only.split(",")) - set(PARTS)
     if unknown:
@@ -362,8 +363,8 @@ def main() -> None:
             imu_core.runtime.write_whole(options.json, lambda file, text=text: file.write_text(text))
     if options.picture and "curves" in kept:
         stages.picture(kept["curves"]["rows"], options.picture)
-    if options.readme:
-        tables.into(options.readme, tables.markdown(kept), BEGIN, END)
+    if options.markdown:
+        marked.put(options.markdown, SECTION, tables.markdown(kept))
 
 
 if __name__ == "__main__":

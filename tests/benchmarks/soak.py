@@ -40,7 +40,7 @@ from imu_core.store.runs import Store
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 METHODS = ("IMU", "GA", "NPO")
-OTHER_PAGES = ("", "influence", "compare", "attack", "runs", "paper", "glossary")
+OTHER_PAGES = ("", "influence", "compare", "attack", "runs", "paper", "glossary", "docs")
 EMPTY, LEFT = "one visitor has left", "all have left"  # the two states of the server that are compared
 PATIENCE = 300.0  # seconds until a wait is given up
 RELEASED = 200.0  # seconds after which whoever left counts as away, and what was in line for them has ended

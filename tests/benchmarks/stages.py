@@ -287,6 +287,7 @@ INTERACTIONS = {
     "runs": (),
     "paper": ("paper", "Table 3", "Table 1"),
     "glossary": ("term_search", "score", ""),
+    "docs": (),
 }
 
 

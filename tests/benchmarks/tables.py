@@ -1,15 +1,12 @@
-"""The benchmark's figures as the tables of the README."""
+"""The benchmark's figures as the tables of assets/docs/benchmarks.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from stages import slopes
-
-from imu_core import runtime
 
 Rows = list[dict[str, Any]]
 
@@ -77,7 +74,7 @@ def _curves(rows: Rows) -> str:
         [work, *(f"{found[work, axis]['slope of seconds']:.2f} / {found[work, axis]['slope of bytes']:.2f}" for axis in axes)]
         for work in works
     ]
-    picture = "![How seconds and memory grow with N, d and C](assets/pictures/bench-scaling.png)"
+    picture = "![How seconds and memory grow with N, d and C](../pictures/bench-scaling.png)"
     return _table(["work, seconds / memory", *axes], lines) + f"\n\n{picture}"
 
 
@@ -118,12 +115,3 @@ TABLES: dict[str, tuple[str, Callable[[Rows], str]]] = {
     "server": ("Server time of a page, warm (goal below 0.3 s), and after an interaction:", _plain),
     "pages": ("In Chromium, from the address to the heading and to the end of the script:", _plain),
 }
-
-
-def into(readme: Path, text: str, begin: str, end: str) -> None:
-    """Put `text` between the two marks of `readme`."""
-    before, _, rest = readme.read_text().partition(begin)
-    if end not in rest:
-        raise SystemExit(f"{readme} has no place for the table: it needs the lines {begin} and {end}.")
-    whole = f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
-    runtime.write_whole(readme, lambda part: part.write_text(whole))

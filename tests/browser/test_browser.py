@@ -54,8 +54,11 @@ HEADINGS = {
     "runs": "Runs",
     "paper": "The paper",
     "glossary": "Glossary",
+    "docs": "Docs",
 }
-NAVIGATION = ("Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Your own", "Runs", "Paper", "Glossary")
+NAVIGATION = (
+    "Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Your own", "Runs", "Paper", "Glossary", "Docs",
+)  # fmt: skip
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {
     "model": "lenet5",

@@ -11,7 +11,6 @@ import pickle
 import subprocess
 import sys
 import tarfile
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from conftest import same_bits
 from streamlit.testing.v1 import AppTest
 from torch import nn
 from torch.nn import functional as F
+from web import answer, answering
 
 from imu_core import data, models, runtime
 from imu_core.data import cifar
@@ -97,15 +97,9 @@ def packed(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-class Answer(io.BytesIO):
-    """What urlopen returns, as far as it is used."""
-
-    headers: dict[str, str] = {}  # noqa: RUF012
-
-
 def serve(monkeypatch: pytest.MonkeyPatch, content: bytes, md5: str | None = None) -> None:
     monkeypatch.setattr(cifar._torchvision("CIFAR10"), "tgz_md5", md5 or hashlib.md5(content).hexdigest())
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(content))
+    answering(monkeypatch, lambda url: answer(content))
 
 
 @pytest.fixture

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
-import http.client
+import http.server
 import io
 import shutil
-import urllib.error
-import urllib.request
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import torch
+from web import answer, answering
 
 from imu_core import data, runtime
 from imu_core.data import embed, fashion
+from imu_core.data.download import fetch
 from imu_core.errors import DataError
 from imu_core.records import Dataset
 
@@ -165,18 +169,12 @@ def test_damaged_files_give_a_sentence(damage: str, nothing_here: Path) -> None:
         fashion.load_full()
 
 
-class Answer(io.BytesIO):
-    """What urlopen returns, as far as it is used."""
-
-    headers: dict[str, str] = {}  # noqa: RUF012
-
-
 def staged_mirror(monkeypatch: pytest.MonkeyPatch, content: dict[str, bytes]) -> None:
     runtime.import_torchvision()
     from torchvision.datasets import FashionMNIST
 
     monkeypatch.setattr(FashionMNIST, "resources", [(name, hashlib.md5(body).hexdigest()) for name, body in content.items()])
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(content[url.rpartition("/")[2]]))
+    answering(monkeypatch, lambda url: answer(content[url.rpartition("/")[2]]))
 
 
 def test_a_download_arrives_whole_and_reports_its_progress(nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,21 +184,22 @@ def test_a_download_arrives_whole_and_reports_its_progress(nothing_here: Path, m
     staged_mirror(monkeypatch, content)
     progress = [fraction for fraction, _ in data.download("fashion-full")]
     assert progress == sorted(progress)
-    assert 0 < progress[0] <= progress[-1] <= 1
+    assert 0 <= progress[0] <= progress[-1] == 1
     assert sorted(path.name for path in nothing_here.iterdir()) == sorted(FILES)
+    assert {path.stat().st_mode & 0o777 for path in nothing_here.iterdir()} == {0o644}, "others may read them"
     assert len(fashion.load_full().train) == 20
 
 
 def test_what_is_here_already_is_not_fetched_again(nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_idx(nothing_here, *staged_images())
     staged_mirror(monkeypatch, {name: (nothing_here / name).read_bytes() for name in FILES})
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("fetched again"))
+    answering(monkeypatch, lambda url: pytest.fail("fetched again"))
     assert [fraction for fraction, _ in data.download("fashion-full")][-1] == 1.0
 
 
 def test_a_download_with_another_checksum_is_refused_and_not_kept(nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     staged_mirror(monkeypatch, dict.fromkeys(FILES, b"expected"))
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(b"something else"))
+    answering(monkeypatch, lambda url: answer(b"something else"))
     with pytest.raises(DataError, match="arrived damaged"):
         list(data.download("fashion-full"))
     assert not nothing_here.exists() or list(nothing_here.iterdir()) == []
@@ -209,23 +208,88 @@ def test_a_download_with_another_checksum_is_refused_and_not_kept(nothing_here: 
 @pytest.mark.parametrize(
     "error",
     [
-        urllib.error.URLError("no route to host"),
-        urllib.error.HTTPError("http://x", 503, "unavailable", None, None),
-        TimeoutError("timed out"),
-        ConnectionResetError("reset"),
-        http.client.BadStatusLine("garbage"),
-        http.client.IncompleteRead(b"", 10),
+        requests.ConnectionError("no route to host"),
+        requests.HTTPError("503 Server Error: unavailable"),
+        requests.Timeout("timed out"),
+        requests.exceptions.ChunkedEncodingError("garbage"),
+        OSError("No space left on device"),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_a_download_that_fails_says_what_to_do(error: Exception, nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(url: str, timeout: float) -> None:
+    def fail(url: str) -> requests.Response:
         raise error
 
-    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    answering(monkeypatch, fail)
     with pytest.raises(DataError, match="could not be downloaded") as caught:
         list(data.download("fashion-full"))
-    assert "fashion" in str(caught.value)
+    assert str(error) in str(caught.value)
+    assert "use the dataset 'fashion'" in str(caught.value)
+    assert list(nothing_here.iterdir()) == []
+
+
+class Cut(http.server.BaseHTTPRequestHandler):
+    """Promises a megabyte and ends after a few bytes; /missing is not there."""
+
+    def do_GET(self) -> None:
+        self.send_response(404 if self.path == "/missing" else 200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.wfile.write(b"the beginning")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a real server that answers as `Cut` does."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Cut) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("path", "said"), [("/cut", "IncompleteRead|broken"), ("/missing", "404")])
+def test_what_a_real_server_leaves_undone_is_a_sentence(path: str, said: str, mirror: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"file.gz could not be downloaded \(.*({said}).*do without") as caught:
+        list(fetch(f"{mirror}{path}", "0" * 32, tmp_path / "file.gz", 100, "do without."))
+    assert "HTTPConnectionPool" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_at_the_other_end_is_a_sentence_without_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        steps = fetch(f"http://127.0.0.1:{taken.getsockname()[1]}/x", "0" * 32, tmp_path / "x", 100, "do without.")
+        with pytest.raises(DataError, match=r"downloaded \(\[Errno \d+\] Connection refused\)"):
+            list(steps)
+
+
+def test_a_download_that_is_stopped_ends_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    going = threading.Event()
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            going.wait(20)
+            return b"x" * 1000  # there is always more
+
+    def slow(url: str) -> requests.Response:
+        response = answer(b"", **{"Content-Length": "10000000"})
+        response.raw = Slow()
+        return response
+
+    answering(monkeypatch, slow)
+    steps = fetch("http://nowhere/x", "0" * 32, tmp_path / "x", 100, "do without.")
+    assert 0.0 <= next(steps) < 1.0
+    steps.close()
+    going.set()
+    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("imu-download")]:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_embedding_is_lossless_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: Dataset) -> None:

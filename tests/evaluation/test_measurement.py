@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import imu_core
 from imu_core import progress
+from imu_core.caches import SharedCache
 from imu_core.evaluation import measurement
 from imu_core.evaluation.measurement import (
     Measurement,
@@ -64,7 +65,7 @@ def with_reference(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> Problem:
     """The tiny problem with a made-up retrained model."""
     parts = never_saw_sandals(lenet.train), never_saw_sandals(lenet.test)
     monkeypatch.setattr(measurement, "retrained", lambda problem: Reference({}, *parts, {}))
-    monkeypatch.setattr(measurement, "_KEPT", {})
+    monkeypatch.setattr(measurement, "_MEASURED", SharedCache(100))
     monkeypatch.setattr(progress, "step_back", lambda: None)  # it would only make the tests wait
     return lenet
 

@@ -52,9 +52,9 @@ def test_a_head_run_in_eval_mode_leaves_every_rank_as_it_was(person: Problem, me
 def test_the_features_are_really_computed_again(person: Problem) -> None:
     """The cache is by backbone; without it a head-only run gives the same bits as well."""
     model = finished(person).model()
-    reidentification._KEPT.clear()
+    reidentification._EMBEDDED.clear()
     one = reidentification.embed(person.model, person.dataset)
-    reidentification._KEPT.clear()
+    reidentification._EMBEDDED.clear()
     other = reidentification.embed(model, person.dataset)
     assert one is not other
     assert one.query.numpy().tobytes() == other.query.numpy().tobytes()

@@ -212,6 +212,11 @@ def test_the_frame_holds_the_principal_components() -> None:
     assert np.allclose(found.place(x[5:9]), found.place(x)[5:9])
 
 
+@pytest.mark.filterwarnings("error")
+def test_samples_in_one_place_have_a_frame_without_a_share() -> None:
+    assert frame(torch.ones(5, 3)).share == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("bad", [random(2, 5), random(9, 1), random(9, 4) * math.nan, random(4, 3, 2)])
 def test_a_frame_needs_something_to_span(bad: Tensor) -> None:
     with pytest.raises(DataError, match="a plane needs"):

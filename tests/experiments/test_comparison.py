@@ -23,7 +23,9 @@ from imu_core.experiments import comparison
 from imu_core.experiments.comparison import BASELINE, Comparison, Entry, Plan, entries, row, supports
 from imu_core.experiments.search import BUDGET, Tried, choose, grid, oracle, start, strength_of, tried, with_strength
 from imu_core.methods import METHODS
-from imu_core.records import CONTROLS, Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.report import marked
+from imu_core.settings import CONTROLS
 
 Cheap = Callable[..., RunConfig]
 
@@ -284,17 +286,17 @@ def test_the_cost_is_said_before_anything_runs(tiny: object, monkeypatch: pytest
 
 
 def test_the_table_goes_between_its_marks_and_nowhere_else(small: Plan, tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{table_of.BEGIN}\nold\n{table_of.END}\nafter\n")
+    file = tmp_path / "results.md"
+    file.write_text("before\n<!-- table: begin -->\nold\n<!-- table: end -->\nafter\n")
     searched = [Tried(0.1, True, 0.0, 1.0, 0.9)]
     rows = [row(Entry("ga"), "head", [trajectory([1.0, 0.0])] * 3, searched, None, 0.2)]
     text = table_of.markdown(rows, {"change": 0.01, "half": 0.002, "n": 2}, small)
-    table_of._into(readme, text)
-    assert readme.read_text() == f"before\n{table_of.BEGIN}\n{text}\n{table_of.END}\nafter\n"
+    marked.put(file, table_of.SECTION, text)
+    assert file.read_text() == f"before\n<!-- table: begin -->\n{text}\n<!-- table: end -->\nafter\n"
     assert "| GA | forget | 3/3 |" in text
     assert "+1.00 ± 0.20" in text
     assert json.loads(json.dumps(rows))
-    ran = CliRunner().invoke(app, ["table", "--problem", "tiny", "--model", "lenet5", "--readme", str(tmp_path / "none.md")])
+    ran = CliRunner().invoke(app, ["table", "--problem", "tiny", "--model", "lenet5", "--markdown", str(tmp_path / "none.md")])
     assert ran.exit_code == 2
     assert "no place for the table" in ran.output
 

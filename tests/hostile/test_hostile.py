@@ -200,7 +200,7 @@ INPUTS = {
     "runs import": ("runs", "import"),
     "run --plugin": ("run", "--plugin"),
     "info --plugin": ("info", "--plugin"),
-    "table --readme": ("table", "--readme"),
+    "table --markdown": ("table", "--markdown"),
     "own bring": ("own", "bring", "--name", "x", "--architecture", "lenet5"),
     "own bring --images": ("own", "bring", "file", "--name", "x", "--architecture", "lenet5", "--images"),
 }

@@ -1,4 +1,4 @@
-"""The house rules that a machine can check, read from the source with `ast`."""
+"""The house rules that a machine can check, read from the source with `ast`: one case a rule, which lists who breaks it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,42 @@ import ast
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from side_by_side import (
+    ANCHORS,
+    GOAL,
+    ROOT,
+    Function,
+    files_in_folders,
+    functions,
+    imports,
+    is_annotated,
+    length,
+    lines_of,
+    longest_chain,
+    measured,
+    missed,
+    module_of,
+    name_of,
+    parsed,
+    public,
+    sources,
+)
 
 import imu_core
 
-ROOT = Path(__file__).resolve().parents[2]
-ENGINE = sorted((ROOT / "imu_core").rglob("*.py"))
-PAGES = sorted((ROOT / "pages").rglob("*.py"))
-TESTS = sorted((ROOT / "tests").rglob("*.py"))
+ENGINE, PAGES, TESTS = sources("imu_core"), sources("pages"), sources("tests")
 APP = ROOT / "app.py"
-LONGEST_FUNCTION, LONGEST_FILE, LONGEST_PAGE, LONGEST_APP = 60, 400, 200, 25  # lines
-MOST_FILES = 14  # in a folder
+LONGEST_PAGE, LONGEST_APP = 200, 25  # lines
+NOT_YET = {"import_depth", "dicts"}  # goals the house is on its way to: these may not get worse than they were at the last review
 
 # The way of the data: a room imports only from rooms further up. Rooms on one line do not import each other.
 ORDER = """
-errors ending names numeric
+errors ending names numeric caches
+settings
 records
 runtime depth parsing
 progress jobs access
@@ -47,55 +65,26 @@ __main__
 """
 
 
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def sources(paths: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("path", paths, ids=name_of)
-
-
-def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """(dotted name, line) of every import, inside functions as well; those under TYPE_CHECKING run nowhere and are left out."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: imports here are absolute"
-            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
-        yield from imports(node)
+def nobody(paths: list[Path], offence: Callable[[Path], object]) -> None:
+    """Fail with every file that commits the offence, and with what it is; and when there was no file to look at."""
+    assert paths, "no file was read"
+    offenders = {name_of(path): offences for path in paths if (offences := offence(path))}
+    assert not offenders, "\n" + "\n".join(f"{name}: {offences}" for name, offences in offenders.items())
 
 
 def imported_packages(path: Path) -> set[str]:
     return {name.partition(".")[0] for name, _ in imports(parsed(path))}
 
 
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
-
-
 # Who may import what.
 
 
-@sources(ENGINE)
-def test_the_engine_knows_nothing_of_streamlit(path: Path) -> None:
-    assert "streamlit" not in imported_packages(path)
+def test_the_engine_knows_nothing_of_streamlit_and_of_pages() -> None:
+    nobody(ENGINE, lambda path: {"streamlit", "pages", "app", "tests"} & imported_packages(path))
 
 
-@sources([*PAGES, APP])
-def test_pages_leave_torch_to_the_engine(path: Path) -> None:
-    assert not {"torch", "torchvision"} & imported_packages(path)
-
-
-@sources(ENGINE)
-def test_the_engine_does_not_import_pages(path: Path) -> None:
-    assert not {"pages", "app", "tests"} & imported_packages(path)
+def test_pages_leave_torch_to_the_engine() -> None:
+    nobody([*PAGES, APP], lambda path: {"torch", "torchvision"} & imported_packages(path))
 
 
 def ranks() -> dict[str, int]:
@@ -111,101 +100,85 @@ def room(module: str) -> str | None:
     return ".".join(parts) or None
 
 
-def module_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-@sources([path for path in ENGINE if path.parent.name != "imu_core" or path.stem != "__init__"])
-def test_every_file_has_a_room(path: Path) -> None:
-    assert room(module_of(path)), f"{name_of(path)} is a new room: give it a place in ORDER, below what it imports"
-
-
-def is_package(module: str) -> bool:
-    return (ROOT / Path(*module.split(".")) / "__init__.py").exists()
+def test_every_file_has_a_room() -> None:
+    """A new room gets a place in ORDER, below what it imports."""
+    nobody([path for path in ENGINE if path != ROOT / "imu_core" / "__init__.py"], lambda path: room(module_of(path)) is None)
 
 
 def is_module(module: str) -> bool:
-    return is_package(module) or (ROOT / Path(*module.split("."))).with_suffix(".py").exists()
+    folder = ROOT / Path(*module.split("."))
+    return (folder / "__init__.py").exists() or folder.with_suffix(".py").exists()
 
 
-@sources(ENGINE)
-def test_imports_go_up_the_way_of_the_data(path: Path) -> None:
-    own, known = room(module_of(path)), ranks()
+def imports_against_the_order(path: Path) -> list[str]:
+    own, known, against = room(module_of(path)), ranks(), []
     for name, line in imports(parsed(path)):
         if own is None or name.partition(".")[0] != "imu_core":
             continue
-        module = name if is_module(name) else name.rpartition(".")[0]
-        other = room(module)
-        assert other, f"{name_of(path)}:{line} imports the package itself; name the room"
-        if other == own or own.partition(".")[0] == other.partition(".")[0]:
+        other = room(name if is_module(name) else name.rpartition(".")[0])
+        if other is None:
+            against.append(f"line {line} imports the package itself; name the room")
+        elif own.partition(".")[0] == other.partition(".")[0]:
             continue  # files of one room may use each other
-        assert known[other] < known[own], f"{name_of(path)}:{line}: {own} may not import {other}, which comes after it"
+        elif known[other] >= known[own]:
+            against.append(f"line {line}: {own} may not import {other}, which comes after it")
+    return against
 
 
-def test_the_machine_depends_on_nothing_but_errors() -> None:
-    found = {name for name, _ in imports(parsed(ROOT / "imu_core" / "runtime.py")) if name.startswith("imu_core")}
-    assert all(name.startswith(("imu_core.errors", "imu_core.ending")) for name in found)
+def test_imports_go_up_the_way_of_the_data() -> None:
+    nobody(ENGINE, imports_against_the_order)
 
 
-def test_jobs_know_only_errors_and_the_end() -> None:
-    found = {name for name, _ in imports(parsed(ROOT / "imu_core" / "jobs.py")) if name.startswith("imu_core")}
-    assert all(name.startswith(("imu_core.errors", "imu_core.ending")) for name in found)
+def test_imports_never_go_round() -> None:
+    assert len(longest_chain([*ENGINE, *PAGES])) > 1, "and some file imports another"
 
 
-def test_methods_cannot_reach_the_judge_or_the_reference() -> None:
+def test_the_machine_and_jobs_know_only_errors_and_the_end() -> None:
+    allowed = ("imu_core.errors", "imu_core.ending")
+    nobody(
+        [ROOT / "imu_core" / "runtime.py", ROOT / "imu_core" / "jobs.py"],
+        lambda path: [n for n, _ in imports(parsed(path)) if n.startswith("imu_core") and not n.startswith(allowed)],
+    )
+
+
+def test_methods_cannot_reach_the_evaluator_or_the_reference() -> None:
     forbidden = tuple(f"imu_core.{room}" for room in ("unlearning", "evaluation", "metrics", "problems.reference"))
-    for path in (ROOT / "imu_core" / "methods").rglob("*.py"):
-        assert not [name for name, _ in imports(parsed(path)) if name.startswith(forbidden)], path.name
+    nobody(sources("imu_core/methods"), lambda path: [n for n, _ in imports(parsed(path)) if n.startswith(forbidden)])
 
 
 # Size and names.
 
 
-@sources(ENGINE)
-def test_nothing_is_printed_outside_the_command_line(path: Path) -> None:
-    if path.name == "__main__.py":
-        return
-    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
-    printed = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
-    assert not printed, f"{name_of(path)}: print on line {printed}"
+def prints(path: Path) -> list[int]:
+    calls = [node.func for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+    return [called.lineno for called in calls if isinstance(called, ast.Name) and called.id == "print"]
 
 
-def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function without its docstring, which may explain as long as it likes."""
-    lines = function.end_lineno - function.lineno + 1
-    first = function.body[0]
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    return lines - (first.end_lineno - first.lineno + 1 if is_text else 0)
+def test_nothing_is_printed_outside_the_command_line() -> None:
+    nobody([path for path in ENGINE if path.name != "__main__.py"], prints)
 
 
-@sources([*ENGINE, *PAGES, APP])
-def test_no_function_is_longer_than_a_screen(path: Path) -> None:
-    long = {f.name: length(f) for f in functions(parsed(path)) if length(f) > LONGEST_FUNCTION}
-    assert not long
+def test_no_function_is_longer_than_a_screen() -> None:
+    longest = GOAL.longest_function
+    nobody([*ENGINE, *PAGES, APP], lambda path: {f.name: length(f) for f in functions(parsed(path)) if length(f) > longest})
 
 
-@sources([path for path in PAGES if path.parent.name == "pages"])
-def test_a_page_is_short(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LONGEST_PAGE
+def test_a_page_is_short() -> None:
+    nobody([path for path in PAGES if path.parent.name == "pages"], lambda path: lines_of(path) > LONGEST_PAGE and lines_of(path))
 
 
-@sources([*ENGINE, *PAGES])
-def test_a_file_is_no_longer_than_one_reads_in_one_go(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+def test_a_file_is_no_longer_than_one_reads_in_one_go() -> None:
+    nobody([*ENGINE, *PAGES], lambda path: lines_of(path) > GOAL.longest_file and lines_of(path))
 
 
-@pytest.mark.parametrize("floor", ["imu_core", "pages", "tests"])
-def test_no_room_is_crowded(floor: str) -> None:
-    folders = [ROOT / floor, *(path for path in (ROOT / floor).rglob("*") if path.is_dir() and path.name != "__pycache__")]
-    counts = {name_of(folder): len(list(folder.glob("*.py"))) for folder in folders}
-    assert sum(counts.values()) > 50, "the files were found"
-    assert not {name: count for name, count in counts.items() if count > MOST_FILES}
+def test_no_room_is_crowded() -> None:
+    counts = files_in_folders("imu_core", "pages", "tests")
+    assert sum(counts.values()) == len([*ENGINE, *PAGES, *TESTS])
+    assert not {name: count for name, count in counts.items() if count > GOAL.most_files}
 
 
-@sources([*ENGINE, *PAGES, *TESTS])
-def test_no_file_is_private(path: Path) -> None:
-    assert path.stem.startswith("__") or not path.stem.startswith("_")
+def test_no_file_is_private() -> None:
+    nobody([*ENGINE, *PAGES, *TESTS], lambda path: path.stem.startswith("_") and not path.stem.startswith("__"))
 
 
 def test_the_lists_of_files_are_not_empty() -> None:
@@ -213,65 +186,58 @@ def test_the_lists_of_files_are_not_empty() -> None:
 
 
 def test_the_app_only_navigates() -> None:
-    assert len(APP.read_text().splitlines()) <= LONGEST_APP
+    """No function, class or loop of its own, and nothing but pages and the machine imported."""
+    logic = (Function, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.comprehension)
+    assert not [node.lineno for node in ast.walk(parsed(APP)) if isinstance(node, logic)]
+    assert imported_packages(APP) == {"streamlit", "pages", "imu_core"}
+    assert {name for name, _ in imports(parsed(APP)) if name.startswith("imu_core")} == {"imu_core.runtime"}
+    assert lines_of(APP) <= LONGEST_APP
 
 
-@sources([*ENGINE, *PAGES])
-def test_files_are_named_after_what_is_in_them(path: Path) -> None:
-    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+def test_files_are_named_after_what_is_in_them() -> None:
+    nameless = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+    nobody([*ENGINE, *PAGES], lambda path: path.stem in nameless or path.parent.name in nameless)
 
 
-@sources([*ENGINE, *PAGES, APP])
-def test_no_line_is_there_twice_in_a_row(path: Path) -> None:
-    """A statement that repeats the one before it is a slip of the hand; calls may have a reason to be repeated."""
+def repeated_lines(path: Path) -> list[int]:
     blocks = (getattr(node, part, None) for node in ast.walk(parsed(path)) for part in ("body", "orelse", "finalbody"))
-    pairs = (pair for block in blocks if isinstance(block, list) for pair in itertools.pairwise(block))
-    twice = [second.lineno for first, second in pairs if not isinstance(first, ast.Expr) and ast.dump(first) == ast.dump(second)]
-    assert not twice
+    pairs = [pair for block in blocks if isinstance(block, list) for pair in itertools.pairwise(block)]
+    alike = [(first, second) for first, second in pairs if type(first) is type(second) and not isinstance(first, ast.Expr)]
+    return [second.lineno for first, second in alike if ast.dump(first) == ast.dump(second)]
+
+
+def test_no_line_is_there_twice_in_a_row() -> None:
+    """A statement that repeats the one before it is a slip of the hand; calls may have a reason to be repeated."""
+    nobody([*ENGINE, *PAGES, APP], repeated_lines)
+
+
+def test_the_numbers_that_make_check_prints_keep_to_the_goal() -> None:
+    here = measured([APP, *ENGINE, *PAGES])
+    assert set(missed(here, GOAL)) <= NOT_YET
+    assert not NOT_YET & set(missed(here, ANCHORS["this house at 92e1082"]))
 
 
 # What is public is explained and typed.
 
 
-def public(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
-    """Public functions and classes of a module, and public methods of public classes."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    for node in tree.body:
-        if not isinstance(node, kinds) or node.name.startswith("_"):
-            continue
-        yield node.name, node
-        if isinstance(node, ast.ClassDef):
-            methods = (m for m in node.body if isinstance(m, kinds) and not m.name.startswith("_"))
-            yield from ((f"{node.name}.{method.name}", method) for method in methods)
+def test_every_module_has_a_docstring() -> None:
+    nobody([*ENGINE, APP], lambda path: ast.get_docstring(parsed(path)) is None)
 
 
-@sources(ENGINE)
-def test_modules_and_what_is_public_have_a_docstring(path: Path) -> None:
-    tree = parsed(path)
-    assert ast.get_docstring(tree), f"{name_of(path)} does not say what it is"
-    bare = [name for name, node in public(tree) if not ast.get_docstring(node)]
-    assert not bare
+def test_what_is_public_has_a_docstring() -> None:
+    nobody(ENGINE, lambda path: [name for name, node in public(parsed(path)) if not ast.get_docstring(node)])
 
 
-@sources(ENGINE)
-def test_every_function_is_annotated(path: Path) -> None:
-    incomplete = []
-    for function in functions(parsed(path)):
-        arguments = function.args
-        named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        extra = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
-        untyped = [a.arg for a in [*named, *extra] if a.annotation is None and a.arg not in ("self", "cls")]
-        if untyped or function.returns is None:
-            incomplete.append((function.name, untyped))
-    assert not incomplete
+def test_every_function_is_annotated() -> None:
+    nobody(ENGINE, lambda path: [f.name for f in functions(parsed(path)) if not is_annotated(f)])
 
 
-@sources(ENGINE)
-def test_the_future_of_annotations_is_the_same_everywhere(path: Path) -> None:
+def test_the_future_of_annotations_is_the_same_everywhere() -> None:
     """Annotations are text in every file that has functions, so that names under TYPE_CHECKING work in all of them."""
-    tree = parsed(path)
-    if any(True for _ in functions(tree)):
-        assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+    nobody(
+        [path for path in ENGINE if functions(parsed(path))],
+        lambda path: not any(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in parsed(path).body),
+    )
 
 
 def test_the_public_surface_exists() -> None:

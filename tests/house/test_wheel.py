@@ -91,6 +91,13 @@ def test_the_command_is_there(installed: Path, tmp_path: Path) -> None:
     assert "small_resnet" in ran(installed, tmp_path, "imu", "info")
 
 
+def test_the_documents_are_there(installed: Path, tmp_path: Path) -> None:
+    code = "from imu_core import runtime; print(*(p.stem for p in (runtime.ASSETS / 'docs').glob('*.md')), runtime.APP.parent)"
+    *names, app = ran(installed, tmp_path, "python", "-c", code).split()
+    assert {path.stem for path in (ROOT / "assets" / "docs").glob("*.md")} == set(names)
+    assert (Path(app) / "pages" / "docs.py").is_file()
+
+
 def test_the_first_page_opens(installed: Path, tmp_path: Path) -> None:
     assert ran(installed, tmp_path, "python", "-c", OPENED).split()[-1] == "Start"
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import imu_core
-from imu_core import records
+from imu_core import settings
 from imu_core.data import fashion
 from imu_core.influence import ESTIMATORS
 from imu_core.methods import METHODS
@@ -52,7 +52,7 @@ def test_the_stored_table_shows_every_method_forgetting() -> None:
     lowest: dict[str, float] = {}
     for row in record["rows"]:
         lowest[row["method"]] = min(lowest.get(row["method"], 1.0), row["forget"])
-    assert set(lowest) == set(METHODS) - {"retrain"}
+    assert {"imu", "ga", "npo"} <= set(lowest) <= set(METHODS), "of its methods none is gone; newer ones need not be in it"
     assert [name for name, forget in lowest.items() if forget > 0.5 and METHODS[name].forgets] == []
     assert {tuple(pair) for pair in record["plan"]["seeds"]} == {("head", 3), ("last:1", 1), ("all", 1)}
     assert len(record["plan"]["requests"]) == 10
@@ -90,5 +90,5 @@ def test_originals_are_as_good_as_promised() -> None:
 
 
 def test_the_words_of_a_config_are_those_of_the_registries() -> None:
-    assert tuple(ESTIMATORS) == records.ESTIMATORS
-    assert tuple(PSI) == records.PSIS
+    assert tuple(ESTIMATORS) == settings.ESTIMATORS
+    assert tuple(PSI) == settings.PSIS

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import re
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,10 +17,11 @@ from matplotlib.markers import MarkerStyle
 from PIL import Image
 
 from imu_core import figures
+from imu_core.errors import ConfigError
 from imu_core.figures import CONTROLS, Shown, Style, markers, style, style_of
-from imu_core.methods import METHODS
-from imu_core.records import CONTROLS as CONTROL_NAMES
+from imu_core.methods import METHODS, card
 from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.settings import CONTROLS as CONTROL_NAMES
 
 EVERYBODY = [(name, None) for name in METHODS] + [("imu", control) for control in CONTROL_NAMES]
 
@@ -50,11 +54,45 @@ def test_everybody_differs_in_more_than_colour(newcomers: list[str]) -> None:
     assert len(set(looks)) == len(looks) == len(METHODS) + len(CONTROL_NAMES)
 
 
-def test_every_method_and_control_that_ships_has_its_place_in_the_table() -> None:
+def test_every_control_has_its_place_in_the_table() -> None:
     assert set(CONTROLS) == set(CONTROL_NAMES)
     assert {s.colour for s in CONTROLS.values()} == {"#CC79A7"}
-    assert not {s.colour for s in figures.STYLES.values()} & {"#CC79A7"}
-    assert set(METHODS) <= set(figures.STYLES)
+    assert not {style_of(name).colour for name in METHODS} & {"#CC79A7"}
+
+
+def test_the_theme_of_the_pages_has_the_same_ink_and_ground() -> None:
+    theme = tomllib.loads((Path(figures.__file__).parents[2] / ".streamlit" / "config.toml").read_text())["theme"]
+    for name in ("light", "dark"):
+        own = theme | theme[name]
+        assert (own["textColor"], own["backgroundColor"]) == (style.INK[name], style.GROUND[name])
+
+
+def test_colours_are_written_in_one_place() -> None:
+    """Everybody else takes them from figures/style.py; a method's own is in its declaration."""
+    root = Path(figures.__file__).parents[2]
+    files = [file for room in ("imu_core", "pages") for file in (root / room).rglob("*.py")]
+    assert len(files) > 100
+    written = {str(f.relative_to(root)) for f in files if re.search("#[0-9A-Fa-f]{6}[\"']", f.read_text())}
+    assert {name for name in written if not name.startswith("imu_core/methods/families/")} == {"imu_core/figures/style.py"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_drawn_as_it_declares(name: str) -> None:
+    look, own = METHODS[name].look, style_of(name)
+    assert look is None or (own.colour, own.dash, own.marker) == (look.colour, look.dash, look.marker), "another has this look"
+
+
+def test_every_name_of_a_dash_and_a_shape_can_be_drawn() -> None:
+    assert set(style.DASHES) == set(card.DASHES)
+    assert {shape for shape in card.SHAPES if Style("", "", shape).corners} == set(card.SHAPES) - {"circle"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [("blue",), ("#12345",), ("#123456", "wavy"), ("#123456", "solid", "blob"), (3,), ("#123456", "dot", 3)]
+)
+def test_a_look_that_cannot_be_drawn_is_a_sentence(wrong: tuple) -> None:
+    with pytest.raises(ConfigError, match=r"must be|allowed are"):
+        card.Look(*wrong)
 
 
 def test_a_run_of_a_method_that_is_not_here_is_drawn_too() -> None:
@@ -62,7 +100,7 @@ def test_a_run_of_a_method_that_is_not_here_is_drawn_too() -> None:
     assert style_of("imu", "a control of another version").colour == "#CC79A7"
 
 
-@pytest.mark.parametrize("look", itertools.product(style.DASHES, [s + e for e in ("", "-open") for s in style.SHAPES]), ids=str)
+@pytest.mark.parametrize("look", itertools.product(style.DASHES, [s + e for e in ("", "-open") for s in card.SHAPES]), ids=str)
 def test_every_look_is_one_to_plotly_and_to_matplotlib(look: tuple[str, str]) -> None:
     own = Style("#123456", *look)
     go.Scatter(line={"dash": own.dash}, marker={"symbol": own.marker})  # a ValueError for what it does not know
@@ -73,10 +111,10 @@ def test_every_look_is_one_to_plotly_and_to_matplotlib(look: tuple[str, str]) ->
 
 
 def test_every_shape_and_dash_differs_in_matplotlib() -> None:
-    outlines = {str(np.round(Style("#123456", "solid", shape).corners, 3).tolist()) for shape in style.SHAPES}
-    assert len(outlines) == len(style.SHAPES)
+    outlines = {str(np.round(Style("#123456", "solid", shape).corners, 3).tolist()) for shape in card.SHAPES}
+    assert len(outlines) == len(card.SHAPES)
     assert len(set(map(str, style.DASHES.values()))) == len(style.DASHES)
-    assert all(abs(n) <= 1.0 + 1e-9 for shape in style.SHAPES for pair in Style("", "", shape).corners for n in pair)
+    assert all(abs(n) <= 1.0 + 1e-9 for shape in card.SHAPES for pair in Style("", "", shape).corners for n in pair)
 
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=str)
@@ -118,7 +156,7 @@ def test_the_mark_in_a_table_tells_everybody_apart() -> None:
 
 
 def test_a_mark_lies_inside_its_picture() -> None:
-    for shape in style.SHAPES[1:]:
+    for shape in card.SHAPES[1:]:
         text = svg(Style("#123456", "solid", shape))
         numbers = [float(n) for n in text.partition('points="')[2].partition('"')[0].replace(",", " ").split()]
         assert len(numbers) >= 6

@@ -333,6 +333,12 @@ def test_the_best_threshold_is_the_best_there_is(positives: list[float], negativ
     assert found.tpr_at(0.25) == pytest.approx(max(1 - found.at(t)[1] for t in np.arange(-4, 4.5, 0.5) if found.at(t)[0] <= 0.25))
 
 
+def test_a_score_may_be_infinite() -> None:
+    """The loss of a class that a mask made impossible is."""
+    found = thresholds.curve([1.0, 2.0], [3.0, math.inf], low=True)
+    assert (found.auc, found.best_threshold, found.best_balanced_accuracy) == (1.0, 2.0, 1.0)
+
+
 @pytest.mark.parametrize("wrong", [[], [[1.0]], [math.nan]], ids=str)
 def test_scores_that_are_no_list_of_numbers_are_refused(wrong: list) -> None:
     for sides in ((wrong, [1.0]), ([1.0], wrong)):

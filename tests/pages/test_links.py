@@ -28,7 +28,8 @@ from test_pages import (
 )
 
 from imu_core.methods import METHODS, PRESETS
-from imu_core.records import RANGES, Problem, RunConfig
+from imu_core.records import Problem, RunConfig
+from imu_core.settings import RUN
 from pages.widgets import asked as widgets_asked
 from pages.widgets import run_form, run_link, run_settings
 
@@ -101,17 +102,16 @@ def notes(at: AppTest) -> str:
 
 
 def of_field(name: str) -> st.SearchStrategy[Any]:
-    _, kind, about = run_settings.FIELDS[name]
-    if kind == "switch":
+    about = RUN[name]
+    none = st.none() if about.optional else st.nothing()
+    if about.switch:
         return st.booleans()
-    if kind == "choice":
-        return st.sampled_from(about).map(lambda value: run_settings._read(name, value))
-    if kind in ("whole", "optional_whole"):
-        whole = st.integers(*about)
-        return whole if kind == "whole" else st.none() | whole
-    low, high, form, _ = about
-    number = st.floats(low, high).map(lambda value: min(high, max(low, float(form % value))))
-    return number if kind == "number" else st.none() | number
+    if about.choices or about.words:
+        return none | st.sampled_from(about.offered or about.choices)
+    low, high = about.ends
+    if about.whole:
+        return none | st.integers(low, high)
+    return none | st.floats(low, high).map(lambda value: min(high, max(low, float(about.form % value))))
 
 
 def of_option(p: Any) -> st.SearchStrategy[Any]:
@@ -134,7 +134,7 @@ def filled(draw: st.DrawFn) -> list[RunConfig]:
         chosen = {p.name: draw(of_option(p)) for p in METHODS[method].parameters}
         default = {p.name: p.default for p in METHODS[method].parameters}
         own[method] = {**common, "options": {k: v for k, v in chosen.items() if v != default[k]}}
-    seed = draw(st.integers(*RANGES["seed"]))
+    seed = draw(st.integers(*RUN["seed"].ends))
     return [run_form.config(name, kind, scope, stop, seed, own) for name in names]
 
 
@@ -249,6 +249,7 @@ ON_PAGES = {
     "attack": {"attacked": "zebra", "attack_by": "zebra", "loss_at": "1e400", "relearn_scope": "last:99", "shadow_pairs": "9"},
     "paper": {"paper": "zebra", "paper_on": "zebra"},
     "glossary": {"term_group": "zebra", "term_search": "z" * 81},
+    "docs": {"doc": "zebra"},
     "runs": {"search": "z" * 201},
     "your_own": {},
 }

@@ -50,7 +50,7 @@ from pages.widgets import parts, patience, run_link
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 WITH_PROBLEM = ("start", "influence", "unlearn")
-PAGES = (*WITH_PROBLEM, "paper", "glossary")
+PAGES = (*WITH_PROBLEM, "paper", "glossary", "docs")
 TINY = {"dataset": "tiny", "model": "lenet5"}
 PATIENCE = 400.0  # seconds until a wait is given up; nothing is asserted about how long anything takes
 LONG = {"preset": "own", "scope": "all", "own_epochs": "500", "own_batch_size": "1", "measure": "false"}

@@ -41,6 +41,7 @@ from test_store import PROBLEM, made
 
 from imu_core import figures
 from imu_core.figures import markers
+from imu_core.methods import METHODS
 from imu_core.records import Point, RunConfig
 from imu_core.store.runs import Store
 from pages.session import keeper as session_keeper
@@ -680,8 +681,8 @@ def svg(style: figures.Style) -> str:
 
 
 def test_a_mark_has_the_colour_and_the_shape_of_its_method() -> None:
-    drawn = {name: svg(style) for name, style in figures.STYLES.items()}
-    assert all(figures.STYLES[name].colour in picture for name, picture in drawn.items())
+    drawn = {name: svg(figures.style_of(name)) for name in METHODS}
+    assert all(figures.style_of(name).colour in picture for name, picture in drawn.items())
     assert len({drawn[name] for name in ("imu", "ga", "npo", "simnpo", "rl", "delete")}) == 6
     assert 'fill="none"' in drawn["simnpo"]
     assert 'fill="none"' not in drawn["npo"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imu_core.methods.base import Batch, Objective, Parameter
-from imu_core.methods.view import View
+from imu_core.methods.base import Batch, Method, Objective, Parameter
+from imu_core.methods.card import Card, Look
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 from imu_core.weights import sample_weights
 
@@ -16,6 +17,7 @@ NEGGRAD = (
 )
 
 
+IMU_USES = ("estimator", "damping", "psi", "top", "clip_quantile", "control", "update_every", "weight_norm", "l1")
 HESSIAN = Parameter(
     "hessian",
     "Hessian over",
@@ -113,3 +115,73 @@ class DescentAscent(Objective):
 def neggrad_plus(view: View, config: RunConfig) -> Objective:
     """NegGrad+: descent on the retain set and ascent on the forget set in one step (arXiv 2302.09880, section 5)."""
     return DescentAscent(view.options["alpha"])
+
+
+METHODS = {
+    "imu": Method(
+        title="IMU",
+        family="imu",
+        start=imu,
+        needs=imu_needs,
+        source="arXiv 2508.01620",
+        uses=IMU_USES,
+        parameters=(HESSIAN,),
+        gentle={"psi": "tanh"},
+        authors={"clip_quantile": 0.93, "l1": 2e-4},
+        look=Look("#0072B2", "solid", "circle"),
+        card=Card(
+            title="IMU",
+            short="Gradient ascent on the forget set, with each sample weighted by its influence on the forget loss.",
+            text=(
+                r"IMU minimises $-\sum_i w_i\,\mathrm{CE}_i / \sum_i w_i$ over each batch: the losses of the forget set are "
+                "pushed up, those of samples with a high influence score more than others. By default it changes the head alone "
+                "and computes the scores once. The paper compares this with rivals that move the whole network. With all of "
+                "them on the head and at the same depth, GA, IMU, IMU with permuted weights and NPO kept the same accuracy on "
+                "CIFAR-10, within the spread between classes; whether influence helps when all layers move is open. The Unlearn "
+                "page lets you repeat the comparison on your problem."
+            ),
+            see=("influence", "weight", "ga", "permuted", "authors"),
+        ),
+    ),
+    "ga": Method(
+        title="GA",
+        family="ga",
+        start=ga,
+        needs=needs("forget"),
+        source="gradient ascent; arXiv 1911.04933",
+        uses=("weight_norm", "l1"),
+        look=Look("#D55E00", "solid", "triangle-up"),
+        card=Card(
+            title="GA (gradient ascent)",
+            short="Pushes up the loss of every forget sample equally; sees the forget set only.",
+            text=(
+                r"GA minimises $-\frac{1}{n}\sum_i \mathrm{CE}_i$ over each batch of the forget set: training turned round. It "
+                "is what IMU becomes when all weights are equal, so it is IMU's first control. Cross-entropy has no upper "
+                "bound, so GA never arrives: it goes on until you stop it, and beyond some depth it pulls the other classes "
+                "down with it. The trap: GA in the paper's tables moves the whole network, with batch norm drifting. That is a "
+                "different run from GA on the head."
+            ),
+            see=("imu", "uniform", "stop_at", "bn"),
+        ),
+    ),
+    "neggrad_plus": Method(
+        title="NegGrad+",
+        family="ga",
+        start=neggrad_plus,
+        needs=needs("forget", "retain"),
+        source="arXiv 2302.09880",
+        stream="paired",
+        parameters=NEGGRAD,
+        look=Look("#D55E00", "dash", "triangle-down"),
+        card=Card(
+            title="NegGrad+",
+            short="Ascent on the forget set and descent on the retain set in one step.",
+            text=(
+                "Each step takes a batch of both sets and minimises α times the retain loss minus 1 − α times the forget loss. "
+                "The retain set holds the other classes in place while GA does its work. It needs both sets. The trap: like GA "
+                "it has no end; with too small an α the ascent wins."
+            ),
+            see=("ga", "scrub"),
+        ),
+    ),
+}

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from imu_core import runtime
 from imu_core.errors import ConfigError
-from imu_core.methods.base import Batch, Objective, Parameter
-from imu_core.methods.view import View
+from imu_core.methods.base import Batch, Method, Objective, Parameter
+from imu_core.methods.card import Card, Look
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 _CHUNK, _ROW = 250, 59  # images of one attack; stream of the generator
@@ -82,3 +83,48 @@ def boundary_expand(view: View, config: RunConfig) -> Objective:
     The pruned row is never part of the judged model; OPTML's port keeps it, which flatters the result.
     """
     return Expanded(view, config.seed)
+
+
+METHODS = {
+    "boundary_shrink": Method(
+        title="Boundary Shrink",
+        family="relabelling",
+        start=boundary_shrink,
+        needs=needs("forget"),
+        source="Boundary Unlearning, CVPR 2023",
+        parameters=(EPSILON,),
+        note="Samples that the attack cannot move take no part; the published code learns them again.",
+        look=Look("#E69F00", "dash", "diamond-open"),
+        card=Card(
+            title="Boundary Shrink",
+            short="Teaches each forget sample the label of the nearest other class, found by a small attack on the original.",
+            text=(
+                "One signed gradient step in the pixels moves an image over the nearest decision boundary of the frozen "
+                "original, and the class found there becomes its new label. Then the model is trained on the untouched images "
+                "with these labels. It sees the forget set only. The trap: where the attack does not succeed, the published "
+                "code teaches the true label again; here such samples take no part."
+            ),
+            see=("boundary_expand", "rl", "delete"),
+        ),
+    ),
+    "boundary_expand": Method(
+        title="Boundary Expand",
+        family="relabelling",
+        start=boundary_expand,
+        needs=needs("forget"),
+        source="Boundary Unlearning, CVPR 2023",
+        gentle={"learning_rate": 0.03},
+        look=Look("#E69F00", "dot", "diamond-wide"),
+        card=Card(
+            title="Boundary Expand",
+            short="Sends the forget set to an extra class that is cut off again at the end.",
+            text=(
+                "A row is added to the head, the forget set is trained towards it, and the row is thrown away. What remains is "
+                "a model that has learned to give its own class a low logit for these images. It sees the forget set only. The "
+                "trap: once the extra row alone explains the forget set, nothing pushes the old class any further, so on some "
+                "classes it stops halfway. OPTML's version keeps the row when it judges the model, which flatters it."
+            ),
+            see=("boundary_shrink", "ga"),
+        ),
+    ),
+}

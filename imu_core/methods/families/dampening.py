@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imu_core.methods.base import Edit, Parameter
+from imu_core.methods.base import Edit, Method, Parameter
+from imu_core.methods.card import Card, Look
 from imu_core.methods.gradients import gradients
-from imu_core.methods.view import View
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 SELECT = Parameter(
@@ -59,3 +60,51 @@ def ssd(view: View, config: RunConfig) -> Edit:
 def lfssd(view: View, config: RunConfig) -> Edit:
     """LFSSD: SSD whose importance is the mean |gradient| of the squared norm of the logits: no labels (arXiv 2402.19308)."""
     return _dampened(view, "absolute")
+
+
+METHODS = {
+    "ssd": Method(
+        title="SSD",
+        family="dampening",
+        start=ssd,
+        needs=needs("forget", "statistics"),
+        source="arXiv 2308.07707",
+        edit=True,
+        parameters=(SELECT, DAMPEN),
+        strength="alpha",
+        look=Look("#56B4E9", "solid", "pentagon"),
+        card=Card(
+            title="SSD (selective synaptic dampening)",
+            short="Shrinks the parameters that matter much more to the forget set than to the whole training set.",
+            text=(
+                "Importance is the mean squared gradient of batches. Where a parameter's importance on the forget set exceeds "
+                "α times the stored one, it is multiplied by their ratio times λ, at most by 1. No step is taken, and the "
+                "retain set is not needed, only importances stored at training. The trap: importance of batches depends on the "
+                "batch size, so both must use the same."
+            ),
+            see=("lfssd", "edit", "fisher"),
+        ),
+    ),
+    "lfssd": Method(
+        title="LFSSD",
+        family="dampening",
+        start=lfssd,
+        needs=needs("forget", "statistics"),
+        source="arXiv 2402.19308",
+        edit=True,
+        parameters=(SELECT, DAMPEN),
+        strength="alpha",
+        gentle={"options": {"alpha": 3.0}},
+        look=Look("#56B4E9", "dash", "pentagon-open"),
+        card=Card(
+            title="LFSSD (label-free SSD)",
+            short="SSD whose importance is the mean absolute gradient of the squared length of the logits: no labels needed.",
+            text=(
+                "It asks which parameters drive the size of the output, whatever the label, and dampens those that do so more "
+                "for the forget set than for the training set. Selection and dampening are SSD's. The trap: absolute gradients "
+                "spread much less than squared ones, so SSD's α selects hardly anything here and must be smaller."
+            ),
+            see=("ssd", "edit"),
+        ),
+    ),
+}

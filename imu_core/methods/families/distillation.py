@@ -6,15 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imu_core.methods.base import Batch, Objective, Parameter
-from imu_core.methods.view import View
+from imu_core.methods.base import RETAIN_SHARE, Batch, Method, Objective, Parameter
+from imu_core.methods.card import Card, Look
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 _CLUELESS = 1_000_003  # added to the run's seed: never the seed of a model that is trained here
 
-RETAIN_SHARE = Parameter(
-    "retain_share", "Share of the retain set", 1.0, "A fixed random share of the retain set takes part.", 0.001
-)
+THIRD = Parameter("retain_share", "Share of the retain set", 0.3, "A fixed random share of the retain set takes part.", 0.001)
 SCRUB = (
     Parameter("temperature", "Temperature", 4.0, "Of both softmaxes in the distance to the original.", 0.1, 20.0),
     Parameter("gamma", "Cross-entropy γ", 0.99, "Weight of the cross-entropy on the retain set.", 0.0, 10.0),
@@ -122,3 +121,71 @@ def trw(view: View, config: RunConfig) -> Objective:
     PCA dimension and temperature are not published in what could be read: an interpretation.
     """
     return Tilted(view)
+
+
+METHODS = {
+    "scrub": Method(
+        title="SCRUB",
+        family="distillation",
+        start=scrub,
+        needs=needs("forget", "retain"),
+        source="arXiv 2302.09880",
+        stream="in_turn",
+        parameters=SCRUB,
+        look=Look("#7A5195", "dot", "hexagon2"),
+        card=Card(
+            title="SCRUB",
+            short="Moves away from the original model on the forget set, stays near it on the retain set, in turn.",
+            text=(
+                "The first epochs begin with a pass over the forget set that increases the divergence from the original model. "
+                "Each epoch then trains on the retain set with cross-entropy and a small pull back to the original's answers. It "
+                "needs both sets. The trap: everything hangs on the number of forgetting epochs and on when one stops."
+            ),
+            see=("bad_teaching", "neggrad_plus"),
+        ),
+    ),
+    "bad_teaching": Method(
+        title="Bad teaching",
+        family="distillation",
+        start=bad_teaching,
+        needs=needs("forget", "retain"),
+        source="arXiv 2205.08096",
+        stream="together",
+        parameters=(TEMPERATURE, THIRD),
+        gentle={"learning_rate": 0.01},
+        look=Look("#7A5195", "dashdot", "hexagon2-open"),
+        card=Card(
+            title="Bad teaching",
+            short="Learns a random network's answers on the forget set and the original's on a part of the retain set.",
+            text=(
+                "Two teachers stand by: the original model for retain samples and a randomly initialised one for forget samples. "
+                "The student learns from whichever is in charge. It uses 30 % of the retain set by default. The trap: a random "
+                "network's answers are not what a retrained model would say, so its outputs on the forget set are far from both."
+            ),
+            see=("scrub", "zrf"),
+        ),
+    ),
+    "trw": Method(
+        title="TRW",
+        family="distillation",
+        start=trw,
+        needs=needs("forget", "retain"),
+        source="arXiv 2506.20893",
+        stream="together",
+        classes=True,
+        parameters=TRW,
+        note="PCA dimension and temperature of the similarity are not published: an interpretation.",
+        look=Look("#7A5195", "longdash", "octagon"),
+        card=Card(
+            title="TRW",
+            short="Teaches the original's answer without the forgotten class, tilted towards similar classes.",
+            text=(
+                "For forget samples the target is the original's distribution without the class, multiplied by how similar each "
+                "remaining class's row in the head is to the forgotten one's. The retain set is trained on as well. It needs "
+                "both sets and whole classes. The trap: it moves probability where a retrained model would put it only if "
+                "similar rows mean similar images. With the tilt at 0 and no retain set it is DELETE."
+            ),
+            see=("delete", "sees"),
+        ),
+    ),
+}

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imu_core import runtime
-from imu_core.methods.base import Edit, Parameter
-from imu_core.methods.view import View
+from imu_core.methods.base import Edit, Method, Parameter
+from imu_core.methods.card import Card, Look
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 _NOISE, _BATCH = 67, 32
@@ -59,3 +60,30 @@ def fisher(view: View, config: RunConfig) -> Edit:
         noise = torch.randn(p.shape, generator=runtime.generator(config.seed, _NOISE, number))
         target.append(mean + v.sqrt() * noise)
     return Edit(target)
+
+
+METHODS = {
+    "fisher": Method(
+        title="Fisher forgetting",
+        family="dampening",
+        start=fisher,
+        needs=needs("retain"),
+        source="arXiv 1911.04933; fisher_new in OPTML's code",
+        edit=True,
+        parameters=PARAMETERS,
+        strength="alpha",
+        note="Where whole classes go, the published code replaces their head rows by noise; that alone forgets them.",
+        look=Look("#56B4E9", "dot", "hourglass"),
+        card=Card(
+            title="Fisher forgetting",
+            short="Adds noise to every parameter: much where the retain set does not care, little where it does.",
+            text=(
+                "The variance of the noise is α over the Fisher information of the retain set, clamped. Where whole classes go, "
+                "the published code also replaces their rows in the head by small noise around zero. It reads the retain set "
+                "only. The trap: that row alone brings the forget accuracy down, whatever the noise does elsewhere; switch it "
+                "off to see."
+            ),
+            see=("ssd", "edit"),
+        ),
+    ),
+}

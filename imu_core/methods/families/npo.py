@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from imu_core.methods.base import Batch, Objective
-from imu_core.methods.view import View
+from imu_core.methods.base import Batch, Method, Objective
+from imu_core.methods.card import Card, Look
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 
@@ -44,3 +45,48 @@ def simnpo(view: View, config: RunConfig) -> Objective:
 def npo(view: View, config: RunConfig) -> Objective:
     """NPO with the cross-entropy in place of the sequence loss (Zhang et al. 2024, arXiv 2404.05868, Eq. 3); β → 0 is GA."""
     return PreferenceLoss(view, config)
+
+
+METHODS = {
+    "npo": Method(
+        title="NPO",
+        family="npo",
+        start=npo,
+        needs=needs("forget"),
+        source="arXiv 2404.05868",
+        uses=("beta",),
+        look=Look("#009E73", "solid", "square"),
+        card=Card(
+            title="NPO (negative preference optimisation)",
+            short="Gradient ascent with a brake: a sample already forgotten is pushed less and less.",
+            text=(
+                r"NPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta(\ell-\ell_0))$, with $\ell$ a sample's "
+                r"cross-entropy now and $\ell_0$ the original model's. It starts out as GA; a sample's share in the gradient, "
+                r"$2\sigma(-\beta(\ell-\ell_0))$, falls from 1 towards 0 as its loss rises. It sees the forget set only. The "
+                "trap: with normalised steps the brake decides only how samples share a step; the step itself keeps its length. "
+                "A second one: the NPO in the IMU authors' code has the opposite sign, and this app runs the published formula."
+            ),
+            see=("beta", "ga", "normalised"),
+        ),
+    ),
+    "simnpo": Method(
+        title="SimNPO",
+        family="npo",
+        start=simnpo,
+        needs=needs("forget"),
+        source="arXiv 2410.07163",
+        uses=("beta",),
+        look=Look("#009E73", "dot", "square-open"),
+        card=Card(
+            title="SimNPO",
+            short="NPO without the original model: a sample is pushed less the larger its loss already is.",
+            text=(
+                r"SimNPO minimises $-\frac{2}{\beta}$ times the mean of $\log\sigma(\beta\ell)$, with $\ell$ a sample's "
+                "cross-entropy now. Where NPO asks how much a sample's loss has risen, SimNPO asks how large it is, so samples "
+                "the model was never sure of are spared from the start. It sees the forget set only. The trap: on a confident "
+                "classifier all losses are near zero at first, and it starts out like GA."
+            ),
+            see=("npo", "ga", "beta"),
+        ),
+    ),
+}

@@ -1,4 +1,4 @@
-"""Unlearning in one step: gradients of the two sets, with a curvature, with the initial weights, or as they are."""
+"""Unlearning in one step: along gradients of the two sets, with or without a curvature, or back along the training's steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from torch import Tensor
 
 from imu_core.errors import ConfigError
 from imu_core.influence.solvers import check_step, conjugate_gradients
-from imu_core.methods.base import Edit, Parameter
+from imu_core.methods.base import Edit, Method, Parameter
+from imu_core.methods.card import Card, Look
 from imu_core.methods.gradients import flat, mean_gradient, moved, sample_gradients
-from imu_core.methods.view import View
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 _MOST_NUMBERS = 100_000_000  # in the per-sample gradients of iu_woodfisher: 400 MB
@@ -17,6 +18,22 @@ _MOST_NUMBERS = 100_000_000  # in the per-sample gradients of iu_woodfisher: 400
 ALPHA = Parameter("alpha", "Step α", 10.0, "How far to go along the computed direction.", 1e-4, 1e4, logarithmic=True)
 SAMPLES = Parameter(
     "samples", "Retain samples", 1000, "Retain samples whose gradients make the curvature.", 1, 10_000, whole=True
+)
+FISHER_DAMPING = Parameter(
+    "fisher_damping", "Damping λ", 1e-3, "Added to the diagonal of the Fisher matrix.", 1e-8, 1e4, logarithmic=True
+)
+NEWTON = (
+    Parameter("newton_damping", "Damping λ", 1e-2, "Added to the diagonal of the Hessian.", 1e-8, 1e4, logarithmic=True),
+    Parameter("scale", "Step length", 1.0, "1 is the Newton step.", 1e-4, 1e4, logarithmic=True),
+)
+ETA = Parameter("eta", "Step η", 1.0, "How far to go along the mean gradient.", 1e-6, 1e6, logarithmic=True)
+CORRECTION = Parameter(
+    "correction", "Gradient correction", True, "Also step down the retain gradient (IA + GC); reads the retain set."
+)
+AT = Parameter("at", "Gradient at", "initial", "The weights before training, or those of today.", choices=("initial", "current"))
+STRENGTH = Parameter("strength", "Strength", 1.0, "1 is the published step.", 1e-6, 1e4, logarithmic=True)
+TAKEN_BACK = Parameter(
+    "strength", "Share taken back", 1.0, "1 takes back all that the logged steps added.", 1e-4, 10.0, logarithmic=True
 )
 
 
@@ -142,3 +159,159 @@ def _retain_gradient(A: Tensor, labels: Tensor, target: list[Tensor]) -> float:
     logits = A @ torch.cat([target[0].double(), target[1].double()[:, None]], 1).T
     R = logits.softmax(1) - torch.nn.functional.one_hot(labels, logits.shape[1])
     return float((R.T @ A / len(A)).norm())
+
+
+def amnesiac_delta(view: View, config: RunConfig) -> Edit:
+    """θ − strength · Σ Δ over the training steps whose batch held a forget sample (arXiv 2010.10981).
+
+    It takes back everything in those batches. Where forget samples are spread over nearly all batches, as a class is, that is
+    nearly the whole training. The log is made by repeating the original's training once, and kept.
+    """
+    strength = view.options["strength"]
+    return Edit([p.detach() - strength * d for p, d in zip(view.parameters, view.training_log, strict=True)])
+
+
+METHODS = {
+    "iu_optml": Method(
+        title="IU (OPTML)",
+        family="newton",
+        start=iu_optml,
+        needs=needs("forget", "retain"),
+        source="wfisher in the code of arXiv 2304.04934 and 2310.12508",
+        edit=True,
+        parameters=(ALPHA, SAMPLES),
+        strength="alpha",
+        note="As the code does it: its inverse is the identity, corrected along one gradient.",
+        gentle={"options": {"alpha": 1000.0}},
+        look=Look("#56B4E9", "dashdot", "star-square"),
+        card=Card(
+            title="IU, as the code does it",
+            short="Influence unlearning as published in code: one gradient step, corrected along a single sample's gradient.",
+            text=(
+                "The papers describe a step along the inverse Fisher matrix times the difference of the two sets' gradients. The "
+                "code that everybody compares with keeps one vector where it would need a matrix, so its inverse is the identity "
+                "plus a correction along the first retain sample's gradient. Tables that list IU list this. It reads both sets."
+            ),
+            see=("iu_woodfisher", "newton", "edit"),
+        ),
+    ),
+    "iu_woodfisher": Method(
+        title="IU (WoodFisher)",
+        family="newton",
+        start=iu_woodfisher,
+        needs=needs("forget", "retain"),
+        source="the formula of arXiv 2304.04934, solved exactly",
+        edit=True,
+        parameters=(ALPHA, SAMPLES, FISHER_DAMPING),
+        strength="alpha",
+        gentle={"options": {"alpha": 3.0}},
+        look=Look("#56B4E9", "solid", "star-diamond"),
+        card=Card(
+            title="IU, as it was meant",
+            short="Influence unlearning with the inverse empirical Fisher matrix of retain samples, solved exactly.",
+            text=(
+                "The difference between the gradients of forget and retain set is multiplied by the inverse of the empirical "
+                "Fisher matrix plus damping. With the gradients of up to 1,000 retain samples the Woodbury identity solves that "
+                "exactly, in double precision. It reads both sets. The trap: it is a local formula, and its length α is a guess; "
+                "the walk along the line shows where it still holds."
+            ),
+            see=("iu_optml", "newton", "damping"),
+        ),
+    ),
+    "iau": Method(
+        title="IAU",
+        family="newton",
+        start=iau,
+        needs=iau_needs,
+        source="arXiv 2507.23257",
+        edit=True,
+        parameters=(ETA, CORRECTION),
+        strength="eta",
+        note="Sums of gradients are divided by the size of the forget set, so that η does not depend on it: an interpretation.",
+        gentle={"options": {"eta": 100.0}},
+        look=Look("#56B4E9", "dash", "cross"),
+        card=Card(
+            title="IAU",
+            short="One step up the forget gradient and, with correction, down the retain gradient.",
+            text=(
+                "IA adds the summed gradient of the forget set to the parameters. Gradient correction also subtracts that of "
+                "the retain set, which needs it; at a minimum of the training loss the two cancel, so the correction only "
+                "doubles the step. Its third part, a penalty on gradients, belongs to training: `train --gradient-penalty`. The "
+                "trap: sums grow with the sets, so they are divided by the size of the forget set here."
+            ),
+            see=("ga", "iu_optml", "edit"),
+        ),
+    ),
+    "usgd": Method(
+        title="Unrolled SGD",
+        family="newton",
+        start=usgd,
+        needs=needs("forget", "initial_weights"),
+        source="arXiv 2109.13398",
+        edit=True,
+        parameters=(STRENGTH, AT),
+        strength="strength",
+        note="Trained from random weights, not fine-tuned from good ones as in the source: the first order says little.",
+        gentle={"options": {"strength": 0.1}},
+        look=Look("#56B4E9", "dot", "cross-open"),
+        card=Card(
+            title="Unrolled SGD",
+            short="Puts back what training did for the forget set, to first order, by its gradient at the initial weights.",
+            text=(
+                "Training took steps down the forget set's loss. To first order each was the gradient at the weights before "
+                "training, so their sum is added back: learning rate times epochs over batch size times the summed gradient. It "
+                "sees the forget set and the initial weights. The trap: it was made for fine-tuning from good weights; from "
+                "random ones the first order says little."
+            ),
+            see=("amnesiac_delta", "edit"),
+        ),
+    ),
+    "newton": Method(
+        title="Newton removal",
+        family="newton",
+        start=newton,
+        needs=needs("forget", "retain"),
+        source="arXiv 1911.03030",
+        wide=False,
+        edit=True,
+        parameters=NEWTON,
+        strength="scale",
+        note="Certified removal's update without its certificate, which needs noise in training.",
+        gentle={"options": {"scale": 30.0}},
+        look=Look("#56B4E9", "longdashdot", "triangle-ne"),
+        card=Card(
+            title="Newton removal",
+            short="On the head: one Newton step towards the head that the retain set alone would have given.",
+            text=(
+                "The exact Hessian of the retain loss plus damping is inverted on the summed forget gradient, by conjugate "
+                "gradients in double precision. For the head that is the update of certified removal. It reads both sets, takes "
+                "milliseconds, and is defined for the head alone. The trap: the certificate needs noise in training and a clean "
+                "backbone, and has neither here."
+            ),
+            see=("iu_woodfisher", "hessian", "edit"),
+        ),
+    ),
+    "amnesiac_delta": Method(
+        title="Amnesiac (deltas)",
+        family="newton",
+        start=amnesiac_delta,
+        needs=needs("forget", "training_log"),
+        source="arXiv 2010.10981",
+        edit=True,
+        parameters=(TAKEN_BACK,),
+        strength="strength",
+        note="Nearly every batch holds a sample of a class, so forgetting one takes back nearly the whole training.",
+        look=Look("#56B4E9", "longdash", "triangle-sw"),
+        card=Card(
+            title="Amnesiac, by logged steps",
+            short="Takes back what the training steps did whose batches held a forget sample.",
+            text=(
+                "If the changes of every training step were logged, one could subtract those with forget samples in the batch. "
+                "Here the log is made by repeating the original's training once, and kept. It sees the forget set and that log. "
+                "The trap: a class is in nearly every batch, so nearly the whole training is taken back; the method is for few "
+                "samples in few batches."
+            ),
+            see=("amnesiac_relabel", "usgd", "edit"),
+        ),
+    ),
+}

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core import runtime
-from imu_core.methods.base import Batch, Objective, Parameter
+from imu_core.methods.base import RETAIN_SHARE, Batch, Method, Objective, Parameter
+from imu_core.methods.card import Card, Look
 from imu_core.methods.gradients import flat, mean_gradient
-from imu_core.methods.view import View
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 _DRAW, _FIXED = 53, 71  # streams of the generator
@@ -137,3 +138,89 @@ class WithoutTheClass(Objective):
 def delete(view: View, config: RunConfig) -> Objective:
     """DELETE: distil the original model with the true class masked, on the forget set alone (arXiv 2503.23751)."""
     return WithoutTheClass(view)
+
+
+METHODS = {
+    "rl": Method(
+        title="RL",
+        family="relabelling",
+        start=rl,
+        needs=rl_needs,
+        source="random labels; arXiv 1911.04933",
+        stream=rl_stream,
+        parameters=(WITH_RETAIN, TRUE_LABELS, RETAIN_SHARE),
+        look=Look("#E69F00", "solid", "diamond"),
+        card=Card(
+            title="RL (random labels)",
+            short="Trains on the forget set with labels drawn at random among the wrong ones.",
+            text=(
+                "Every step draws a new wrong label for each forget sample, all wrong classes equally likely, and takes a step "
+                "of ordinary training on them. It sees the forget set only. The trap: under one name there are several methods. "
+                "OPTML's draws from all classes, the true one included, and trains on the retain set as well; that one is not "
+                "meant here."
+            ),
+            see=("delete", "ga", "sees"),
+        ),
+    ),
+    "delete": Method(
+        title="DELETE",
+        family="distillation",
+        start=delete,
+        needs=needs("forget"),
+        source="arXiv 2503.23751",
+        look=Look("#7A5195", "solid", "hexagon"),
+        card=Card(
+            title="DELETE",
+            short="Teaches the original model's own answer with the true class taken out.",
+            text=(
+                "For each forget sample the target is the original model's distribution without the true class, $q_c = p^0_c / "
+                r"(1 - p^0_y)$, and the mean $\mathrm{KL}(q \,\|\, p)$ is minimised. What the model knows about the other "
+                "classes stays in the target, so it resembles a retrained model's confusion. It sees the forget set only. The "
+                "trap: only the true class is masked, so for random samples it teaches an answer that a retrained model would "
+                "often not give."
+            ),
+            see=("rl", "npo", "sees"),
+        ),
+    ),
+    "salun": Method(
+        title="SalUn",
+        family="relabelling",
+        start=salun,
+        needs=needs("forget", "retain"),
+        source="arXiv 2310.12508",
+        stream="in_turn",
+        parameters=(DENSITY, STRICT, RETAIN_SHARE),
+        look=Look("#E69F00", "dashdot", "diamond-tall"),
+        card=Card(
+            title="SalUn",
+            short="Random labels, but only the parameters with the largest forget gradient may change.",
+            text=(
+                "The gradient of the forget loss is summed over the forget set, and the half of all parameters where it is "
+                "largest forms a mask. Then each epoch goes through the forget set with random labels, the true one included, "
+                "and through the retain set with its own. It needs both sets. The trap: with weight decay and momentum masked "
+                "parameters moved all the same in the first published code; here they are held fast unless you say otherwise."
+            ),
+            see=("rl", "sees"),
+        ),
+    ),
+    "amnesiac_relabel": Method(
+        title="Amnesiac (relabel)",
+        family="relabelling",
+        start=amnesiac_relabel,
+        needs=needs("forget", "retain"),
+        source="arXiv 2010.10981, the repository's second method",
+        stream="together",
+        parameters=(RETAIN_SHARE,),
+        look=Look("#E69F00", "longdash", "diamond-tall-open"),
+        card=Card(
+            title="Amnesiac, by relabelling",
+            short="Trains on both sets together, the forget set under wrong labels that are drawn once.",
+            text=(
+                "Each forget sample gets one wrong label for good, and the model is trained on forget and retain set shuffled "
+                "together. It stands as `amnesiac` in the tables of other papers, though the paper's main method is another. It "
+                "needs both sets. The trap: fixed random labels can be learned by heart, image by image."
+            ),
+            see=("amnesiac_delta", "rl", "salun"),
+        ),
+    ),
+}

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imu_core.methods.base import Batch, Objective, Parameter
-from imu_core.methods.view import View
+from imu_core.methods.base import Batch, Method, Objective, Parameter
+from imu_core.methods.card import Card, Look
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 _SMALLEST = 1e-6  # the root has no gradient at 0
@@ -93,3 +94,31 @@ def scar(view: View, config: RunConfig) -> Objective:
     An interpretation of "SCAR, forget set only" in the IMU paper; SCAR (arXiv 2404.12922) itself distils on unrelated images.
     """
     return Pulled(view)
+
+
+METHODS = {
+    "scar": Method(
+        title="SCAR",
+        family="distillation",
+        start=scar,
+        needs=needs("forget", "statistics"),
+        source="arXiv 2404.12922",
+        head=False,
+        parameters=PARAMETERS,
+        note="Forget set only: an interpretation. Class statistics are stored ones; it distils on the forget images themselves.",
+        gentle={"learning_rate": 0.01},
+        look=Look("#7A5195", "dash", "hexagon-open"),
+        card=Card(
+            title="SCAR (forget set only)",
+            short="Pulls the features of forget samples to the nearest other class, measured by stored class statistics.",
+            text=(
+                "Each forget sample is assigned to the nearest other class by Mahalanobis distance between features, and pulled "
+                "there, while distillation keeps the other answers. Class means and covariances are those stored at training. "
+                "The paper distils on unrelated images; here the forget images themselves serve, with the forgotten class "
+                "masked. That reading of the IMU paper's table is ours. It has no gradient in the head, so it needs a wider "
+                "scope."
+            ),
+            see=("delete", "scope", "sees"),
+        ),
+    ),
+}

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imu_core import runtime
-from imu_core.methods.base import Batch, Objective, Parameter
-from imu_core.methods.view import View
+from imu_core.methods.base import Batch, Method, Objective, Parameter
+from imu_core.methods.card import Card, Look
+from imu_core.methods.view import View, needs
 from imu_core.records import RunConfig
 
 _NOISE, _IMAGES, _STEPS, _RATE, _SMALL = 61, 32, 25, 0.1, 0.1
@@ -61,3 +62,30 @@ def unsir(view: View, config: RunConfig) -> Objective:
     it is made in the space of features.
     """
     return Impaired(view, config)
+
+
+METHODS = {
+    "unsir": Method(
+        title="UNSIR",
+        family="dampening",
+        start=unsir,
+        needs=needs("retain"),
+        source="arXiv 2111.08947",
+        stream="retain",
+        classes=True,
+        parameters=PARAMETERS,
+        note="Never sees the forget set. On the head its noise is made in the space of features: an interpretation.",
+        look=Look("#56B4E9", "longdash", "bowtie"),
+        card=Card(
+            title="UNSIR",
+            short="Forgets a class without its data: trains on noise made to be as wrong as can be for it, then repairs.",
+            text=(
+                "Inputs of noise are changed until the model finds them as unlike the class as possible, and are then given its "
+                "label: training on them impairs the class. Half of the retain set takes part, and later epochs repair on it "
+                "alone. It never sees the forget set and can forget whole classes only. The trap: the damage spreads to similar "
+                "classes before the repair."
+            ),
+            see=("fisher", "sees"),
+        ),
+    ),
+}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from imu_core.caches import SharedCache
 from imu_core.errors import ImuError
 from imu_core.evaluation import similarity
 from imu_core.evaluation.similarity import LayerSimilarity
@@ -114,17 +115,15 @@ def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]
 
 def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, Any], who: dict[str, charts.Who]) -> None:
     """CKA of every block; it runs beside the page and is kept for this visit."""
-    jobs: dict[str, Job] = parts.theirs("compare_jobs", dict)
+    jobs: SharedCache[str, Job] = parts.theirs("compare_jobs", lambda: SharedCache(MOST_JOBS, Job.cancel))
     key = f"{problem.describe()} {pair[0].key} {pair[1].key}"
-    if key not in jobs:
+    job = jobs.get(key)
+    if job is None:
         job = _job(problem, pair, models)
         if not progress.put_in_line(job):
             return
         jobs[key] = job
-        while len(jobs) > MOST_JOBS:
-            jobs.pop(next(iter(jobs))).cancel()
-        jobs[key].wait(0.3)  # two heads need no more, once the original was asked
-    job = jobs[key]
+        job.wait(0.3)  # two heads need no more, once the original was asked
     if not job.finished:
         progress.watch(job, "Comparing layers")
     elif job.state == "done":
@@ -132,7 +131,7 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, 
     else:
         progress.ended_words(job)
         if st.button("Compare the layers", key="compare_layers"):
-            del jobs[key]
+            jobs.pop(key, None)
             st.rerun()
 
 

@@ -49,7 +49,7 @@ def _cell(problem: Problem, scored: Influence, weights: np.ndarray, position: in
     score = float(scored.scores[position])
     with st.container(gap="xsmall"):
         st.image(
-            thumbnails.png(problem.dataset.name, "train", index, "forget"),
+            thumbnails.png(problem.dataset.name, "train", index, figures.FORGET),
             width=90,
             alt=f"{name}, training sample {index}, score {score:.2e}",
         )
@@ -71,7 +71,7 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
     with left:
         alt = f"{names[label]}, training sample {index}"
         st.image(
-            thumbnails.png(problem.dataset.name, "train", index, "forget"),
+            thumbnails.png(problem.dataset.name, "train", index, figures.FORGET),
             width=168,
             caption=f"{names[label]} · id {index}",
             alt=alt,

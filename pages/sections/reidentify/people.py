@@ -10,6 +10,7 @@ import streamlit as st
 from imu_core.data import thumbnails
 from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found
+from imu_core.figures.style import FORGET, OTHER, SAME
 from imu_core.glossary import help_text
 from imu_core.models import checkpoints
 from imu_core.records import Problem, RunConfig, Sightings
@@ -28,11 +29,10 @@ COLUMNS = {
     "forget": "Named: person ↓",
     "test_other": "others ↑",
 }
-GREEN, RED = "#2E9E5B", "#C8383A"
 STYLE = f"""<style>
 .people{{display:flex;flex-wrap:wrap;gap:10px}} .people figure{{margin:0;width:72px}}
 .people img{{width:100%;image-rendering:pixelated;display:block;border-radius:3px}}
-.people .same img{{outline:3px solid {GREEN}}} .people .other img{{outline:3px solid {RED}}}
+.people .same img{{outline:3px solid {SAME}}} .people .other img{{outline:3px solid {OTHER}}}
 .people figcaption,.looked figcaption{{font-size:.75rem;line-height:1.25;opacity:.85;padding-top:4px;
   font-variant-numeric:tabular-nums}}
 .looked{{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:14px}} .looked figure{{margin:0}}
@@ -68,7 +68,7 @@ def choose(problem: Problem) -> None:
         for c in order[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
             with st.container(gap="xsmall", width=82):
                 alt = f"Person {names[c]}" + (", retrained model stored" if f"identity:{names[c]}" in stored else "")
-                frame = "forget" if c in problem.split.classes else "none"
+                frame = FORGET if c in problem.split.classes else None
                 st.image(thumbnails.png(problem.dataset.name, "train", labels.index(c), frame), width=76, alt=alt)
                 st.button(
                     f"{names[c]}{' ★' if f'identity:{names[c]}' in stored else ''}",
@@ -84,9 +84,7 @@ def choose(problem: Problem) -> None:
     )
 
 
-def table(
-    problem: Problem, items: list[session_runs.Kept], known: dict[str, Found], reference: dict[str, float] | None
-) -> None:
+def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Found], reference: dict[str, float] | None) -> None:
     """Every finished run beside the original and the retrained model (`known`), in percent."""
     first = items[0].trajectory.points[0].accuracies
     rows = [("Original", known["original"].numbers() | first)]
