@@ -116,3 +116,8 @@ def lines_of(experiments: Sequence[Experiment]) -> list[Line]:
     for line in (line for experiment in experiments for line in experiment.lines):
         found.setdefault((line.method, line.scope, line.settings, line.epochs), line)
     return list(found.values())
+
+
+_UNIFORM = dataclasses.replace(GA, title="GA")
+WIDE_IMU, WIDE_PERMUTED = at(IMU, "all", role="same scope", paper=""), at(PERMUTED, "all")
+WIDE_GA = at(_UNIFORM, "all", role="paper", paper="GA")

@@ -10,6 +10,7 @@ from typing import Any
 
 from imu_core import runtime
 from imu_core.errors import DataError
+from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.published import FIGURES, TABLES
 from imu_core.records import finite
 
@@ -97,3 +98,12 @@ def label(name: str) -> str:
     if name in FIGURES:
         return f"Figure {FIGURES[name].number}"
     return f"Table {TABLES[name].number}" + (" (CIFAR-100)" if "cifar100" in TABLES[name].part else "")
+
+
+DRAWN = 600  # samples of a forget set that are kept as points
+
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """{mean, half, n} of values over forget sets; half is None for a single one."""
+    mean = mean_interval(values)
+    return {"mean": mean.mean, "half": mean.half if mean.n > 1 else None, "n": mean.n}

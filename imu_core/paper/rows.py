@@ -11,7 +11,7 @@ from imu_core.methods import METHODS
 from imu_core.metrics.gaps import average_gap
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.experiment import Line
-from imu_core.paper.plan import Ground
+from imu_core.paper.grounds import Ground
 from imu_core.store.stored import Summary
 
 MEASURED = ("forget", "retain", "test", "membership", "w_dist", "w1", "gap", "seconds")  # in the order of the table

@@ -13,13 +13,25 @@ from imu_core.experiments.grid import Cell
 from imu_core.experiments.search import Tried, choose, grid, tried, with_strength
 from imu_core.experiments.sweep import Sweep
 from imu_core.paper import rows
-from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, TARGET, Experiment, Line, lines_of, plain
+from imu_core.paper.experiment import (
+    CLASSES,
+    RANDOM,
+    SUBCLASSES,
+    TARGET,
+    WIDE_GA,
+    WIDE_IMU,
+    WIDE_PERMUTED,
+    Experiment,
+    Line,
+    lines_of,
+    plain,
+)
 from imu_core.paper.findings import sentences
-from imu_core.paper.plan import EXPERIMENTS, SEEDS, VALUES, Ground, experiments, grounds, requests_of, seeds_of
+from imu_core.paper.grounds import SEEDS, Ground, grounds, requests_of, seeds_of
+from imu_core.paper.plan import EXPERIMENTS, VALUES, experiments
 from imu_core.paper.published import TABLES
 from imu_core.paper.tables import distribution, layers
 from imu_core.paper.tables.cost import Pace
-from imu_core.paper.tables.main_tables import WIDE_GA, WIDE_IMU, WIDE_PERMUTED
 from imu_core.records import Outcome, Trajectory
 from imu_core.store.runs import Store
 from imu_core.store.stored import Summary

@@ -13,17 +13,16 @@ from torch import Tensor
 from imu_core import data, runtime
 from imu_core.experiments.search import with_strength
 from imu_core.influence import head_scores
-from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.experiment import CLASSES, RANDOM, plain
-from imu_core.paper.plan import Ground
+from imu_core.paper.grounds import Ground
 from imu_core.paper.published import FIGURES
+from imu_core.paper.record import DRAWN, interval
 from imu_core.problems.problem import original
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Point, Problem
 from imu_core.unlearning.run import unlearn
 from imu_core.weights import PSI, effective_share
 
-DRAWN = 600  # samples of a forget set that are kept as points
 TOP = 0.05  # the share of samples whose part of the sum is told
 EXTREMES = 6  # samples with the largest and the smallest scores that are kept by number
 EPOCHS, LINES = int(FIGURES["figure6"].numbers["epochs"]), int(FIGURES["figure6"].numbers["samples"])
@@ -153,7 +152,3 @@ def _told(values: Sequence[Tensor], points: Sequence[Point]) -> dict[str, list[f
     }
 
 
-def interval(values: Sequence[float]) -> dict[str, Any]:
-    """{mean, half, n} of values over forget sets; half is None for a single one."""
-    mean = mean_interval(values)
-    return {"mean": mean.mean, "half": mean.half if mean.n > 1 else None, "n": mean.n}

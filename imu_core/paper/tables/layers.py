@@ -9,8 +9,8 @@ from imu_core.errors import ImuError
 from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import DIAGONAL, FULL, FULL_DIAGONAL, HEAD, Agreement, Found
 from imu_core.metrics.intervals import mean_interval
-from imu_core.paper.plan import Ground
-from imu_core.paper.tables.distribution import DRAWN, interval
+from imu_core.paper.grounds import Ground
+from imu_core.paper.record import DRAWN, interval
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Problem
 

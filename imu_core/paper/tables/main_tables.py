@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from imu_core.paper.experiment import (
     CLASSES,
     CONTROLS,
-    GA,
     IMU,
-    PERMUTED,
     RANDOM,
     SUBCLASSES,
+    WIDE_GA,
+    WIDE_IMU,
+    WIDE_PERMUTED,
     Claim,
     Experiment,
     Line,
@@ -23,9 +22,6 @@ _RL = Line("rl", "RL", "rl", role="same scope")
 _IU = Line("iu", "IU (reads the retain set)", "iu_optml", role="same scope")
 _SSD = Line("ssd", "SSD (stored statistics)", "ssd", role="same scope")
 _SCAR = Line("scar@all", "SCAR, all layers (stored statistics)", "scar", "all", paper="SCAR")
-_UNIFORM = dataclasses.replace(GA, title="GA")
-WIDE_IMU, WIDE_PERMUTED = at(IMU, "all", role="same scope", paper=""), at(PERMUTED, "all")
-WIDE_GA = at(_UNIFORM, "all", role="paper", paper="GA")
 _WIDE_NPO = at(_NPO, "all", role="paper", paper="NPO")
 
 _ON_HEAD = (IMU, *CONTROLS, _NPO, _RL, _IU, _SSD)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imu_core.paper.experiment import CLASSES, CONTROLS, GA, IMU, PERMUTED, Claim, Experiment, Line, control_of
-from imu_core.paper.tables.main_tables import WIDE_GA
+from imu_core.paper.experiment import CLASSES, CONTROLS, GA, IMU, PERMUTED, WIDE_GA, Claim, Experiment, Line, control_of
 
 _FRACTIONS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.05)
 
