@@ -79,6 +79,7 @@ def influence_command(
     check_writable(csv_file, json_file)
     wide = _checked_scope(scope, estimator, curvature)
     INFLUENCE["psi"].check(psi, "--psi")
+    INFLUENCE["damping"].check(damping, "--damping")
     asked = load(context.params)
     estimator = estimator or ("exact" if wide else "diagonal")
     compared = _compared(asked, scope, damping, curvature) if wide else None
