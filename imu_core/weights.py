@@ -44,12 +44,13 @@ def sample_weights(
     uniform: literal ones over the whole forget set; permuted: IMU's own weights, shuffled among all samples; random: draws
     from (0, 1] in place of N·s; loss: the cross-entropy in place of N·s; gradient_norm: ‖g_i‖ in place of N·s.
 
-    Returns: (n,) float64. Raises ConfigError for settings, DataError when no sample has a positive score.
+    Returns: (n,) float64. Raises ConfigError for settings, DataError for shapes that do not fit and when no sample has a positive
+    score.
     Source: IMU, arXiv 2508.01620, section 3 and Tables 3, 5 and 7; clipping at 0.93 is from the authors' code alone.
     """
     control, psi, top = RUN["control"].check(control), RUN["psi"].check(psi), RUN["top"].check(top)
     clip_quantile, generator = RUN["clip_quantile"].check(clip_quantile), runtime.generator(as_number(seed), _DRAW)
-    n = len(influence.scores)
+    n = _count(influence)
     if control == "uniform":
         return torch.full((n,), 1.0 / n, dtype=torch.float64)
     values = {
@@ -59,6 +60,13 @@ def sample_weights(
     }.get(control or "", lambda: influence.total * influence.scores)()
     weights = _weigh(values.to(torch.float64), PSI[psi], top, clip_quantile)
     return weights[torch.randperm(n, generator=generator)] if control == "permuted" else weights
+
+
+def _count(influence: Influence) -> int:
+    shapes = [tuple(values.shape) for values in (influence.scores, influence.losses, influence.gradient_norms)]
+    if len(set(shapes)) > 1 or len(shapes[0]) != 1 or not shapes[0][0]:
+        raise DataError("Scores {}, losses {} and gradient norms {}; expected (n,) three times, n at least 1.".format(*shapes))
+    return shapes[0][0]
 
 
 def _weigh(values: Tensor, psi: Callable[[Tensor], Tensor], top: float, clip_quantile: float | None) -> Tensor:

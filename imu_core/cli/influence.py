@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,8 @@ from imu_core.cli.speaking import (
     ProblemSeed,
     Psi,
     check_writable,
-    choice,
     load,
+    option,
     percent,
     say,
     speaking,
@@ -36,7 +37,9 @@ from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import Agreement
 from imu_core.influence import ranking
 from imu_core.records import Influence, Problem, scope_blocks
+from imu_core.settings import INFLUENCE
 
+_WIDE_ESTIMATORS = ("exact", "diagonal")  # of those that are compared through the layers
 _MOST_ROWS = 200  # at each end; a file has all of them
 _LARGEST_SHARE = 0.05  # "the top 5 %"
 _EVERY = 0.02  # of the work between two lines of progress
@@ -64,12 +67,10 @@ def influence_command(
     forget: Forget = "class:Sandal",
     problem_seed: ProblemSeed = 0,
     estimator: Estimator = None,
-    damping: Damping = 1e-2,
-    psi: Psi = "sqrt",
+    damping: Damping = INFLUENCE["damping"].default,
+    psi: Psi = INFLUENCE["psi"].default,
     scope: Annotated[str, typer.Option(help="Whose gradients and curvature: head, last:K or all.")] = "head",
-    curvature: Annotated[
-        int | None, typer.Option(metavar="INTEGER", min=1, help="Forget samples for the curvature of wider scopes; default all.")
-    ] = None,
+    curvature: Annotated[int | None, option(INFLUENCE["curvature"], metavar="INTEGER")] = None,
     top: Annotated[int, typer.Option(metavar="INTEGER", min=1, max=_MOST_ROWS, help="Rows shown at each end.")] = 5,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="All samples as CSV.")] = None,
     json_file: JsonFile = None,
@@ -77,7 +78,8 @@ def influence_command(
     """Show which samples of the forget set carry the most influence on the model, and how uneven that is."""
     check_writable(csv_file, json_file)
     wide = _checked_scope(scope, estimator, curvature)
-    choice("psi", psi, list(weights.PSI))
+    INFLUENCE["psi"].check(psi, "--psi")
+    INFLUENCE["damping"].check(damping, "--damping")
     asked = load(context.params)
     estimator = estimator or ("exact" if wide else "diagonal")
     compared = _compared(asked, scope, damping, curvature) if wide else None
@@ -109,7 +111,10 @@ def _scores(problem: Problem, estimator: str, damping: float) -> Influence:
 def _checked_scope(scope: str, estimator: str | None, curvature: int | None) -> bool:
     """Whether more than the head is asked for; ConfigError for settings that do not go with that."""
     wide = scope_blocks(scope) != 0
-    choice("estimator", estimator, ["exact", "diagonal"] if wide else list(head_influence.ESTIMATORS))
+    about = INFLUENCE["estimator"]
+    about = dataclasses.replace(about, choices=_WIDE_ESTIMATORS) if wide else about
+    dataclasses.replace(about, optional=True).check(estimator, "--estimator")
+    INFLUENCE["curvature"].check(curvature, "--curvature")
     if curvature is not None and not wide:
         raise ConfigError("--curvature is for --scope last:K and all; the head's curvature is always from all forget samples.")
     return wide

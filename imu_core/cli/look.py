@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from imu_core.cli import app
-from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, speaking, write_json
+from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, option, speaking, write_json
 from imu_core.errors import DataError
 from imu_core.evaluation import saliency
 from imu_core.methods import METHODS, PRESETS
 from imu_core.methods import preset as make_preset
 from imu_core.problems.forget import GRAMMAR
+from imu_core.settings import RUN
 from imu_core.unlearning.run import unlearn
 
 _LOOK_EXAMPLES = """\b
@@ -35,8 +36,8 @@ def look_command(
     problem_seed: ProblemSeed = 0,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "imu",
     preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "gentle",
-    scope: Annotated[str, typer.Option(help="head, last:K or all.")] = "head",
-    bn: Annotated[str, typer.Option(help="Batch norm while unlearning: eval or train.")] = "eval",
+    scope: Annotated[str, option(RUN["scope"])] = RUN["scope"].default,
+    bn: Annotated[str, option(RUN["bn"])] = RUN["bn"].default,
     cam: Annotated[str, typer.Option(help=f"One of {', '.join(saliency.CAMS)}.")] = "gradcam",
     json_file: JsonFile = None,
 ) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from imu_core.cli import app
-from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, say, speaking, stoppable, write_json
+from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, option, say, speaking, stoppable, write_json
 from imu_core.data import people
 from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found, SideBySide
 from imu_core.methods import METHODS, PRESETS
 from imu_core.problems.forget import GRAMMAR
 from imu_core.report.verdicts import side_by_side_verdict
+from imu_core.settings import RUN
 
 _REID_EXAMPLES = """\b
 Examples:
@@ -91,6 +93,7 @@ def _queries(found: Found) -> str:
     return f"Percent. {found.unseen.queries} queries of unseen people; {mine}."
 
 
+_SEED = dataclasses.replace(RUN["seed"], help="Draws everybody and every shot.")
 _PEOPLE_EXAMPLES = """\b
 Example:
   python -m imu_core people --out people
@@ -104,10 +107,11 @@ what tells one person from another."""
 @speaking
 def people_command(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", file_okay=False, help="A new or empty folder.")],
-    seed: Annotated[int, typer.Option(metavar="INTEGER", min=0, max=2**31 - 1, help="Draws everybody and every shot.")] = 0,
+    seed: Annotated[int, option(_SEED, metavar="INTEGER")] = _SEED.default,
 ) -> None:
     """Draw 225 made-up pedestrians and write them as Market-1501 is laid out: bounding_box_train, bounding_box_test, query."""
     check_writable(out / "any")
+    _SEED.check(seed, "--seed")
     said = 0
     for fraction, _ in people.write(out, seed):
         if int(10 * fraction) > said:

@@ -7,13 +7,13 @@ import math
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from imu_core import influence as head_influence
-from imu_core import methods, runtime, weights
+from imu_core import methods, runtime
 from imu_core.cli import app
 from imu_core.cli.speaking import (
     Damping,
@@ -30,9 +30,9 @@ from imu_core.cli.speaking import (
     Tags,
     assignments,
     check_writable,
-    choice,
     load,
     load_plugins,
+    option,
     percent,
     say,
     speaking,
@@ -45,10 +45,12 @@ from imu_core.experiments.sweep import parse_value, with_settings
 from imu_core.problems.forget import in_words
 from imu_core.problems.reference import retrained, target
 from imu_core.records import Point, Problem, RunConfig, scope_blocks
+from imu_core.settings import RUN, Setting
 from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn
 
 _RETRAINED = "retrained"  # what --stop-at may say instead of a number
+_STOP_AT = dataclasses.replace(RUN["stop_at"], words=(_RETRAINED,))
 
 _RUN_EXAMPLES = """\b
 Examples:
@@ -73,32 +75,30 @@ def run_command(
     forget: Forget = "class:Sandal",
     problem_seed: ProblemSeed = 0,
     method: Annotated[str, typer.Option(help=f"How to unlearn: {', '.join(methods.METHODS)}.")] = "imu",
-    scope: Annotated[str, typer.Option(help="What may change: head, last:K (head and last K blocks), all.")] = "head",
+    scope: Annotated[str, option(RUN["scope"])] = RUN["scope"].default,
     preset: Annotated[str, typer.Option(help=f"Where settings start: {', '.join(methods.PRESETS)}.")] = "gentle",
-    seed: Annotated[int, typer.Option(help="Of the run: order of the batches, controls, augmentation.")] = 0,
-    learning_rate: Annotated[float | None, typer.Option(help="Step of SGD; normalised: the length of each step.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the forget set, 0 to 500.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, or normalised: every step equally long.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of SGD, 0 to 0.999.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of SGD, 0 to 1.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="Of the learning rate: constant, one_cycle.")] = None,
-    augment: Annotated[bool | None, typer.Option(help="Flip images at random (then even the head runs on images).")] = None,
-    bn: Annotated[str | None, typer.Option(help="Batch-norm statistics: eval (stay), train (drift).")] = None,
-    stop_at: Annotated[
-        str | None, typer.Option(metavar="FRACTION", help="Forget accuracy to stop at, or retrained, or none.")
-    ] = None,
-    eval_every: Annotated[int | None, typer.Option(help="Steps between evaluations.")] = None,
+    seed: Annotated[int, option(RUN["seed"])] = RUN["seed"].default,
+    learning_rate: Annotated[float | None, option(RUN["learning_rate"])] = None,
+    epochs: Annotated[int | None, option(RUN["epochs"])] = None,
+    batch_size: Annotated[int | None, option(RUN["batch_size"])] = None,
+    optimizer: Annotated[str | None, option(RUN["optimizer"])] = None,
+    momentum: Annotated[float | None, option(RUN["momentum"])] = None,
+    weight_decay: Annotated[float | None, option(RUN["weight_decay"])] = None,
+    schedule: Annotated[str | None, option(RUN["schedule"])] = None,
+    augment: Annotated[bool | None, option(RUN["augment"])] = None,
+    bn: Annotated[str | None, option(RUN["bn"])] = None,
+    stop_at: Annotated[str | None, option(_STOP_AT, metavar="FRACTION")] = None,
+    eval_every: Annotated[int | None, option(RUN["eval_every"])] = None,
     estimator: Estimator = None,
     damping: Damping = None,
     psi: Psi = None,
-    top: Annotated[float | None, typer.Option(help="Share of the positive scores kept, above 0 to 1.")] = None,
-    clip_quantile: Annotated[str | None, typer.Option(metavar="FRACTION", help="Clip weights at it, or none.")] = None,
-    control: Annotated[str | None, typer.Option(help=f"Instead of influence: {', '.join(weights.CONTROLS)}.")] = None,
-    update_every: Annotated[str | None, typer.Option(metavar="EPOCHS", help="Scores again: 0 never, k, or iteration.")] = None,
-    weight_norm: Annotated[str | None, typer.Option(help="Weights normalised over: batch, dataset, mean1.")] = None,
-    l1: Annotated[float | None, typer.Option(help="L1 penalty on the head, 0 to 10.")] = None,
-    beta: Annotated[float | None, typer.Option(help="NPO's inverse temperature.")] = None,
+    top: Annotated[float | None, option(RUN["top"])] = None,
+    clip_quantile: Annotated[str | None, option(RUN["clip_quantile"], metavar="FRACTION")] = None,
+    control: Annotated[str | None, option(RUN["control"])] = None,
+    update_every: Annotated[str | None, option(RUN["update_every"], metavar="EPOCHS")] = None,
+    weight_norm: Annotated[str | None, option(RUN["weight_norm"])] = None,
+    l1: Annotated[float | None, option(RUN["l1"])] = None,
+    beta: Annotated[float | None, option(RUN["beta"])] = None,
     metrics: Annotated[bool, typer.Option(help="Measure membership and divergence at the end (seconds).")] = True,
     save: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Unlearned model as safetensors.")] = None,
     settings: Settings = None,
@@ -134,14 +134,14 @@ def _config(values: Mapping[str, Any]) -> RunConfig:
     load_plugins(values["plugins"])
     method, chosen = methods.find(values["method"]), assignments(values["settings"])
     scope_blocks(values["scope"])
-    choice("estimator", values["estimator"], list(head_influence.ESTIMATORS))
-    choice("psi", values["psi"], list(weights.PSI))
-    choice("control", values["control"], weights.CONTROLS)
+    for name in ("estimator", "psi", "control"):
+        if values[name] is not None:
+            RUN[name].check(values[name], f"--{name}")
     start = methods.preset(values["preset"], values["method"], values["scope"], values["seed"])
     given = {f.name: values[f.name] for f in dataclasses.fields(RunConfig) if values.get(f.name) is not None}
-    for name in ("stop_at", "clip_quantile"):
-        if name in given:
-            given[name] = _fraction_or_none(name, given[name])
+    for about in (_STOP_AT, RUN["clip_quantile"]):
+        if about.name in given:
+            given[about.name] = _fraction_or_none(about, given[about.name])
     if given.get("update_every", "").isdecimal():
         given["update_every"] = int(given["update_every"])
     _warn_of_idle(method, given | chosen)
@@ -153,14 +153,13 @@ def _own_target(settings: Sequence[str] | None) -> str | None:
     return assignments(settings).get("stop_at")
 
 
-def _fraction_or_none(name: str, text: str) -> float | None:
-    if text == "none" or (name, text) == ("stop_at", _RETRAINED):
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        words = f", {_RETRAINED} or none" if name == "stop_at" else ", or none"
-        raise ConfigError(f"--{name.replace('_', '-')} is {text!r}; it must be a number from 0 to 1{words}.") from None
+def _fraction_or_none(about: Setting, text: str) -> float | None:
+    """The fraction that `text` says; None for none, and for a target that is read from the retrained model later."""
+    given: Any = None if text == "none" else text
+    with suppress(ValueError, TypeError):
+        given = float(given)
+    checked = about.check(given, f"--{about.name.replace('_', '-')}")
+    return None if checked == _RETRAINED else checked
 
 
 def _with_target(config: RunConfig, problem: Problem, stop_at: str | None) -> RunConfig:

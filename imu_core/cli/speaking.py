@@ -14,8 +14,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from imu_core import data, methods, runtime, weights
-from imu_core import influence as head_influence
+from imu_core import data, methods, runtime
 from imu_core.data import notes
 from imu_core.errors import ConfigError, DiskError, ImuError, cut
 from imu_core.models import MODELS
@@ -23,22 +22,25 @@ from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import prepare
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Problem, finite
+from imu_core.settings import RUN, Setting
 
-MOST_SEED = 2**31 - 1
+
+def option(about: Setting, *names: str, **more: Any) -> Any:
+    """Typer's option for the setting `about`; its help says what the setting does and what is allowed.
+
+    What is not allowed is refused where the settings are put together, in the sentence that pages, links and files give too.
+    """
+    return typer.Option(*names, help=f"{about.help} Allowed: {about.allowed}.", **more)
+
 
 ProblemName = Annotated[str, typer.Option("--problem", help=f"Dataset: {', '.join(data.DATASETS)}.")]
 ModelName = Annotated[str, typer.Option("--model", help=f"Architecture: {', '.join(MODELS)}.")]
 Forget = Annotated[str, typer.Option("--forget", metavar="REQUEST", help=f"What to forget: {GRAMMAR}.")]
-ProblemSeed = Annotated[
-    int,
-    typer.Option(
-        "--problem-seed", metavar="INTEGER", min=0, max=MOST_SEED, help="Draws random requests that name no seed of their own."
-    ),
-]
+ProblemSeed = Annotated[int, option(RUN["problem_seed"], "--problem-seed", metavar="INTEGER")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write the result as JSON, whole.")]
-Damping = Annotated[float | None, typer.Option(help="Added to the diagonal of the head Hessian, absolute; from 0.")]
-Estimator = Annotated[str | None, typer.Option(help=f"Curvature of the influence: {', '.join(head_influence.ESTIMATORS)}.")]
-Psi = Annotated[str | None, typer.Option(help=f"Shapes scores into weights: {', '.join(weights.PSI)}.")]
+Damping = Annotated[float | None, option(RUN["damping"])]
+Estimator = Annotated[str | None, option(RUN["estimator"])]
+Psi = Annotated[str | None, option(RUN["psi"])]
 
 Settings = Annotated[
     list[str] | None,
@@ -150,12 +152,6 @@ def check_writable(*paths: Path | None) -> None:
             raise ConfigError(f"{cut(str(path), 200, 60)} cannot be written: {error.strerror}. Name another file.") from error
 
 
-def choice(option: str, value: str | None, allowed: Sequence[str]) -> None:
-    """ConfigError with what is allowed, unless `value` is."""
-    if value is not None and value not in allowed:
-        raise ConfigError(f"--{option} is {value!r}; allowed are {', '.join(allowed)}.")
-
-
 def fetch(dataset: str) -> None:
     """Download `dataset` where it is not here yet, with a line a tenth of the way; say what somebody's own images lack."""
     if not data.is_here(dataset):
@@ -177,6 +173,7 @@ def say_tenths(steps: Iterable[tuple[float, str]]) -> None:
 
 def load(values: Mapping[str, Any]) -> Problem:
     """The problem that the options name; says so first, since reading a model's features the first time takes seconds."""
+    RUN["problem_seed"].check(values["problem_seed"], "--problem-seed")
     say(f"Reading {values['problem']}, {values['model']} and its features.")
     say_tenths(prepare(values["problem"], model=values["model"]))
     found = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])

@@ -11,9 +11,10 @@ import typer
 
 from imu_core import data
 from imu_core.cli import app
-from imu_core.cli.speaking import JsonFile, check_writable, say, speaking, stoppable, write_json
+from imu_core.cli.speaking import JsonFile, check_writable, option, say, speaking, stoppable, write_json
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
 from imu_core.report import marked
+from imu_core.settings import RUN
 
 SECTION = "table"  # of the document that the table is written into
 _EXAMPLES = """\b
@@ -34,7 +35,7 @@ def table_command(
     forget: Annotated[list[str] | None, typer.Option(help="A request, repeatable; empty: each class.")] = None,
     scope: Annotated[list[str] | None, typer.Option(help="A scope, repeatable; empty: head, last:1 and all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds at head scope; wider scopes have one.")] = 3,
-    target: Annotated[float, typer.Option(min=0.0, max=1.0, help="Forget accuracy at which all are compared.")] = TARGET,
+    target: Annotated[float, option(RUN["stop_at"])] = TARGET,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = os.cpu_count() or 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and end.")] = False,
     stored: Annotated[bool, typer.Option("--stored", help="Run nothing: the table of what is finished already.")] = False,
@@ -45,6 +46,7 @@ def table_command(
 ) -> None:
     """Compare all methods: same scope, same search, same depth, all classes, with intervals."""
     check_writable(json_file, markdown_file)
+    RUN["stop_at"].check(target, "--target")
     if markdown_file is not None:
         marked.section(markdown_file, SECTION)  # a file without a place for it is said before anything runs
     names = data.load(problem).class_names

@@ -12,7 +12,6 @@ import typer
 from imu_core import data
 from imu_core.cli import app
 from imu_core.cli.speaking import (
-    MOST_SEED,
     JsonFile,
     ModelName,
     ProblemName,
@@ -21,6 +20,7 @@ from imu_core.cli.speaking import (
     check_writable,
     fetch,
     load,
+    option,
     percent,
     say,
     speaking,
@@ -33,6 +33,7 @@ from imu_core.models.brought import is_brought
 from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import NOTHING, original
 from imu_core.records import Point
+from imu_core.settings import TRAINING
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe, recipe_for
 
@@ -54,11 +55,11 @@ def train_command(
     model: ModelName = "small_resnet",
     forget: Annotated[str | None, typer.Option(metavar="REQUEST", help=f"Leave this out: {GRAMMAR}.")] = None,
     problem_seed: ProblemSeed = 0,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training set, 1 to 1000.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
-    gradient_penalty: Annotated[float | None, typer.Option(help="α of IAU's gradient regularisation, 0 to 10.")] = None,
-    seed: Annotated[int, typer.Option(metavar="INTEGER", min=0, max=MOST_SEED, help="Of weights, order and flips.")] = 0,
+    epochs: Annotated[int | None, option(TRAINING["epochs"])] = None,
+    learning_rate: Annotated[float | None, option(TRAINING["learning_rate"])] = None,
+    batch_size: Annotated[int | None, option(TRAINING["batch_size"])] = None,
+    gradient_penalty: Annotated[float | None, option(TRAINING["gradient_penalty"])] = None,
+    seed: Annotated[int, option(TRAINING["seed"], metavar="INTEGER")] = TRAINING["seed"].default,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", file_okay=False, help="Where models go.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train although it is stored already.")] = False,
     json_file: JsonFile = None,

@@ -19,6 +19,7 @@ from imu_core.models import MODELS, known
 from imu_core.parsing import from_yaml
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import RunConfig
+from imu_core.settings import RUN
 from imu_core.store.stored import run_key
 
 MEASURES = ("none", "quick", "membership", "full")
@@ -174,7 +175,7 @@ def _seeds(name: str, value: Any) -> list[int]:
     for piece in str(value).split(","):
         match = re.fullmatch(r"\s*(\d{1,10})(?:\s*-\s*(\d{1,10}))?\s*", piece)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if isinstance(value, (bool, float)) or last < first or last >= 2**31 or last - first >= _MOST_SEEDS:
+        if isinstance(value, (bool, float)) or last < first or last > RUN["seed"].high or last - first >= _MOST_SEEDS:
             raise ConfigError(f"{name} is {str(value)[:40]!r}; write whole numbers and ranges, such as 0-4 or 0,3.")
         found.extend(range(first, last + 1))
     return found

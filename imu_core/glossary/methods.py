@@ -27,7 +27,7 @@ TERMS: tuple[Term, ...] = (
         group=GROUP,
         short="The data a method declared it needs; asking for more ends the run.",
         text=(
-            "Each method declares a part of: forget set, retain set, stored statistics, initial weights, surrogate images, "
+            "Each method declares a part of: forget set, retain set, stored statistics, initial weights, "
             "training log. It gets that part, the original model and its own copy. GA, IMU and NPO declare the forget set; "
             "fine-tuning the retain set; retraining the retain set and the initial weights. The retrained reference is shown "
             "to none. The trap: a method that sees the retain set can repair what it breaks, so compare it with its own kind "

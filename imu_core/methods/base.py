@@ -20,7 +20,7 @@ from imu_core.settings import Setting
 if TYPE_CHECKING:
     from imu_core.methods.view import View
 
-SEES = ("forget", "retain", "statistics", "initial_weights", "surrogate", "training_log")
+SEES = ("forget", "retain", "statistics", "initial_weights", "training_log")
 STREAMS = ("forget", "retain", "together", "in_turn", "paired")
 
 

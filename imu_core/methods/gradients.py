@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from imu_core.methods.view import View
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def gradients(view: View, loss: Tensor) -> list[Tensor]:

@@ -15,21 +15,14 @@ from torch import Tensor
 
 from imu_core.errors import DataError
 
-SCORES: dict[str, str] = {
-    "loss": "nats",
-    "confidence": "probability",
-    "margin": "nats",
-    "entropy": "nats",
-}
-"""What can be attacked, with its unit: −ln p_y, p_y, logit_y − logsumexp(other logits), and −Σ p ln p (without the label)."""
-
 LOW = ("loss", "entropy")  # of a sample that was trained on these are low, the others high
 
 
 def scores(logits: Any, labels: Any) -> dict[str, np.ndarray]:
-    """Every score in `SCORES` of n samples, float64 (n,), from logits (n, C) and labels (n,).
+    """Every score that can be attacked, name → float64 (n,), of n samples with logits (n, C) and labels (n,).
 
-    The margin is ln(p_y / (1 − p_y)), without the rounding of a probability near 1: the scale on which Gaussians fit.
+    loss −ln p_y (nats), confidence p_y, margin logit_y − logsumexp(other logits) (nats), entropy −Σ p ln p (nats), which needs no
+    label. The margin is ln(p_y / (1 − p_y)), without the rounding of a probability near 1: the scale on which Gaussians fit.
     """
     z, y = checked(logits, labels)
     log_p = z.log_softmax(1)

@@ -91,7 +91,7 @@ class Setting:
     @property
     def ends(self) -> tuple[Any, Any]:
         """The smallest and the largest number that is allowed; for an excluded end the nearest number inside."""
-        kind = int if self.whole else float
+        kind = int if self.whole and self.high < math.inf else float
         low = math.nextafter(self.low, math.inf) if self.above else self.low
         return kind(low), kind(math.nextafter(self.high, -math.inf) if self.below else self.high)
 

@@ -24,8 +24,8 @@ from imu_core import models, runtime
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models import checkpoints
 from imu_core.models.inference import accuracy, predict, to_input
-from imu_core.numeric import as_number
 from imu_core.records import Dataset, ImageSet, Outcome, Point
+from imu_core.settings import TRAINING
 from imu_core.training.recipes import Recipe, recipe_for
 from imu_core.training.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 
@@ -50,7 +50,8 @@ class Training:
         recipe: Recipe | None = None,
         request: str = "",
     ) -> None:
-        self.dataset, self.model_name, self.seed, self.request = dataset, model_name, as_number(seed), request
+        self.dataset, self.model_name, self.request = dataset, model_name, request
+        self.seed = TRAINING["seed"].check(seed)
         self.removed = torch.empty(0, dtype=torch.int64) if removed is None else removed.sort().values
         self.recipe = recipe or recipe_for(model_name, dataset.name)
         keep = torch.ones(len(dataset.train), dtype=torch.bool)

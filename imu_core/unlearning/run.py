@@ -59,7 +59,6 @@ class Run:
         self.sizes: dict[str, int] = {}
         self._cancel = threading.Event()
         self._arena: Arena | None = None
-        self._last_head: dict[str, Tensor] | None = None
         self._final: tuple[Any, Trajectory] | None = None
 
     def cancel(self) -> None:

@@ -189,6 +189,15 @@ def test_no_positive_score_is_a_sentence_with_a_way_out(scaled: list[float]) -> 
         sample_weights(influence(scaled))
 
 
+@pytest.mark.parametrize("wrong", [{"scores": (3, 2)}, {"scores": ()}, {"losses": (4,)}, {"gradient_norms": (3, 1)}, {}], ids=str)
+@pytest.mark.parametrize("control", [None, "uniform", "loss"])
+def test_shapes_that_do_not_fit_are_refused(wrong: dict[str, tuple[int, ...]], control: str | None) -> None:
+    n = 3 if wrong else 0  # the last case: no sample at all
+    parts = {name: torch.ones(wrong.get(name, (n,))) for name in ("scores", "losses", "gradient_norms")}
+    with pytest.raises(DataError, match=r"expected \(n,\) three times"):
+        sample_weights(Influence(**parts, estimator="diagonal", damping=1e-2, total=TOTAL), control=control)
+
+
 # The effective share.
 
 

@@ -20,7 +20,6 @@ from pages.widgets import parts, progress
 LARGEST_FILE = 256  # MB of an upload; larger files are named by their path
 WHERE, OPEN_WHERE = ("Already here", "Folder", "Zip file"), ("Already here", "Zip file")  # the second: in a public app
 HOW, OPEN_HOW = ("Upload", "Path"), ("Upload",)
-KEYS = ("own_normalisation", "own_classes", "own_head")  # what advice may fill in
 
 
 def largest_file() -> int:
