@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from torch import nn
 
+from imu_core.depth import utility_key
 from imu_core.errors import DataError
 from imu_core.records import Point, Problem, Trajectory
 from imu_core.store.stored import LARGEST_PARAMETERS, rebuilt
@@ -55,3 +57,11 @@ class RestoredRun:
         if content is None:
             raise DataError(NO_MODEL)
         return rebuilt(self.problem, content)
+
+
+def drawable(trajectory: Trajectory) -> Trajectory:
+    """`trajectory` with the points that charts can show: an imported record may lack accuracies, or hold nothing for them."""
+    first = trajectory.points[0].accuracies if trajectory.points else {}
+    needed = ("forget", utility_key(first))
+    points = tuple(p for p in trajectory.points if all(p.accuracies.get(key) is not None for key in needed))
+    return dataclasses.replace(trajectory, points=points)

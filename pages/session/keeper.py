@@ -20,9 +20,8 @@ from imu_core.depth import utility_key
 from imu_core.errors import ImuError, StoreError
 from imu_core.jobs import Job
 from imu_core.records import Problem, Trajectory
-from imu_core.store.restored import RestoredRun
+from imu_core.store.restored import RestoredRun, drawable
 from imu_core.store.runs import Store, Summary, default_url, save_run
-from pages.session import stored as session_stored
 from pages.widgets import parts
 
 T = TypeVar("T")
@@ -183,7 +182,7 @@ def lighten(into: Keeper, item: Any) -> None:
 
 
 def _curve(trajectory: Trajectory) -> Curve:
-    points = session_stored.drawable(trajectory).points
+    points = drawable(trajectory).points
     if not points:
         return Curve()
     key = utility_key(points[0].accuracies)

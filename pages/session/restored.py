@@ -15,6 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.store.restored import drawable
 from imu_core.store.runs import Store, Summary
 from pages.session import keeper, stored, visitor
 from pages.session.kept import Kept
@@ -77,7 +78,7 @@ def _mine(store: Store, problem: Problem, here: set[str]) -> Found:
 
 def fitting(store: Store, problem: Problem, ids: list[str]) -> dict[str, Trajectory]:
     """The paths of runs that began where `problem` begins and can be drawn; the same request may come after another one."""
-    paths = {run_id: stored.drawable(path) for run_id, path in store.trajectories(ids).items()}
+    paths = {run_id: drawable(path) for run_id, path in store.trajectories(ids).items()}
     return {run_id: path for run_id, path in paths.items() if path.points and path.problem == problem.describe()}
 
 

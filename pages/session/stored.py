@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import html
-import json
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-from imu_core import data, figures
+from imu_core import figures
 from imu_core.depth import utility_key
-from imu_core.errors import StoreError
 from imu_core.evaluation.measurement import numbers
 from imu_core.methods import METHODS
 from imu_core.metrics import METRICS
 from imu_core.records import Trajectory
 from imu_core.store.runs import Stored, Summary
-from pages.sidebar import problem_choice
-from pages.widgets import parts, run_link
 
 LONGEST_REQUEST = 60  # characters
 ARROWS = {"higher": "↑", "lower": "↓"}
 ON_FORGET = ("membership", "membership_correctness", "membership_entropy", "membership_modified_entropy")
 ON_TEST = ("kl", "js", "w1", "activation_distance", "agreement")
-
-
-def drawable(trajectory: Trajectory) -> Trajectory:
-    """`trajectory` with the points that charts can show: an imported record may lack accuracies, or hold nothing for them."""
-    first = trajectory.points[0].accuracies if trajectory.points else {}
-    needed = ("forget", utility_key(first))
-    points = tuple(p for p in trajectory.points if all(p.accuracies.get(key) is not None for key in needed))
-    return dataclasses.replace(trajectory, points=points)
 
 
 def numbers_of(metrics: dict[str, Any], model: str) -> dict[str, float]:
@@ -114,29 +100,3 @@ def shown(run: Summary, record: Trajectory) -> figures.Shown:
     return figures.Shown(html.escape(title_of(run)), record, style_of(run))
 
 
-def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, str]]:
-    """(page, link, its query) that restore problem and settings; ImuError where they are not known to this program."""
-    check_known(run)
-    if run.method not in METHODS:
-        raise StoreError(f"The method {run.method} is not known here, so its settings cannot be opened.")
-    people = run.dataset.startswith(data.MARKET) or data.source(run.dataset).people
-    page = parts.PEOPLE_PAGE if people else "unlearn"
-    link = run_link.link(trajectory, page)
-    return page, link, dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
-
-
-def check_known(run: Summary) -> None:
-    """ImuError where data set or model of `run` are not known here, as in a record from elsewhere."""
-    data.source(run.dataset)
-    if run.model_name not in problem_choice.models_for(run.dataset):
-        raise StoreError(f"The model {run.model_name} is not known here for {run.dataset}, so this run cannot be opened.")
-
-
-def take_problem(about: dict[str, Any]) -> None:
-    """Make the problem of a record that of every page; call in a callback, before the sidebar is drawn."""
-    history = [[step["forget"], step["config"]] for step in about["history"]]
-    after = json.dumps(history) if history else ""
-    st.session_state.pop("elsewhere", None)
-    st.session_state.update({name: about[name] for name in ("dataset", "model", "forget")}, after=after)
-    if st.session_state.get("seed") != about["seed"]:
-        st.session_state.seed = about["seed"]

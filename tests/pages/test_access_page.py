@@ -93,10 +93,9 @@ def test_a_record_that_names_a_closed_folder_opens_nothing(folders: Path, tmp_pa
 
 def take_problem(about: dict) -> None:
     """A script: the problem of a record becomes that of every page."""
-    from pages.session import stored
-    from pages.sidebar import problem_choice
+    from pages.sidebar import problem_choice, reopen
 
-    stored.take_problem(about)
+    reopen.take_problem(about)
     problem_choice.current()
 
 

@@ -6,10 +6,12 @@ import streamlit as st
 
 from imu_core.errors import ImuError, StoreError
 from imu_core.records import Problem
+from imu_core.store.restored import drawable
 from imu_core.store.runs import Stored
 from pages.sections.compare.compared import Compared
 from pages.session import keeper, links, restored, session_runs
 from pages.session import stored as session_stored
+from pages.sidebar import reopen
 from pages.widgets import link_box, parts
 
 MOST = 40  # stored runs that a link may name
@@ -109,7 +111,7 @@ def _named(problem: Problem) -> list[Compared]:
 def _of_stored(run: Stored) -> Compared:
     cache = st.session_state.setdefault("compare_cache", {}).setdefault(run.id, {})
     return Compared(
-        run.id, session_stored.title_of(run), session_stored.drawable(run.trajectory), run.metrics, stored=run, cache=cache
+        run.id, session_stored.title_of(run), drawable(run.trajectory), run.metrics, stored=run, cache=cache
     )
 
 
@@ -123,14 +125,14 @@ def _say(trouble: list[str], elsewhere: list[Stored]) -> None:
         st.info(parts.plain(f"{count} to another problem: {about}. Only runs on one problem can be compared."))
         if _is_known(first):
             problem = first.trajectory.problem
-            st.button("Open that problem", on_click=session_stored.take_problem, args=(problem,), key="compare_take")
+            st.button("Open that problem", on_click=reopen.take_problem, args=(problem,), key="compare_take")
     if trouble or elsewhere:
         st.button("Drop the runs named in the link", on_click=_drop, key="compare_drop")
 
 
 def _is_known(run: Stored) -> bool:
     try:
-        session_stored.check_known(run)
+        reopen.check_known(run)
     except ImuError:
         return False
     return True

@@ -11,8 +11,8 @@ from imu_core.errors import DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.store.runs import Store, Summary
 from imu_core.store.stored import LONGEST_NAME, MOST_TAGS
-from pages.session import keeper, restored, session_runs, stored
-from pages.sidebar import problem_choice
+from pages.session import keeper, restored, session_runs
+from pages.sidebar import problem_choice, reopen
 from pages.widgets import parts
 
 
@@ -101,8 +101,8 @@ def open_settings(run_id: str) -> None:
 
     def work(store: Store) -> None:
         run = store.get(run_id)
-        page, _, query = stored.way_back(run, run.trajectory)
-        stored.take_problem(run.trajectory.problem)
+        page, _, query = reopen.way_back(run, run.trajectory)
+        reopen.take_problem(run.trajectory.problem)
         # The sidebar puts its own parameters back.
         st.session_state.going = (f"pages/{page}.py", {k: v for k, v in query.items() if k not in problem_choice.PROBLEM})
 
@@ -114,8 +114,8 @@ def compare(ids: Sequence[str]) -> None:
 
     def work(store: Store) -> None:
         run = store.get(ids[0])
-        stored.check_known(run)
-        stored.take_problem(run.trajectory.problem)
+        reopen.check_known(run)
+        reopen.take_problem(run.trajectory.problem)
         st.session_state.going = ("pages/compare.py", {"runs": ",".join(ids)})
 
     act(work)

@@ -16,10 +16,12 @@ from imu_core.metrics import METRICS
 from imu_core.records import Trajectory
 from imu_core.report import exports
 from imu_core.report.verdicts import percent
+from imu_core.store.restored import drawable
 from imu_core.store.runs import Store, Stored
 from pages.sections.runs import actions
 from pages.session import keeper, stored
 from pages.session.address import address
+from pages.sidebar import reopen
 from pages.widgets import parts, progress, tables
 
 PLAIN = {"displayModeBar": False}
@@ -45,7 +47,7 @@ def show(asked: str) -> None:
         return
     st.header(parts.plain(stored.title_of(run)), anchor=False)
     facts(run)
-    record = stored.drawable(run.trajectory)
+    record = drawable(run.trajectory)
     take_away(store, run, record)
     if record.points:
         charts(run, record)
@@ -73,7 +75,7 @@ def facts(run: Stored) -> None:
 
 def sentence(run: Stored, record: Trajectory) -> str:
     """What happened, in a sentence with numbers."""
-    drawn = stored.drawable(record).points
+    drawn = drawable(record).points
     if not drawn:
         return "Nothing was computed that could be shown."
     first, last = drawn[0].accuracies, drawn[-1].accuracies
@@ -184,7 +186,7 @@ def links(run: Stored) -> None:
     st.code(address("runs", {"run": run.id}), language=None, wrap_lines=True)
     st.caption("Link that restores its problem and its settings")
     try:
-        st.code(stored.way_back(run, run.trajectory)[1], language=None, wrap_lines=True)
+        st.code(reopen.way_back(run, run.trajectory)[1], language=None, wrap_lines=True)
     except ImuError as error:
         st.caption(parts.plain(error))
 

@@ -1,0 +1,45 @@
+"""A stored run opened again: its problem in the sidebar, its settings in the form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import streamlit as st
+
+from imu_core import data
+from imu_core.errors import StoreError
+from imu_core.methods import METHODS
+from imu_core.records import Trajectory
+from imu_core.store.runs import Summary
+from pages.sidebar import problem_choice
+from pages.widgets import parts, run_link
+
+
+def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, str]]:
+    """(page, link, its query) that restore problem and settings; ImuError where they are not known to this program."""
+    check_known(run)
+    if run.method not in METHODS:
+        raise StoreError(f"The method {run.method} is not known here, so its settings cannot be opened.")
+    people = run.dataset.startswith(data.MARKET) or data.source(run.dataset).people
+    page = parts.PEOPLE_PAGE if people else "unlearn"
+    link = run_link.link(trajectory, page)
+    return page, link, dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
+
+
+def check_known(run: Summary) -> None:
+    """ImuError where data set or model of `run` are not known here, as in a record from elsewhere."""
+    data.source(run.dataset)
+    if run.model_name not in problem_choice.models_for(run.dataset):
+        raise StoreError(f"The model {run.model_name} is not known here for {run.dataset}, so this run cannot be opened.")
+
+
+def take_problem(about: dict[str, Any]) -> None:
+    """Make the problem of a record that of every page; call in a callback, before the sidebar is drawn."""
+    history = [[step["forget"], step["config"]] for step in about["history"]]
+    after = json.dumps(history) if history else ""
+    st.session_state.pop("elsewhere", None)
+    st.session_state.update({name: about[name] for name in ("dataset", "model", "forget")}, after=after)
+    if st.session_state.get("seed") != about["seed"]:
+        st.session_state.seed = about["seed"]
