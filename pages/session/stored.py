@@ -19,7 +19,7 @@ from imu_core.depth import utility_key
 from imu_core.errors import StoreError
 from imu_core.evaluation.measurement import numbers
 from imu_core.methods import METHODS
-from imu_core.metrics import METRICS
+from imu_core.metrics import METRICS, Images
 from imu_core.records import Trajectory
 from imu_core.store.runs import Stored, Summary
 from pages.sidebar import problem_choice
@@ -27,8 +27,7 @@ from pages.widgets import parts, run_link
 
 LONGEST_REQUEST = 60  # characters
 ARROWS = {"higher": "↑", "lower": "↓"}
-ON_FORGET = ("membership", "membership_correctness", "membership_entropy", "membership_modified_entropy")
-ON_TEST = ("kl", "js", "w1", "activation_distance", "agreement")
+SETS = {Images.FORGET: "forget", Images.TEST: "test"}  # of the samples behind a figure
 
 
 def drawable(trajectory: Trajectory) -> Trajectory:
@@ -86,7 +85,7 @@ def written(key: str, value: float | None) -> str:
 
 def samples(run: Stored, key: str) -> str:
     """The size of the set behind a figure, where one set is."""
-    size = run.trajectory.sizes.get("forget" if key in ON_FORGET else "test" if key in ON_TEST else key)
+    size = run.trajectory.sizes.get(SETS.get(METRICS[key].images, key))
     return f"{size:,}" if size else ""
 
 
