@@ -64,10 +64,10 @@ def draw(kind: str, part: str) -> None:
 
 
 def show(name: str) -> None:
-    """Draw a document, and above it the way back to the list and links to its sections, where it has many."""
+    """Draw a document; below its title the way back to the list, and links to its sections where it has many."""
     (kind, title), *rest = blocks((FOLDER / f"{name}.md").read_text(encoding="utf-8"))
-    st.page_link("pages/docs.py", label="All documents", icon=":material/arrow_back:")
     draw(kind, title)
+    leading("All documents", ":material/arrow_back:")
     sections = [part for kind, part in rest if kind == "h2"]
     if len(sections) >= MANY:
         st.markdown(" · ".join(f"[{section}](#{anchor(section)})" for section in sections), width=WIDTH)
@@ -77,18 +77,23 @@ def show(name: str) -> None:
             draw(kind, part)
 
 
+def leading(label: str, icon: str, *name: str) -> None:
+    """A button that leads to the document `name`, or to the list; a link from a page to itself leaves the address as it was."""
+    st.button(label, key=f"doc_{''.join(name)}", icon=icon, type="tertiary", on_click=links.rewrite, args=("doc", name))
+
+
 def overview() -> None:
     """Draw the list: every document's name and what it says."""
     st.title("Docs")
     st.markdown("How to use it, what was measured, and how it is built.")
     for title, name, words in _ENTRY.findall((FOLDER / f"{LIST}.md").read_text(encoding="utf-8")):
-        st.page_link("pages/docs.py", label=f"**{title}**: {words}", icon=":material/description:", query_params={"doc": name})
+        leading(f"**{title}**: {words}", ":material/description:", name)
 
 
 def chosen() -> str:
     """The document that the link names; the list where it names none, or one that is not there, which is said."""
     word = links.word("doc")
-    wanted = asked.choice([word], sorted(path.stem for path in FOLDER.glob("*.md")))
+    wanted = asked.choice([word], sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != LIST))
     if wanted.wrong:
         links.refuse("doc", wanted, "the list of all documents")
         links.rewrite("doc")

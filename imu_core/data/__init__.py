@@ -22,6 +22,7 @@ DATASETS: dict[str, Source] = {
         cifar.load_cifar10,
         cifar.cifar10_is_here,
         cifar.download_cifar10,
+        channels=3,
         class_names=cifar.CLASS_NAMES,
     ),
     "cifar100": Source(
@@ -29,6 +30,7 @@ DATASETS: dict[str, Source] = {
         cifar.load_cifar100,
         cifar.cifar100_is_here,
         cifar.download_cifar100,
+        channels=3,
         class_names=tuple(sorted(name for group in cifar.SUPERCLASSES.values() for name in group)),
         superclasses=cifar.SUPERCLASSES,
     ),
@@ -37,6 +39,7 @@ DATASETS: dict[str, Source] = {
         cifar.load_cifar20,
         cifar.cifar100_is_here,
         cifar.download_cifar100,
+        channels=3,
         class_names=tuple(cifar.SUPERCLASSES),
         superclasses=cifar.SUPERCLASSES,
     ),
@@ -45,6 +48,7 @@ DATASETS: dict[str, Source] = {
         people.load,
         people.is_here,
         people.draw_all,
+        channels=3,
         verb="Draw",
         people=True,
         free=True,
@@ -53,6 +57,7 @@ DATASETS: dict[str, Source] = {
 }
 MARKET = "market:"  # a dataset called market:FOLDER is read from that folder
 FOLDER = folder.PREFIX  # one called folder:PATH@SIDE is a folder of one's own images
+FOR_FOLDERS = ("small_resnet", "resnet20", "lenet5")  # networks that take images of any size
 
 
 def _market(name: str, title: str, path: str = "") -> Source:
@@ -65,6 +70,9 @@ def _market(name: str, title: str, path: str = "") -> Source:
         people=True,
         free=True,
         asks=True,
+        channels=3,
+        check=lambda: market.find(path),
+        state=lambda: market.cache(path),
     )
 
 
@@ -81,6 +89,11 @@ def _folder(name: str) -> Source:
         verb="Read",
         free=True,
         asks=True,
+        channels=3,
+        models=FOR_FOLDERS,
+        brought=True,
+        check=lambda: folder.find(folder.parse(text).path),
+        state=lambda: folder.cache(text),
     )
 
 
@@ -99,10 +112,7 @@ def source(name: str) -> Source:
 
 def check_folder(name: str) -> None:
     """A DataError where `name` is a folder that is not there; a ClosedError where pages may not read it, there or not."""
-    if name.startswith(FOLDER):
-        folder.find(folder.parse(name.removeprefix(FOLDER)).path)
-    elif name == "market" or name.startswith(MARKET):
-        market.find(name[len(MARKET) :])
+    source(name).check()
 
 
 def is_open(name: str) -> bool:
@@ -126,15 +136,21 @@ def class_names(name: str) -> tuple[str, ...]:
 
     () for a folder: nothing of it is listed before somebody asks for it to be read.
     """
-    if name.startswith(FOLDER):
-        return ()
-    return (DATASETS[name].class_names if name in DATASETS else ()) or fashion.CLASS_NAMES
+    known = source(name)
+    return known.class_names or (() if known.brought else fashion.CLASS_NAMES)
 
 
 def part_requests(name: str) -> tuple[str, ...]:
     """A forget request for each subclass of dataset `name`, superclass by superclass; () where classes have no parts."""
-    groups = DATASETS[name].superclasses.items() if name in DATASETS else ()
-    return tuple(f"subclass:{above}/{part}" for above, group in groups for part in group)
+    return tuple(f"subclass:{above}/{part}" for above, group in source(name).superclasses.items() for part in group)
+
+
+def shows_people(name: str) -> bool:
+    """Whether the classes of dataset `name` are people; False for a name that is none."""
+    try:
+        return source(name).people
+    except DataError:
+        return False
 
 
 def download(name: str) -> Iterator[tuple[float, str]]:
@@ -161,12 +177,8 @@ load.cache_clear = _loaded.cache_clear
 def _state(name: str) -> str:
     """What changes once a folder of images does; ClosedError where pages may not read that folder, read before or not."""
     try:
-        if name.startswith(FOLDER):
-            return str(folder.cache(name.removeprefix(FOLDER)))
-        if name.startswith(MARKET):
-            return str(market.cache(name.removeprefix(MARKET)))
+        return str(source(name).state())
     except ClosedError:
         raise
     except DataError:  # reading it will say why
-        pass
-    return ""
+        return ""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from imu_core import models as architectures
 from imu_core.caches import SharedCache
 from imu_core.evaluation.reidentification import drift, judge, references
-from imu_core.metrics import METRICS, divergence, gaps, membership, neighbour, thresholds
+from imu_core.metrics import METRICS, Kind, Sides, membership, neighbour, of_kind, thresholds
 from imu_core.metrics import zrf as forgetting
 from imu_core.models import checkpoints
 from imu_core.models.head import find_head
@@ -26,21 +26,12 @@ from imu_core.records import Problem
 from imu_core.unlearning.run import Run
 
 Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)
-QUICK = ("correctness", "entropy", "modified_entropy")  # features attacked beside confidence, on at most LARGEST a side
 LARGEST = 2500
 FEW = 1000  # a side that `memberships` lets the SVC learn from
 MOST_MACHINES = 50  # classes up to which MIA-NN, with one classifier a class, does not hold up everything else
 MOST_JUDGED = 1000  # forget samples that the incompetent network of ZRF is asked about
 _TEACHER = 1  # the seed of its random weights; trained models start from 0
-_DISTANCES = {
-    "kl": divergence.kl,
-    "js": divergence.js,
-    "w1": divergence.w1,
-    "activation_distance": divergence.activation_distance,
-    "agreement": divergence.agreement,
-}
-_GAPS = {f.__name__: f for f in (gaps.average_gap, gaps.tug_of_war, gaps.tug_of_war_membership)}
-_TITLES = {"confidence": "membership"} | {feature: f"membership_{feature}" for feature in QUICK}  # feature → key in METRICS
+_KEYS = {"confidence": "membership"} | {metric.stored: key for key, metric in METRICS.items() if metric.stored}  # by stored name
 
 
 class Measurement(Stoppable):
@@ -108,7 +99,7 @@ class Measurement(Stoppable):
     def _compare(self, name: str, models: dict[str, Logits]) -> None:
         self.result["divergence"][name] = divergences(self.problem, models["retrained"], models[name])
         own, aim = (self.result["accuracies"][n] | {"membership": self.result["membership"][n]} for n in (name, "retrained"))
-        self.result["gaps"][name] = {key: measure(own, aim) for key, measure in _GAPS.items()}
+        self.result["gaps"][name] = {key: measure(own, aim) for key, measure in of_kind(Kind.GAP).items()}
 
     def _worst_case(self, name: str, models: dict[str, Logits]) -> None:
         positives, negatives, _ = threshold_sides(self.problem, models[name], models.get("retrained"))
@@ -243,23 +234,21 @@ def attack_membership(problem: Problem, logits: Logits, most: int | None = None)
 
 
 def attacks(problem: Problem, logits: Logits) -> dict[str, float]:
-    """The other attacks on one model: the SVC on every quick feature, on the training set as a whole, and the logistic one.
+    """The metrics of kind ATTACK on one model, by their names in records.
 
     Each side is cut to `LARGEST` samples, spread over the set. The logistic attack holds the forget set against test samples
     of its own kind: of the same classes, where whole classes go. It is left out where one side has fewer than five samples.
     """
-    (train, test), split = logits, problem.split
+    (train, test), split, kind = logits, problem.split, same_kind(problem)
     members, others = (spread(index, LARGEST) for index in _attackers(problem))
-    sides = (train[members], problem.train.labels[members], test[others], problem.test.labels[others])
-    forget = train[split.forget], problem.train.labels[split.forget]
-    found = {feature: membership.svc(*sides, *forget, feature=feature) for feature in QUICK}
-    if len(others) >= 2:
-        found["training_privacy"] = membership.training_privacy(_true_probability(*sides[:2]), _true_probability(*sides[2:]))
-    kind = same_kind(problem)
-    if min(len(kind), len(split.forget)) >= membership.SMALLEST:
-        losses = (F.cross_entropy(z.double(), y, reduction="none") for z, y in (forget, (test[kind], problem.test.labels[kind])))
-        found["logistic"] = membership.logistic(*losses)
-    return found
+    sides = Sides(
+        members=(train[members], problem.train.labels[members]),
+        nonmembers=(test[others], problem.test.labels[others]),
+        forget=(train[split.forget], problem.train.labels[split.forget]),
+        kind=(test[kind], problem.test.labels[kind]),
+    )
+    numbers = ((name, measure(sides)) for name, measure in of_kind(Kind.ATTACK).items())
+    return {name: value for name, value in numbers if value is not None}
 
 
 def _attackers(problem: Problem) -> tuple[Tensor, Tensor]:
@@ -314,10 +303,10 @@ def divergences(problem: Problem, reference: Logits, model: Logits) -> dict[str,
         "retain": (reference[0][split.retain], model[0][split.retain]),
         "test": (reference[1], model[1]),
     }
-    found = {name: {key: measure(*pair) for key, measure in _DISTANCES.items()} for name, pair in sets.items()}
+    found = {name: {key: measure(*pair) for key, measure in of_kind(Kind.DISTANCE).items()} for name, pair in sets.items()}
     for name, pair in sets.items():
         rows = kept if name == "test" and bool(kept.any()) else slice(None)
-        found[name]["w1_classes"] = divergence.w1_classes(*(logits[rows] for logits in pair))
+        found[name] |= {key: measure(*(logits[rows] for logits in pair)) for key, measure in of_kind(Kind.CLASSES).items()}
     return found
 
 
@@ -341,7 +330,7 @@ def numbers(result: dict[str, Any], model: str = "run") -> dict[str, float]:
     attacked = result.get("attacks", {}).get(model, {})
     flat = {
         **result.get("accuracies", {}).get(model, {}),
-        **{_TITLES.get(feature, feature): value for feature, value in attacked.items()},
+        **{_KEYS.get(name, name): value for name, value in attacked.items()},
         **({"membership": result["membership"][model]} if model in result.get("membership", {}) else {}),
         **result.get("divergence", {}).get(model, {}).get("test", {}),
     }

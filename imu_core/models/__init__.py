@@ -17,7 +17,7 @@ from imu_core.models.resnet18 import resnet18
 from imu_core.models.resnet20 import ResNet20, ResNet20Even
 from imu_core.models.small_resnet import SmallResNet
 from imu_core.models.vgg19 import VGG19
-from imu_core.records import Dataset
+from imu_core.records import Dataset, Source
 
 _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator
 
@@ -37,14 +37,13 @@ FOR_PEOPLE = ("reid_resnet18", "reid_resnet50", "small_resnet")
 FOR_CLASSES = ("small_resnet", "lenet5", "small_resnet_gr")
 FOR_COLOUR = ("airbench", "resnet20", "resnet18", "vgg19", "small_resnet", "lenet5")  # CIFAR: 32 x 32 in colour
 
-FOR_FOLDERS = ("small_resnet", "resnet20", "lenet5")
 
-
-def suited(dataset: str) -> tuple[str, ...]:
-    """The models to offer for the classes of `dataset`, the usual one first; what somebody brought is one of them."""
-    if dataset.startswith("folder:"):
-        return (*brought.names(dataset), *FOR_FOLDERS)
-    return (*(FOR_COLOUR if dataset.startswith("cifar") else FOR_CLASSES), *brought.names(dataset))
+def suited(dataset: str, source: Source) -> tuple[str, ...]:
+    """The models to offer for `dataset`, which `source` describes, the usual one first; what somebody brought is one of them."""
+    if source.people:
+        return source.models or FOR_PEOPLE
+    usual, own = source.models or (FOR_COLOUR if source.channels == 3 else FOR_CLASSES), brought.names(dataset)
+    return (*own, *usual) if source.brought else (*usual, *own)
 
 
 def known(name: str) -> bool:

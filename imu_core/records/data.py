@@ -194,7 +194,10 @@ class Source:
 
     A set with `people` has identities for classes; one that needs no asking (`free`) costs nothing to fetch, and a page does so
     without a click unless it lies in a folder of this machine (`asks`). `class_names` and `superclasses` are there where they are
-    known before the images are.
+    known before the images are. `models` are the networks to offer, the usual one first; without them those that suit its
+    `channels`, or people. The images of a `brought` set are the visitor's, and networks brought with them come first. `check`
+    raises a DataError where a folder is not there and a ClosedError where pages may not read it; `state` changes once its
+    images do.
     """
 
     title: str
@@ -207,3 +210,8 @@ class Source:
     asks: bool = False
     class_names: tuple[str, ...] = ()
     superclasses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    channels: int = 1
+    models: tuple[str, ...] = ()
+    brought: bool = False
+    check: Callable[[], object] = lambda: None
+    state: Callable[[], object] = lambda: ""

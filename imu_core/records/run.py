@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AllowInfNan, Field, Strict, StrictBool, StrictInt, StringConstraints, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from imu_core.errors import ConfigError
-from imu_core.numeric import as_number, is_number
+from imu_core.errors import ConfigError, told
+from imu_core.numeric import as_number
 from imu_core.records.data import Copies, Dataset
 from imu_core.settings import RUN
 
@@ -143,22 +144,23 @@ class RunConfig:
         return cls(**values)
 
 
+_Short = Annotated[str, Strict(), StringConstraints(max_length=100)]
+_Option = StrictBool | StrictInt | Annotated[float, Strict(), AllowInfNan(False)] | _Short | None
+_OPTIONS = TypeAdapter(Annotated[dict[_Short, _Option], Field(max_length=_MOST_OPTIONS)])
+
+
 def _checked_options(given: Any) -> dict[str, Any]:
     """A copy of a method's own settings: few names, and values that JSON knows."""
-    if not isinstance(given, dict) or len(given) > _MOST_OPTIONS:
-        raise ConfigError(f"options is {str(given)[:40]!r}; it must be a mapping of at most {_MOST_OPTIONS} settings by name.")
-    given = {name: as_number(value) for name, value in given.items()}
-    for name, value in given.items():
-        short = isinstance(value, str) and len(value) <= 100
-        if (
-            not isinstance(name, str)
-            or len(name) > 100
-            or not (value is None or isinstance(value, bool) or is_number(value) or short)
-        ):
-            raise ConfigError(
-                f"Option {str(name)[:40]!r} is {str(value)[:40]!r}; it must be a number, a short text, true or false."
-            )
-    return dict(sorted(given.items()))
+    try:
+        options = {name: as_number(value) for name, value in given.items()} if isinstance(given, dict) else given
+        return dict(sorted(_OPTIONS.validate_python(options).items()))
+    except ValidationError as error:
+        where = error.errors(include_url=False)[0]["loc"]
+    if not where:
+        raise ConfigError(f"options is {told(given)}; it must be a mapping of at most {_MOST_OPTIONS} settings by name.")
+    raise ConfigError(
+        f"Option {told(where[0])} is {told(given.get(where[0]))}; it must be a number, a short text, true or false."
+    )
 
 
 def scope_blocks(scope: str) -> int | None:

@@ -15,14 +15,13 @@ from imu_core import figures
 from imu_core.depth import utility_key
 from imu_core.evaluation.measurement import numbers
 from imu_core.methods import METHODS
-from imu_core.metrics import METRICS
+from imu_core.metrics import METRICS, Images
 from imu_core.records import Trajectory
 from imu_core.store.runs import Stored, Summary
 
 LONGEST_REQUEST = 60  # characters
 ARROWS = {"higher": "↑", "lower": "↓"}
-ON_FORGET = ("membership", "membership_correctness", "membership_entropy", "membership_modified_entropy")
-ON_TEST = ("kl", "js", "w1", "activation_distance", "agreement")
+SETS = {Images.FORGET: "forget", Images.TEST: "test"}  # of the samples behind a figure
 
 
 def numbers_of(metrics: dict[str, Any], model: str) -> dict[str, float]:
@@ -72,7 +71,7 @@ def written(key: str, value: float | None) -> str:
 
 def samples(run: Stored, key: str) -> str:
     """The size of the set behind a figure, where one set is."""
-    size = run.trajectory.sizes.get("forget" if key in ON_FORGET else "test" if key in ON_TEST else key)
+    size = run.trajectory.sizes.get(SETS.get(METRICS[key].images, key))
     return f"{size:,}" if size else ""
 
 
@@ -98,5 +97,3 @@ def style_of(run: Summary) -> figures.Style:
 def shown(run: Summary, record: Trajectory) -> figures.Shown:
     """`run` as the charts draw it; its name is escaped, because charts read HTML."""
     return figures.Shown(html.escape(title_of(run)), record, style_of(run))
-
-

@@ -12,7 +12,7 @@ from imu_core.data import notes
 from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.model_import.brought_sets import datasets as folders
-from imu_core.models import FOR_PEOPLE, suited
+from imu_core.models import suited
 from imu_core.problems import reference
 from imu_core.problems.problem import prepare
 from imu_core.records import Dataset, Problem
@@ -35,9 +35,7 @@ def sidebar(page: Page) -> None:
         own = str(_now("dataset"))
         names += [name for name in folders() if name != own and data.is_open(name)]
         names += [own] if own.startswith((data.MARKET, data.FOLDER)) else []
-        dataset = bound.selectbox(
-            "Dataset", names, key="dataset", help=help_text("dataset"), on_change=_changed
-        )
+        dataset = bound.selectbox("Dataset", names, key="dataset", help=help_text("dataset"), on_change=_changed)
         shown = _loaded(dataset)
         if shown and shown.people and shown.people.synthetic:
             st.caption(":material/draw: synthetic: made-up people, drawn from a seed")
@@ -81,7 +79,7 @@ def _follow(page: Page) -> None:
     fetched = st.session_state.pop("fetched", "")
     if fetched and _now("forget") == UNKNOWN_PEOPLE:  # only now is it known who is in it
         st.session_state.forget = suggestions(fetched)[0]
-    here, people = page.url_path == parts.PEOPLE_PAGE, _shows_people(_now("dataset"))
+    here, people = page.url_path == parts.PEOPLE_PAGE, data.shows_people(_now("dataset"))
     if here and not people:
         st.session_state.elsewhere = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
         take_problem(USUAL_PEOPLE)
@@ -93,13 +91,9 @@ def _follow(page: Page) -> None:
         st.session_state.update(earlier)
 
 
-def _shows_people(dataset: str) -> bool:
-    return dataset.startswith(data.MARKET) or (dataset in data.DATASETS and data.source(dataset).people)
-
-
 def models_for(dataset: str) -> list[str]:
     """The architectures that suit `dataset`, the usual one first."""
-    return list(FOR_PEOPLE if _shows_people(dataset) else suited(dataset))
+    return list(suited(dataset, data.source(dataset)))
 
 
 def _loaded(dataset: str) -> Dataset | None:
@@ -111,7 +105,7 @@ def _loaded(dataset: str) -> Dataset | None:
 
 def suggestions(dataset: str) -> list[str]:
     """Requests to start from; any other can be typed."""
-    people, loaded = _shows_people(dataset), _loaded(dataset)
+    people, loaded = data.shows_people(dataset), _loaded(dataset)
     if people and loaded is None:
         return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else [UNKNOWN_PEOPLE]
     names = loaded.class_names if loaded else data.class_names(dataset)
@@ -146,7 +140,7 @@ def current() -> Problem:
         missing.no_model(state.dataset, state.model, error)
     except DataError as error:
         st.warning(parts.plain(error), icon=":material/help:")
-        if state.dataset.startswith("market") and not data.is_here(state.dataset):
+        if data.shows_people(state.dataset) and source.asks and not data.is_here(state.dataset):
             missing.ask_folder(take_problem)
         elif not isinstance(error, ClosedError) and not data.is_here(state.dataset):
             missing.offer(state.dataset, source)

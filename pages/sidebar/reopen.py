@@ -22,8 +22,7 @@ def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, 
     check_known(run)
     if run.method not in METHODS:
         raise StoreError(f"The method {run.method} is not known here, so its settings cannot be opened.")
-    people = run.dataset.startswith(data.MARKET) or data.source(run.dataset).people
-    page = parts.PEOPLE_PAGE if people else "unlearn"
+    page = parts.PEOPLE_PAGE if data.shows_people(run.dataset) else "unlearn"
     link = run_link.link(trajectory, page)
     return page, link, dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
 

@@ -19,11 +19,11 @@ import requests
 import torch
 from web import answer, answering
 
-from imu_core import data, runtime
+from imu_core import data, models, runtime
 from imu_core.data import embed, fashion
 from imu_core.data.download import fetch
 from imu_core.errors import DataError
-from imu_core.records import Dataset
+from imu_core.records import Dataset, Source
 
 FILES = [f"{prefix}-{kind}-ubyte.gz" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 ORIGINALS = next((f for f in (fashion.DEBIAN_FOLDER,) if all((f / name).exists() for name in FILES)), None)
@@ -305,3 +305,31 @@ def test_embedding_is_lossless_and_repeats_itself(tmp_path: Path, monkeypatch: p
     assert one == two
     monkeypatch.setattr(runtime, "ASSETS", tmp_path / "one")
     assert np.array_equal(fashion.load_embedded().train.images[:, 0].numpy(), pixels[:20])
+
+
+def source(**about: object) -> Source:
+    return Source("Mine", lambda: pytest.fail("nobody needs its images"), **about)
+
+
+def test_the_networks_offered_follow_what_a_source_declares_and_not_its_name() -> None:
+    for name in ("mine", "cifar-of-mine", "people-of-mine"):
+        assert models.suited(name, source()) == models.FOR_CLASSES
+        assert models.suited(name, source(channels=3)) == models.FOR_COLOUR
+        assert models.suited(name, source(channels=3, people=True)) == models.FOR_PEOPLE
+        assert models.suited(name, source(models=("vgg19", "lenet5"))) == ("vgg19", "lenet5")
+    assert models.suited("cifar20", data.source("cifar20")) == models.FOR_COLOUR
+    assert models.suited("market:/nowhere", data.source("market:/nowhere")) == models.FOR_PEOPLE
+    assert models.suited("folder:/nowhere@32", data.source("folder:/nowhere@32")) == data.FOR_FOLDERS
+
+
+@pytest.mark.parametrize("name", data.DATASETS)
+def test_a_source_has_the_channels_of_its_images_and_networks_that_exist(name: str) -> None:
+    known = data.source(name)
+    assert set(models.suited(name, known)) <= set(models.MODELS)
+    if known.is_here():
+        assert known.channels == data.load(name).train.images.shape[1]
+
+
+def test_a_set_of_people_is_known_without_its_images() -> None:
+    shown = [name for name in (*data.DATASETS, "market:/nowhere", "folder:/nowhere@32", "no such set") if data.shows_people(name)]
+    assert shown == ["people", "faces", "market", "market:/nowhere"]

@@ -23,7 +23,7 @@ from imu_core.evaluation.measurement import (
     spread,
     threshold_sides,
 )
-from imu_core.metrics import METRICS, divergence, gaps, membership, neighbour, thresholds
+from imu_core.metrics import METRICS, Kind, divergence, gaps, membership, neighbour, of_kind, thresholds
 from imu_core.metrics.zrf import zrf
 from imu_core.problems.reference import Reference
 from imu_core.records import Features, Problem, RunConfig
@@ -82,7 +82,8 @@ def test_everything_is_measured_for_every_model(with_reference: Problem) -> None
         assert set(result["attacks"][name]) == features
         assert result["attacks"][name]["confidence"] == result["membership"][name]
         assert all(0 <= value <= 1 for value in result["attacks"][name].values())
-    keys = {"kl", "js", "w1", "activation_distance", "agreement", "w1_classes"}
+    keys = set(of_kind(Kind.DISTANCE, Kind.CLASSES))
+    assert keys >= {"kl", "js", "w1", "activation_distance", "agreement", "w1_classes"}
     assert all(set(values) == keys for sets in result["divergence"].values() for values in sets.values())
     assert set(result["seconds"]) >= {"outputs", "membership", "attacks", "divergence", "zrf", "neighbour"}
 
@@ -213,7 +214,7 @@ def test_attacks_say_nothing_where_there_is_too_little(tiny: object) -> None:
     few = imu_core.problem("tiny", model="lenet5", forget="ids:1-3")
     found = attacks(few, (few.train.logits, few.test.logits))
     assert "logistic" not in found
-    assert set(found) == {"correctness", "entropy", "modified_entropy", "training_privacy"}
+    assert set(found) >= {"correctness", "entropy", "modified_entropy", "training_privacy"}
     result = measured(finished(few, epochs=1)).result
     assert (result["neighbour"], result["gaps"], result["divergence"]) == ({}, {}, {})
 
@@ -236,7 +237,7 @@ def test_features_attacked_are_those_of_the_metric(lenet: Problem) -> None:
     sides = (logits[0][members], lenet.train.labels[members], logits[1][others], lenet.test.labels[others])
     forget = logits[0][lenet.split.forget], lenet.train.labels[lenet.split.forget]
     found = attacks(lenet, logits)
-    for feature in measurement.QUICK:
+    for feature in ("correctness", "entropy", "modified_entropy"):
         assert found[feature] == membership.svc(*sides, *forget, feature=feature)
     true = [F.softmax(z, 1).gather(1, y[:, None])[:, 0] for z, y in (sides[:2], sides[2:])]
     assert found["training_privacy"] == membership.training_privacy(*true)

@@ -213,7 +213,7 @@ def test_a_brought_model_is_a_problem_like_any_other(colours: Path, trained: Sta
     problem = imu_core.problem(work.dataset_name, model="own-three", forget="class:red")
     assert set(left(tmp_path)) == before, "its features were stored by the check"
     assert torch.equal(problem.test.logits, predict(problem.model, problem.dataset.test))
-    assert models.suited(work.dataset_name)[0] == "own-three"
+    assert models.suited(work.dataset_name, data.source(work.dataset_name))[0] == "own-three"
     run = imu_core.unlearn(problem, imu_core.RunConfig(method="ga", scope="all", epochs=2, batch_size=6, learning_rate=0.01))
     for _ in run:
         pass

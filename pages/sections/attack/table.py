@@ -6,17 +6,13 @@ import streamlit as st
 
 from imu_core.evaluation.measurement import numbers, same_kind
 from imu_core.glossary import TERMS
-from imu_core.metrics import METRICS, thresholds
+from imu_core.metrics import METRICS, Images, thresholds
 from imu_core.records import Problem
 from pages.sections.attack import jobs
 from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original
 from pages.session import answers, session_runs
 from pages.widgets import parts, progress
 
-MEASURED = (
-    "membership", "membership_correctness", "membership_entropy", "membership_modified_entropy", "logistic", "training_privacy",
-    "neighbour_gap", "neighbour_tv", "zrf", "zrf_js",
-)  # fmt: skip
 ARROWS = {
     "higher": "↑",
     "lower": "↓",
@@ -24,7 +20,6 @@ ARROWS = {
     "nearest 50 %": "≈\u00a050\u00a0%",
     "nearest 1": "≈\u00a01",
 }
-TESTS = ("logistic", "neighbour_gap", "neighbour_tv")  # which also need test images of the forgotten kind
 NARROW = """<style>
 .st-key-attack_table { font-variant-numeric: tabular-nums }
 @media (max-width: 1000px) { .st-key-attack_table :is(th, td):last-child { display: none } }
@@ -61,12 +56,11 @@ def rows(problem: Problem, item: session_runs.Kept) -> list[dict[str, str]]:
     for title, key, values, size in (*_thresholds(problem, item), *_trained(problem, item)):
         found.append(_row(problem, item, title, key, values, size))
     table = {name: numbers(item.measured, name) for name in ("original", "retrained", "run")}
-    for key in MEASURED:
+    sizes = {Images.FORGET_AND_KIND: f"{forget}, {len(same_kind(problem)):,} test", Images.RETAIN_AND_TEST: "retain and test"}
+    for key, metric in METRICS.items():
         values = {name: model[key] for name, model in table.items() if key in model}
-        size = f"{forget}, {len(same_kind(problem)):,} test" if key in TESTS else forget
-        size = "retain and test" if key == "training_privacy" else size
-        if values:
-            found.append(_row(problem, item, METRICS[key].title, key, values, size))
+        if metric.attack and values:
+            found.append(_row(problem, item, metric.title, key, values, sizes.get(metric.images, forget)))
     return found
 
 
