@@ -6,16 +6,18 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from imu_core.errors import DataError
+from imu_core.errors import ConfigError, DataError
 from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.settings import RUN, Setting
 
 STATES = ("done", "cancelled", "diverged", "failed")
 LONGEST_NAME = 200
 _LONGEST_TEXT = 70_000  # characters of a text inside a record: a forget request may have 60,000
 _MOST_POINTS, _MOST_NUMBERS = 100_000, 100_000
-_DEEPEST = 12
+_DEEPEST, _LARGEST = 12, 2.0**1000  # levels; a number in a record
 _SCALARS = ("step", "epoch", "seconds", "loss", "accuracies", "weights", "full")  # of a point
 # Control characters, halves of surrogate pairs and marks that turn text around break databases, terminals and readers.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -146,10 +148,7 @@ def named_of(value: Any, what: str, read: Callable[[Any, str], Any]) -> dict[str
 
 def number_of(value: Any, what: str, low: float, high: float) -> float:
     """`value`, a finite number from `low` to `high`; DataError names `what` it is."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not good or not low <= value <= high or not abs(value) < 2**1000:
-        raise DataError(f"{what} is {str(value)[:40]}; it must be a number from {low:g} to {high:g}.")
-    return value
+    return _ranged(value, what, max(low, -_LARGEST), min(high, _LARGEST), False)
 
 
 def maybe_number_of(value: Any, what: str) -> float | None:
@@ -159,9 +158,20 @@ def maybe_number_of(value: Any, what: str) -> float | None:
 
 def whole_of(value: Any, what: str) -> int:
     """`value`, a whole number from 0; DataError names `what` it is."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
-        raise DataError(f"{what} is {str(value)[:40]}; it must be a whole number from 0 to {2**31 - 1}.")
-    return value
+    return _ranged(value, what, *RUN["seed"].ends, True)
+
+
+def _ranged(value: Any, what: str, low: float, high: float, whole: bool) -> Any:
+    try:
+        _range(low, high, whole).check(value, what)
+    except ConfigError as error:
+        raise DataError(str(error)) from None
+    return value  # as it was written: 3 stays 3, where pydantic makes 3.0 of it
+
+
+@cache
+def _range(low: float, high: float, whole: bool) -> Setting:
+    return Setting("number", "Number", low, "A number in a record.", low, high, whole=whole)
 
 
 def text_of(value: Any, what: str, longest: int, *, filled: bool = False, lines: bool = False) -> str:
