@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,9 +60,12 @@ class Failures:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a parametrised test under the mark sample(n, reason), all but n cases, spread evenly, are slow."""
+    """Mark as slow what needs a PostgreSQL server, and of a test under sample(n, reason) all but n cases, spread evenly."""
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
+        values = getattr(item, "callspec", NO_CASE).params.values()
+        if "postgres" in item.fixturenames or any(isinstance(value, str) and value == "postgresql" for value in values):
+            item.add_marker(pytest.mark.slow(reason="starts a server; the default run shows the same of SQLite"))
         if item.get_closest_marker("sample") and not item.get_closest_marker("slow"):
             groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in groups.values():
@@ -78,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal:
         config.pluginmanager.register(Failures(terminal))
+NO_CASE = SimpleNamespace(params={})
 COMPANIONS = ("initial", "statistics", "importances")
 
 

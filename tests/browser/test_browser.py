@@ -1,4 +1,4 @@
-"""The running app in a real headless Chromium: what only a browser can show. `make test` runs these too; CI insists on them."""
+"""The running app in a real headless Chromium: what only a browser can show. CI insists on these; see test_browser_pages.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ try:
 except ImportError:  # reported by the fixture `chromium`
     sync_playwright = None
 
-pytestmark = pytest.mark.browser
+# Minutes of real waiting. The default run opens every page in the browser once; tests without a browser see what is on it, too.
+IN_FULL_RUN = [pytest.mark.browser, pytest.mark.slow(reason="a browser waits as long as a person would")]
+pytestmark = IN_FULL_RUN
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -214,6 +216,7 @@ def serve_app(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    assert "Traceback" not in log.read_text(), "the server wrote no traceback, whatever the tests did"
 
 
 def _wait_for(process: subprocess.Popen, health: str, log: Path) -> None:
@@ -301,30 +304,6 @@ def start_long(visitor: Visitor) -> Page:
 
 
 # ------------------------------------------------------------------------------------------------------------------ tests
-
-
-def test_the_very_first_visit_to_a_fresh_server_may_be_a_deep_link(server: Server) -> None:
-    assert server.first_navigation == list(NAVIGATION)
-    assert server.first_sidebar["Forget"] == "class:Bag"
-    assert {"Dataset", "Model"} <= server.first_sidebar.keys()
-    assert server.first_has_run
-
-
-@pytest.mark.parametrize("path", HEADINGS, ids=lambda path: path or "start")
-def test_a_page_fits_its_window_and_names_everything(visitor: Visitor, path: str) -> None:
-    page = visitor.open(path)
-    for width in (1400, 800):
-        page.set_viewport_size({"width": width, "height": 1000})
-        page.wait_for_timeout(500)  # charts draw themselves after the script has ended
-        sizes = page.evaluate("[document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]")
-        assert sizes[0] <= sizes[1] + 2
-        inner = main(page).evaluate("element => [element.scrollWidth, element.clientWidth]")
-        assert inner[0] <= inner[1] + 2
-    assert page.evaluate("[...document.images].filter(image => !image.alt).map(image => image.outerHTML.slice(0, 200))") == []
-    tree = page.locator("body").aria_snapshot()
-    assert len(re.findall(r"- '?button \"", tree)) > 3
-    roles = "button|link|slider|combobox|textbox|checkbox|switch|spinbutton"
-    assert re.findall(rf"^\s*- '?(?:{roles})(?: \[.*|:.*|)$", tree, re.M) == []
 
 
 WATCH = """() => {
@@ -648,7 +627,3 @@ def test_a_card_shows_where_each_model_looks(visitor: Visitor) -> None:
     card = page.get_by_role("dialog")
     for name in ("original", "retrained", "after IMU"):
         expect(card.get_by_role("img", name=re.compile(f"^{name}(: zero everywhere)?$"))).to_have_count(1)
-
-
-def test_the_server_wrote_no_traceback(server: Server) -> None:
-    assert "Traceback" not in server.log.read_text()

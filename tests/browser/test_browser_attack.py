@@ -6,12 +6,12 @@ import contextlib
 import re
 
 import pytest
-from test_browser import Visitor, eventually, main
+from test_browser import IN_FULL_RUN, Visitor, eventually, main
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Locator, Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 
 
 def slider(page: Page) -> Locator:

@@ -8,13 +8,12 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-from test_browser import Visitor, eventually, main
+from test_browser import IN_FULL_RUN, Visitor, eventually, main
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 LENET = {"model": "lenet5"}  # no retrained model, quick features
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_browser import HEADINGS, Visitor, eventually, main, press_run, verdict
+from test_browser import HEADINGS, IN_FULL_RUN, Visitor, eventually, main, press_run, verdict
 from test_browser_runs import tick_first
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 WIDTHS = (1400, 1280, 800, 390)
 MEASURE = (Path(__file__).parent / "cut.js").read_text()
 DRAW = (Path(__file__).parent / "drawn.js").read_text()

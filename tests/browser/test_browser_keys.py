@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from test_browser import Visitor, eventually, main, slider_value
+from test_browser import IN_FULL_RUN, Visitor, eventually, main, slider_value
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 FEW = 4  # stops of the Tab key until the link that leads to Play
 FOCUSED = "document.activeElement.innerText?.trim() || document.activeElement.value || document.activeElement.tagName"
 

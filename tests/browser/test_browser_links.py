@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_browser import HEADINGS, Server, Visitor, main, press_run, slider_value, visitor_at
+from test_browser import HEADINGS, IN_FULL_RUN, Server, Visitor, main, press_run, slider_value, visitor_at
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Browser, Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 LENET = {"model": "lenet5"}  # no retrained model, quick features
 PRESET = "five epochs"  # not the one that the page opens with
 

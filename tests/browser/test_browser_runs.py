@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
-from test_browser import Server, Visitor, eventually, main, press_run, visitor_at
+from test_browser import IN_FULL_RUN, Server, Visitor, eventually, main, press_run, visitor_at
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Browser, Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 FIRST_ROW = (16, 36 + 17)  # pixels from the corner of a table: the box at the left of its first row
 
 

@@ -6,11 +6,10 @@ import itertools
 import time
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
-from test_browser import Server, main, visitor_at
+from test_browser import IN_FULL_RUN, Server, main, visitor_at
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 
 LAG = 3.0  # seconds from a message to its arrival at the page
 DRAGS = 24

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_browser import HEADINGS, PATIENCE, ROOT, _wait_for, expect, free_port
+from test_browser import HEADINGS, IN_FULL_RUN, PATIENCE, ROOT, _wait_for, expect, free_port
 
 from imu_core.access.cookie import COOKIE
 from imu_core.store.runs import Store
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_FULL_RUN
 LARGEST = 1_000_000  # KB of a fresh server with the default page open
 EXAMPLE = "Until you press Run"
 HERE = "unlearn?model=lenet5&measure=false&methods=GA"

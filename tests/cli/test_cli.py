@@ -516,6 +516,7 @@ def test_the_module_runs_and_answers_in_a_sentence() -> None:
     assert not stdout
 
 
+@pytest.mark.slow(reason="starts a process that imports torch; the default run calls the same command in its own")
 def test_ctrl_c_ends_a_run_cleanly(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     endless = ("--learning-rate", "0", "--stop-at", "none", "--epochs", "500", "--eval-every", "1", "--model", "lenet5")

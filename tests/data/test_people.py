@@ -74,11 +74,15 @@ def test_identities_differ() -> None:
     assert len(set(looks)) == 225
 
 
+WHOLE_SET = pytest.mark.slow(reason="draws the whole set of people")
+
+
 @pytest.fixture(scope="module")
 def everybody() -> Dataset:
     return data.load("people")
 
 
+@WHOLE_SET
 def test_the_whole_set_has_the_promised_shape(everybody: Dataset) -> None:
     who = everybody.people
     assert len(everybody.class_names) == 150
@@ -96,11 +100,13 @@ def test_the_whole_set_has_the_promised_shape(everybody: Dataset) -> None:
         assert (len(kept), len(held), kept & held) == (4, 2, set())
 
 
+@WHOLE_SET
 def test_pixels_alone_do_not_find_people(everybody: Dataset) -> None:
     found = reidentification.pixels_alone(everybody)
     assert found.map <= 0.2
 
 
+@WHOLE_SET
 def test_the_set_comes_from_the_cache_the_second_time(everybody: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "draw_all", lambda: pytest.fail("drawn again"))
     again = people.load()

@@ -244,11 +244,15 @@ def test_a_measurement_of_people_includes_the_search(person: Problem) -> None:
 # What ships.
 
 
+WHOLE_SET = pytest.mark.slow(reason="embeds the whole set of people")
+
+
 @pytest.fixture(scope="module")
 def shipped_people() -> Problem:
     return imu_core.problem("people", model="reid_resnet18", forget="identity:0005")
 
 
+@WHOLE_SET
 def test_the_shipped_network_finds_unseen_people(shipped_people: Problem) -> None:
     found = reidentification.references(shipped_people)
     assert found["original"].unseen.map >= 0.6
@@ -259,6 +263,7 @@ def test_the_shipped_network_finds_unseen_people(shipped_people: Problem) -> Non
     assert float(hits.double().mean()) == pytest.approx(card["accuracies"]["test"], abs=0.005)
 
 
+@WHOLE_SET
 def test_three_retrained_references_ship_and_each_file_is_small(shipped_people: Problem) -> None:
     folder = runtime.ASSETS / "models" / "people" / "reid_resnet18"
     assert all(path.stat().st_size <= 6_000_000 for path in folder.glob("*.safetensors"))
@@ -273,6 +278,7 @@ def test_three_retrained_references_ship_and_each_file_is_small(shipped_people: 
         assert reference.accuracies["test_other"] > 0.9
 
 
+@WHOLE_SET
 def test_stored_scopes_belong_to_the_shipped_network(shipped_people: Problem) -> None:
     stored = reidentification.stored_rows(shipped_people, "imu")
     assert stored is not None

@@ -21,6 +21,8 @@ from imu_core.experiments.sweep import Sweep, cells
 from imu_core.store.runs import Store
 
 ROOT = Path(__file__).resolve().parents[2]
+# Sixty-five kills, each after half a second of work; the default run shows in test_sweep.py that what ended is kept.
+pytestmark = pytest.mark.slow(reason="kill -9 again and again takes minutes")
 KILLS = {"sqlite": 50, "postgresql": 15}
 RUNS_A_KILL = 3  # more than end between two kills
 PATIENCE = 300  # seconds until a wait is given up; nothing is asserted about how long anything takes

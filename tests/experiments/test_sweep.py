@@ -384,7 +384,9 @@ def test_a_table_has_a_row_a_run(tiny: Dataset, url: str) -> None:
     assert 0 <= rows[0]["accuracy_forget"] <= 1
 
 
-# In other processes.
+# In other processes: each imports torch anew, and a cluster has a scheduler too. The default run sweeps in its own process.
+
+APART = pytest.mark.slow(reason="starts processes that import torch")
 
 
 @pytest.fixture(scope="module")
@@ -398,6 +400,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Cell], list[An
     return grid, numbers(work.store, [cell.key for cell in grid])
 
 
+@APART
 def test_two_workers_give_the_same_numbers(alone: tuple, url: str) -> None:
     grid, expected = alone
     work = Sweep(grid, url, workers=2)
@@ -431,6 +434,7 @@ def distributed_client(address: str) -> Any:
     return pytest.importorskip("distributed").Client(address, set_as_default=False)
 
 
+@APART
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_dask_cluster_gives_the_same_numbers(killed: int, alone: tuple, url: str, tmp_path: Path) -> None:
     """Also when one of its two workers is killed as soon as a run has ended."""
@@ -452,6 +456,7 @@ def test_a_dask_cluster_gives_the_same_numbers(killed: int, alone: tuple, url: s
     assert work.store.count() == len(grid)
 
 
+@APART
 def test_a_cluster_without_workers_is_said(url: str) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
     with distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
@@ -461,6 +466,7 @@ def test_a_cluster_without_workers_is_said(url: str) -> None:
     assert "has no workers" in work.outcome.reason
 
 
+@APART
 def test_a_cluster_that_does_not_answer_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
     monkeypatch.setattr(sweep, "_PATIENCE", 1)
@@ -490,6 +496,7 @@ def plugin(tmp_path: Path) -> Iterator[Path]:
         methods.METHODS.pop(name, None)
 
 
+@APART
 def test_a_worker_that_is_killed_costs_its_run_alone(alone: tuple, url: str, plugin: Path) -> None:
     """A plug-in's methods are known to the workers; one of them kills the process that runs it."""
     spec = {**GRID, "plugins": [str(plugin)]}
@@ -521,6 +528,7 @@ def start(url: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+@APART
 def test_kill_9_loses_nothing_that_had_ended(alone: tuple, url: str, tmp_path: Path) -> None:
     grid, store = cells(KILLED), Store(url)
     command = start(url, tmp_path)

@@ -31,6 +31,8 @@ from imu_core.problems import features
 from imu_core.records import RunConfig
 from imu_core.store.runs import Store
 
+# The default run takes three attacks of each kind, spread over the lists.
+pytestmark = pytest.mark.sample(3, reason="one attack of many of a kind")
 LONGEST = 3_000  # signs of what is said
 DIGITS = "9" * 5_001
 

@@ -29,6 +29,8 @@ from imu_core.models import pickled
 from imu_core.records import Dataset, ImageSet
 
 State = dict[str, Tensor]
+# The default run takes three attacks of each kind, spread over the lists.
+pytestmark = pytest.mark.sample(3, reason="one attack of many of a kind")
 LONG = "x" * 10_000
 
 

@@ -24,6 +24,8 @@ from imu_core.data import archive, files, folder, market
 from imu_core.errors import ImuError
 from imu_core.model_import import foreign
 
+# The default run takes three attacks of each kind, spread over the lists.
+pytestmark = pytest.mark.sample(3, reason="one attack of many of a kind")
 CLASSES = ("cat", "dog")
 MEMORY = 400 << 20  # by so much the process may grow at one hostile input
 

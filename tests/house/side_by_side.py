@@ -143,7 +143,8 @@ def dicts_of_anything(path: Path) -> list[int]:
     return [n.lineno for n in named if n.value.id in ("dict", "Mapping") and ast.unparse(n.slice) in ("(str, Any)", "str, Any")]
 
 
-def measured(paths: Sequence[Path]) -> Numbers:
+@cache
+def measured(paths: tuple[Path, ...]) -> Numbers:
     """The numbers of these files."""
     every = [function for path in paths for function in functions(parsed(path))]
     lengths = sorted(length(function) for function in every)
@@ -171,7 +172,7 @@ def missed(numbers: Numbers, goal: Numbers) -> list[str]:
 
 def table() -> str:
     """The numbers of this tree, the goal and the anchors as lines of text."""
-    here = measured([ROOT / "app.py", *sources("imu_core", "pages")])
+    here = measured((ROOT / "app.py", *sources("imu_core", "pages")))
     rows = {"this house now": here, "the goal": GOAL, **ANCHORS}
     heads = [field.name.replace("_", " ") for field in fields(Numbers)]
     lines = [" " * 22 + "  ".join(heads)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from side_by_side import (
-    ANCHORS,
     GOAL,
     ROOT,
     Function,
@@ -36,7 +36,6 @@ import imu_core
 ENGINE, PAGES, TESTS = sources("imu_core"), sources("pages"), sources("tests")
 APP = ROOT / "app.py"
 LONGEST_PAGE, LONGEST_APP = 200, 25  # lines
-NOT_YET = {"import_depth", "dicts"}  # goals the house is on its way to: these may not get worse than they were at the last review
 
 # The way of the data: a room imports only from rooms further up. Rooms on one line do not import each other.
 ORDER = """
@@ -211,10 +210,15 @@ def test_no_line_is_there_twice_in_a_row() -> None:
     nobody([*ENGINE, *PAGES, APP], repeated_lines)
 
 
-def test_the_numbers_that_make_check_prints_keep_to_the_goal() -> None:
-    here = measured([APP, *ENGINE, *PAGES])
-    assert set(missed(here, GOAL)) <= NOT_YET
-    assert not NOT_YET & set(missed(here, ANCHORS["this house at 92e1082"]))
+HELD = [field.name for field in dataclasses.fields(GOAL) if getattr(GOAL, field.name) is not None]
+NOT_YET = pytest.mark.xfail(strict=True, reason="the house is on its way to this goal: take the mark away once it is reached")
+AHEAD = {"import_depth", "dicts"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NOT_YET if name in AHEAD else ()) for name in HELD])
+def test_the_numbers_that_make_check_prints_reach_the_goal(name: str) -> None:
+    here = measured((APP, *ENGINE, *PAGES))
+    assert name not in missed(here, GOAL), f"{getattr(here, name)}, and the goal is {getattr(GOAL, name)}"
 
 
 # What is public is explained and typed.

@@ -40,6 +40,7 @@ def test_a_script_that_ends_while_its_jobs_work_ends_well() -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow(reason="starts a server; the default run ends a script in the same way")
 def test_a_server_that_is_told_to_end_while_it_works_ends_well(sign: signal.Signals) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

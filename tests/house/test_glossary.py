@@ -95,7 +95,7 @@ def test_help_text_is_the_sentence_and_a_link() -> None:
 
 
 def test_pages_ask_for_terms_that_exist() -> None:
-    files = [ROOT / "app.py", *(ROOT / "pages").glob("*.py")]
+    files = [ROOT / "app.py", *(ROOT / "pages").rglob("*.py")]
     asked = {
         (file.name, key) for file in files if file.exists() for key in re.findall(r'help_text\("([^"]+)"\)', file.read_text())
     }

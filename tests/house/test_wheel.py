@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# Makes a wheel of everything that ships and a new environment. The default run tests the same commands and pages in the checkout.
+pytestmark = pytest.mark.slow(reason="a wheel and an environment are made")
 LARGEST = 100 * 10**6  # bytes
 OPENED = """
 from streamlit.testing.v1 import AppTest

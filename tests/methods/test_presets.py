@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tiers import but
 
 import imu_core
 from imu_core import settings
@@ -17,8 +18,11 @@ from imu_core.records import ImageSet
 from imu_core.runtime import ASSETS
 from imu_core.weights import PSI
 
+# One class in the default run: the promise is the preset's, and the other nine repeat it.
+ONE_CLASS = but(fashion.CLASS_NAMES, ["Sandal"], "the same for another class")
 
-@pytest.mark.parametrize("name", fashion.CLASS_NAMES)
+
+@pytest.mark.parametrize("name", ONE_CLASS)
 @pytest.mark.parametrize("method", ["imu", "ga", "npo", "simnpo", "rl", "delete"])
 def test_gentle_forgets_the_class_and_spares_the_others(name: str, method: str) -> None:
     run = imu_core.unlearn(imu_core.problem("fashion", forget=f"class:{name}"), imu_core.preset("gentle", method))
@@ -70,14 +74,14 @@ def reference_accuracies(request: str) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("name", fashion.CLASS_NAMES)
+@pytest.mark.parametrize("name", ONE_CLASS)
 def test_every_class_has_its_retrained_reference(name: str) -> None:
     found = reference_accuracies(f"class:{name}")
     assert found["forget"] == 0.0
     assert found["retain"] > 0.97
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("seed", but([0, 1, 2, 3], [0], "the same for another draw"))
 def test_random_sets_have_theirs_and_it_still_recognises_most(seed: int) -> None:
     assert 0.8 < reference_accuracies(f"random:10%,seed={seed}")["forget"] < 0.95
 

@@ -117,6 +117,25 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     data.load.cache_clear()
 
 
+APART = {"a state dict", "saved by torch"}  # what is read in a process of its own, besides where that process is looked at
+
+
+@pytest.fixture(autouse=True)
+def read_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pickles are read by the same code in this process: a new one imports torch, which takes two seconds a case."""
+    form = request.node.callspec.params.get("form") if hasattr(request.node, "callspec") else None
+    if "started" in request.fixturenames or form in APART:
+        return
+
+    def unpickled(content: bytes, stop: threading.Event | None = None) -> pickled.Found:
+        try:
+            return pickled.unpacked(pickled._read(content))
+        except pickled.Refused as refusal:
+            raise pickled.Refused(str(refusal).encode("utf-8", "replace").decode()) from None
+
+    monkeypatch.setattr(apart, "unpickled", unpickled)
+
+
 def left(tmp_path: Path) -> list[str]:
     """Every file in home and among the temporary ones, but for the empty one by which writers wait for each other."""
     places = (tmp_path / "home", tmp_path / "temporary")
@@ -630,6 +649,7 @@ def test_a_pickle_that_asks_for_gigabytes_gets_none(colours: Path, tmp_path: Pat
     assert [process.returncode for process in started] == [pickled.REFUSED]
 
 
+@pytest.mark.usefixtures("started")
 def test_a_reader_that_breaks_down_or_cannot_start_is_a_sentence(
     colours: Path, trained: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -256,6 +256,7 @@ ON_PAGES = {
 
 
 @pytest.mark.parametrize("page", ON_PAGES)
+@pytest.mark.sample(3, reason="a case is a whole run of a page")
 def test_every_page_says_what_its_link_could_not_have(tiny: object, page: str) -> None:
     query = {**EVERYWHERE, **ON_PAGES[page]}
     at = visit(page, **query)
@@ -312,8 +313,8 @@ def test_a_link_is_a_whole_address_below_any_base_path(lenet: Problem, monkeypat
 
 
 def test_every_bound_widget_is_made_in_one_place() -> None:
-    for path in (APP.parent / "pages").glob("*.py"):
-        if path.name != "_bound.py":
+    for path in (APP.parent / "pages").rglob("*.py"):
+        if path.name != "bound.py":
             assert "query-params" not in path.read_text(), path.name
 
 

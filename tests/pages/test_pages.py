@@ -23,6 +23,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 from conftest import same_bits
+from PIL import Image, ImageColor
 from safetensors import safe_open
 from safetensors.torch import load
 from streamlit.runtime.pages_manager import PagesManager
@@ -48,6 +49,9 @@ from pages.sections.influence import gallery
 from pages.session import session_runs
 from pages.widgets import parts, patience, run_link
 
+# A case is a whole run of a page. What a link or a setting may say is tested where it is read: test_links.py, test_forget.py.
+pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
+LONG_WAY = pytest.mark.slow(reason="goes through many whole runs of a page, or trains")
 APP = Path(__file__).resolve().parents[2] / "app.py"
 WITH_PROBLEM = ("start", "influence", "unlearn")
 PAGES = (*WITH_PROBLEM, "paper", "glossary", "docs")
@@ -261,7 +265,13 @@ def _forget_caches() -> None:
 
 @pytest.fixture(scope="module")
 def ran(shipped: object) -> AppTest:
-    """A visitor on the default problem who pressed Run with the three default methods and waited. Only read it."""
+    """A visitor on the default problem who pressed Run with the three default methods and measured nothing. Only read it."""
+    return finish(press_run(visit("unlearn", measure="false")))
+
+
+@pytest.fixture(scope="module")
+def measured(shipped: object) -> AppTest:
+    """The same with the measurement, which takes half a minute. Only read it."""
     return finish(press_run(visit("unlearn")))
 
 
@@ -282,6 +292,7 @@ def test_a_page_opens_on_a_finished_example(page: str) -> None:
     assert at.sidebar.selectbox(key="forget").value == "class:Sandal"
 
 
+@LONG_WAY
 def test_one_visitor_walks_through_all_pages_and_keeps_the_problem() -> None:
     at = visit("start", forget="class:Bag")
     for page in (*PAGES, *reversed(PAGES)):
@@ -458,6 +469,7 @@ def test_a_model_that_is_not_trained_offers_training(nothing_trained: Path, page
     assert has_button(at, "Train small_resnet on fashion")
 
 
+@LONG_WAY
 def test_training_from_the_page_makes_the_model_that_was_missing(nothing_trained: Path) -> None:
     at = press(visit("start", **TINY), "Train lenet5 on tiny")
     wait_until(lambda: not parts.queue().active(at.session_state["owner"]), "the training ends")
@@ -477,6 +489,7 @@ def test_a_training_can_be_stopped_in_the_sidebar_of_another_page(nothing_traine
     assert not (nothing_trained / "models" / "fashion" / "small_resnet" / "original.safetensors").exists()
 
 
+@LONG_WAY
 def test_without_a_retrained_model_the_page_says_so_and_trains_it(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(recipes.RECIPES, "lenet5", Recipe(epochs=3, learning_rate=0.05))
     at = visit("unlearn", **TINY, forget="ids:0-19")
@@ -612,16 +625,17 @@ def test_start_says_still_recognised_where_no_whole_class_goes() -> None:
 # ---------------------------------------------------------------------------------------------------------------- unlearn
 
 
-def test_the_three_default_methods_run_and_the_verdicts_say_what_happened(ran: AppTest, sandal: Problem) -> None:
-    items = runs_of(ran)
+@pytest.mark.slow(reason="measures three runs on all images; the default run measures one on the tiny set")
+def test_the_three_default_methods_run_and_the_verdicts_say_what_happened(measured: AppTest, sandal: Problem) -> None:
+    items = runs_of(measured)
     assert [(item.name, item.job.state) for item in items] == [("IMU", "done"), ("GA", "done"), ("NPO", "done")]
-    text = words(to_the_end(ran))
+    text = words(to_the_end(measured))
     for item in items:
         last = item.run.points[-1].accuracies
         assert f"{item.name} still recognises {100 * last['forget']:.1f} % of the 1,000 images of Sandal" in text
     assert text.count("The retrained model, which never saw them, recognises 0.0 % and lost 0.2 points") == 3
     assert "Until you press Run" not in text
-    assert "What happened" in [s.value for s in ran.subheader]
+    assert "What happened" in [s.value for s in measured.subheader]
 
 
 def test_the_table_shows_what_the_engine_computes_without_a_page(ran: AppTest, sandal: Problem) -> None:
@@ -639,10 +653,11 @@ def test_the_table_shows_what_the_engine_computes_without_a_page(ran: AppTest, s
         assert table.loc[item.name, "Saw"] == "forget"
 
 
-def test_the_table_shows_the_attack_and_the_distance_from_the_retrained_model(ran: AppTest, sandal: Problem) -> None:
-    table = ran.dataframe[0].value.set_index("Run")
+@pytest.mark.slow(reason="measures three runs on all images; the default run measures one on the tiny set")
+def test_the_table_shows_the_attack_and_the_distance_from_the_retrained_model(measured: AppTest, sandal: Problem) -> None:
+    table = measured.dataframe[0].value.set_index("Run")
     p = imu_core.retrained(sandal).test.logits.double().softmax(1)
-    for item in runs_of(ran):
+    for item in runs_of(measured):
         head = alone(sandal, item.config).points[-1].head
         q = (sandal.test.Z @ head[0].T + head[1]).double().softmax(1)
         assert table.loc[item.name, "kl"] == pytest.approx(float((p * (p / q).log()).sum(1).mean()), rel=1e-6)
@@ -663,6 +678,7 @@ def test_the_pictures_are_those_of_the_unlearned_model(ran: AppTest, sandal: Pro
     assert "Sandal → Sandal" not in captions
 
 
+@LONG_WAY
 def test_what_is_near_a_random_set_is_never_called_forgotten() -> None:
     at = run_methods(["imu", "ga", "npo"], forget="random:10%,seed=0", measure="false")
     assert [item.job.state for item in runs_of(at)] == ["done"] * 3
@@ -852,6 +868,7 @@ def test_a_link_keeps_the_aim_of_a_random_set(tiny: object, monkeypatch: pytest.
     assert form_config(query_of(run_link.link(record_of(changed, problem))))[0].stop_at == config.stop_at
 
 
+@LONG_WAY
 def test_every_link_word_of_a_method_is_understood() -> None:
     for method in METHODS:
         problem = imu_core.problem("fashion", model="lenet5")
@@ -902,14 +919,15 @@ def test_the_card_of_a_method_is_shown_when_it_is_chosen(tiny: object) -> None:
     assert any("Not meant to lower" in c.value for c in at.caption)
 
 
-def test_the_link_on_the_page_is_that_of_the_run(ran: AppTest) -> None:
-    item, *others = runs_of(ran)
-    link = link_of(ran)
+@pytest.mark.slow(reason="measures three runs on all images; the default run measures one on the tiny set")
+def test_the_link_on_the_page_is_that_of_the_run(measured: AppTest) -> None:
+    item, *others = runs_of(measured)
+    link = link_of(measured)
     assert link == run_link.link(item.trajectory, others=[other.trajectory for other in others])
     assert parse_qs(urlsplit(link).query)["methods"] == ["IMU", "GA", "NPO"]
     assert parse_qs(urlsplit(link).query)["preset"] == ["gentle"]
-    assert ran.code[-1].value.strip() == exports.to_snippet(item.trajectory).strip()
-    assert [b.label for b in ran.get("download_button")] == ["JSON", "CSV", "PNG of the charts", "Model (safetensors)"]
+    assert measured.code[-1].value.strip() == exports.to_snippet(item.trajectory).strip()
+    assert [b.label for b in measured.get("download_button")] == ["JSON", "CSV", "PNG of the charts", "Model (safetensors)"]
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -931,8 +949,9 @@ def test_the_snippet_of_a_second_request_repeats_both(tiny: object) -> None:
     assert same_bits(space["run"].model().state_dict(), item.run.model().state_dict())
 
 
-def test_a_run_goes_out_as_json_and_comes_back(ran: AppTest) -> None:
-    for item in runs_of(ran):
+@pytest.mark.slow(reason="measures three runs on all images; the default run measures one on the tiny set")
+def test_a_run_goes_out_as_json_and_comes_back(measured: AppTest) -> None:
+    for item in runs_of(measured):
         record = dataclasses.replace(item.trajectory, metrics=item.measured)
         back = Trajectory.from_dict(json.loads(exports.to_json(record)))
         assert back.to_dict() == json.loads(exports.to_json(record))
@@ -975,12 +994,19 @@ def test_the_csv_has_one_line_a_point(ran: AppTest) -> None:
     assert "weights_effective_share" in exports.to_csv(runs_of(ran)[0].trajectory).splitlines()[0].split(",")
 
 
-def test_the_picture_is_a_png(ran: AppTest, sandal: Problem) -> None:
+def test_the_picture_is_a_png_that_shows_every_run_and_the_reference(ran: AppTest, sandal: Problem) -> None:
     shown = [item.shown for item in runs_of(ran)]
-    for reference in (imu_core.retrained(sandal).accuracies, None):
-        picture = figures.png(shown, reference)
-        assert picture.startswith(b"\x89PNG\r\n\x1a\n")
-    assert figures.png(shown, None) != figures.png(shown[:1], None)
+    reference = imu_core.retrained(sandal).accuracies
+    pixels = {}
+    for name, runs, aim in (("all", shown, reference), ("no reference", shown, None), ("one run", shown[:1], reference)):
+        with Image.open(io.BytesIO(figures.png(runs, aim))) as picture:
+            assert picture.format == "PNG"
+            pixels[name] = np.asarray(picture.convert("RGB")).astype(int)
+    for item in shown:
+        near = np.abs(pixels["all"] - ImageColor.getrgb(item.style.colour)).sum(-1) < 12
+        assert near.sum() > 20, f"{item.name} is drawn in its colour"
+    for name in ("no reference", "one run"):
+        assert not np.array_equal(pixels["all"], pixels[name])
 
 
 def test_the_model_file_holds_the_unlearned_model(ran: AppTest, tmp_path: Path) -> None:

@@ -77,7 +77,10 @@ def test_attacks_on_results_have_a_bar_and_a_stop(tiny: object, monkeypatch: pyt
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("path", sorted([ROOT / "app.py", *(ROOT / "pages").glob("*.py")]), ids=lambda path: path.name)
+FILES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_page_turns_a_spinner(path: Path) -> None:
     """A spinner says neither how far it is nor how to stop it: what takes half a second or less needs nothing, the rest a bar.
 

@@ -806,6 +806,7 @@ def test_ours_stands_beside_the_papers(shipped_record: Path) -> None:
 
 
 @pytest.mark.parametrize("name", record.ids())
+@pytest.mark.sample(3, reason="a case is a whole run of a page")
 def test_every_table_and_figure_has_its_link(shipped_record: Path, name: str) -> None:
     at = opened(paper=record.label(name))
     wanted = FIGURES[name].title if name in FIGURES else TABLES[name].title

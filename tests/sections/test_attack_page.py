@@ -46,7 +46,8 @@ from pages.sections.attack import words as attack_words
 from pages.session import session_runs
 from pages.widgets import parts
 
-pytestmark = pytest.mark.usefixtures("tiny")
+# A case is a whole run of a page; the default run takes three of each kind.
+pytestmark = [pytest.mark.usefixtures("tiny"), pytest.mark.sample(3, reason="a case is a whole run of a page")]
 TINY = {"dataset": "tiny", "model": "lenet5", "forget": "class:Sandal"}
 RANDOM = {**TINY, "forget": "random:40,seed=1"}
 QUICK = preset("gentle", "imu")

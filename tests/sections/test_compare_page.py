@@ -43,6 +43,8 @@ from pages.sections.compare.depth import DEPTHS
 from pages.session import keeper, session_runs
 from pages.widgets import parts
 
+# A case is a whole run of a page; the default run takes three of each kind.
+pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
 TINY = {"dataset": "tiny", "model": "small_resnet", "forget": "class:Sandal"}
 GENTLE = {name: preset("gentle", name) for name in ("imu", "ga", "npo", "delete")}
 TABLE, PAIR, RECORD = {"compare": "Your runs"}, {"compare": "A against B"}, {"compare": "All methods"}

@@ -94,6 +94,7 @@ def test_advice_is_followed_with_one_click(colours: Path, trained: State, tmp_pa
     assert at.text_area(key="own_classes").value == "red, blue, green"
 
 
+@pytest.mark.slow(reason="brings a model again; another piece of advice is followed in test_own.py")
 def test_advice_on_a_class_with_a_comma_is_followed_too(trained: State, tmp_path: Path) -> None:  # noqa: F811
     root = with_commas(draw(tmp_path / "commas"))
     file = tmp_path / "three.pt"

@@ -20,6 +20,9 @@ from pages.session import session_runs
 from pages.sidebar import problem_choice
 from pages.widgets import parts
 
+# A case is a whole run of a page; the default run takes three of each kind.
+pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
+WHOLE_SET = pytest.mark.slow(reason="draws and embeds the whole set of people, or unlearns through every layer")
 FEW = {"dataset": "few", "forget": "identity:0005"}
 
 
@@ -57,6 +60,7 @@ def test_a_person_is_chosen_by_button(opened) -> None:
     assert "mAP of the forgotten person" in words(at)
 
 
+@WHOLE_SET
 def test_a_run_in_training_mode_drifts_and_says_so(opened) -> None:
     at = opened
     at.button_group(key="methods").set_value(["ga"])
@@ -71,6 +75,7 @@ def test_a_run_in_training_mode_drifts_and_says_so(opened) -> None:
     assert list(at.dataframe[0].value["Model"]) == ["Original", "GA"]
 
 
+@WHOLE_SET
 def test_the_link_brings_the_run_back(opened) -> None:
     at = opened
     at.button_group(key="methods").set_value(["npo"])
@@ -143,6 +148,7 @@ def test_map_layer_and_opacity_come_from_the_link(few: Dataset, cam: str) -> Non
     assert "--heat:0.4" in images(at)
 
 
+@WHOLE_SET
 def test_a_link_with_a_dataset_without_people_leads_to_people(tiny: Dataset) -> None:
     at = visit("reidentify", dataset="tiny", model="lenet5", forget="class:Bag")
     assert "shows no identities" in words(at)
@@ -178,6 +184,7 @@ def test_a_market_folder_that_is_wrong_is_asked_for_again(tmp_path: Path, monkey
     assert "There is no folder" in sentence(at)
 
 
+@WHOLE_SET
 def test_the_scopes_run_in_the_background_and_end(opened, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reidentification, "SCOPES", ("head",))
     at = press(opened, "Compare all six")
@@ -212,6 +219,7 @@ def test_everybody_else_still_opens(person: Problem) -> None:
         assert not visit(page, **FEW).exception
 
 
+@WHOLE_SET
 def test_a_stored_comparison_is_shown_with_its_command() -> None:
     at = visit("reidentify", dataset="people", forget="identity:0011")
     said = words(at)

@@ -48,7 +48,8 @@ from pages.session import keeper as session_keeper
 from pages.session import stored
 from pages.widgets import parts, run_link
 
-pytestmark = pytest.mark.usefixtures("store")
+# A case is a whole run of a page; the default run takes three of each kind.
+pytestmark = [pytest.mark.usefixtures("store"), pytest.mark.sample(3, reason="a case is a whole run of a page")]
 QUICK = {**TINY, "measure": "false"}
 
 

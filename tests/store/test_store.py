@@ -510,6 +510,7 @@ for number in range(25):
 """
 
 
+@pytest.mark.slow(reason="four processes import torch")
 def test_four_processes_and_four_threads_lose_nothing(address: Callable[[], str]) -> None:
     """They also race to make the tables: there are none when they start."""
     url = address()
