@@ -107,7 +107,7 @@ if finished:
     st.subheader("What happened")
     results.table(problem, items, reference)
     item = share.look_closer(finished)
-    results.distances(problem, item)
+    results.distances(item)
     results.pictures(problem, item)
     with st.expander("Name and export", icon=":material/ios_share:"):
         share.take_away(item, items, reference)

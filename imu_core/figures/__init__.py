@@ -56,7 +56,7 @@ def base(figure: go.Figure, height: int) -> go.Figure:
     return figure
 
 
-def histogram(scores: np.ndarray, ids: np.ndarray, selected: Sequence[int] = ()) -> go.Figure:
+def histogram(scores: np.ndarray, ids: np.ndarray) -> go.Figure:
     """How many forget samples have which score; drag to select. Bars are drawn by Plotly, so a selection names samples."""
     figure = go.Figure(
         go.Histogram(

@@ -32,7 +32,7 @@ def judge(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str] | No
         return _half_known(claim, table, rows, strays)
     short = off_depth(rows, claim.ours, strays)
     verdict = OPEN if short else compare(theirs, sure, own)
-    words = f"{_said(table, claim, theirs, sure)} Here {_titles(rows, claim.ours)}: {_measured(own)}."
+    words = f"{_paper_has(claim, theirs, sure)} Here {_titles(rows, claim.ours)}: {_measured(own)}."
     fair = difference(rows, claim.fair, claim.column)
     if fair is not None:
         words += _reason(own, fair, _titles(rows, claim.fair))
@@ -53,8 +53,8 @@ def _half_known(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str
     fair = difference(rows, claim.fair, claim.column)
     if fair is None:
         return None
-    said = _said(table, claim, *printed(table, claim))
-    words = f"{said} On the same layers here, {_titles(rows, claim.fair)}: {_measured(fair)}."
+    paper, ours = _paper_has(claim, *printed(table, claim)), _titles(rows, claim.fair)
+    words = f"{paper} On the same layers here, {ours}: {_measured(fair)}."
     lead = "Open: the paper's own layers have not been run here."
     return {"verdict": OPEN, "lead": lead, "words": words + off_depth(rows, claim.fair, strays)}
 
@@ -135,7 +135,7 @@ def _words_of(verdict: str) -> str:
     }[verdict]
 
 
-def _said(table: Table, claim: Claim, gap: float, sure: bool | None) -> str:
+def _paper_has(claim: Claim, gap: float, sure: bool | None) -> str:
     how = {True: "", False: ", within its own ±", None: ", printed without ±"}[sure]
     column = COLUMNS[claim.column].title.lower()
     return f"The paper has {signed(gap)} points of {column} for “{claim.paper[0]}” against “{claim.paper[1]}”{how}."

@@ -50,7 +50,7 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
     chosen, depth = compare_depth.controls(items, reference)
     original = compared.first_sight(problem, reference)
     known = {item.key: compared.numbers(problem, item, reference) for item in chosen}
-    rows = _rows(problem, chosen, known, original, reference, depth)
+    rows = _rows(chosen, known, original, reference, depth)
     _table(problem, rows, depth)
     compared.tell_apart(chosen)
     _measure_offer(items)
@@ -62,7 +62,6 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
 
 
 def _rows(
-    problem: Problem,
     items: Sequence[Compared],
     known: Mapping[str, Mapping[str, float]],
     original: dict[str, float],

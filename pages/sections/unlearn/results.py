@@ -118,7 +118,7 @@ def _row(
     return row | {name: row.get(name, "") for name in ("Steps", "Seconds", "Saw")}
 
 
-def distances(problem: Problem, item: session_runs.Kept) -> None:
+def distances(item: session_runs.Kept) -> None:
     """Seconds by phase, and how far the outputs are from the retrained model's, before and after."""
     phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in item.trajectory.phases.items())
     saw = ", ".join(item.trajectory.saw) or "nothing"
