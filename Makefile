@@ -31,10 +31,11 @@ app: $(READY)
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
 # Tests write into build/, never into the user's cache, and never find what an earlier run left there. Two workers begin with one
-# half of the tests each, in order; who is through takes over from the other. What leaves the default run is marked slow, with a reason.
+# half of the tests each, in order, with one thread; who is through takes over from the other. What leaves the default run is marked
+# slow, with a reason.
 test: $(READY)
 	@rm -rf build/test-home
-	@IMU_HOME="$(CURDIR)/build/test-home" $(BIN)/python -m pytest -n 2 --dist worksteal --durations=10 $(ARGS)
+	@IMU_HOME="$(CURDIR)/build/test-home" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=10 $(ARGS)
 
 # ARGS='--visitors 10 --browsers 0 --minutes 1' is a shorter one. Slow browsers: tests/benchmarks/slow_browsers.py.
 soak: $(READY)

@@ -1,6 +1,6 @@
 """What a script can measure of this house, beside the codebases it learns from and the goals: `make check` prints it.
 
-The architecture test reads the source with the same functions, and holds every number to its limit.
+The architecture test reads the source with the same functions, and holds every number to its goal.
 """
 
 from __future__ import annotations
