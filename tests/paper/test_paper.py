@@ -26,7 +26,7 @@ from imu_core.evaluation import agreement
 from imu_core.figures import paper as charts
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Paired
-from imu_core.paper import findings, plan, readable, record, rows, verdicts, work
+from imu_core.paper import findings, grounds, plan, readable, record, rows, verdicts, work
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line, plain
 from imu_core.paper.published import COLUMNS, FIGURES, TABLES, Table, Value
 from imu_core.paper.tables import distribution, layers
@@ -141,7 +141,7 @@ def test_the_less_is_forgotten_the_finer_the_steps_that_are_searched(kind: str, 
     usual, own = plain("ga", "head", 0.9), plain("ga", "head", 0.9, kind=kind)
     assert own.learning_rate == pytest.approx(usual.learning_rate / finer)
     assert dataclasses.replace(own, learning_rate=usual.learning_rate) == usual
-    ground = plan.Ground(kind, "cifar10", "airbench", ("class:cat",), 0.9)
+    ground = grounds.Ground(kind, "cifar10", "airbench", ("class:cat",), 0.9)
     assert ground.cell(Line("ga", "GA", "ga"), "class:cat").config.learning_rate == own.learning_rate
 
 
@@ -373,7 +373,7 @@ def a_run(request: str, seed: int, forget: float, test: float, attack: float | N
 
 
 def test_seeds_are_averaged_before_the_interval() -> None:
-    ground = plan.Ground(CLASSES, "tiny", "lenet5", ("a", "b"), 0.01)
+    ground = grounds.Ground(CLASSES, "tiny", "lenet5", ("a", "b"), 0.01)
     runs = {
         "a": [a_run("a", 0, 0.0, 0.8, 1.0), a_run("a", 1, 0.0, 0.9)],
         "b": [a_run("b", 0, 0.3, 0.7, 0.5), a_run("b", 1, 0.0, 0.0, state="failed")],
@@ -389,7 +389,7 @@ def test_a_number_that_no_run_has_is_left_out() -> None:
     """A distance that is no number is stored as nothing."""
     run = a_run("a", 0, 0.0, 0.8)
     run.metrics["divergence"] = {"run": {"test": {"w1_classes": None, "w1": 0.1}}}
-    ground = plan.Ground(CLASSES, "tiny", "lenet5", ("a",), 0.01)
+    ground = grounds.Ground(CLASSES, "tiny", "lenet5", ("a",), 0.01)
     values = rows.row(plan.EXPERIMENTS["table1"].lines[0], ground, {"a": [run]}, 0.003)["values"]
     assert "w_dist" not in values
     assert values["w1"]["mean"] == pytest.approx(0.1)
@@ -411,11 +411,11 @@ def few_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(plan.EXPERIMENTS, name, dataclasses.replace(experiment, lines=lines))
         if not lines and name != "table1-subclasses":
             monkeypatch.delitem(plan.EXPERIMENTS, name)
-    monkeypatch.setattr(plan, "DRAWS", 2)
+    monkeypatch.setattr(grounds, "DRAWS", 2)
     monkeypatch.setattr(layers, "WANTED", 0)
     monkeypatch.setattr(distribution, "DRAWN", 20)
-    classes = plan._classes
-    monkeypatch.setattr(plan, "_classes", lambda dataset, model: classes(dataset, model)[:2])
+    classes = grounds._classes
+    monkeypatch.setattr(grounds, "_classes", lambda dataset, model: classes(dataset, model)[:2])
 
 
 def a_reproduction(url: str, **more: Any) -> work.Reproduction:
@@ -458,7 +458,7 @@ def _check_times(found: dict[str, Any], made: work.Reproduction, store: Store) -
     row = next(row for row in found["tables"]["table5"]["rows"] if row["key"] == "psi-sqrt")
     line = next(line for line in plan.EXPERIMENTS["table5"].lines if line.key == "psi-sqrt")
     ground = made.grounds["classes"]
-    cells = [ground.cell(line, ground.requests[0], made.strength(line, ground), seed) for seed in range(plan.SEEDS)]
+    cells = [ground.cell(line, ground.requests[0], made.strength(line, ground), seed) for seed in range(grounds.SEEDS)]
     runs = store.latest([cell.key for cell in cells])
     phases = [record.phases for record in store.trajectories([run.id for run in runs.values()]).values()]
     own = [seconds["prepare"] + seconds["steps"] for seconds in phases]
@@ -472,7 +472,7 @@ def _check_record(found: dict[str, Any]) -> None:
     assert keys == ["original", "psi-sqrt", "psi-tanh", "ga", "psi-sqrt-permuted"]
     imu, ga = (next(row for row in table["rows"] if row["key"] == key) for key in ("psi-sqrt", "ga"))
     assert imu["values"]["test"]["n"] == 2
-    assert imu["runs"] == 2 * plan.SEEDS
+    assert imu["runs"] == 2 * grounds.SEEDS
     assert imu["values"]["forget"]["mean"] <= table["target"]
     assert ga["saw"] == ["forget"]
     assert any("No retrained model for 2 of 2" in text for text in table["missing"])
@@ -518,7 +518,7 @@ def test_the_clock_stops_it_and_it_goes_on(tiny: Dataset, few_tables: None, url:
 def test_a_comparison_that_fails_leaves_nothing_else_undone(
     tiny: Dataset, few_tables: None, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(ground: plan.Ground, request: str) -> Iterator[tuple[float, str]]:
+    def fails(ground: grounds.Ground, request: str) -> Iterator[tuple[float, str]]:
         yield 0.5, "halfway"
         raise ConvergenceError("The solve stopped.")
 
@@ -545,7 +545,7 @@ def test_what_cannot_be_asked_for_is_said(tiny: Dataset, url: str) -> None:
 
 
 def test_draws_stop_at_one_depth_whether_a_retrained_model_is_stored_or_not() -> None:
-    ground = plan.grounds("fashion", "small_resnet")[0]["random"]
+    ground = grounds.grounds("fashion", "small_resnet")[0]["random"]
     problems = [imu_core.problem("fashion", model="small_resnet", forget=request) for request in ground.requests[:2]]
     assert all(imu_core.retrained(problem) for problem in problems), "models are shipped for both, and they disagree"
     assert len({imu_core.retrained(problem).accuracies["forget"] for problem in problems}) == 2
@@ -556,15 +556,15 @@ def test_draws_stop_at_one_depth_whether_a_retrained_model_is_stored_or_not() ->
 def test_subclasses_stop_where_retrained_models_are() -> None:
     known = ["random:10%,seed=0", "random:10%,seed=1"]
     wanted = [imu_core.retrained(imu_core.problem("fashion", forget=request)).accuracies["forget"] for request in known]
-    found = plan._of_retrained("fashion", "small_resnet", [*known, "random:10%,seed=9"])
+    found = grounds._of_retrained("fashion", "small_resnet", [*known, "random:10%,seed=9"])
     assert found == pytest.approx(sum(wanted) / 2, abs=5e-5)
-    none = plan._of_retrained("fashion", "small_resnet", ["random:10%,seed=9"])
-    assert none == plan._unseen("fashion", "small_resnet", known[0]) != found
+    none = grounds._of_retrained("fashion", "small_resnet", ["random:10%,seed=9"])
+    assert none == grounds._unseen("fashion", "small_resnet", known[0]) != found
 
 
 def test_subclasses_wait_for_a_model(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_is_trained", lambda dataset, model: False)
-    ground, why = plan._subclasses("cifar10", "airbench")
+    monkeypatch.setattr(grounds, "_is_trained", lambda dataset, model: False)
+    ground, why = grounds._subclasses("cifar10", "airbench")
     assert ground is None
     assert "not run: no airbench is trained on cifar20" in why
     assert "train --problem cifar20 --model airbench" in why
@@ -611,7 +611,7 @@ def test_scores_over_epochs(lenet: Problem) -> None:
 
 def test_the_head_against_all_layers(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept comparisons are found again, for one forget set or more; none is made without being asked for."""
-    ground = plan.Ground(CLASSES, "tiny", "lenet5", ("class:Sandal", "class:Bag"), 0.01)
+    ground = grounds.Ground(CLASSES, "tiny", "lenet5", ("class:Sandal", "class:Bag"), 0.01)
     assert layers.missing(ground) == ["class:Sandal", "class:Bag"]
     assert layers.figure2(ground) == {}
     values = torch.arange(1.0, 41.0, dtype=torch.float64)
