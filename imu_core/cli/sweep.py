@@ -26,8 +26,9 @@ from imu_core.cli.speaking import (
     write_csv,
     write_json,
 )
-from imu_core.experiments.sweep import MEASURES, Cell, Sweep, cells, plugin_files, read_spec
+from imu_core.experiments.sweep import Cell, Sweep, cells, plugin_files, read_spec
 from imu_core.experiments.sweep_table import table
+from imu_core.store.stored import Measure
 
 _EXAMPLES = """\b
 Examples:
@@ -66,7 +67,7 @@ def sweep_command(
     preset: _option("--preset", "Where settings start.") = None,
     settings: Settings = None,
     plugins: Plugins = None,
-    measure: Annotated[str | None, typer.Option(help=f"Of each run: {', '.join(MEASURES)}. full takes seconds a run.")] = None,
+    measure: Annotated[str | None, typer.Option(help=f"Of each run: {', '.join(Measure)}. full takes seconds a run.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes on this machine; one a core unless said.")] = None,
     cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler instead, tcp://host:port.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Store the changed parameters too.")] = False,

@@ -13,6 +13,7 @@ from imu_core import data
 from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, check_writable, option, say, speaking, stoppable, write_json
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
+from imu_core.metrics.intervals import Seen
 from imu_core.report import marked
 from imu_core.settings import RUN
 
@@ -131,7 +132,7 @@ def _line(r: dict[str, Any]) -> str:
     sees = " + ".join(name.replace("_", " ") for name in r["saw"])
     against = r.get("against")
     words = "" if against is None else f"{100 * against['mean']:+.2f} ± {100 * against['half']:.2f}"
-    words += ", no difference seen" if against and against["words"] == "no difference seen" else ""
+    words += f", {Seen.NOT_SEEN}" if against and against["words"] == Seen.NOT_SEEN else ""
     return (
         f"| {r['title']} | {sees} | {r['reached']}/{r['runs']} | {100 * r['forget']:.1f} | {100 * r['change']:+.2f} ± "
         f"{100 * r['half']:.2f} | {words} | {r['value']:g} ({r['oracle']:g}) | {r['seconds']:.1f} | {r['peak_bytes'] / 1e6:.0f} |"

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,24 @@ from imu_core.records import Influence, Problem, finite
 from imu_core.settings import INFLUENCE
 
 SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap is counted
-HEAD, DIAGONAL, FULL_DIAGONAL, FULL = "head exact", "head diagonal", "layers diagonal", "layers exact"
-KINDS = (HEAD, DIAGONAL, FULL_DIAGONAL, FULL)
 _FORMAT = 1
+
+
+class Kind(StrEnum):
+    """Whose gradients a set of scores is made of, and by which estimator; the value is its name on record."""
+
+    HEAD = "head exact"
+    DIAGONAL = "head diagonal"
+    FULL_DIAGONAL = "layers diagonal"
+    FULL = "layers exact"
+
+    @property
+    def estimator(self) -> str:
+        """The name of the estimator."""
+        return "exact" if self in (Kind.HEAD, Kind.FULL) else "diagonal"
+
+
+HEAD, DIAGONAL, FULL_DIAGONAL, FULL = KINDS = tuple(Kind)
 
 
 @dataclass(frozen=True)
@@ -96,12 +111,11 @@ class Agreement(Stoppable):
         peak: dict[str, int] = {}
         for kind in (HEAD, DIAGONAL):
             memory = runtime.Memory()
-            scores[kind] = self._head(kind.split()[1])
+            scores[kind] = self._head(kind.estimator)
             peak[kind] = memory.peak()
         yield from self._work.working()
-        for estimator, found in self._work.influences.items():
-            kind = f"layers {estimator}"
-            scores[kind], peak[kind] = found, self._work.peaks[estimator]
+        for kind in (FULL_DIAGONAL, FULL):
+            scores[kind], peak[kind] = self._work.influences[kind.estimator], self._work.peaks[kind.estimator]
         self.found = Found(self.scope, self.damping, len(self._curved), scores, peak)
         path = _path(self.problem, self.scope, self.damping, len(self._curved))
         runtime.write_whole(path, lambda part: part.write_text(_as_text(self.found), encoding="utf-8"))
@@ -121,7 +135,7 @@ class Agreement(Stoppable):
             labels[index],
             scope=self.scope,
             curvature=None if everything else (images[self._curved], labels[self._curved]),
-            estimators=[kind.split()[1] for kind in (FULL_DIAGONAL, FULL)],
+            estimators=[kind.estimator for kind in (FULL_DIAGONAL, FULL)],
             damping=self.damping,
             total=len(labels),
         )

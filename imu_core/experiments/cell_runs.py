@@ -20,13 +20,13 @@ import torch
 from imu_core import ending, runtime
 from imu_core.errors import Cancelled, ConfigError, ImuError, StoreError
 from imu_core.evaluation.measurement import Measurement, divergences, model_accuracies, run_logits
-from imu_core.experiments.grid import MEASURES, Cell, load_plugins
+from imu_core.experiments.grid import Cell, load_plugins
 from imu_core.models import checkpoints
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
 from imu_core.records import Outcome, Trajectory
 from imu_core.store.runs import Store, Summary, changed_parameters
-from imu_core.store.stored import knows_reference
+from imu_core.store.stored import Measure, knows_reference
 from imu_core.unlearning.run import Run, unlearn
 
 _LOG = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ def is_settled(cell: Cell, found: Summary | None, measure: str, retry: bool) -> 
         return not retry
     if measure != "none" and not knows_reference(found.metrics) and is_retrained(cell):
         return False
-    return MEASURES.index(found.depth) >= MEASURES.index(measure)
+    return found.depth.level >= Measure(measure).level
 
 
 def is_retrained(cell: Cell) -> bool:

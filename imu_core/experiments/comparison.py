@@ -218,7 +218,7 @@ def row(
     }  # fmt: skip
     if baseline is not None and entry.key != BASELINE:
         test = paired(_by_request(changes, runs), _by_request(_changes(baseline, target), baseline))
-        found["against"] = {"mean": test.mean, "half": test.half, "p": test.p, "words": test.words}
+        found["against"] = {"mean": test.mean, "half": test.half, "p": test.p, "words": test.seen.value}
     return found
 
 

@@ -20,9 +20,8 @@ from imu_core.parsing import from_yaml
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import RunConfig
 from imu_core.settings import RUN
-from imu_core.store.stored import run_key
+from imu_core.store.stored import Measure, run_key
 
-MEASURES = ("none", "quick", "membership", "full")
 _DEFAULTS: dict[str, Any] = {
     "problem": "fashion",
     "model": "small_resnet",
@@ -92,9 +91,16 @@ def read_spec(spec: Mapping[str, Any] | Path | str) -> dict[str, Any]:
         if known in named:
             raise ConfigError(f"The sweep names {known} twice; keep one of {known} and {known}s.")
         named[known] = value
-    if named.get("measure", "quick") not in MEASURES:
-        raise ConfigError(f"measure is {str(named['measure'])[:40]!r}; allowed are {', '.join(MEASURES)}.")
+    checked_measure(named.get("measure", Measure.QUICK))
     return named
+
+
+def checked_measure(value: Any) -> Measure:
+    """How far runs are to be measured; ConfigError for what is none of `Measure`."""
+    try:
+        return Measure(value)
+    except ValueError:
+        raise ConfigError(f"measure is {str(value)[:40]!r}; allowed are {', '.join(Measure)}.") from None
 
 
 def _load_yaml(path: Path) -> Any:

@@ -24,13 +24,13 @@ import joblib
 
 from imu_core.errors import ConfigError, ImuError, StoreError, cut
 from imu_core.experiments.cell_runs import Task, begin_worker, is_settled, run_cell
-from imu_core.experiments.grid import MEASURES, Cell, cells, parse_value, plugin_files, read_spec, with_settings
+from imu_core.experiments.grid import Cell, cells, checked_measure, parse_value, plugin_files, read_spec, with_settings
 from imu_core.numeric import as_number, is_whole
 from imu_core.records import Outcome
 from imu_core.store.runs import Store, Summary, default_url
-from imu_core.store.stored import clean_name, clean_tags
+from imu_core.store.stored import Measure, clean_name, clean_tags
 
-__all__ = ["MEASURES", "Cell", "Plan", "Sweep", "cells", "parse_value", "plugin_files", "read_spec", "with_settings"]
+__all__ = ["Cell", "Plan", "Sweep", "cells", "parse_value", "plugin_files", "read_spec", "with_settings"]
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 10  # seconds for which a Dask scheduler is looked for
@@ -99,8 +99,7 @@ class Sweep:
     ) -> None:
         if brief and measure != "none":
             raise ConfigError("A brief run is not judged on the whole sets, so nothing is measured of it: take measure 'none'.")
-        if measure not in MEASURES:
-            raise ConfigError(f"measure is {str(measure)[:40]!r}; allowed are {', '.join(MEASURES)}.")
+        measure = checked_measure(measure)
         workers = as_number(workers)
         if workers is not None and not (is_whole(workers) and 1 <= workers <= 1024):
             raise ConfigError(f"workers is {workers!r}; it must be a whole number from 1 to 1024.")
@@ -245,7 +244,7 @@ def _paces(store: Store, todo: Iterable[Cell], measure: str) -> dict[tuple[str, 
             for run in store.search(method=kind[0], limit=1000)
             if (run.method, run.scope, run.dataset, run.model_name) == kind
             and run.state in ("done", "diverged")
-            and MEASURES.index(run.depth) >= MEASURES.index(measure)
+            and run.depth.level >= Measure(measure).level
         ]
         if seen:
             found[kind] = statistics.median(seen)

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from imu_core.figures import GREY, INK, Style, base
+from imu_core.metrics.thresholds import Accuses
 
 BARS = 60
 _LEFT, _RIGHT = 58, 14  # margins in pixels, fixed so that a slider below can have the same
@@ -28,11 +29,11 @@ class Side:
 
 
 def mirrored(
-    up: Side, down: Side, threshold: float, accuses: str, span: tuple[float, float], title: str, theme: str = "light"
+    up: Side, down: Side, threshold: float, accuses: Accuses, span: tuple[float, float], title: str, theme: str = "light"
 ) -> go.Figure:
     """Two histograms back to back, percent of each side, over one axis `span`; what the threshold accuses is drawn full.
 
-    `accuses` is "at most" or "at least". The margins are fixed (58 and 14 pixels), the bars the same for both sides.
+    `accuses` is the side that is shown as accused. The margins are fixed (58 and 14 pixels), the bars the same for both sides.
     """
     edges = np.linspace(*span, BARS + 1)
     figure, most = go.Figure(), 0.0
@@ -54,9 +55,9 @@ def mirrored(
     return figure
 
 
-def _bars(side: Side, heights: np.ndarray, counts: np.ndarray, edges: np.ndarray, threshold: float, accuses: str) -> go.Bar:
+def _bars(side: Side, heights: np.ndarray, counts: np.ndarray, edges: np.ndarray, threshold: float, accuses: Accuses) -> go.Bar:
     middles = (edges[:-1] + edges[1:]) / 2
-    accused = middles <= threshold if accuses == "at most" else middles >= threshold
+    accused = middles <= threshold if accuses == Accuses.AT_MOST else middles >= threshold
     return go.Bar(
         x=middles,
         y=heights,
@@ -79,8 +80,8 @@ def _ticks(most: float) -> list[float]:
     return [*(-t for t in reversed(above)), 0.0, *above]
 
 
-def _point_at_accused(figure: go.Figure, threshold: float, accuses: str, span: tuple[float, float]) -> None:
-    left = accuses == "at most"
+def _point_at_accused(figure: go.Figure, threshold: float, accuses: Accuses, span: tuple[float, float]) -> None:
+    left = accuses == Accuses.AT_MOST
     room = (threshold - span[0] if left else span[1] - threshold) > 0.12 * (span[1] - span[0])
     figure.add_annotation(
         x=threshold, y=1.0, yref="paper", yanchor="top", showarrow=False, text="◀ accused" if left else "accused ▶",

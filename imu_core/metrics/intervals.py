@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,21 +49,35 @@ def spearman_interval(rho: float, n: int, confidence: float = 0.95) -> tuple[flo
     return math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
 
 
+class Seen(StrEnum):
+    """What a paired test shows; the value is what is written on record."""
+
+    SEEN = "a difference is seen"
+    NOT_SEEN = "no difference seen"  # with few pairs that says little
+    ONE_PAIR = "one pair: nothing can be said about chance"
+    NO_PAIR = "no pair: nothing can be said about chance"
+
+
 class Paired(NamedTuple):
-    """Mean of the differences a − b, half the width of its interval, p of the paired t-test, pairs, and the same in words."""
+    """Mean of the differences a − b, half the width of its interval, p of the paired t-test, and the number of pairs."""
 
     mean: float
     half: float
     p: float
     n: int
-    words: str
+
+    @property
+    def seen(self) -> Seen:
+        """Whether a difference is seen: the interval leaves 0 out."""
+        if self.n < 2:
+            return (Seen.NO_PAIR, Seen.ONE_PAIR)[self.n]
+        return Seen.SEEN if abs(self.mean) > self.half else Seen.NOT_SEEN
 
 
 def paired(a: Any, b: Any, confidence: float = 0.95) -> Paired:
     """Whether `a` and `b` (n,), measured on the same problems and seeds, differ: the paired t-test, two-sided.
 
-    "no difference seen" where the interval contains 0: with few pairs that says little. Pairs with a nan are left out.
-    Raises DataError for shapes that do not fit.
+    Pairs with a nan are left out. Raises DataError for shapes that do not fit.
     """
     one, other = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if one.ndim != 1 or one.shape != other.shape:
@@ -70,11 +85,11 @@ def paired(a: Any, b: Any, confidence: float = 0.95) -> Paired:
     differences = one - other
     mean, half, n = mean_interval(differences, confidence)
     if n < 2:
-        return Paired(mean, half, math.nan, n, f"{('no', 'one')[n]} pair: nothing can be said about chance")
+        return Paired(mean, half, math.nan, n)
     p = float(mean == 0.0)  # where all differences are the same number
     if half > 0.0:
         p = float(stats.ttest_1samp(differences, 0.0, nan_policy="omit").pvalue)
-    return Paired(mean, half, p, n, "a difference is seen" if abs(mean) > half else "no difference seen")
+    return Paired(mean, half, p, n)
 
 
 def holm(p_values: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -127,16 +128,23 @@ def _vector(name: str, values: Any) -> np.ndarray:
     return array
 
 
+class Accuses(StrEnum):
+    """Which side of a threshold is accused of having been trained on; the value is how it is written."""
+
+    AT_MOST = "at most"
+    AT_LEAST = "at least"
+
+
 class WorstCase(NamedTuple):
     """The score and threshold with the highest attack advantage |TPR − FPR|, its rates, and the highest TPR at 1 % FPR.
 
-    `accuses` says which side of the threshold is accused: "at least" or "at most". `tpr_at_1_fpr` may be another score's,
+    `accuses` says which side of the threshold is accused. `tpr_at_1_fpr` may be another score's,
     named in `tpr_score`. `chance` is the advantage that one score reaches in 1 of 20 cases where there is nothing to find.
     """
 
     score: str
     threshold: float
-    accuses: str
+    accuses: Accuses
     advantage: float
     fpr: float
     fnr: float
@@ -160,18 +168,18 @@ def worst_case(positives: Mapping[str, Any], negatives: Mapping[str, Any]) -> Wo
     tpr_score, strict = max(curves, key=lambda pair: pair[1].tpr_at(0.01))
     n, m = best.positives, best.negatives
     chance = min(1.0, math.sqrt(-math.log(0.025) / 2 * (n + m) / (n * m)))
-    accuses = "at most" if best.low else "at least"
+    accuses = Accuses.AT_MOST if best.low else Accuses.AT_LEAST
     return WorstCase(name, best.best_threshold, accuses, 1 - fpr - fnr, fpr, fnr, strict.tpr_at(0.01), tpr_score, chance)
 
 
 class Accusation(NamedTuple):
-    """What one threshold gives an attacker who accuses its better side ("at least" or "at most") of having been trained on.
+    """What one threshold gives an attacker who accuses its better side of having been trained on.
 
     `advantage` is TPR − FPR on that side, never negative; `balanced_accuracy` is (1 + advantage) / 2.
     """
 
     threshold: float
-    accuses: str
+    accuses: Accuses
     fpr: float
     fnr: float
 
@@ -189,7 +197,7 @@ class Accusation(NamedTuple):
 def accuse(positives: Any, negatives: Any, threshold: float) -> Accusation:
     """The `Accusation` at one threshold on one score, from its values on both sides: (n,) and (m,).
 
-    Free to choose the side, an attacker also profits from over-forgetting; ties between the sides accuse "at most".
+    Free to choose the side, an attacker also profits from over-forgetting; ties between the sides accuse `AT_MOST`.
     Raises: DataError for empty or misshapen sets and for nan.
     """
     return best_accusation(positives, negatives, [threshold])
@@ -202,7 +210,7 @@ def best_accusation(positives: Any, negatives: Any, candidates: Any) -> Accusati
     low, high = (
         [np.searchsorted(side, t, place) / len(side) for side in (p, q)] for place in ("right", "left")
     )  # shares at most t, and shares below t
-    sides = (("at most", low[1], 1 - low[0]), ("at least", 1 - high[1], high[0]))
+    sides = ((Accuses.AT_MOST, low[1], 1 - low[0]), (Accuses.AT_LEAST, 1 - high[1], high[0]))
     accuses, fpr, fnr = max(sides, key=lambda side: float((1 - side[1] - side[2]).max()))
     best = int((1 - fpr - fnr).argmax())
     return Accusation(float(t[best]), accuses, float(fpr[best]), float(fnr[best]))

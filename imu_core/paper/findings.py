@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from imu_core.depth import SAME
+from imu_core.metrics.intervals import Seen
 from imu_core.paper.experiment import CLASSES, SUBCLASSES, Experiment, Line
 from imu_core.paper.published import COLUMNS, Table
 from imu_core.paper.verdicts import AGREES, CLOSE, NEW, NOT_SEEN, OPEN, SMALL, Rows, difference, judge, signed, strays_of
@@ -59,13 +60,13 @@ def _against(who: str, pairs: Iterable[tuple[str, str]], rows: Rows, strays: Map
     judged = [(one, gap) for one, other in fair if (gap := difference(rows, (one, other), "test")) and gap.n > 1]
     if not judged:
         return None
-    seen = [(rows[key]["title"], gap) for key, gap in judged if abs(gap.mean) > gap.half]
+    seen = [(rows[key]["title"], gap) for key, gap in judged if gap.seen is Seen.SEEN]
     head = f"{who}, on the same layers, {len(judged)} comparison{'s' if len(judged) > 1 else ''}: "
     if not seen:
         reach = max(abs(gap.mean) + gap.half for _, gap in judged)
         return {
             "verdict": NOT_SEEN,
-            "words": f"{head}no difference seen in test accuracy; the intervals reach {reach:.2f} points.",
+            "words": f"{head}{Seen.NOT_SEEN} in test accuracy; the intervals reach {reach:.2f} points.",
         }
     listed = "; ".join(f"{title} {signed(gap.mean)} ± {gap.half:.2f} points" for title, gap in seen[:_LISTED])
     more = f" and {len(seen) - _LISTED} others" if len(seen) > _LISTED else ""
@@ -109,11 +110,12 @@ def _depth(target: float, rows: Rows) -> dict[str, str] | None:
         return None
     mean, half, many = 100 * own["mean"], 100 * (own["half"] or 0.0), own["n"] > 1
     gap = round(100 * target - mean, 2)
-    where = "as deep as" if abs(gap) <= max(half, 100 * SAME) else "less deep than" if gap > 0 else "deeper than"
+    same = abs(gap) <= max(half, 100 * SAME)
+    where = "as deep as" if same else "less deep than" if gap > 0 else "deeper than"
     who = f"retrained models of {own['n']} forget sets" if many else "the retrained model of one forget set"
     known = f"have {mean:.1f} ± {half:.1f} %" if many else f"has {mean:.1f} %"
     words = f"Runs stop at {100 * target:.1f} % forget accuracy, {where} retraining: {who} {known}."
-    return {"verdict": AGREES if where == "as deep as" else OPEN, "words": words}
+    return {"verdict": AGREES if same else OPEN, "words": words}
 
 
 def _lengths(experiment: Experiment, rows: Rows) -> dict[str, str] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from scipy import stats
 
-from imu_core.metrics.intervals import Paired, paired
+from imu_core.metrics.intervals import Paired, Seen, paired
 from imu_core.paper.experiment import Claim
 from imu_core.paper.published import COLUMNS, Table, Value
 
@@ -16,8 +17,30 @@ SMALL = 0.5  # points: a printed difference without any ± that is below this co
 CLOSE = 0.005  # forget accuracy: how far from the depth a run may end and still be compared, unless told otherwise
 Rows = Mapping[str, Mapping[str, Any]]  # our rows by key
 
-AGREES, SAME_WAY, NOT_SEEN, OPPOSITE = "agrees", "same direction", "not seen", "opposite"
-NEW, UNSURE, OPEN = "new", "cannot tell", "open"
+
+
+class Verdict(StrEnum):
+    """How a difference of ours lies beside the paper's; the value is its name on record."""
+
+    AGREES = "agrees"
+    SAME_WAY = "same direction"
+    NOT_SEEN = "not seen"
+    OPPOSITE = "opposite"
+    NEW = "new"
+    UNSURE = "cannot tell"
+    OPEN = "open"
+
+
+AGREES, SAME_WAY, NOT_SEEN, OPPOSITE, NEW, UNSURE, OPEN = Verdict
+_WORDS = {
+    AGREES: "Agrees.",
+    SAME_WAY: "The same direction, another size.",
+    NOT_SEEN: "Not seen here.",
+    OPPOSITE: "The opposite here.",
+    NEW: "A difference here that the paper does not have.",
+    UNSURE: "Cannot tell: the interval holds both the paper's difference and none.",
+    OPEN: "Open: one forget set says nothing about chance.",
+}
 
 
 def judge(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str] | None = None) -> dict[str, str] | None:
@@ -40,7 +63,7 @@ def judge(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str] | No
         words += " All runs here take steps of one length and stop at one depth; in the paper each row has its own."
     equal = difference(rows, claim.equal, claim.column)
     words += f" Under equal weights ({_titles(rows, claim.equal)}): {_measured(equal)}." if equal else ""
-    lead = "Not comparable." if short else _words_of(verdict)
+    lead = "Not comparable." if short else _WORDS[verdict]
     return {"verdict": verdict, "lead": lead, "words": words + off_depth(rows, (*claim.ours, *claim.fair), strays)}
 
 
@@ -79,12 +102,12 @@ def off_depth(rows: Rows, keys: Iterable[str], strays: Mapping[str, str]) -> str
     return f" Not at one depth, though: {'; '.join(late)}." if late else ""
 
 
-def compare(theirs: float, sure: bool | None, own: Paired) -> str:
+def compare(theirs: float, sure: bool | None, own: Paired) -> Verdict:
     """One word for two differences in points: the paper's (`sure`: seen beyond its ±; None: it has none) and our paired one."""
     if own.n < 2:
         return OPEN
     claimed = abs(theirs) >= SMALL if sure is None else sure
-    seen = abs(own.mean) > own.half
+    seen = own.seen is Seen.SEEN
     if not claimed:
         return NEW if seen and abs(own.mean - theirs) > own.half else AGREES
     if not seen:
@@ -123,18 +146,6 @@ def interval(value: Value, runs: int | None) -> float | None:
     return float(stats.t.ppf(0.975, runs - 1)) * value.spread / math.sqrt(runs)
 
 
-def _words_of(verdict: str) -> str:
-    return {
-        AGREES: "Agrees.",
-        SAME_WAY: "The same direction, another size.",
-        NOT_SEEN: "Not seen here.",
-        OPPOSITE: "The opposite here.",
-        NEW: "A difference here that the paper does not have.",
-        UNSURE: "Cannot tell: the interval holds both the paper's difference and none.",
-        OPEN: "Open: one forget set says nothing about chance.",
-    }[verdict]
-
-
 def _paper_has(claim: Claim, gap: float, sure: bool | None) -> str:
     how = {True: "", False: ", within its own ±", None: ", printed without ±"}[sure]
     column = COLUMNS[claim.column].title.lower()
@@ -150,7 +161,7 @@ def signed(value: float) -> str:
 def _measured(own: Paired) -> str:
     if own.n < 2:
         return f"{signed(own.mean)} points on a single forget set"
-    words = "" if abs(own.mean) > own.half else ", no difference seen"
+    words = "" if own.seen is Seen.SEEN else f", {own.seen}"
     return f"{signed(own.mean)} ± {own.half:.2f} points over {own.n} forget sets{words}"
 
 
@@ -159,7 +170,7 @@ def _reason(own: Paired, fair: Paired, titles: str) -> str:
     text = f" On the same layers ({titles}): {_measured(fair)}"
     if min(own.n, fair.n) < 2:
         return f"{text}."
-    seen, fair_seen = (abs(found.mean) > found.half for found in (own, fair))
+    seen, fair_seen = (found.seen is Seen.SEEN for found in (own, fair))
     if not seen:
         return f"{text}."
     if not fair_seen and abs(own.mean - fair.mean) <= fair.half:

@@ -34,7 +34,7 @@ from imu_core.paper.tables import distribution, layers
 from imu_core.paper.tables.cost import Pace
 from imu_core.records import Outcome, Trajectory
 from imu_core.store.runs import Store
-from imu_core.store.stored import Summary
+from imu_core.store.stored import Measure, Summary
 
 MINUTES = 60.0
 FIRST = 3  # requests of a kind on which every wide line is run before any goes on to the others
@@ -296,7 +296,7 @@ class Reproduction:
         cells = {request: [ground.cell(line, request, strength, seed) for seed in seeds] for request in wanted}
         stored = self.store.latest([cell.key for group in cells.values() for cell in group])
         runs = {r: [stored[c.key] for c in group if c.key in stored] for r, group in cells.items()}
-        runs = {r: [run for run in group if run.depth != "none" or run.state == "failed"] for r, group in runs.items()}
+        runs = {r: [run for run in group if run.depth is not Measure.NONE or run.state == "failed"] for r, group in runs.items()}
         flat = [run for group in runs.values() for run in group]
         done = sum(bool(group) for group in runs.values())
         if not done:

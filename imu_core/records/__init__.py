@@ -1,11 +1,10 @@
 """The records that go between rooms: data sets, problems, settings of a run, its points and its trajectory."""
 
 from imu_core.records.data import Copies, Dataset, ImageSet, LeftOut, People, Sightings, Source, Subclasses, Why
+from imu_core.records.outcome import Cause, Outcome, State
 from imu_core.records.run import (
-    REACHED,
     Features,
     Influence,
-    Outcome,
     Point,
     Problem,
     RunConfig,
@@ -16,7 +15,7 @@ from imu_core.records.run import (
 )
 
 __all__ = [
-    "REACHED",
+    "Cause",
     "Copies",
     "Dataset",
     "Features",
@@ -31,6 +30,7 @@ __all__ = [
     "Sightings",
     "Source",
     "Split",
+    "State",
     "Subclasses",
     "Trajectory",
     "Why",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from imu_core.errors import ConfigError, told
 from imu_core.numeric import as_number
 from imu_core.records.data import Copies, Dataset
+from imu_core.records.outcome import Outcome
 from imu_core.settings import RUN
 
 
@@ -222,26 +222,6 @@ class Point:
     forget_predictions: Tensor | None = None
     head: tuple[Tensor, Tensor] | None = None
     full: bool = True
-
-
-REACHED = "Reached the target"  # how the sentence of such a run begins
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: done, cancelled, diverged or failed, why in a sentence, and whether it ended because of its target."""
-
-    state: str
-    reason: str = ""
-    reached: bool = False
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
-        """The outcome on record. Before `reached` was written down, only the beginning of the sentence told it."""
-        if not isinstance(values, Mapping):
-            raise TypeError(f"an outcome is {values!r:.40}")
-        reason = values.get("reason", "")
-        return cls(values["state"], reason, bool(values.get("reached", reason.startswith(REACHED))))
 
 
 def finite(value: Any) -> Any:

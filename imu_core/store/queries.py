@@ -14,7 +14,6 @@ from imu_core.store.exchange import to_text
 from imu_core.store.stored import Stored, clean_tags, depth, knows_reference, unpack
 
 CHUNK = 500  # values in one IN (…)
-_DEPTHS = ("none", "quick", "membership", "full")
 
 RUNS, TAGS, STOPS = schema.RUNS, schema.TAGS, schema.STOPS
 _HEAVY = ("trajectory", "parameters")
@@ -50,7 +49,7 @@ def says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Whether the record `new` tells more than the row `old` of the same run: an ending, a deeper measurement, parameters."""
     def rank(row: Mapping[str, Any], parameters: bool) -> tuple[bool, int, bool, bool]:
         metrics = row["metrics"]
-        return row["state"] in ("done", "diverged"), _DEPTHS.index(depth(metrics)), knows_reference(metrics), parameters
+        return row["state"] in ("done", "diverged"), depth(metrics).level, knows_reference(metrics), parameters
 
     return rank(new, new["parameters"] is not None) > rank(old, old["has_parameters"])
 

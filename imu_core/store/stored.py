@@ -11,6 +11,7 @@ import uuid
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +35,20 @@ LARGEST_PARAMETERS = 8 * 2**20  # bytes
 LONGEST_TAG, MOST_TAGS = 40, 20
 _LARGEST_RECORD = 64 * 2**20  # bytes of one trajectory, unpacked
 _BASE = "base"  # names, inside stored parameters, the original they were made from
+
+
+class Measure(StrEnum):
+    """How far a run was, or is to be, measured, least first; on record and in sweeps as these words."""
+
+    NONE = "none"
+    QUICK = "quick"  # accuracies, distances
+    MEMBERSHIP = "membership"  # a quick SVC too
+    FULL = "full"  # all attacks
+
+    @property
+    def level(self) -> int:
+        """0 for none, to 3 for full."""
+        return list(Measure).index(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +84,8 @@ class Summary:
     has_parameters: bool
 
     @property
-    def depth(self) -> str:
-        """How far it was measured: none, quick (accuracies, distances), membership (a quick SVC too) or full (all attacks)."""
+    def depth(self) -> Measure:
+        """How far it was measured."""
         return depth(self.metrics)
 
 
@@ -103,10 +118,10 @@ def rebuilt(problem: Problem, parameters: bytes) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def depth(metrics: Mapping[str, Any]) -> str:
-    """How far `metrics` go: none, quick, membership or full."""
+def depth(metrics: Mapping[str, Any]) -> Measure:
+    """How far `metrics` go."""
     parts = [metrics.get(name) for name in ("accuracies", "membership", "attacks")]
-    return ("none", "quick", "membership", "full")[sum(isinstance(part, dict) and "run" in part for part in parts)]
+    return list(Measure)[sum(isinstance(part, dict) and "run" in part for part in parts)]
 
 
 def knows_reference(metrics: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from imu_core.errors import Cancelled, ConfigError, ImuError, cut
 from imu_core.methods import plugins
 from imu_core.methods.base import Edit
 from imu_core.methods.workspace import Arena, Head
-from imu_core.records import REACHED, Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records import Cause, Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.unlearning.batches import Part, Stream
 from imu_core.unlearning.evaluator import Evaluation, Judgement
 from imu_core.unlearning.recording import distance_moved, record_of
@@ -96,7 +96,7 @@ class Run:
                 raise
             self.outcome = Outcome("failed", cut(f"{self.method.title}, a method from elsewhere, failed: {plugins.said(error)}."))
 
-    _step_done, _share = 0, 0.0
+    _step_done, _share, _more = 0, 0.0, ""  # _more: what an edit adds to the sentence on its end
     _weighed: tuple[Tensor | None, dict[str, float] | None] = (None, None)  # weights, and how they are spread
     _asked: tuple[tuple[int, float] | None, bool] = (None, False)  # where the target was last asked for, and the answer
 
@@ -215,6 +215,7 @@ class Run:
         A twentieth that goes past the target is taken back and walked in twentieths itself, twice at most: so the target is
         met closely however far the edit reaches. A point's `epoch` is its share of the line.
         """
+        self._more = edit.words
         arena, start = self._arena, [p.detach().clone() for p in self._arena.parameters]
         point, begin, width = self._point(None, None, full=False), 0.0, 1 / _PARTS
         finest, every, met = width / _PARTS**_FINER, self.config.eval_every or 1, 1.0
@@ -237,7 +238,8 @@ class Run:
             width, met = (1 / _PARTS, 1.0) if hit else (width, met)  # not ended all the same: on, at the usual pace
         if self.outcome.state == "running":
             self.outcome = Outcome("done", self._why_done())
-        self.outcome = dataclasses.replace(self.outcome, reason=f"{self.outcome.reason} {edit.words}".strip())
+        if self.outcome.cause is not Cause.TARGET:
+            self.outcome = dataclasses.replace(self.outcome, reason=f"{self.outcome.reason} {edit.words}".strip())
         yield point if point.full else self._replace_full(point, None)
 
     def _at_target(self) -> bool:
@@ -285,9 +287,14 @@ class Run:
             return point
         self.points.pop()
         whole = self._point(point.loss, weights, full=True)
-        said = self.outcome.reason.replace(_reached(point), _reached(whole))
-        self.outcome = dataclasses.replace(self.outcome, reason=said)
+        if self.outcome.cause is Cause.TARGET:
+            self.outcome = self._at(whole)
         return whole
+
+    def _at(self, point: Point) -> Outcome:
+        """The outcome of a run whose target is reached at `point`."""
+        share = f"{100 * point.accuracies['forget']:.1f} %"
+        return Outcome("done", f"Reached the target: {share} of the forget set is recognised. {self._more}".strip(), reached=True)
 
     def _has_ended(self, point: Point | None) -> bool:
         if point is None:
@@ -295,7 +302,7 @@ class Run:
         if point.full and self.config.stop_at is not None:  # all of the forget set was looked at: the question is answered
             self._asked = (self._step_done, self._share), point.accuracies["forget"] <= self.config.stop_at
         if self._at_target():
-            self.outcome = Outcome("done", _reached(point), reached=True)
+            self.outcome = self._at(point)
             return True
         recent = [p.accuracies["test"] for p in self.points[-2:]]
         if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._evaluation.chance:
@@ -379,7 +386,3 @@ class Run:
             self._final = (now, made) if self.outcome.state not in ("queued", "running") else None
             return made
         return self._final[1]
-
-
-def _reached(point: Point) -> str:
-    return f"{REACHED}: {100 * point.accuracies['forget']:.1f} % of the forget set is recognised."

@@ -617,17 +617,18 @@ def test_a_paired_comparison_equals_scipy(a: np.ndarray, b: np.ndarray) -> None:
     low, high = expected.confidence_interval(0.95)
     assert (found.mean, found.p) == pytest.approx((np.mean(a - b), expected.pvalue), abs=1e-9)
     assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
-    assert (found.words == "no difference seen") == (low <= 0 <= high)
-    assert intervals.paired(b, a)[1:] == pytest.approx((*found[1:-1], found.words))
+    assert (found.seen is intervals.Seen.NOT_SEEN) == (low <= 0 <= high)
+    assert intervals.paired(b, a)[1:] == pytest.approx(found[1:])
 
 
 def test_a_paired_comparison_in_words() -> None:
-    assert intervals.paired([1.0], [0.0]).words == "one pair: nothing can be said about chance"
-    assert intervals.paired([], []).words == "no pair: nothing can be said about chance"
+    assert intervals.paired([1.0], [0.0]).seen == "one pair: nothing can be said about chance"
+    assert intervals.paired([], []).seen == "no pair: nothing can be said about chance"
     assert intervals.paired([1.0, math.nan], [0.0, 1.0]).n == 1
-    assert intervals.paired([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])[1:] == (0.0, 1.0, 3, "no difference seen")
+    assert intervals.paired([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])[1:] == (0.0, 1.0, 3)
+    assert intervals.paired([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]).seen == "no difference seen"
     assert intervals.paired([2.0, 3.0, 4.0], [1.0, 2.0, 3.0])[:3] == (1.0, 0.0, 0.0)
-    assert intervals.paired([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).words == "a difference is seen"
+    assert intervals.paired([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).seen == "a difference is seen"
     with pytest.raises(DataError, match="same length"):
         intervals.paired([1.0, 2.0], [1.0])
 

@@ -63,6 +63,7 @@ from imu_core.records import Problem
 from imu_core.store.restored import NO_MODEL, RestoredRun
 from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn
+from pages.sections.attack import jobs as attack_jobs
 from pages.session import housekeeping, keeper, session_runs, visitor
 from pages.widgets import parts
 
@@ -254,7 +255,7 @@ def test_a_restored_run_can_be_attacked_measured_named_and_removed(tiny: object,
     press(at, "Train fresh heads")
     wait_until(lambda: not parts.queue().active(ME), "the attacks end")
     (item,) = runs_of(at)
-    assert item.cache["attacks"]["probe"].state == "done"
+    assert attack_jobs.jobs(item)[attack_jobs.PROBE].state == "done"
     written()
     assert store.get(item.stored).depth == "full"
     page = window("unlearn", **QUICK)
@@ -335,7 +336,7 @@ def test_a_run_with_an_attack_on_it_stays_and_forgets_what_it_answered(tiny: obj
     monkeypatch.setattr(visitor, "_is_connected", lambda window: False)
     attack = Job("an attack", list)
     attack.run()
-    item.cache |= {"logits": "large", "found": "small", "attacks": {"probe": attack}}
+    item.cache |= {"logits": "large", "found": "small", "attacks": {attack_jobs.PROBE: attack}}
     for minutes in (1, 2, 3):
         visitor.shelves().tidy(time.monotonic() + 60 * minutes + 1)
         written()

@@ -469,9 +469,9 @@ def test_whether_an_expert_beats_guessing(right: float, beats: bool) -> None:
 
 
 @pytest.mark.parametrize("against", [scores.RETRAINED, scores.HELD_OUT])
-@pytest.mark.parametrize("accuses", ["at most", "at least"])
+@pytest.mark.parametrize("accuses", thresholds.Accuses)
 @pytest.mark.parametrize("score", list(scores.SCALES))
-def test_what_a_threshold_gives_away(score: str, accuses: str, against: str) -> None:
+def test_what_a_threshold_gives_away(score: str, accuses: thresholds.Accuses, against: str) -> None:
     def said(advantage: float) -> str:
         found = thresholds.Accusation(1.0, accuses, 0.0, 1 - advantage)
         return attack_words.threshold_verdict("IMU", score, against, found, 0.1)
@@ -605,11 +605,11 @@ def test_where_a_model_looks(before: list[float], after: list[float], words: str
 
 
 def test_a_wide_interval_is_no_reason() -> None:
-    own_gap, wide = Paired(20.0, 1.0, 0.001, 5, ""), Paired(5.0, 30.0, 0.5, 5, "")
+    own_gap, wide = Paired(20.0, 1.0, 0.001, 5), Paired(5.0, 30.0, 0.5, 5)
     assert paper._reason(own_gap, wide, "A against B").endswith(
         "; that interval holds the whole difference too, so this cannot tell the layers from the method."
     )
-    narrow = Paired(0.5, 1.0, 0.5, 5, "")
+    narrow = Paired(0.5, 1.0, 0.5, 5)
     assert paper._reason(own_gap, narrow, "A against B").endswith(
         "; so here it is the layers that make the difference, not the method."
     )

@@ -390,7 +390,7 @@ def test_the_examples_of_the_default_problem_are_attacked_at_once(monkeypatch: p
     assert next(iter(data.DATASETS)) == "fashion"
     at = visit("attack", dataset="fashion", model="lenet5", forget="class:Bag")
     item = session_runs.examples(problem)[0]
-    assert set(attack_jobs.jobs(item)) == {"probe", "relearning forget as the run"}
+    assert set(attack_jobs.jobs(item)) == {attack_jobs.PROBE, attack_jobs.relearn_key("forget", attack_jobs.AS_RUN)}
     at = wait(at, item)
     assert "A fresh head brings back" in words(at)
     assert "IMU needs **" in words(at)
@@ -404,7 +404,7 @@ def test_only_the_owner_can_stop_an_attack(lenet: Problem) -> None:
     (item, *_) = session_runs.examples(lenet)
     item.cache.pop("attacks", None)
     jobs = attack_jobs.jobs(item)
-    job = jobs["probe"] = Job("Probe", lambda: Probe(lenet, {"original": lenet.model}), owner="somebody else")
+    job = jobs[attack_jobs.PROBE] = Job("Probe", lambda: Probe(lenet, {"original": lenet.model}), owner="somebody else")
     try:
         assert not has_button(visit("attack", **TINY), "Stop")
         job.owner = "me"
@@ -458,8 +458,8 @@ def test_the_membership_attacks_join_the_table(item: session_runs.Kept) -> None:
 # ------------------------------------------------------------------------------------------------------- figures and sentences
 
 
-@pytest.mark.parametrize("accuses", ["at most", "at least"])
-def test_the_histograms_are_mirrored_and_count_everybody(accuses: str) -> None:
+@pytest.mark.parametrize("accuses", thresholds.Accuses)
+def test_the_histograms_are_mirrored_and_count_everybody(accuses: thresholds.Accuses) -> None:
     rng = np.random.default_rng(0)
     up, down = (figures.Side(name, rng.uniform(0, 4, n), "#000") for name, n in (("up", 200), ("down", 50)))
     chart = figures.mirrored(up, down, 1.0, accuses, (0.0, 4.0), "Loss, nats")
@@ -469,8 +469,8 @@ def test_the_histograms_are_mirrored_and_count_everybody(accuses: str) -> None:
     assert list(above.x) == list(below.x)
     assert sum(row[0] for row in above.customdata) == 200
     full = [x for x, opacity in zip(above.x, above.marker.opacity, strict=True) if opacity == 1.0]
-    assert all((x <= 1.0) == (accuses == "at most") for x in full)
-    assert len(full) == (15 if accuses == "at most" else 45)
+    assert all((x <= 1.0) == (accuses is thresholds.Accuses.AT_MOST) for x in full)
+    assert len(full) == (15 if accuses is thresholds.Accuses.AT_MOST else 45)
     assert list(chart.layout.yaxis.tickvals) == [-t for t in reversed(chart.layout.yaxis.tickvals)]
     assert not any("-" in text for text in chart.layout.yaxis.ticktext)
     assert (chart.layout.margin.l, chart.layout.margin.r) == (58, 14)

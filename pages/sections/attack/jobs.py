@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import streamlit as st
@@ -28,21 +30,39 @@ SHADOWS = (8, 16, 32)
 HOUSE = "examples"  # owns the attacks that nobody asked for
 
 
-def jobs(item: session_runs.Kept) -> dict[str, Job]:
-    """The attacks on this run by name, also those that have ended; an example's are shared by all visitors."""
+class Kind(StrEnum):
+    """Which attack it is; the value is its name in the list of jobs."""
+
+    PROBE = "Probe"
+    RELEARNING = "Relearning"
+    SHADOWS = "Shadows"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One attack on a run: its kind, and the settings that make it another one of that kind."""
+
+    kind: Kind
+    settings: tuple[str | int, ...] = ()
+
+
+PROBE = Key(Kind.PROBE)
+
+
+def jobs(item: session_runs.Kept) -> dict[Key, Job]:
+    """The attacks on this run by key, also those that have ended; an example's are shared by all visitors."""
     return item.cache.setdefault("attacks", {})
 
 
-def result(item: session_runs.Kept, key: str) -> dict[str, Any]:
+def result(item: session_runs.Kept, key: Key) -> dict[str, Any]:
     """What the attack `key` has found so far; {} before it began."""
     job = jobs(item).get(key)
     return job.work.result if job and isinstance(job.work, Attack) else {}
 
 
-def start(item: session_runs.Kept, key: str, make: Callable[[], Attack], owner: str) -> bool:
+def start(item: session_runs.Kept, key: Key, make: Callable[[], Attack], owner: str) -> bool:
     """Put an attack of `owner` in line; False, and a sentence, where this visitor has too many jobs already."""
-    title = f"{key.split()[0].capitalize()} · {item.name}"
-    job = Job(title, make, kind="attack", owner=owner)
+    job = Job(f"{key.kind} · {item.name}", make, kind="attack", owner=owner)
     if accepted := owner == HOUSE or progress.has_room(1):
         jobs(item)[key] = parts.queue().submit(job)
     return accepted
@@ -50,17 +70,17 @@ def start(item: session_runs.Kept, key: str, make: Callable[[], Attack], owner: 
 
 def start_missing(problem: Problem, item: session_runs.Kept) -> None:
     """Start the two quick attacks on an example, for everybody; the visitor's own jobs need not wait for them."""
-    for key, make in (("probe", probe_of(problem, item)), (relearn_key("forget", AS_RUN), relearn_of(problem, item))):
+    for key, make in ((PROBE, probe_of(problem, item)), (relearn_key("forget", AS_RUN), relearn_of(problem, item))):
         if key not in jobs(item):
             start(item, key, make, HOUSE)
 
 
-def panel(item: session_runs.Kept, key: str, label: str, make: Callable[[], Attack], draw: Callable[[Attack], None]) -> None:
+def panel(item: session_runs.Kept, key: Key, label: str, make: Callable[[], Attack], draw: Callable[[Attack], None]) -> None:
     """The button, then progress with Stop while it goes on, and what `draw` makes of it; polled only while it goes on."""
     job = jobs(item).get(key)
     going = bool(job and not job.finished)
     again = bool(job) and job.finished and job.state != "done"  # done once is done: the same seed finds the same
-    pressed = (job is None or again) and st.button(f"{label} again" if again else label, key=f"start_{key.split()[0]}")
+    pressed = (job is None or again) and st.button(f"{label} again" if again else label, key=f"start_{key.kind.lower()}")
     if pressed and start(item, key, make, parts.owner()):
         st.rerun()
 
@@ -116,12 +136,17 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
             f"{sizes['others']:,} other test images. ≈ nearest the retrained model is good."
         )
 
-    panel(item, "probe", "Train fresh heads", probe_of(problem, item), draw)
+    panel(item, PROBE, "Train fresh heads", probe_of(problem, item), draw)
 
 
-def relearn_key(data: str, scope: str) -> str:
-    """The name of a relearning attack among the jobs."""
-    return f"relearning {data} {scope}"
+def relearn_key(data: str, scope: str) -> Key:
+    """The key of a relearning attack among the jobs."""
+    return Key(Kind.RELEARNING, (data, scope))
+
+
+def shadow_key(pairs: int) -> Key:
+    """The key of an attack with so many pairs of shadow heads."""
+    return Key(Kind.SHADOWS, (pairs,))
 
 
 def relearn_of(problem: Problem, item: session_runs.Kept, data: str = "forget", scope: str = AS_RUN) -> Callable[[], Relearn]:
@@ -174,8 +199,8 @@ def shadows(problem: Problem, item: session_runs.Kept) -> None:
     pairs = bound.segmented_control(
         "Pairs of heads", SHADOWS, default=16, key="shadow_pairs", required=True, help=help_text("shadows")
     )
-    key = f"shadows {pairs or 16}"
-    panel(item, key, "Train shadow heads", lambda: ShadowAttack(problem, item.config, shadows=pairs or 16), draw_shadows)
+    make = lambda: ShadowAttack(problem, item.config, shadows=pairs or 16)  # noqa: E731
+    panel(item, shadow_key(pairs or 16), "Train shadow heads", make, draw_shadows)
 
 
 def draw_shadows(work: ShadowAttack) -> None:

@@ -107,7 +107,7 @@ def _auc(pair: tuple[Scores, Scores], score: str) -> float:
 def _trained(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
     """What the probe, relearning (as the run) and the largest shadow attack have found."""
     found: list[tuple[str, str, Found, str]] = []
-    probe = jobs.jobs(item).get("probe")
+    probe = jobs.jobs(item).get(jobs.PROBE)
     if probe and probe.state == "done":
         for key, asked in (("probe_forgotten", "forgotten"), ("probe_others", "others")):
             values = {n.replace("unlearned", "run"): v[key] for n, v in probe.work.numbers.items()}
@@ -119,7 +119,7 @@ def _trained(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, 
         if again["ain"] is not None:
             found.append((METRICS["ain"].title, "ain", {"run": again["ain"]}, size))
     for pairs in sorted(jobs.SHADOWS, reverse=True):
-        shadow = jobs.result(item, f"shadows {pairs}")
+        shadow = jobs.result(item, jobs.shadow_key(pairs))
         if "auc" in shadow:
             size = f"{shadow['shadows']} pairs of heads"
             for key in ("auc", "balanced_accuracy", "tpr_at_1_fpr"):

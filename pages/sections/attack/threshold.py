@@ -10,7 +10,7 @@ import streamlit as st
 from imu_core.figures import GREY, INK, attack, style_of
 from imu_core.glossary import help_text
 from imu_core.metrics import thresholds
-from imu_core.metrics.thresholds import Accusation
+from imu_core.metrics.thresholds import Accusation, Accuses
 from imu_core.records import Problem
 from pages.sections.attack.scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
 from pages.sections.attack.words import threshold_verdict
@@ -142,7 +142,7 @@ def _numbers(score: str, against: str, pair: tuple[Scores, Scores], found: Accus
 
 def _pictures(problem: Problem, score: str, values: np.ndarray, found: Accusation) -> None:
     """The forget images on either side of the threshold, the most telling ones first."""
-    low = found.accuses == "at most"
+    low = found.accuses == Accuses.AT_MOST
     caught = values <= found.threshold if low else values >= found.threshold
     order = np.argsort(values if low else -values, kind="stable")
     rows = (("Caught", order[caught[order]]), ("Missed", order[~caught[order]][::-1]))

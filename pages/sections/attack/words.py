@@ -10,7 +10,7 @@ from imu_core.evaluation.attacks import RANDOM_HEAD, UNTRAINED
 from imu_core.evaluation.probe import Probe
 from imu_core.metrics import thresholds
 from imu_core.metrics.intervals import difference_half
-from imu_core.metrics.thresholds import Accusation
+from imu_core.metrics.thresholds import Accusation, Accuses
 from imu_core.records import Problem, RunConfig
 from imu_core.report.verdicts import Side, apart, listed, side, weight_of_one
 from pages.sections.attack.scores import RETRAINED, SCALES
@@ -36,10 +36,10 @@ def threshold_verdict(name: str, score: str, against: str, found: Accusation, ch
 def _reading(score: str, against: str, found: Accusation) -> str:
     never = "to a model that never saw them" if against == RETRAINED else "than new images of their kind"
     if score == "entropy":
-        surer = "surer" if found.accuses == "at most" else "less sure"
+        surer = "surer" if found.accuses == Accuses.AT_MOST else "less sure"
         whom = "the retrained model is" if against == RETRAINED else "about new images"
         return f"The unlearned model is {surer} about these images than {whom}."
-    familiar = (found.accuses == "at most") == (score in thresholds.LOW)
+    familiar = (found.accuses == Accuses.AT_MOST) == (score in thresholds.LOW)
     if against == RETRAINED:
         return f"The images look {'more' if familiar else 'less'} familiar than {never}" + (
             ": something is left." if familiar else ": too much forgetting gives them away as well."
