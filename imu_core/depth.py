@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imu_core.records import Point, Trajectory
+from imu_core.report.numbers import points
 
 SAME = 0.001  # accuracies that differ by no more are called the same everywhere: a tenth of a point, what is printed
 
@@ -36,7 +37,7 @@ class AtDepth:
             return "the target was never reached; these are the figures at the end"
         if not self.interpolated:
             return f"at step {self.step:.0f}"
-        return f"interpolated around step {self.step:.1f}: the next point lies {100 * self.overshoot:.1f} points below the target"
+        return f"interpolated around step {self.step:.1f}: the next point lies {points(self.overshoot)} below the target"
 
 
 def at_depth(trajectory: Trajectory, target: float) -> AtDepth:

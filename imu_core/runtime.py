@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 
 from imu_core.errors import ConfigError, DataError, DiskError
+from imu_core.report.numbers import mebibytes
 
 _USABLE = torch.get_num_threads()
 _PACKAGE = Path(__file__).resolve().parent
@@ -223,7 +224,7 @@ def _unmake(folders: list[Path]) -> None:
 
 
 def _size(count: int) -> str:
-    return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count:,} bytes"
+    return mebibytes(count) if count >= 2**20 else f"{count:,} bytes"
 
 
 @contextmanager

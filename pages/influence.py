@@ -10,6 +10,7 @@ from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.influence import ranking
 from imu_core.records import Influence, Problem
+from imu_core.report.numbers import percent
 from imu_core.weights import effective_share, sample_weights
 from pages.sections.influence import gallery, through
 from pages.sections.influence.controls import controls
@@ -104,7 +105,7 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
     size = f"{len(scored.scores):,} samples"
     top = ranking.held_by_top(scored.scores, 0.05)
     columns[0].metric(
-        "Top 5 % hold", f"{100 * top:.0f} %", help=help_text("concentration"), delta_description=f"of the score, {size}"
+        "Top 5 % hold", percent(top, 0), help=help_text("concentration"), delta_description=f"of the score, {size}"
     )
     how = ranking.unranked(scored.scores) or "Spearman, 1 = same order"
     rho = ranking.written(ranking.spearman(scored.scores, exact.scores))
@@ -113,7 +114,7 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
     columns[2].metric("Ranks like the loss", rho, help=help_text("loss"), delta_description=how)
     share = effective_share(weights)
     columns[3].metric(
-        "Weights spread over", f"{100 * share:.0f} %", help=help_text("effective_share"), delta_description="of the forget set"
+        "Weights spread over", percent(share, 0), help=help_text("effective_share"), delta_description="of the forget set"
     )
     with columns[4]:
         gallery.download(problem, scored, weights)

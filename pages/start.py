@@ -9,6 +9,7 @@ from imu_core import figures
 from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.records import Problem
+from imu_core.report.numbers import signed
 from imu_core.report.verdicts import one_path, percent, point_at, verdict_of_all
 from imu_core.unlearning.run import Run
 from pages.sections.unlearn.player import Player, skip_to
@@ -27,12 +28,12 @@ def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] |
     st.metric("Still recognised (IMU)", percent(now["forget"]), help=help_text(term), delta_description=sizes)
     st.metric(
         "Change on the other classes" if kept == "test_other" else "Change on the test set",
-        f"{parts.signed(100 * (now[kept] - first[kept]))} points",
+        f"{signed(100 * (now[kept] - first[kept]))} points",
         help=help_text(kept),
     )
     if reference:
         st.metric(
-            "Change if retrained", f"{parts.signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained")
+            "Change if retrained", f"{signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained")
         )
 
 

@@ -26,7 +26,6 @@ from imu_core.cli.speaking import (
     check_writable,
     load,
     option,
-    percent,
     say,
     speaking,
     stoppable,
@@ -37,6 +36,7 @@ from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import Agreement
 from imu_core.influence import ranking
 from imu_core.records import Influence, Problem, scope_blocks
+from imu_core.report.numbers import decimal, megabytes, percent
 from imu_core.settings import INFLUENCE
 
 _WIDE_ESTIMATORS = ("exact", "diagonal")  # of those that are compared through the layers
@@ -144,10 +144,10 @@ def _show_agreement(found: agreement.Found) -> None:
     typer.echo(f"{'scores':<16} {'Spearman':>9} {'95 %':>15}{shares} {'differ':>7} {'seconds':>8} {'MB':>6} {'iterations':>10}")
     for row in found.rows():
         overlap = "".join(f"{row['overlap'][share]:>9.0%}" for share in agreement.SHARES)
-        interval = "—" if math.isnan(row["low"]) else f"{row['low']:.3f} to {row['high']:.3f}"
+        interval = "—" if math.isnan(row["low"]) else f"{decimal(row['low'], 3)} to {decimal(row['high'], 3)}"
         typer.echo(
             f"{row['scores']:<16} {ranking.written(row['spearman']):>9} {interval:>15}{overlap} {_differ(row['discrepancy']):>7} "
-            f"{row['seconds']:>8.2f} {row['peak_bytes'] / 1e6:>6.0f} {row['iterations']:>10}"
+            f"{row['seconds']:>8.2f} {megabytes(row['peak_bytes']):>6} {row['iterations']:>10}"
         )
     typer.echo(agreement.verdict(found))
 

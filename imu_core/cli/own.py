@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from imu_core.cli import app
-from imu_core.cli.speaking import JsonFile, check_writable, percent, say, speaking, stoppable, write_json
+from imu_core.cli.speaking import JsonFile, check_writable, say, speaking, stoppable, write_json
 from imu_core.data import folder
 from imu_core.errors import ConfigError
 from imu_core.model_import import brought_sets, orders, own
 from imu_core.models import MODELS, brought
+from imu_core.report.numbers import percent
 
 _EXAMPLES = """\b
 Examples:

@@ -15,6 +15,7 @@ from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found, SideBySide
 from imu_core.methods import METHODS, PRESETS
 from imu_core.problems.forget import GRAMMAR
+from imu_core.report.numbers import percent
 from imu_core.report.verdicts import side_by_side_verdict
 from imu_core.settings import RUN
 
@@ -61,7 +62,7 @@ def reid_command(
     numbers = {name: found.numbers() for name, found in known.items()}
     typer.echo(_queries(known["original"]))
     typer.echo(
-        f"Raw pixels, without a network: {100 * reidentification.pixels_alone(asked.dataset).map:.1f} % mAP of unseen people."
+        f"Raw pixels, without a network: {percent(reidentification.pixels_alone(asked.dataset).map)} mAP of unseen people."
     )
     typer.echo(side_by_side_verdict(work.rows, numbers))
     write_json(json_file, reidentification.as_record(work, known))

@@ -33,7 +33,6 @@ from imu_core.cli.speaking import (
     load,
     load_plugins,
     option,
-    percent,
     say,
     speaking,
     stoppable,
@@ -45,6 +44,7 @@ from imu_core.experiments.sweep import parse_value, with_settings
 from imu_core.problems.forget import in_words
 from imu_core.problems.reference import retrained, target
 from imu_core.records import Point, Problem, RunConfig, scope_blocks
+from imu_core.report.numbers import percent, phase_words
 from imu_core.settings import RUN, Setting
 from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn
@@ -267,7 +267,7 @@ def _metric_lines(work: Run, measured: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _effort_line(work: Run) -> str:
-    phases = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in work.phases.items())
+    phases = phase_words(work.phases, 3)
     sets = ", ".join(f"{name} {size:,}" for name, size in work.sizes.items())
     return f"It saw: {', '.join(sorted(work.granted)) or 'nothing'}. Seconds: {phases}. Samples: {sets}."
 

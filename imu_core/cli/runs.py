@@ -11,9 +11,10 @@ import typer
 
 from imu_core import runtime
 from imu_core.cli import app
-from imu_core.cli.speaking import JsonFile, check_writable, percent, say, speaking, write_csv, write_json
+from imu_core.cli.speaking import JsonFile, check_writable, say, speaking, write_csv, write_json
 from imu_core.errors import DataError, cut
 from imu_core.experiments.sweep_table import table
+from imu_core.report.numbers import percent
 from imu_core.store.runs import Store, Summary, default_url
 
 _LARGEST = 256 << 20  # bytes of an import

@@ -22,6 +22,7 @@ from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import prepare
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Problem, finite
+from imu_core.report.numbers import percent
 from imu_core.settings import RUN, Setting
 
 
@@ -100,11 +101,6 @@ def stoppable(work: Cancellable) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def percent(fraction: float) -> str:
-    """0.981 → '98.1 %'."""
-    return f"{fraction * 100:.1f} %"
 
 
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:

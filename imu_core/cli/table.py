@@ -15,6 +15,7 @@ from imu_core.cli.speaking import JsonFile, check_writable, option, say, speakin
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
 from imu_core.metrics.intervals import Seen
 from imu_core.report import marked
+from imu_core.report.numbers import megabytes, seconds
 from imu_core.settings import RUN
 
 SECTION = "table"  # of the document that the table is written into
@@ -71,7 +72,7 @@ def table_command(
     command = "make table"
     text = markdown(rows, reference, plan)
     typer.echo(text)
-    say(f"{work.outcome.state}: {work.outcome.reason} {time.perf_counter() - began:.0f} s this time.")
+    say(f"{work.outcome.state}: {work.outcome.reason} {seconds(time.perf_counter() - began, 0)} this time.")
     if rows:
         missing = [f"{e.key} ({s})" for e, s in work.pairs if (e.key, s) not in {(r["key"], r["scope"]) for r in rows}]
         if missing:
@@ -135,5 +136,6 @@ def _line(r: dict[str, Any]) -> str:
     words += f", {Seen.NOT_SEEN}" if against and against["words"] == Seen.NOT_SEEN else ""
     return (
         f"| {r['title']} | {sees} | {r['reached']}/{r['runs']} | {100 * r['forget']:.1f} | {100 * r['change']:+.2f} ± "
-        f"{100 * r['half']:.2f} | {words} | {r['value']:g} ({r['oracle']:g}) | {r['seconds']:.1f} | {r['peak_bytes'] / 1e6:.0f} |"
+        f"{100 * r['half']:.2f} | {words} | {r['value']:g} ({r['oracle']:g}) | {r['seconds']:.1f} | "
+        f"{megabytes(r['peak_bytes'])} |"
     )

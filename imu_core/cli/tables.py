@@ -17,6 +17,7 @@ from imu_core.experiments.comparison import default_url
 from imu_core.paper import record as records
 from imu_core.paper.readable import markdown
 from imu_core.paper.work import MINUTES, Reproduction
+from imu_core.report.numbers import duration, seconds
 
 _EXAMPLES = """\b
 Examples:
@@ -77,22 +78,18 @@ def _work(problem: str, model: str, workers: int, minutes: float | None, **more:
 def _say_cost(work: Reproduction, workers: int, minutes: float | None) -> None:
     """What is to be done, stage by stage, before anything is."""
     planned = work.plan()
-    for stage, total, todo, seconds in planned:
-        rest = f"{todo} to do, about {_minutes(seconds / workers)}" if todo else "all stored"
+    for stage, total, todo, cost in planned:
+        rest = f"{todo} to do, about {duration(cost / workers)}" if todo else "all stored"
         say(f"  {stage.name}: {total} runs, {rest}")
     left = work.comparisons()
     if left:
         say(f"  Figure 2: {left} comparisons through all layers to do, some minutes each, one after the core and the others last")
-    total = sum(seconds for *_, seconds in planned) / workers
+    total = sum(cost for *_, cost in planned) / workers
     if not total and not left:
         say("Every run is stored already.")
         return
     limit = "" if minutes is None or 60 * minutes >= total else f" It stops after {minutes:g} minutes; --full goes to the end."
-    say(f"About {_minutes(total)} on {workers} workers in all, by stored runs of the same kind or by timing here.{limit}")
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    say(f"About {duration(total)} on {workers} workers in all, by stored runs of the same kind or by timing here.{limit}")
 
 
 def _follow(work: Reproduction) -> None:
@@ -100,7 +97,7 @@ def _follow(work: Reproduction) -> None:
     with stoppable(work):
         for fraction, words in work:
             say(f"{fraction:4.0%}  {words}")
-    say(f"{work.outcome.state}: {work.outcome.reason} {time.perf_counter() - began:.0f} s this time.")
+    say(f"{work.outcome.state}: {work.outcome.reason} {seconds(time.perf_counter() - began, 0)} this time.")
 
 
 def _write_markdown(path: Path | None, text: str) -> None:

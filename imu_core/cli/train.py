@@ -21,7 +21,6 @@ from imu_core.cli.speaking import (
     fetch,
     load,
     option,
-    percent,
     say,
     speaking,
     stoppable,
@@ -33,6 +32,7 @@ from imu_core.models.brought import is_brought
 from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import NOTHING, original
 from imu_core.records import Point
+from imu_core.report.numbers import percent
 from imu_core.settings import TRAINING
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe, recipe_for

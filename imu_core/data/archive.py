@@ -28,6 +28,7 @@ from imu_core.data import files, folder, pixels, sniff
 from imu_core.data.files import shown
 from imu_core.errors import DataError
 from imu_core.records import LeftOut, Why
+from imu_core.report.numbers import gibibytes
 
 MOST_MEMBERS, MOST_BYTES = 200_000, 2 << 30  # files and folders, bytes once unpacked
 _BLOCK, _DEEPEST = 1 << 20, 20  # bytes written at once; folders in one another
@@ -135,7 +136,7 @@ def wanted(archive: zipfile.ZipFile) -> tuple[list[Member], tuple[LeftOut, ...]]
     size = sum(info.file_size for info in infos)
     if size > MOST_BYTES:
         raise DataError(
-            f"Unpacked, the archive has {size / 2**30:.1f} GiB; at most {MOST_BYTES / 2**30:.0f} GiB are unpacked. Take fewer "
+            f"Unpacked, the archive has {gibibytes(size, 1)}; at most {gibibytes(MOST_BYTES)} are unpacked. Take fewer "
             "images, or scale them down."
         )
     _check_folders(found)
@@ -225,7 +226,7 @@ def _copy(source: BinaryIO, file: BinaryIO, most: int) -> int:
     while block := source.read(_BLOCK):
         written += len(block)
         if written > most:
-            raise DataError(f"The archive unpacks to more than {MOST_BYTES / 2**30:.0f} GiB, whatever it says. Nothing was kept.")
+            raise DataError(f"The archive unpacks to more than {gibibytes(MOST_BYTES)}, whatever it says. Nothing was kept.")
         file.write(block)
     return written
 

@@ -30,6 +30,7 @@ from imu_core.data.files import Tally, shown
 from imu_core.errors import ClosedError, DataError
 from imu_core.numeric import is_whole
 from imu_core.records import Dataset, ImageSet, LeftOut, Why
+from imu_core.report.numbers import gibibytes
 
 PREFIX = "folder:"
 USUAL_SIDE, SMALLEST, LARGEST = 32, 8, 256
@@ -314,8 +315,8 @@ def fetch(text: str) -> Iterator[tuple[float, str]]:
     size = total * asked.channels * asked.side**2
     if size > MOST_BYTES:
         raise DataError(
-            f"{total:,} images of {asked.side} x {asked.side} pixels are {size / 2**30:.1f} GiB; at most "
-            f"{MOST_BYTES / 2**30:.0f} GiB "
+            f"{total:,} images of {asked.side} x {asked.side} pixels are {gibibytes(size, 1)}; at most "
+            f"{gibibytes(MOST_BYTES)} "
             "are held. Choose a smaller side or fewer images."
         )
     tensors, done = {}, 0

@@ -16,6 +16,7 @@ from imu_core.access import rules
 from imu_core.data import sniff
 from imu_core.data.files import shown
 from imu_core.errors import DataError
+from imu_core.report.numbers import mebibytes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow reads others by starting other programs
 MOST_PIXELS, MOST_BYTES = 80_000_000, 1 << 29  # of one image, of one file
@@ -73,8 +74,8 @@ def _plain(path: Path, where: str) -> Iterator[BinaryIO]:
         if not size:
             raise DataError(f"{where} is an empty file: it is damaged. Copy it again, or remove it.")
         if size > MOST_BYTES:
-            most = f"at most {MOST_BYTES / 2**20:,.0f} MiB are read"
-            raise DataError(f"{where} has {size / 2**20:,.0f} MiB; {most}. Scale it down.")
+            most = f"at most {mebibytes(MOST_BYTES)} are read"
+            raise DataError(f"{where} has {mebibytes(size)}; {most}. Scale it down.")
         yield file
 
 

@@ -21,6 +21,7 @@ from imu_core.metrics.intervals import spearman_interval
 from imu_core.models import checkpoints
 from imu_core.progress import Stoppable
 from imu_core.records import Influence, Problem, finite
+from imu_core.report.numbers import decimal, percent
 from imu_core.settings import INFLUENCE
 
 SHARES = (0.1, 0.25, 0.5)  # of the samples, highest scores first, whose overlap is counted
@@ -189,22 +190,18 @@ def verdict(found: Found) -> str:
         why = ranking.unranked(found.scores[HEAD].scores) or "through all layers all scores are equal"
         return f"There is nothing to rank: {why}."
     alike, size = order(head), len(found.scores[FULL].scores)
-    interval = "" if alike is Order.UNKNOWN else f", {_minus(head.low)} to {_minus(head.high)}"
+    interval = "" if alike is Order.UNKNOWN else f", {decimal(head.low, 3)} to {decimal(head.high, 3)}"
     times = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
     quick = f"the head is {times:,.0f} times faster" if times >= 1.5 else "the head is not much faster"
     text = (
         f"Over these {size:,} samples, the head alone beside {words_of(found.scope)}: {alike.value} (Spearman correlation "
-        f"{_minus(head.spearman)}{interval}). {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are the same"
+        f"{decimal(head.spearman, 3)}{interval}). {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are the same"
     )
-    text += "" if math.isnan(head.discrepancy) else f", the scores themselves differ by {100 * head.discrepancy:.0f} % (median)"
+    text += "" if math.isnan(head.discrepancy) else f", the scores themselves differ by {percent(head.discrepancy, 0)} (median)"
     text += f", and {quick}."
     if math.isnan(like.spearman):
         return text
-    return f"{text} With the diagonal on both sides, as the paper's code has it, the correlation is {_minus(like.spearman)}."
-
-
-def _minus(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
+    return f"{text} With the diagonal on both sides, as the paper's code has it, the correlation is {decimal(like.spearman, 3)}."
 
 
 def words_of(scope: str) -> str:

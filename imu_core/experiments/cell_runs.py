@@ -25,6 +25,7 @@ from imu_core.models import checkpoints
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
 from imu_core.records import Outcome, Trajectory
+from imu_core.report.numbers import percent
 from imu_core.store.runs import Store, Summary, changed_parameters
 from imu_core.store.stored import Measure, knows_reference
 from imu_core.unlearning.run import Run, unlearn
@@ -182,7 +183,7 @@ def ending_in_words(trajectory: Trajectory) -> str:
     if trajectory.outcome.state == "failed":
         return f"failed: {trajectory.outcome.reason}"
     last = trajectory.points[-1]
-    found = ", ".join(f"{name} {100 * value:.1f} %" for name, value in last.accuracies.items())
+    found = ", ".join(f"{name} {percent(value)}" for name, value in last.accuracies.items())
     return f"{trajectory.outcome.state} after {last.step:,} steps, {found}"
 
 

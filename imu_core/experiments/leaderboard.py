@@ -18,6 +18,7 @@ from imu_core.errors import DataError
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Mean, holm, mean_interval
 from imu_core.records import RunConfig
+from imu_core.report.numbers import points, signed_interval
 
 RECORD = runtime.ASSETS / "results" / "methods.json"
 LARGEST = 20 * 2**20  # bytes of a record
@@ -129,9 +130,7 @@ def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> Apart:
 
 def written(row: Mapping[str, Any]) -> str:
     """'−1.2 ± 0.3 points', from a row's `change` and `half`."""
-    half, points = _half(row), round(100 * row["change"], 1)
-    text = "±0.0" if points == 0 else f"{'−' if points < 0 else '+'}{abs(points):.1f}"
-    return f"{text} points" if math.isnan(half) else f"{text} ± {100 * half:.1f} points"
+    return f"{signed_interval(100 * row['change'], 100 * _half(row))} points"
 
 
 def is_ascent(row: Mapping[str, Any]) -> bool:
@@ -150,7 +149,7 @@ def _best_without_retain(rows: Sequence[Mapping[str, Any]]) -> str:
     if abs(best["change"] - rival["change"]) <= SAME:
         return (
             f"Of the methods that see the forget set alone, the best ascent and the best other keep the same, to within "
-            f"{100 * SAME:.1f} points: {rival['title']} ({written(rival)}) and {best['title']} ({written(best)})."
+            f"{points(SAME)}: {rival['title']} ({written(rival)}) and {best['title']} ({written(best)})."
         )
     if best["change"] < rival["change"]:
         return (

@@ -27,6 +27,7 @@ from imu_core.experiments.cell_runs import Task, begin_worker, is_settled, run_c
 from imu_core.experiments.grid import Cell, cells, checked_measure, parse_value, plugin_files, read_spec, with_settings
 from imu_core.numeric import as_number, is_whole
 from imu_core.records import Outcome
+from imu_core.report.numbers import duration
 from imu_core.store.runs import Store, Summary, default_url
 from imu_core.store.stored import Measure, clean_name, clean_tags
 
@@ -61,7 +62,7 @@ class Plan:
             return what
         if self.seconds is None:
             return what + " How long that takes is unknown: no run like these is stored yet; the first ones will tell."
-        wall = _duration(self.seconds / max(1, min(self.workers, self.todo)))
+        wall = duration(self.seconds / max(1, min(self.workers, self.todo)))
         guess = f" About {wall} on {self.workers} workers once they are up, judging by stored runs of the same methods."
         return what + guess + (f" For {self.unknown:,} of them there is nothing to judge by." if self.unknown else "")
 
@@ -227,7 +228,7 @@ def _client(address: str) -> Iterator[Any]:
 
 def _left(began: float, done: int, missing: int) -> str:
     """How long the missing runs may take, at the pace of those that have ended."""
-    return f"; {_duration((time.monotonic() - began) / done * missing)} left" if missing else ""
+    return f"; {duration((time.monotonic() - began) / done * missing)} left" if missing else ""
 
 
 def _kind(cell: Cell) -> tuple[str, ...]:
@@ -258,13 +259,6 @@ def _seconds_of(metrics: Mapping[str, Any]) -> float:
 
 def _runs(count: int) -> str:
     return f"{count:,} run" + ("" if count == 1 else "s")
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them: 8 s, 3 min, 2.5 h."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 # In a worker.

@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 from imu_core.depth import utility_key
 from imu_core.figures.style import CONTROLS, FORGET, GREY, INK, RETAIN, Style, style_of
 from imu_core.records import Trajectory
+from imu_core.report.numbers import percent, power_of_ten
 
 __all__ = ["CONTROLS", "FORGET", "GREY", "INK", "RETAIN", "Style", "style_of"]
 
@@ -111,7 +112,7 @@ def log_ticks(values: np.ndarray) -> dict[str, Any]:
     chosen = [power for power in powers if power % every == 0]
     return {
         "tickvals": [10.0**power for power in chosen],
-        "ticktext": [f"10<sup>{power}</sup>".replace("-", "−") for power in chosen],
+        "ticktext": [power_of_ten(power) for power in chosen],
     }
 
 
@@ -133,7 +134,7 @@ def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[fl
     )
     for share, held in marks:
         figure.add_annotation(
-            x=100 * share, y=100 * held, text=f"top {100 * share:g} %: {100 * held:.0f} %", ax=48, ay=18, showarrow=True
+            x=100 * share, y=100 * held, text=f"top {100 * share:g} %: {percent(held, 0)}", ax=48, ay=18, showarrow=True
         )
     figure.update_xaxes(title="Top samples, %", range=[0, 100])
     figure.update_yaxes(title="Share of the total score, %", range=[0, 103])

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from imu_core.figures import GREY, INK, base, style_of
 from imu_core.figures.style import FAINT
+from imu_core.report.numbers import signed, signed_interval
 
 _FAINT = 0.35
 _ROW = 23  # pixels of a row in the chart of all methods
@@ -76,7 +77,7 @@ def _band(figure: go.Figure, reference: Mapping[str, float], theme: str) -> None
         figure.add_vrect(at - half, at + half, fillcolor=GREY, opacity=0.18, line_width=0, layer="below")
     line = {"color": INK[theme], "dash": "dash", "width": 1.5}
     figure.add_vline(at, line=line)
-    figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"Retrained, {_signed(at)} points"))
+    figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"Retrained, {signed(at, 2)} points"))
 
 
 def _standing(mine: Sequence[tuple[Mapping[str, Any], str]], faint: bool, low: float) -> go.Scatter:
@@ -94,19 +95,15 @@ def _standing(mine: Sequence[tuple[Mapping[str, Any], str]], faint: bool, low: f
             "width": 3,
         },
         mode="markers+text",
-        text=[f"  ← {_signed(100 * row['change'])}" if far else "" for (row, _), far in zip(mine, out, strict=True)],
+        text=[f"  ← {signed(100 * row['change'], 2)}" if far else "" for (row, _), far in zip(mine, out, strict=True)],
         textposition="middle right",
         opacity=_FAINT if faint else 1.0,
         marker={"color": [s.colour for s in styles], "symbol": [s.marker for s in styles], "size": 10},
         customdata=[
-            [row["title"], f"{_signed(100 * row['change'])} ± {half:.2f}", 100 * row["forget"], row["runs"]]
+            [row["title"], signed_interval(100 * row["change"], half, 2), 100 * row["forget"], row["runs"]]
             for (row, _), half in zip(mine, halves, strict=True)
         ],
         hovertemplate="%{customdata[1]} points at %{customdata[2]:.1f} % forget accuracy, %{customdata[3]} runs"
         "<extra>%{customdata[0]}</extra>",
         name="Did not always get there" if faint else "Reached the depth every time",
     )
-
-
-def _signed(points: float) -> str:
-    return f"{'−' if points < 0 else '+'}{abs(points):.2f}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
+
+from imu_core.report.numbers import decimal
 
 
 def _array(scores: Any) -> np.ndarray:
@@ -54,7 +55,7 @@ def unranked(scores: Any) -> str:
 
 def written(correlation: float) -> str:
     """A rank correlation as pages and commands write it: 0.987, or a dash where there was nothing to rank."""
-    return "—" if math.isnan(correlation) else f"{correlation:.3f}"
+    return decimal(correlation, 3)
 
 
 def overlap(one: Any, other: Any, share: float) -> float:

@@ -13,6 +13,7 @@ from imu_core.data import notes
 from imu_core.metrics.intervals import Share, share_interval
 from imu_core.model_import.orders import Order, in_list
 from imu_core.records import Dataset
+from imu_core.report.numbers import percent
 
 _GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation
 
@@ -81,11 +82,11 @@ class Check:
         """The accuracy with its interval, beside chance, and whether it fits."""
         share = self.accuracy
         words = self.fit.value.format(
-            expected="" if self.expected is None else _percent(self.expected), n=f"{share.n:,}", poor=f"{100 * _POOR:.0f} %"
+            expected="" if self.expected is None else percent(self.expected), n=f"{share.n:,}", poor=percent(_POOR, 0)
         )
         return (
-            f"{_percent(share.share)} of {share.n:,} test images are recognised (95 % interval {_percent(share.low)} to "
-            f"{_percent(share.high)}); always naming the commonest class gives {_percent(self.chance)}. {words}"
+            f"{percent(share.share)} of {share.n:,} test images are recognised (95 % interval {percent(share.low)} to "
+            f"{percent(share.high)}); always naming the commonest class gives {percent(self.chance)}. {words}"
         )
 
 
@@ -117,10 +118,6 @@ def _fit(accuracy: Share, chance: float, expected: float | None) -> Fit:
     return Fit.ABOVE_EXPECTED if accuracy.share > expected else Fit.NEAR_EXPECTED
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def _tried(dataset: Dataset) -> int:
     """How many training images a trial takes: fewer where they are large."""
     pixels = dataset.train.images[0, 0].numel()
@@ -137,14 +134,14 @@ def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> 
         suggestion = {"normalisation": renumbered.normalisation, "classes": in_list(renumbered.order)}
         advice = (
             f"With the classes in another order and the normalisation {renumbered.normalisation} it "
-            f"recognises {_percent(renumbered.best)} of {few} training images, as given {_percent(now)}. The checkpoint's order "
+            f"recognises {percent(renumbered.best)} of {few} training images, as given {percent(now)}. The checkpoint's order "
             f"may be: {in_list(renumbered.order)}."
         )
     elif best.accuracy >= now + _BETTER:
         suggestion = {"normalisation": best.normalisation}
         advice = (
-            f"With the normalisation {best.normalisation} it recognises {_percent(best.accuracy)} of "
-            f"{few} training images, as given {_percent(now)}. Choose that."
+            f"With the normalisation {best.normalisation} it recognises {percent(best.accuracy)} of "
+            f"{few} training images, as given {percent(now)}. Choose that."
         )
     elif not check.fits:
         advice = (
@@ -157,7 +154,7 @@ def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> 
 
 
 def _table(trials: tuple[Trial, ...]) -> str:
-    return ", ".join(f"{trial.normalisation} {_percent(trial.accuracy)}" for trial in trials)
+    return ", ".join(f"{trial.normalisation} {percent(trial.accuracy)}" for trial in trials)
 
 
 _TRIED, _PROBE = 500, 8  # training images a trial is judged by; images that the head is looked for with

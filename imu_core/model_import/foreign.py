@@ -28,6 +28,7 @@ from imu_core.model_import.pairing import COUNTER, Layers, Pairing, leaves_of, o
 from imu_core.model_import.unlike import grouped, listed, why_not
 from imu_core.models.brought import linear_layers
 from imu_core.models.pickled import MOST_BYTES, NO_STATE, Found, Refused, is_spare, plain, shown
+from imu_core.report.numbers import mebibytes
 
 _NORMALISE = ("normalise.mean", "normalise.std")  # what this program's own exports carry
 _MEAN = re.compile(r"(^|.*[._])mean$")
@@ -112,7 +113,7 @@ def _content(path: Path) -> bytes:
 def _check_bytes(size: int, file: str) -> None:
     if size > MOST_BYTES:
         raise CheckpointError(
-            f"{file} has {size / 2**20:,.0f} MiB; checkpoints of at most {MOST_BYTES / 2**20:,.0f} MiB are read."
+            f"{file} has {mebibytes(size)}; checkpoints of at most {mebibytes(MOST_BYTES)} are read."
         )
 
 

@@ -26,7 +26,7 @@ from imu_core.data import archive, folder
 from imu_core.errors import Cancelled, CheckpointError, ConfigError, DataError, HeadError
 from imu_core.model_import import foreign
 from imu_core.model_import.brought_sets import one_at_a_time, remove_decoded, users_of
-from imu_core.model_import.checks import _BETTER, _GOOD, _PROBE, _SLACK, Check, Trial, _percent, _share, _tried, advised, judge
+from imu_core.model_import.checks import _BETTER, _GOOD, _PROBE, _SLACK, Check, Trial, _share, _tried, advised, judge
 from imu_core.model_import.normalisations import NORMALISATIONS, normalisation, normalised_by
 from imu_core.model_import.orders import Order
 from imu_core.model_import.pairing import Pairing
@@ -36,6 +36,7 @@ from imu_core.models.inference import chunk_of, predict, to_input
 from imu_core.numeric import as_number, is_number
 from imu_core.problems.features import in_parts, keep, kept_at
 from imu_core.records import Dataset, ImageSet, Outcome
+from imu_core.report.numbers import percent
 from imu_core.training.recipes import RECIPES, Recipe
 
 PREFIX = brought.PREFIX
@@ -169,8 +170,8 @@ class Bringing:
         if best and best.architecture != asked:
             self.order = replace(self.order, architecture=best.architecture)
             self._variant = (
-                f"; the form {best.architecture} was taken, which recognises {_percent(best.accuracy)} of {_tried(dataset)} "
-                f"training images where {asked} recognises {_percent(trials[0].accuracy)}"
+                f"; the form {best.architecture} was taken, which recognises {percent(best.accuracy)} of {_tried(dataset)} "
+                f"training images where {asked} recognises {percent(trials[0].accuracy)}"
             )
 
     def _outputs(self, model: nn.Module, images: ImageSet, start: float, end: float) -> Iterator[tuple[float, str]]:

@@ -9,7 +9,8 @@ from imu_core.depth import SAME
 from imu_core.metrics.intervals import Seen
 from imu_core.paper.experiment import CLASSES, SUBCLASSES, Experiment, Line
 from imu_core.paper.published import COLUMNS, Table
-from imu_core.paper.verdicts import AGREES, CLOSE, NEW, NOT_SEEN, OPEN, SMALL, Rows, difference, judge, signed, strays_of
+from imu_core.paper.verdicts import AGREES, CLOSE, NEW, NOT_SEEN, OPEN, SMALL, Rows, difference, judge, strays_of
+from imu_core.report.numbers import between, interval, percent, signed_interval
 
 FEW = 3  # forget sets: intervals over no more are so wide that a printed figure inside one says nothing
 _COARSE = 0.02  # how far from the depth a run on a few hundred samples may end, which each step moves further
@@ -68,7 +69,7 @@ def _against(who: str, pairs: Iterable[tuple[str, str]], rows: Rows, strays: Map
             "verdict": NOT_SEEN,
             "words": f"{head}{Seen.NOT_SEEN} in test accuracy; the intervals reach {reach:.2f} points.",
         }
-    listed = "; ".join(f"{title} {signed(gap.mean)} ± {gap.half:.2f} points" for title, gap in seen[:_LISTED])
+    listed = "; ".join(f"{title} {signed_interval(gap.mean, gap.half, 2)} points" for title, gap in seen[:_LISTED])
     more = f" and {len(seen) - _LISTED} others" if len(seen) > _LISTED else ""
     alone = "; each a test by itself" if len(judged) > 1 else ""
     words = f"{head}a difference in test accuracy, IMU minus control, for {len(seen)}: {listed}{more}{alone}."
@@ -113,8 +114,8 @@ def _depth(target: float, rows: Rows) -> dict[str, str] | None:
     same = abs(gap) <= max(half, 100 * SAME)
     where = "as deep as" if same else "less deep than" if gap > 0 else "deeper than"
     who = f"retrained models of {own['n']} forget sets" if many else "the retrained model of one forget set"
-    known = f"have {mean:.1f} ± {half:.1f} %" if many else f"has {mean:.1f} %"
-    words = f"Runs stop at {100 * target:.1f} % forget accuracy, {where} retraining: {who} {known}."
+    known = f"have {interval(mean, half)} %" if many else f"has {mean:.1f} %"
+    words = f"Runs stop at {percent(target)} forget accuracy, {where} retraining: {who} {known}."
     return {"verdict": AGREES if same else OPEN, "words": words}
 
 
@@ -124,8 +125,7 @@ def _lengths(experiment: Experiment, rows: Rows) -> dict[str, str] | None:
     lasted = [row["epochs"] for row in rows.values() if row.get("epochs")]
     if not asked or not lasted:
         return None
-    low, high = f"{min(lasted):.1f}", f"{max(lasted):.1f}"
-    words = f"Runs last {low if low == high else f'{low} to {high}'} epochs on average, by row; the paper's {asked.pop()}."
+    words = f"Runs last {between(min(lasted), max(lasted))} epochs on average, by row; the paper's {asked.pop()}."
     return {"verdict": OPEN, "words": words}
 
 
@@ -147,7 +147,7 @@ def _levels(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, str] |
     _, title, column, mean, half, theirs = max(told)
     many = f"{sum(inside)} of {len(inside)} printed accuracies lie inside our 95 % intervals over more than {FEW} forget sets. "
     words = (
-        f"{many if inside else ''}Furthest apart: {title}, {COLUMNS[column].title.lower()}: {mean:.1f} ± {half:.1f} % here, "
+        f"{many if inside else ''}Furthest apart: {title}, {COLUMNS[column].title.lower()}: {interval(mean, half)} % here, "
         f"{theirs:.1f} % in the paper."
     )
     return {"verdict": AGREES if inside and all(inside) else OPEN, "words": words}
@@ -162,7 +162,7 @@ def _start(table: Table, rows: Rows) -> dict[str, str] | None:
     if abs(gap) < SMALL:
         return None
     words = (
-        f"The networks differ: the original model here has {100 * own['mean']:.1f} % test accuracy, the paper's "
+        f"The networks differ: the original model here has {percent(own['mean'])} test accuracy, the paper's "
         f"{theirs['test'].mean:.1f} %, so levels cannot be the same; differences can."
     )
     return {"verdict": OPEN, "words": words}

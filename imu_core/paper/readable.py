@@ -7,6 +7,7 @@ from typing import Any
 
 from imu_core.paper.published import COLUMNS, FIGURES, SOURCE, TABLES, Value
 from imu_core.paper.record import COMMAND, NOT_MADE, command, ids, label
+from imu_core.report.numbers import interval, percent
 
 OURS = {"w1": "W1 of outputs", "gap": "Average gap, points"}  # columns the paper does not have: heading
 _KINDS = {"classes": "Whole classes", "random": "Random samples"}
@@ -59,7 +60,7 @@ def _table(name: str, table: Mapping[str, Any]) -> list[str]:
 def _setting(table: Mapping[str, Any]) -> str:
     return (
         f"{len(table['requests'])} forget sets of {table['dataset']} ({table['model']}); a run stops at the first step at which "
-        f"at most {100 * table['target']:.2f} % of the forget set is recognised."
+        f"at most {percent(table['target'], 2)} of the forget set is recognised."
     )
 
 
@@ -131,13 +132,12 @@ def _is_whole(name: str, found: Mapping[str, Any]) -> bool:
 
 
 def _share(value: Mapping[str, Any]) -> str:
-    half = "" if value["half"] is None else f" ± {100 * value['half']:.1f}"
-    return f"{100 * value['mean']:.1f}{half} %"
+    half = None if value["half"] is None else 100 * value["half"]
+    return f"{interval(100 * value['mean'], half)} %"
 
 
 def _number(value: Mapping[str, Any]) -> str:
-    half = "" if value["half"] is None else f" ± {value['half']:.3f}"
-    return f"{value['mean']:.3f}{half}"
+    return interval(value["mean"], value["half"], 3)
 
 
 def _spread(kind: str, found: Mapping[str, Any]) -> str:

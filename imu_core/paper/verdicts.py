@@ -12,6 +12,7 @@ from scipy import stats
 from imu_core.metrics.intervals import Paired, Seen, paired
 from imu_core.paper.experiment import Claim
 from imu_core.paper.published import COLUMNS, Table, Value
+from imu_core.report.numbers import between, percent, signed, signed_interval
 
 SMALL = 0.5  # points: a printed difference without any ± that is below this counts as none
 CLOSE = 0.005  # forget accuracy: how far from the depth a run may end and still be compared, unless told otherwise
@@ -91,8 +92,7 @@ def strays_of(rows: Iterable[Mapping[str, Any]], target: float | None = None, cl
             broken = f", {row['diverged']} broke" if row.get("diverged") else ""
             found[row["key"]] = f"got there in {row['reached']} of {row['runs']} runs{broken}"
         elif target is not None and any(abs(end - 100 * target) > 100 * close + 1e-9 for end in ends):
-            low, high = f"{min(ends):.1f}", f"{max(ends):.1f}"
-            found[row["key"]] = f"ended at {low if low == high else f'{low} to {high}'} %"
+            found[row["key"]] = f"ended at {between(min(ends), max(ends))} %"
     return found
 
 
@@ -149,20 +149,14 @@ def interval(value: Value, runs: int | None) -> float | None:
 def _paper_has(claim: Claim, gap: float, sure: bool | None) -> str:
     how = {True: "", False: ", within its own ±", None: ", printed without ±"}[sure]
     column = COLUMNS[claim.column].title.lower()
-    return f"The paper has {signed(gap)} points of {column} for “{claim.paper[0]}” against “{claim.paper[1]}”{how}."
-
-
-def signed(value: float) -> str:
-    """+1.23, −0.50, ±0.00."""
-    rounded = round(value, 2)
-    return "±0.00" if rounded == 0 else f"{'−' if rounded < 0 else '+'}{abs(rounded):.2f}"
+    return f"The paper has {signed(gap, 2)} points of {column} for “{claim.paper[0]}” against “{claim.paper[1]}”{how}."
 
 
 def _measured(own: Paired) -> str:
     if own.n < 2:
-        return f"{signed(own.mean)} points on a single forget set"
+        return f"{signed(own.mean, 2)} points on a single forget set"
     words = "" if own.seen is Seen.SEEN else f", {own.seen}"
-    return f"{signed(own.mean)} ± {own.half:.2f} points over {own.n} forget sets{words}"
+    return f"{signed_interval(own.mean, own.half, 2)} points over {own.n} forget sets{words}"
 
 
 def _reason(own: Paired, fair: Paired, titles: str) -> str:
@@ -182,4 +176,4 @@ def _reason(own: Paired, fair: Paired, titles: str) -> str:
         return f"{text}; so here the layers make more than the whole difference."
     if share >= 1:
         return f"{text}; so here the method makes the whole difference."
-    return f"{text}; so here {100 * share:.0f} % of the difference is the method's and the rest that of the layers."
+    return f"{text}; so here {percent(share, 0)} of the difference is the method's and the rest that of the layers."

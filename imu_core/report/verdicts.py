@@ -14,9 +14,10 @@ from typing import Any
 from imu_core.depth import SAME, utility_key
 from imu_core.evaluation.reidentification import Found
 from imu_core.records import Outcome, Point, Problem, Trajectory
+from imu_core.report.numbers import apart, change, percent, tenths
 
 FEW = 50  # samples: below it one sample is more than two points, and the sentence says so
-_WITHIN = f"to within {100 * SAME:.1f} points"
+_WITHIN = f"to within {apart(SAME, 0.0)}"
 Accuracies = Mapping[str, float | None]
 
 
@@ -28,31 +29,10 @@ class Side(Enum):
     BELOW = "below"
 
 
-def tenths(fraction: float) -> int:
-    """`fraction` as it is printed, in tenths of a point: 0.98764 → 988."""
-    return round(1000 * fraction)
-
-
 def side(value: float, other: float) -> Side:
     """Where `value` lies beside `other`, both fractions, compared as they are printed."""
     gap = tenths(value) - tenths(other)
     return Side.SAME if abs(gap) <= round(1000 * SAME) else Side.ABOVE if gap > 0 else Side.BELOW
-
-
-def percent(fraction: float) -> str:
-    """0.9981 → '99.8 %'."""
-    return f"{100 * fraction:.1f} %"
-
-
-def apart(one: float, other: float) -> str:
-    """How far two fractions are apart as they are printed: '4.5 points'."""
-    return f"{abs(tenths(one) - tenths(other)) / 10:.1f} points"
-
-
-def signed(fraction: float, other: float = 0.0) -> str:
-    """The change from `other` to `fraction`, as printed: '+1.4', '−0.2', '±0.0'."""
-    gap = tenths(fraction) - tenths(other)
-    return "±0.0" if gap == 0 else f"{'−' if gap < 0 else '+'}{abs(gap) / 10:.1f}"
 
 
 def weight_of_one(count: int, what: str = "images") -> str:
@@ -182,7 +162,7 @@ def _change(value: float, before: float) -> str:
     """'lost 0.2 points', 'gained 1.4 points', or 'kept its accuracy' where both are the same."""
     found = side(value, before)
     if found is Side.SAME:
-        return "kept its accuracy" + ("" if tenths(value) == tenths(before) else f" ({signed(value, before)} points)")
+        return "kept its accuracy" + ("" if tenths(value) == tenths(before) else f" ({change(value, before)} points)")
     return f"{'lost' if found is Side.BELOW else 'gained'} {apart(value, before)}"
 
 
@@ -241,7 +221,7 @@ def one_path(runs: Sequence[tuple[str, Sequence[Point]]]) -> str:
     told = [[name for name, _ in group] for group in groups if len(group) > 1]
     return " ".join(
         f"{listed(names)} take one path: wherever they were evaluated, their accuracies on the forget set and on what should be "
-        f"kept differ by at most {100 * SAME:.1f} points, so in the chart they lie on one another."
+        f"kept differ by at most {apart(SAME, 0.0)}, so in the chart they lie on one another."
         for names in told
     )
 
@@ -350,7 +330,7 @@ def side_by_side_verdict(rows: Sequence[Mapping[str, Any]], known: Mapping[str, 
             f"mAP is {_setting(least)}."
         )
     changes = sorted(tenths(row["map"]) - tenths(known["original"]["map"]) for row in harder)
-    price = " to ".join(dict.fromkeys(signed(change / 1000) for change in (changes[0], changes[-1])))
+    price = " to ".join(dict.fromkeys(change(moved / 1000) for moved in (changes[0], changes[-1])))
     which = "; ".join(_setting(row) for row in harder)
     return text + (
         f"Harder to find than for the retrained model (mAP {percent(aim)}): {which}. There the mAP of unseen people changes by "

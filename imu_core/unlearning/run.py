@@ -19,6 +19,7 @@ from imu_core.methods import plugins
 from imu_core.methods.base import Edit
 from imu_core.methods.workspace import Arena, Head
 from imu_core.records import Cause, Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.report.numbers import percent
 from imu_core.unlearning.batches import Part, Stream
 from imu_core.unlearning.evaluator import Evaluation, Judgement
 from imu_core.unlearning.recording import distance_moved, record_of
@@ -293,7 +294,7 @@ class Run:
 
     def _at(self, point: Point) -> Outcome:
         """The outcome of a run whose target is reached at `point`."""
-        share = f"{100 * point.accuracies['forget']:.1f} %"
+        share = percent(point.accuracies['forget'])
         return Outcome("done", f"Reached the target: {share} of the forget set is recognised. {self._more}".strip(), reached=True)
 
     def _has_ended(self, point: Point | None) -> bool:
@@ -308,7 +309,7 @@ class Run:
         if not self.method.from_scratch and len(recent) == 2 and max(recent) <= self._evaluation.chance:
             self.outcome = Outcome(
                 "diverged",
-                f"Test accuracy fell to chance ({100 * recent[-1]:.1f} %) by step {self._step_done}. Use a smaller learning "
+                f"Test accuracy fell to chance ({percent(recent[-1])}) by step {self._step_done}. Use a smaller learning "
                 "rate, or a target at which to stop.",
             )
             return True
@@ -328,7 +329,7 @@ class Run:
         what = "The whole edit was made" if self.method.edit else f"All {self.steps} steps were taken"
         if self.config.stop_at is None:
             return f"{what}."
-        return f"{what} without reaching the target of {100 * self.config.stop_at:.1f} %."
+        return f"{what} without reaching the target of {percent(self.config.stop_at)}."
 
     def _raise_if_cancelled(self) -> None:
         if self._cancel.is_set():

@@ -17,6 +17,7 @@ from imu_core.evaluation.measurement import numbers
 from imu_core.methods import METHODS
 from imu_core.metrics import METRICS, Images
 from imu_core.records import Trajectory
+from imu_core.report.numbers import in_unit
 from imu_core.store.runs import Stored, Summary
 
 LONGEST_REQUEST = 60  # characters
@@ -66,7 +67,7 @@ def written(key: str, value: float | None) -> str:
     """A figure, percent where its unit is that; nothing where it was not measured."""
     if value is None:
         return ""
-    return f"{100 * value:.1f} %" if METRICS[key].unit == "%" else f"{value:.3f}"
+    return in_unit(value, METRICS[key].unit)
 
 
 def samples(run: Stored, key: str) -> str:

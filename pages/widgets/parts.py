@@ -144,9 +144,3 @@ def strip(
         ".strip figcaption{font-size:.78rem;line-height:1.25;opacity:.8;font-variant-numeric:tabular-nums}</style>"
     )
     st.html(f'{style}<div class="strip {frame}" role="list" aria-label="{html.escape(label)}">{"".join(cells)}</div>')
-
-
-def signed(points: float) -> str:
-    """Percentage points with a real sign: −0.2, +1.4, ±0.0."""
-    rounded = round(points, 1)
-    return "±0.0" if rounded == 0 else f"{'−' if rounded < 0 else '+'}{abs(rounded):.1f}"

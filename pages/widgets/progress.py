@@ -11,6 +11,7 @@ import streamlit as st
 
 from imu_core.access import limits
 from imu_core.jobs import PAGE, Job
+from imu_core.report.numbers import duration
 from imu_core.training.loop import Training
 from pages.session import pace
 from pages.widgets.parts import owner, plain, queue
@@ -142,7 +143,7 @@ def still(seconds: float, fraction: float) -> str:
     if not SURE <= fraction < 1 or seconds < 1:
         return ""
     left = seconds * (1 - fraction) / fraction
-    return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
+    return f", about {duration(left)} left"
 
 
 def start_training(title: str, make: Any) -> None:

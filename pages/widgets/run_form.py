@@ -14,6 +14,7 @@ from imu_core.glossary import help_text
 from imu_core.methods import METHODS, PRESETS, preset
 from imu_core.models.head import blocks
 from imu_core.records import Problem, RunConfig
+from imu_core.report.numbers import percent
 from imu_core.settings import RUN
 from pages.widgets import bound, run_settings
 
@@ -107,7 +108,7 @@ def settings(
     if kind != OWN:
         st.caption(PRESETS[kind])
     if aim and kind == "gentle" and stop is None:
-        st.caption(f"The forget set is no whole class: runs stop at {100 * aim[0]:.1f} % instead, {aim[1]}.")
+        st.caption(f"The forget set is no whole class: runs stop at {percent(aim[0])} instead, {aim[1]}.")
         stop = aim[0]
     picked = _fitting(picked, scope, whole_classes)
     own = run_settings.own_settings(methods_of(picked), scope) if kind == OWN else {}

@@ -40,6 +40,7 @@ from imu_core.models import checkpoints
 from imu_core.problems.forget import ids_request
 from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
 from imu_core.report import exports
+from imu_core.report.numbers import signed
 from imu_core.report.verdicts import one_path
 from imu_core.training import recipes
 from imu_core.training.loop import Training
@@ -1346,7 +1347,7 @@ def test_a_dark_window_gets_dark_ink() -> None:
 
 @pytest.mark.parametrize(("points", "text"), [(-0.24, "−0.2"), (1.36, "+1.4"), (0.04, "±0.0"), (-0.04, "±0.0"), (0.0, "±0.0")])
 def test_points_carry_a_real_sign(points: float, text: str) -> None:
-    assert parts.signed(points) == text
+    assert signed(points) == text
 
 
 def test_nothing_of_this_was_written_to_the_cache_of_whoever_runs_it() -> None:

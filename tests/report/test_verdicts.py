@@ -21,7 +21,8 @@ from imu_core.paper import readable
 from imu_core.paper import verdicts as paper
 from imu_core.records import Outcome, Point, RunConfig, Trajectory
 from imu_core.report import verdicts
-from imu_core.report.verdicts import Side, one_path, side, signed, verdict, verdict_of_all
+from imu_core.report.numbers import change as signed
+from imu_core.report.verdicts import Side, one_path, side, verdict, verdict_of_all
 from pages.sections.attack import scores
 from pages.sections.attack import words as attack_words
 from pages.sections.compare import front

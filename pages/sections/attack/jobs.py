@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import streamlit as st
@@ -19,34 +17,16 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.problems.reference import retrained_model
 from imu_core.records import Problem
+from imu_core.report.numbers import percent
+from pages.sections.attack.keys import AS_RUN, PROBE, Key, relearn_key, shadow_key
 from pages.sections.attack.words import probe_verdict, relearn_verdict, shadow_verdict
 from pages.session import pace, session_runs
 from pages.widgets import bound, parts, progress, run_form
 
 PLAIN = {"displayModeBar": False}
-AS_RUN = "as the run"
 SCOPES = (AS_RUN, "head", "last:1", "last:2", "all")
 SHADOWS = (8, 16, 32)
 HOUSE = "examples"  # owns the attacks that nobody asked for
-
-
-class Kind(StrEnum):
-    """Which attack it is; the value is its name in the list of jobs."""
-
-    PROBE = "Probe"
-    RELEARNING = "Relearning"
-    SHADOWS = "Shadows"
-
-
-@dataclass(frozen=True)
-class Key:
-    """One attack on a run: its kind, and the settings that make it another one of that kind."""
-
-    kind: Kind
-    settings: tuple[str | int, ...] = ()
-
-
-PROBE = Key(Kind.PROBE)
 
 
 def jobs(item: session_runs.Kept) -> dict[Key, Job]:
@@ -139,16 +119,6 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
     panel(item, PROBE, "Train fresh heads", probe_of(problem, item), draw)
 
 
-def relearn_key(data: str, scope: str) -> Key:
-    """The key of a relearning attack among the jobs."""
-    return Key(Kind.RELEARNING, (data, scope))
-
-
-def shadow_key(pairs: int) -> Key:
-    """The key of an attack with so many pairs of shadow heads."""
-    return Key(Kind.SHADOWS, (pairs,))
-
-
 def relearn_of(problem: Problem, item: session_runs.Kept, data: str = "forget", scope: str = AS_RUN) -> Callable[[], Relearn]:
     """Relearning, to be built in the worker."""
     return lambda: Relearn(problem, item.run, data=data, scope=None if scope == AS_RUN else scope)
@@ -214,6 +184,6 @@ def draw_shadows(work: ShadowAttack) -> None:
         "tpr_at_1_fpr": "Caught at 1 % false alarms ↓",
     }
     for column, (key, title) in zip(st.columns(3), titles.items(), strict=True):
-        before = f"before unlearning {100 * found['before'][key]:.1f} %"
-        column.metric(title, f"{100 * found[key]:.1f} %", help=help_text(key), delta_description=before)
+        before = f"before unlearning {percent(found['before'][key])}"
+        column.metric(title, percent(found[key]), help=help_text(key), delta_description=before)
     st.markdown(shadow_verdict(found))

@@ -12,6 +12,7 @@ from imu_core.evaluation.measurement import Logits, threshold_sides
 from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, WorstCase
 from imu_core.records import Problem
+from imu_core.report.numbers import decimal
 from pages.session import answers, session_runs
 
 RETRAINED, HELD_OUT = "retrained model", "held-out images"
@@ -35,7 +36,7 @@ class Scale:
         """`value` (as shown) with its unit."""
         if 0 < value < self.step / 2:
             return f"< {self.step:g} {self.unit}"
-        return f"{value:.{self.digits}f} {self.unit}".replace("-", "−")
+        return f"{decimal(value, self.digits)} {self.unit}"
 
 
 SCALES = {

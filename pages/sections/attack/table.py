@@ -8,7 +8,9 @@ from imu_core.evaluation.measurement import numbers, same_kind
 from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS, Images, thresholds
 from imu_core.records import Problem
+from imu_core.report.numbers import in_unit
 from pages.sections.attack import jobs
+from pages.sections.attack.keys import AS_RUN, PROBE, relearn_key, shadow_key
 from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original
 from pages.session import answers, session_runs
 from pages.widgets import parts, progress
@@ -79,7 +81,7 @@ def _row(problem: Problem, item: session_runs.Kept, title: str, key: str, values
 def _write(key: str, value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return value or "–"
-    return f"{100 * value:.1f} %" if METRICS[key].unit == "%" else f"{value:.3f}"
+    return in_unit(value, METRICS[key].unit)
 
 
 def _thresholds(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
@@ -107,19 +109,19 @@ def _auc(pair: tuple[Scores, Scores], score: str) -> float:
 def _trained(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
     """What the probe, relearning (as the run) and the largest shadow attack have found."""
     found: list[tuple[str, str, Found, str]] = []
-    probe = jobs.jobs(item).get(jobs.PROBE)
+    probe = jobs.jobs(item).get(PROBE)
     if probe and probe.state == "done":
         for key, asked in (("probe_forgotten", "forgotten"), ("probe_others", "others")):
             values = {n.replace("unlearned", "run"): v[key] for n, v in probe.work.numbers.items()}
             found.append((METRICS[key].title, key, values, f"{probe.work.sizes[asked]:,} asked"))
-    again = jobs.result(item, jobs.relearn_key("forget", jobs.AS_RUN))
+    again = jobs.result(item, relearn_key("forget", AS_RUN))
     if again.get("words"):
         size = f"{len(problem.split.forget):,} forget"
         found.append((METRICS["relearn_steps"].title, "relearn_steps", again["words"], size))
         if again["ain"] is not None:
             found.append((METRICS["ain"].title, "ain", {"run": again["ain"]}, size))
     for pairs in sorted(jobs.SHADOWS, reverse=True):
-        shadow = jobs.result(item, jobs.shadow_key(pairs))
+        shadow = jobs.result(item, shadow_key(pairs))
         if "auc" in shadow:
             size = f"{shadow['shadows']} pairs of heads"
             for key in ("auc", "balanced_accuracy", "tpr_at_1_fpr"):

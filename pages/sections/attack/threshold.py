@@ -12,6 +12,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, Accuses
 from imu_core.records import Problem
+from imu_core.report.numbers import percent
 from pages.sections.attack.scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
 from pages.sections.attack.words import threshold_verdict
 from pages.session import answers, session_runs
@@ -137,7 +138,7 @@ def _numbers(score: str, against: str, pair: tuple[Scores, Scores], found: Accus
         ("AUC ≈ 50 %", whole.auc, "auc", "over all thresholds"),
     )
     for column, (title, value, term, about) in zip(st.columns(4), numbers, strict=True):
-        column.metric(title, f"{100 * value:.1f} %", help=help_text(term), delta_description=about)
+        column.metric(title, percent(value), help=help_text(term), delta_description=about)
 
 
 def _pictures(problem: Problem, score: str, values: np.ndarray, found: Accusation) -> None:

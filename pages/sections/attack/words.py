@@ -12,6 +12,7 @@ from imu_core.metrics import thresholds
 from imu_core.metrics.intervals import difference_half
 from imu_core.metrics.thresholds import Accusation, Accuses
 from imu_core.records import Problem, RunConfig
+from imu_core.report.numbers import percent, points
 from imu_core.report.verdicts import Side, apart, listed, side, weight_of_one
 from pages.sections.attack.scores import RETRAINED, SCALES
 from pages.widgets import parts
@@ -25,7 +26,7 @@ def threshold_verdict(name: str, score: str, against: str, found: Accusation, ch
     rule = f"with a {scale.title.lower()} of {found.accuses} **{scale.write(found.threshold)}**"
     text = (
         f"An attacker who takes everything {rule} for {of_run} and the rest for {other} is right in "
-        f"**{100 * found.balanced_accuracy:.1f} %** of cases; guessing is right in 50.0 %."
+        f"**{percent(found.balanced_accuracy)}** of cases; guessing is right in 50.0 %."
     )
     if found.advantage <= chance:
         most = 50 + 50 * chance
@@ -53,10 +54,10 @@ def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -
     own, n = found["unlearned"], work.sizes["forgotten"]
     if problem.split.classes:
         what = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
-        text = f"A fresh head brings back **{100 * own:.1f} %** of {parts.plain(what)} from {name}'s features"
+        text = f"A fresh head brings back **{percent(own)}** of {parts.plain(what)} from {name}'s features"
     else:
-        text = f"A fresh head that learned from other images recognises **{100 * own:.1f} %** of these from {name}'s features"
-    text += f"; from a network with random weights {100 * found[UNTRAINED]:.1f} %."
+        text = f"A fresh head that learned from other images recognises **{percent(own)}** of these from {name}'s features"
+    text += f"; from a network with random weights {percent(found[UNTRAINED])}."
     if config.scope == "head" and config.bn == "eval":
         text += f" {name} changed the head alone, so its features are the original's and this is the original's number."
     few = weight_of_one(n)
@@ -64,9 +65,9 @@ def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -
         return f"{text} No retrained model is stored to compare with.{few}"
     aim = found["retrained"]
     chance = difference_half(own, aim, n)
-    text += f" The retrained model's features give **{100 * aim:.1f} %**: "
+    text += f" The retrained model's features give **{percent(aim)}**: "
     if abs(own - aim) <= chance or side(own, aim) is Side.SAME:
-        return f"{text}no difference beyond chance (± {100 * chance:.1f} points with {n:,} images).{few}"
+        return f"{text}no difference beyond chance (± {points(chance)} with {n:,} images).{few}"
     gap = f"{apart(own, aim)} {'more' if own > aim else 'less'}"
     return f"{text}{name}'s hold {gap} than those of a model that never saw the data (± {100 * chance:.1f} by chance).{few}"
 
@@ -108,7 +109,7 @@ def returning(steps: Mapping[str, int | None]) -> Return:
 
 def relearn_verdict(name: str, found: dict[str, Any]) -> str:
     """Steps needed by the run, the retrained model and the control, their ratio, and what it says."""
-    words, target = found["words"], f"{100 * found['target']:.1f} %"
+    words, target = found["words"], percent(found['target'])
     retrained = [f"the retrained model **{words['retrained']}**"] if "retrained" in words else []
     others = listed([*retrained, f"a random head on the original {words[RANDOM_HEAD]}"])
     text = f"{name} needs **{words['run']}** to recognise {target} of the forget set again; {others}."
@@ -128,6 +129,6 @@ def shadow_verdict(found: dict[str, Any]) -> str:
     beats = "" if side(right, 0.5) is Side.ABOVE else " So this expert does no better than guessing."
     return (
         "An expert who has trained such heads tells “learned, then unlearned” from “never learned” in "
-        f"**{100 * right:.1f} %** of cases; guessing is right in 50.0 %.{beats} This attack covers the head only. "
+        f"**{percent(right)}** of cases; guessing is right in 50.0 %.{beats} This attack covers the head only. "
         f"{found['words']}"
     )

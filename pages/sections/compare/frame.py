@@ -12,6 +12,7 @@ from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.problems.reference import Reference
 from imu_core.records import Problem
+from imu_core.report.numbers import percent
 from pages.sections.compare.compared import PLAIN
 from pages.widgets import bound, parts
 
@@ -35,7 +36,7 @@ def samples(
     moved = {key: [int(n) for n in order if found.lengths[key][n] > 0] for key, order in longest.items()}
     chart = charts.common_frame(found, titles, moved, parts.theme())
     st.plotly_chart(chart, key="compare_frame", config=PLAIN, alt="The same samples under original, A, B and retrained model")
-    shares = ", ".join(f"{titles[key]} {100 * share:.0f} %" for key, share in found.shows.items())
+    shares = ", ".join(f"{titles[key]} {percent(share, 0)}" for key, share in found.shows.items())
     text = (
         f"One frame for all: two principal components of the original's {space or 'outputs'}. It shows of the variance: {shares}."
     )

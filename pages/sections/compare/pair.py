@@ -17,6 +17,7 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.problems.reference import Reference
 from imu_core.records import Problem
+from imu_core.report.numbers import percent
 from pages.sections.compare import compared, frame, link
 from pages.sections.compare.compared import PLAIN, Compared
 from pages.session import links
@@ -69,8 +70,8 @@ def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, An
     c, d = (logits[key][0][problem.split.forget].argmax(1) for key in ("a", "b"))
     first, second = (parts.plain(who[key].name) for key in ("a", "b"))
     st.markdown(
-        f"**{first}** and **{second}** give the same answer to {100 * float((a == b).double().mean()):.1f} % of {len(a):,} test "
-        f"images and to {100 * float((c == d).double().mean()):.1f} % of the {len(c):,} images to forget, right or wrong."
+        f"**{first}** and **{second}** give the same answer to {percent(float((a == b).double().mean()))} of {len(a):,} test "
+        f"images and to {percent(float((c == d).double().mean()))} of the {len(c):,} images to forget, right or wrong."
     )
 
 

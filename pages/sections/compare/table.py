@@ -15,6 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics import METRICS
 from imu_core.problems.reference import Reference
 from imu_core.records import Problem
+from imu_core.report.numbers import percent, signed
 from pages.sections.compare import compared, front
 from pages.sections.compare import depth as compare_depth
 from pages.sections.compare.compared import Compared
@@ -142,7 +143,7 @@ def _table(problem: Problem, rows: list[dict[str, Any]], depth: float) -> None:
     st.caption(
         f"{len(split.forget):,} forget, {len(split.retain):,} retain and {len(problem.test.labels):,} test images. "
         "Changes in points against the original model; KL and JS in nats. ↑ higher is better, ↓ lower, ≈ nearest the retrained "
-        f"model. Equal depth: {100 * depth:.1f} % forget accuracy; between two evaluated steps it is interpolated. "
+        f"model. Equal depth: {percent(depth)} forget accuracy; between two evaluated steps it is interpolated. "
         + (
             "Colour: orange below the retrained model, blue above it, none where they agree."
             if rows[0]["Run"] == RETRAINED
@@ -153,7 +154,7 @@ def _table(problem: Problem, rows: list[dict[str, Any]], depth: float) -> None:
 
 def _form(name: str, places: int) -> Any:
     if name.startswith("Change"):
-        return lambda value: "" if pd.isna(value) else parts.signed(value)
+        return lambda value: "" if pd.isna(value) else signed(value)
     return lambda value: "" if pd.isna(value) else f"{value:.{places}f}"
 
 

@@ -14,7 +14,7 @@ from imu_core.evaluation.saliency import CAMS, Looked
 from imu_core.glossary import help_text
 from imu_core.metrics.intervals import Mean
 from imu_core.records import Problem
-from imu_core.report.verdicts import signed
+from imu_core.report.numbers import interval, percent, signed, signed_interval
 from pages.sections.reidentify import people
 from pages.session import searched, session_runs
 from pages.widgets import bound, waited
@@ -104,20 +104,20 @@ def summary(found: Looked) -> str:
     if shares is None:
         return f"{len(found.images)} images; this set does not say where its cues are, so no share is measured.{empty}"
     before, after, change, area = shares
-    covers = f"the cues cover {100 * area:.0f} % of the image"
+    covers = f"the cues cover {percent(area, 0)} of the image"
     if not change.n:
         return f"no image has heat in both maps, so no share is measured ({covers}).{empty}"
     if change.n == 1:
-        verdict, counted = f"a change of {signed(change.mean)} points that may be chance", "a single image"
+        verdict, counted = f"a change of {signed(100 * change.mean)} points that may be chance", "a single image"
     else:
         counted = f"{change.n} images, 95 % interval"
-        seen = f"a change of {signed(change.mean)} ± {100 * change.half:.1f} points" if change.seen else "no change seen"
+        seen = f"a change of {signed_interval(100 * change.mean, 100 * change.half)} points" if change.seen else "no change seen"
         verdict = seen if abs(change.mean) >= _VISIBLE else "no change that one decimal would show"
     return f"heat on the cues {_percent(before)} → {_percent(after)}, {verdict} ({counted}; {covers}).{empty}"
 
 
 def _percent(mean: Mean) -> str:
-    return f"{100 * mean.mean:.1f} %" if mean.n < 2 else f"{100 * mean.mean:.1f} ± {100 * mean.half:.1f} %"
+    return f"{interval(100 * mean.mean, 100 * mean.half)} %"
 
 
 def triplets(found: Looked) -> None:

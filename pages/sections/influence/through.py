@@ -15,6 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ranking
 from imu_core.jobs import Job
 from imu_core.records import Problem
+from imu_core.report.numbers import decimal, megabytes, percent
 from pages.widgets import bound, parts, progress, tables
 
 MOST = 1000  # forget samples that the curvature is computed from
@@ -87,11 +88,11 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
     one, two, three = st.columns(3)
     why = ranking.unranked(found.scores[HEAD].scores)
     few = "too few for an interval" if math.isnan(agreed.low) else ""
-    interval = why or few or f"{agreed.low:.3f} to {agreed.high:.3f}"
+    interval = why or few or f"{decimal(agreed.low, 3)} to {decimal(agreed.high, 3)}"
     one.metric("Same order", ranking.written(agreed.spearman), help=help_text("spearman"), delta_description=interval)
     overlap = f"{100 * agreed.overlap[SHARES[0]]:.0f} %"
     two.metric("Same top tenth", overlap, help=help_text("overlap"), delta_description="10 % would be chance")
-    differ = f"{100 * agreed.discrepancy:.1f} %"
+    differ = percent(agreed.discrepancy)
     three.metric("Scores differ by", differ, help=help_text("discrepancy"), delta_description="median, 0 = the same")
     st.markdown(agreement.verdict(found))
     shown = bound.segmented_control(
@@ -128,8 +129,8 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "Scores": row["scores"],
         "Spearman": ranking.written(row["spearman"]),
-        **{f"Top {100 * share:g} %": f"{100 * row['overlap'][share]:.0f} %" for share in SHARES},
+        **{f"Top {100 * share:g} %": percent(row['overlap'][share], 0) for share in SHARES},
         "Seconds": f"{row['seconds']:.2f}",
-        "MB": f"{row['peak_bytes'] / 1e6:.0f}",
+        "MB": megabytes(row["peak_bytes"]),
         "Iterations": row["iterations"],
     }

@@ -15,6 +15,7 @@ from imu_core.model_import import brought_sets, own
 from imu_core.models import brought
 from imu_core.problems.problem import prepare
 from imu_core.records import Problem
+from imu_core.report.numbers import percent
 from pages.sections.own_model import form
 from pages.session import pace
 from pages.sidebar import problem_choice
@@ -90,7 +91,7 @@ def _card(check: own.Check, title: str) -> None:
         half = 50 * (check.accuracy.high - check.accuracy.low)
         st.metric(
             f"Test accuracy of {parts.plain(title)} ↑",
-            f"{100 * check.accuracy.share:.1f} %",
+            percent(check.accuracy.share),
             help=help_text("own_check"),
             delta=f"± {half:.1f} points on {check.accuracy.n:,} images",
             delta_color="off",
@@ -144,7 +145,7 @@ def kept() -> None:
             continue  # deleted by somebody else meanwhile
         with st.container(horizontal=True, vertical_alignment="center"):
             about = card["brought"]
-            share = f"{100 * card['accuracies']['test']:.1f} % of {about['tested']:,} test images"
+            share = f"{percent(card['accuracies']['test'])} of {about['tested']:,} test images"
             st.markdown(f"**{model}** on {parts.plain(dataset)} · {about['architecture']} · {share}", width="stretch")
             if st.button(
                 "Open in Unlearn", key=f"own_open_{number}", on_click=problem_choice.take_problem, args=(dataset, "", model)

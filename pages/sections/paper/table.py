@@ -16,6 +16,7 @@ from imu_core.paper.published import COLUMNS, TABLES, Table
 from imu_core.paper.readable import with_unrun
 from imu_core.paper.verdicts import interval
 from imu_core.records import Outcome, RunConfig, Trajectory
+from imu_core.report.numbers import percent
 from pages.sections.paper import record as paper_record
 from pages.widgets import parts, run_link, tables
 
@@ -86,7 +87,7 @@ def _legend(published: Table, found: Mapping[str, Any] | None) -> str:
         return f"Nothing of ours yet: the diamonds are what the paper prints ({published.where}). {bars}"
     where = (
         f"{len(found['requests'])} forget sets of {found['dataset']}; a run stops at the first step at or below "
-        f"{100 * found['target']:.2f} % forget accuracy"
+        f"{percent(found['target'], 2)} forget accuracy"
     )
     fewer = " A number in brackets: over so many sets only." if any(_is_uneven(row) for row in found["rows"]) else ""
     return f"{where}. {bars} Faint: some runs did not get there.{fewer} {found['note']}"

@@ -15,6 +15,7 @@ from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS
 from imu_core.records import Trajectory
 from imu_core.report import exports
+from imu_core.report.numbers import phase_words, signed
 from imu_core.report.verdicts import percent
 from imu_core.store.restored import drawable
 from imu_core.store.runs import Store, Stored
@@ -68,7 +69,7 @@ def facts(run: Stored) -> None:
         f"{parts.plain(problem + after)} · {now:%d %B %Y, %H:%M}{tags}"
     )
     st.markdown(sentence(run, record))
-    phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in record.phases.items())
+    phases = phase_words(record.phases)
     steps = f"{record.points[-1].step:,} steps, " if record.points else ""
     st.caption(parts.plain(f"{steps}{phases}{saw}. {record.outcome.reason}"))
 
@@ -81,7 +82,7 @@ def sentence(run: Stored, record: Trajectory) -> str:
     first, last = drawn[0].accuracies, drawn[-1].accuracies
     key = utility_key(last)
     where = "other classes" if key == "test_other" else "test set"
-    change = parts.signed(100 * (last[key] - first[key]))
+    change = signed(100 * (last[key] - first[key]))
     text = (
         f"Of the forget set {percent(first['forget'])} were recognised before and {percent(last['forget'])} at "
         f"the end; the accuracy on the {where} changed by {change} points"
@@ -91,7 +92,7 @@ def sentence(run: Stored, record: Trajectory) -> str:
         return text + ". How the retrained model does was not measured with this run."
     return text + (
         f". The retrained model recognises {percent(aim['forget'])} and changed by "
-        f"{parts.signed(100 * (aim[key] - first[key]))} points."
+        f"{signed(100 * (aim[key] - first[key]))} points."
     )
 
 

@@ -15,6 +15,7 @@ from imu_core.models.brought import is_brought
 from imu_core.problems.reference import retrain, seconds_to_retrain
 from imu_core.records import Problem, Trajectory
 from imu_core.report import verdicts as told
+from imu_core.report.numbers import phase_words
 from pages.session import answers, session_runs
 from pages.widgets import parts, progress, tables
 
@@ -120,7 +121,7 @@ def _row(
 
 def distances(item: session_runs.Kept) -> None:
     """Seconds by phase, and how far the outputs are from the retrained model's, before and after."""
-    phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in item.trajectory.phases.items())
+    phases = phase_words(item.trajectory.phases)
     saw = ", ".join(item.trajectory.saw) or "nothing"
     st.caption(f"{parts.plain(item.name)}: {phases}. Its method saw: {saw}.")
     found = item.measured.get("divergence", {})
