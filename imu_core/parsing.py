@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import yaml
 
+from imu_core.records.shapes import Json
+
 MOST_NODES, MOST_BITS = 200_000, 1024  # of a YAML text with its aliases written out; of a whole number
 
 
@@ -27,7 +29,7 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

@@ -17,6 +17,7 @@ from pages.session import keeper as session_keeper
 from pages.session import links, session_runs, stored
 from pages.widgets import apart as widgets_apart
 from pages.widgets import bound, parts, tables
+from pages.widgets.tables import Columns, Row
 
 PAGE_SIZE = 50
 FILTERS = ("search", "only_method", "only_problem", "only_state", "only_tag")
@@ -58,7 +59,7 @@ def clear_filters() -> None:
         st.session_state[key] = "" if key == "search" else None
 
 
-def row(run: Summary, curve: session_keeper.Curve, apart: str = "") -> dict[str, Any]:
+def row(run: Summary, curve: session_keeper.Curve, apart: str = "") -> Row:
     """One line of the table; `apart` tells the run from others of its name."""
     forget = run.accuracies.get("forget")
     return {
@@ -77,7 +78,7 @@ def row(run: Summary, curve: session_keeper.Curve, apart: str = "") -> dict[str,
     }
 
 
-def columns() -> dict[str, Any]:
+def columns() -> Columns:
     """What each column shows, with unit and direction."""
     make = st.column_config
     change = "Test accuracy at the end less that before, points: on the other classes where whole classes go, else on all."

@@ -88,7 +88,7 @@ def influence_command(
     rows = _influence_rows(asked, found, held)
     facts = _influence_facts(asked, found, psi, held)
     if compared:
-        facts |= {"curvature": compared.curvature, "agreement": compared.rows()}
+        facts |= {"curvature": compared.curvature, "agreement": [dataclasses.asdict(row) for row in compared.rows()]}
     _show_influence(rows, facts, top)
     if compared:
         _show_agreement(compared)
@@ -143,11 +143,11 @@ def _show_agreement(found: agreement.Found) -> None:
     shares = "".join(f"{f'top {100 * share:g} %':>9}" for share in agreement.SHARES)
     typer.echo(f"{'scores':<16} {'Spearman':>9} {'95 %':>15}{shares} {'differ':>7} {'seconds':>8} {'MB':>6} {'iterations':>10}")
     for row in found.rows():
-        overlap = "".join(f"{row['overlap'][share]:>9.0%}" for share in agreement.SHARES)
-        interval = "—" if math.isnan(row["low"]) else f"{decimal(row['low'], 3)} to {decimal(row['high'], 3)}"
+        overlap = "".join(f"{row.overlap[share]:>9.0%}" for share in agreement.SHARES)
+        interval = "—" if math.isnan(row.low) else f"{decimal(row.low, 3)} to {decimal(row.high, 3)}"
         typer.echo(
-            f"{row['scores']:<16} {ranking.written(row['spearman']):>9} {interval:>15}{overlap} {_differ(row['discrepancy']):>7} "
-            f"{row['seconds']:>8.2f} {megabytes(row['peak_bytes']):>6} {row['iterations']:>10}"
+            f"{row.scores:<16} {ranking.written(row.spearman):>9} {interval:>15}{overlap} {_differ(row.discrepancy):>7} "
+            f"{row.seconds:>8.2f} {megabytes(row.peak_bytes):>6} {row.iterations:>10}"
         )
     typer.echo(agreement.verdict(found))
 

@@ -17,6 +17,7 @@ from imu_core.cli.speaking import JsonFile, Plugins, card_line, check_writable, 
 from imu_core.models import MODELS, brought, checkpoints
 from imu_core.problems.forget import GRAMMAR
 from imu_core.records import RunConfig
+from imu_core.records.shapes import Card
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit", "plotly")
 
@@ -81,7 +82,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _cards(dataset: str, model: str) -> list[dict[str, Any]]:
+def _cards(dataset: str, model: str) -> list[Card]:
     return [{"path": str(stored.path), **stored.card} for stored in checkpoints.listing(dataset, model)]
 
 
@@ -133,7 +134,7 @@ def _card(name: str) -> Iterator[str]:
         yield f"  also uses {', '.join(method.uses)}"
 
 
-def _model_line(card: Mapping[str, Any]) -> str:
+def _model_line(card: Card) -> str:
     role = "original" if card["role"] == "original" else f"retrained without {card['request']}"
     seed = f", seed {card['seed']}" if card["seed"] else ""
     return f"{card['dataset']}/{card['model']} {role}{seed}: {card_line(card)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, option, say, speaking, stoppable, write_json
 from imu_core.data import people
 from imu_core.evaluation import reidentification
-from imu_core.evaluation.reidentification import Found, SideBySide
+from imu_core.evaluation.reidentification import Found, ScopeRow, SideBySide
 from imu_core.methods import METHODS, PRESETS
 from imu_core.problems.forget import GRAMMAR
 from imu_core.report.numbers import percent
@@ -79,12 +79,12 @@ _COLUMNS = {
 _HEADING = f"{'scope':<10} {'bn':<6}" + "".join(f"{title:>8}" for title in _COLUMNS.values()) + "   features     drift  seconds"
 
 
-def _line(scope: str, mode: str, values: dict[str, Any]) -> str:
+def _line(scope: str, mode: str, values: dict[str, float] | ScopeRow) -> str:
     cells = "".join(f"{100 * values[key]:>8.1f}" if key in values else f"{'':>8}" for key in _COLUMNS)
     return f"{scope:<10} {mode:<6}{cells}"
 
 
-def _row(row: dict[str, Any]) -> str:
+def _row(row: ScopeRow) -> str:
     same = "identical" if row["same_features"] else "changed"
     return f"{_line(row['scope'], row['bn'], row)}   {same:<10} {row['drift']:>7.3f} {row['seconds']:>8.1f}"
 

@@ -44,6 +44,7 @@ from imu_core.experiments.sweep import parse_value, with_settings
 from imu_core.problems.forget import in_words
 from imu_core.problems.reference import retrained, target
 from imu_core.records import Point, Problem, RunConfig, scope_blocks
+from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import percent, phase_words
 from imu_core.settings import RUN, Setting
 from imu_core.store.runs import Store, save_run
@@ -202,7 +203,7 @@ def _progress_line(point: Point, steps: int) -> str:
     return f"step {point.step}/{steps}  {found}" + ("" if point.full else "  (subsets)")
 
 
-def _measure(work: Run) -> tuple[dict[str, Any], str]:
+def _measure(work: Run) -> tuple[Metrics, str]:
     """(final metrics of a finished run, how the measuring ended); what was measured before a Ctrl-C or an error stays."""
     measurement = Measurement(work)
     try:
@@ -222,7 +223,7 @@ def _save_model(work: Run, path: Path) -> None:
     typer.echo(f"Written: {path}")
 
 
-def _summarise(work: Run, measured: Mapping[str, Any]) -> None:
+def _summarise(work: Run, measured: Metrics) -> None:
     if not work.points:
         say(f"{work.method.title} {work.outcome.state}: {work.outcome.reason}")
         return
@@ -251,7 +252,7 @@ def _sentence(work: Run, reference: Mapping[str, float] | None) -> str:
     return f"{work.method.title}: {forget}, {title} {change(kept, True)}{subset}, {last.step:,} steps, {last.seconds:.2f} s"
 
 
-def _metric_lines(work: Run, measured: Mapping[str, Any]) -> Iterator[str]:
+def _metric_lines(work: Run, measured: Metrics) -> Iterator[str]:
     if not work.problem.split.gone_classes:
         forgotten = in_words(work.problem.split, work.problem.dataset)
         yield f"Asked to be forgotten: {forgotten}, no whole class. The aim is what the retrained model does, not 0 %."

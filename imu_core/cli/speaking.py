@@ -22,6 +22,7 @@ from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import prepare
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Problem, finite
+from imu_core.records.shapes import Card
 from imu_core.report.numbers import percent
 from imu_core.settings import RUN, Setting
 
@@ -178,7 +179,7 @@ def load(values: Mapping[str, Any]) -> Problem:
     return found
 
 
-def card_line(card: Mapping[str, Any]) -> str:
+def card_line(card: Card) -> str:
     """Accuracies, epochs and seconds of a trained model, in one line."""
     found = ", ".join(f"{name} {percent(value)}" for name, value in card["accuracies"].items())
     if "brought" in card:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from imu_core import data
 from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, check_writable, option, say, speaking, stoppable, write_json
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
+from imu_core.experiments.standing import PlanRecord, Standing
 from imu_core.metrics.intervals import Seen
 from imu_core.report import marked
 from imu_core.report.numbers import megabytes, seconds
@@ -98,14 +99,14 @@ def _cost(work: Comparison, plan: Plan, workers: int) -> str:
     )
 
 
-def _describe(plan: Plan) -> dict[str, Any]:
+def _describe(plan: Plan) -> PlanRecord:
     return {
         "dataset": plan.dataset, "model": plan.model, "requests": list(plan.requests),
         "seeds": [list(pair) for pair in plan.seeds], "target": plan.target, "budget": plan.budget, "baseline": BASELINE,
     }  # fmt: skip
 
 
-def markdown(rows: list[dict[str, Any]], reference: dict[str, float], plan: Plan) -> str:
+def markdown(rows: list[Standing], reference: dict[str, float], plan: Plan) -> str:
     """A table for each scope: whoever always gets there, best first, then the others; 95 % t-intervals over requests."""
     parts = []
     for scope, seeds in plan.seeds:
@@ -129,7 +130,7 @@ def markdown(rows: list[dict[str, Any]], reference: dict[str, float], plan: Plan
     return "\n".join(parts)
 
 
-def _line(r: dict[str, Any]) -> str:
+def _line(r: Standing) -> str:
     sees = " + ".join(name.replace("_", " ") for name in r["saw"])
     against = r.get("against")
     words = "" if against is None else f"{100 * against['mean']:+.2f} ± {100 * against['half']:.2f}"

@@ -16,6 +16,7 @@ from imu_core.errors import CheckpointError
 from imu_core.experiments.comparison import default_url
 from imu_core.paper import record as records
 from imu_core.paper.readable import markdown
+from imu_core.paper.shapes import TablesRecord
 from imu_core.paper.work import MINUTES, Reproduction
 from imu_core.report.numbers import duration, seconds
 
@@ -106,7 +107,7 @@ def _write_markdown(path: Path | None, text: str) -> None:
         typer.echo(f"Written: {path}")
 
 
-def _say_missing(record: dict[str, Any]) -> None:
+def _say_missing(record: TablesRecord) -> None:
     for name, table in record["tables"].items():
         done = sum(row["role"] != "model" for row in table["rows"])
         typer.echo(

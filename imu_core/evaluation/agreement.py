@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +58,22 @@ class Agreed:
     discrepancy: float
 
 
+@dataclass(frozen=True)
+class AgreementRow:
+    """How one kind of scores agrees with `FULL`, and what it cost: `peak_bytes` by which the process grew at most meanwhile."""
+
+    scores: Kind
+    spearman: float
+    low: float
+    high: float
+    overlap: dict[float, float]
+    discrepancy: float
+    seconds: float
+    peak_bytes: int
+    iterations: int
+    residual: float
+
+
 @dataclass(frozen=True, eq=False)
 class Found:
     """Scores of the forget samples by `KINDS`, with what each cost: `peak` bytes by which the process grew at most meanwhile."""
@@ -76,13 +91,15 @@ class Found:
         overlap = {share: ranking.overlap(a, b, share) for share in SHARES}
         return Agreed(rho, *spearman_interval(rho, len(b)), overlap, float(np.nanmedian(ranking.discrepancy(a, b))))
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[AgreementRow]:
         """A row for each kind: its agreement with `FULL`, seconds, bytes, iterations and residual."""
-        rows = []
-        for kind, found in self.scores.items():
-            cost = {"seconds": found.seconds, "peak_bytes": self.peak[kind], "iterations": found.iterations}
-            rows.append({"scores": kind, **vars(self.agreed(kind)), **cost, "residual": found.residual})
-        return rows
+        return [
+            AgreementRow(
+                kind, **vars(self.agreed(kind)), seconds=found.seconds, peak_bytes=self.peak[kind],
+                iterations=found.iterations, residual=found.residual,
+            )
+            for kind, found in self.scores.items()
+        ]  # fmt: skip
 
 
 class Agreement(Stoppable):

@@ -21,6 +21,7 @@ from imu_core.numeric import as_number, is_number
 from imu_core.problems.reference import retrained, retrained_model
 from imu_core.progress import Stoppable
 from imu_core.records import Features, Problem
+from imu_core.records.shapes import Json
 
 UNTRAINED, RANDOM_HEAD = "untrained", "random head"  # the controls of the probe and of relearning
 CONTROL_SEED = 1  # the seed of the controls' random weights; trained models start from 0
@@ -34,7 +35,7 @@ class Attack(Stoppable):
     def __init__(self, problem: Problem) -> None:
         super().__init__()
         self.problem = problem
-        self.result: dict[str, Any] = {}
+        self.result: dict[str, Json] = {}
 
     @torch.no_grad()
     def _features(self, model: nn.Module, part: str, index: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from imu_core.problems.reference import retrained
 from imu_core.problems.sets import accuracies
 from imu_core.progress import Stoppable
 from imu_core.records import Problem
+from imu_core.records.shapes import Metrics
 from imu_core.unlearning.run import Run
 
 Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)
@@ -58,7 +59,7 @@ class Measurement(Stoppable):
         super().__init__()
         self.run, self.problem = run, run.problem
         parts = ("accuracies", "membership", "attacks", "divergence", "gaps", "worst_case", "zrf", "neighbour", "seconds")
-        self.result: dict[str, Any] = {name: {} for name in parts}
+        self.result: Metrics = {name: {} for name in parts}
 
     def memberships(self) -> dict[str, float]:
         """Model → fraction of the forget set that the SVC judges non-member, and nothing else; Cancelled where it was stopped.
@@ -322,7 +323,7 @@ def incompetent_logits(problem: Problem, index: Tensor) -> Tensor:
     return compute(network, problem.dataset.train.images[index])[1]
 
 
-def numbers(result: dict[str, Any], model: str = "run") -> dict[str, float]:
+def numbers(result: Metrics, model: str = "run") -> dict[str, float]:
     """Everything `Measurement.result` holds about one model as metric key → value, for tables; keys are those of METRICS.
 
     Distances are those on the test set (`kl`, …). What was not measured is not there.

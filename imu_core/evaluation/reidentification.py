@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from imu_core.problems.features import in_parts, keep_embedding, kept_embedding
 from imu_core.problems.reference import retrained_model
 from imu_core.progress import Stoppable
 from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings, finite
+from imu_core.records.shapes import About
 from imu_core.unlearning.run import Run
 
 SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
@@ -266,17 +267,53 @@ def searching_references(problem: Problem) -> Searching:
     return Searching(problem, models | ({} if reference is None else {"retrained": reference}), kept)
 
 
+class ScopeRow(TypedDict, total=False):
+    """One run of `SideBySide`: its settings, accuracies (fractions), `Found.numbers`, and how far its statistics went.
+
+    `drift` is the largest of all layers; `same_features`: whether the backbone is bit-identical to the original's.
+    """
+
+    scope: str
+    bn: str
+    state: str
+    steps: int
+    seconds: float
+    forget: float
+    test: float
+    test_other: float
+    map: float
+    rank1: float
+    rank5: float
+    person_map: float
+    person_rank1: float
+    person_rank5: float
+    drift: float
+    same_features: bool
+
+
+class ScopeRecord(TypedDict):
+    """What ships of a `SideBySide`: its rows, the references beside them, and what they belong to."""
+
+    command: str
+    problem: About
+    method: str
+    preset: str
+    references: dict[str, dict[str, float]]
+    rows: list[ScopeRow]
+    model_hash: str
+    data_hash: str
+
+
 class SideBySide:
     """One method at three scopes and in both batch-norm modes, each run judged by retrieval; iterate for rows, `cancel()` stops.
 
-    A row is a dict: scope, bn, steps, seconds, forget, test_other (fractions), `Found.numbers`, drift (the largest of all
-    layers) and same_features (whether the backbone is bit-identical to the original's).
+    `rows` holds a `ScopeRow` for every run that has ended.
     """
 
     def __init__(self, problem: Problem, method: str = "imu", name: str = "gentle") -> None:
         self.problem, self.method, self.preset = problem, method, name
         self.outcome = Outcome("queued")
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[ScopeRow] = []
         self.steps = len(SCOPES) * len(MODES)
         self._cancel, self._run = threading.Event(), None
 
@@ -303,7 +340,7 @@ class SideBySide:
         self.outcome = Outcome("done")
         yield 1.0, "done"
 
-    def _row(self, config: RunConfig) -> dict[str, Any] | None:
+    def _row(self, config: RunConfig) -> ScopeRow | None:
         start = time.perf_counter()
         run = self._run = Run(self.problem, config)
         for _ in run:
@@ -315,7 +352,7 @@ class SideBySide:
         return row_of(self.problem, run, model, seconds)
 
 
-def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> dict[str, Any]:
+def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> ScopeRow:
     """What one finished `run` did, classified and retrieved."""
     last, found = run.points[-1], judge(problem, model)
     kept = {name: last.accuracies[name] for name in ("forget", "test_other", "test") if name in last.accuracies}
@@ -337,7 +374,7 @@ def _stored_path(problem: Problem, method: str) -> Path:
     return runtime.ASSETS / "people" / f"scopes-{problem.model_name}-{people}-{method}.json"
 
 
-def stored_rows(problem: Problem, method: str) -> dict[str, Any] | None:
+def stored_rows(problem: Problem, method: str) -> ScopeRecord | None:
     """The rows of `SideBySide` that ship for this problem, with the command that made them; None where none fit."""
     try:
         found = json.loads(_stored_path(problem, method).read_text())
@@ -347,7 +384,7 @@ def stored_rows(problem: Problem, method: str) -> dict[str, Any] | None:
     return found if fits and not problem.history else None
 
 
-def as_record(found: SideBySide, known: dict[str, Found]) -> dict[str, Any]:
+def as_record(found: SideBySide, known: dict[str, Found]) -> ScopeRecord:
     """JSON-ready: rows and references of a finished comparison, the command that makes it, the hashes it belongs to."""
     problem = found.problem
     command = (

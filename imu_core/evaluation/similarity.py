@@ -31,6 +31,7 @@ _GRAMS: SharedCache[tuple[str, str, int], dict[str, Tensor]] = SharedCache(8)  #
 
 
 # Answers.
+Models = dict[str, nn.Module]  # by name
 
 
 @torch.no_grad()

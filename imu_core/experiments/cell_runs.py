@@ -25,6 +25,7 @@ from imu_core.models import checkpoints
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
 from imu_core.records import Outcome, Trajectory
+from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import percent
 from imu_core.store.runs import Store, Summary, changed_parameters
 from imu_core.store.stored import Measure, knows_reference
@@ -117,7 +118,7 @@ def _run(cell: Cell, task: Task, watched: list[Any]) -> Run:
     return run
 
 
-def _measured(run: Run, measure: str, watched: list[Any]) -> dict[str, Any]:
+def _measured(run: Run, measure: str, watched: list[Any]) -> Metrics:
     if measure == "full":
         measurement = Measurement(run)
         watched.append(measurement)
@@ -137,7 +138,7 @@ def _measured(run: Run, measure: str, watched: list[Any]) -> dict[str, Any]:
     return found
 
 
-def _quick(run: Run) -> dict[str, Any]:
+def _quick(run: Run) -> Metrics:
     """Accuracies of all models and their distance from the retrained one: what a pass through the logits tells."""
     start, problem = time.perf_counter(), run.problem
     logits = {"original": (problem.train.logits, problem.test.logits), "run": run_logits(run)}

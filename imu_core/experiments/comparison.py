@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 
 from imu_core import runtime
 from imu_core.depth import at_depth, utility_key
 from imu_core.experiments.search import BUDGET, Tried, choose, grid, oracle, start, tried, with_strength
+from imu_core.experiments.standing import Standing
 from imu_core.experiments.sweep import Cell, Sweep
 from imu_core.methods import METHODS, find
 from imu_core.metrics.intervals import mean_interval, paired
@@ -162,7 +162,7 @@ class Comparison:
                 return
         self.outcome = Outcome("done")
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Standing]:
         """One row an entry and scope that is finished, in the order of the plan; see `row` for what it holds."""
         searches, cells = self.searches(), self.comparing()
         found = self._stored([c for group in cells.values() for c in group])
@@ -196,7 +196,7 @@ def row(
     searched: Sequence[Tried],
     baseline: Sequence[Trajectory] | None,
     target: float,
-) -> dict[str, Any]:
+) -> Standing:
     """An entry in numbers: value chosen and the oracle's, how often it got there, what that cost, how sure that is.
 
     change, half    mean change of the accuracy to keep at the target, and half its 95 % interval over requests: the seeds of
@@ -207,7 +207,7 @@ def row(
     depths = [at_depth(t, target) for t in runs]
     changes, kept = _changes(runs, target), [d.accuracies["forget"] for d in depths]
     spread = mean_interval(_by_request(changes, runs))
-    found: dict[str, Any] = {
+    found: Standing = {
         "key": entry.key, "method": entry.method, "control": entry.control, "title": entry.title, "scope": scope,
         "saw": list(runs[0].saw), "value": choose(searched).value, "oracle": oracle(searched).value,
         "setting": METHODS[entry.method].strength, "runs": len(runs), "reached": sum(d.reached for d in depths),

@@ -19,10 +19,11 @@ from imu_core.models import MODELS, known
 from imu_core.parsing import from_yaml
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import RunConfig
+from imu_core.records.shapes import About, Json, Value
 from imu_core.settings import RUN
 from imu_core.store.stored import Measure, run_key
 
-_DEFAULTS: dict[str, Any] = {
+_DEFAULTS: dict[str, Value] = {
     "problem": "fashion",
     "model": "small_resnet",
     "forget": "class:Sandal",
@@ -48,7 +49,7 @@ class Cell:
     problem_seed: int
     config: RunConfig
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> About:
         """The problem as `Problem.describe` words it."""
         return {
             "dataset": self.dataset,
@@ -72,7 +73,7 @@ class Cell:
 # A grid, from text.
 
 
-def read_spec(spec: Mapping[str, Any] | Path | str) -> dict[str, Any]:
+def read_spec(spec: Mapping[str, Json] | Path | str) -> dict[str, Json]:
     """A sweep's description from a mapping or a YAML file, with the names of its parts checked.
 
     problem, model, forget, problem_seed, method, scope, preset, seed take one value or a list (their plurals are understood;
@@ -82,7 +83,7 @@ def read_spec(spec: Mapping[str, Any] | Path | str) -> dict[str, Any]:
     given = _load_yaml(Path(spec)) if isinstance(spec, (str, Path)) else spec
     if not isinstance(given, Mapping):
         raise ConfigError("A sweep is a mapping: methods, forget, seeds and so on, each with a value or a list.")
-    named: dict[str, Any] = {}
+    named: dict[str, Json] = {}
     for name, value in given.items():
         known = _SINGULAR.get(name, name)
         if known not in _DEFAULTS and known not in _OTHERS:
@@ -115,7 +116,7 @@ def _load_yaml(path: Path) -> Any:
         ) from error
 
 
-def cells(spec: Mapping[str, Any] | Path | str) -> list[Cell]:
+def cells(spec: Mapping[str, Json] | Path | str) -> list[Cell]:
     """Every run that `spec` (see `read_spec`) means, each once, runs on one problem together.
 
     Names, requests and settings are checked before anything runs: ImuError in a sentence, with what is allowed. A setting
@@ -158,7 +159,7 @@ def _check_number(count: int) -> None:
         raise ConfigError(f"These are {count:,} runs and more; a sweep may have {_MOST_CELLS:,}. Ask for fewer.")
 
 
-def plugin_files(spec: Mapping[str, Any]) -> tuple[str, ...]:
+def plugin_files(spec: Mapping[str, Json]) -> tuple[str, ...]:
     """The files with methods of one's own that a checked `spec` names."""
     return tuple(str(file) for file in _listed("plugins", spec["plugins"])) if spec.get("plugins") else ()
 
@@ -199,7 +200,7 @@ def _check_names(axes: Mapping[str, Sequence[str]]) -> None:
 
 
 def _configs(
-    method: str, scope: str, preset: str, seed: int, asked: Mapping[str, Any], everyone: Sequence[str]
+    method: str, scope: str, preset: str, seed: int, asked: Mapping[str, Json], everyone: Sequence[str]
 ) -> list[RunConfig]:
     """The grid of settings over one method's preset."""
     start = methods.preset(preset, method, scope, seed)
@@ -220,7 +221,7 @@ def _configs(
     return [with_settings(start, dict(choice)) for choice in itertools.product(*choices)]
 
 
-def _check_unused(given: Mapping[str, Any], everyone: Sequence[str]) -> None:
+def _check_unused(given: Mapping[str, Json], everyone: Sequence[str]) -> None:
     """ConfigError where a setting is used by none of the methods, or cannot have the value that it is given."""
     for name, value in given.items():
         if not any(_uses(method, name, everyone) for method in everyone):
@@ -233,7 +234,7 @@ def _check_unused(given: Mapping[str, Any], everyone: Sequence[str]) -> None:
                 dataclasses.replace(RunConfig(), **{name: parse_value(one)})
 
 
-def _named(value: Any, what: str) -> dict[str, Any]:
+def _named(value: Any, what: str) -> dict[str, Json]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -274,7 +275,7 @@ def parse_value(value: Any) -> Any:
     return value if isinstance(parsed, (dict, list)) else parsed
 
 
-def with_settings(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+def with_settings(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
     """`config` with settings by name: common ones as they are, a method's own ones in `options`; checked, ConfigError."""
     common = {name: value for name, value in values.items() if name in _FIELDS}
     own = {name: value for name, value in values.items() if name not in _FIELDS}

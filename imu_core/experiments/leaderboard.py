@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from imu_core import runtime
 from imu_core.depth import SAME
 from imu_core.errors import DataError
+from imu_core.experiments.standing import Change, Standing, Standings
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Mean, holm, mean_interval
 from imu_core.records import RunConfig
@@ -60,7 +61,7 @@ def over_seeds(values: Sequence[float]) -> Mean:
 # The record of all methods.
 
 
-def load(path: Path | None = None) -> dict[str, Any] | None:
+def load(path: Path | None = None) -> Standings | None:
     """The record that `python -m imu_core table --json` wrote to `path` (by default the one that ships).
 
     None where there is none, DataError for something else.
@@ -84,23 +85,23 @@ def _is_row(row: Any) -> bool:
     return texts and all(isinstance(row[name], (int, float)) and math.isfinite(row[name]) for name in _NUMBERS)
 
 
-def scopes(record: Mapping[str, Any]) -> list[str]:
+def scopes(record: Standings) -> list[str]:
     """The scopes of a record in their order."""
     return list(dict.fromkeys(row["scope"] for row in record["rows"]))
 
 
-def got_there(row: Mapping[str, Any]) -> bool:
+def got_there(row: Standing) -> bool:
     """Whether every run of that row reached the depth; where one did not, its change is that of less forgetting."""
     return row["reached"] == row["runs"]
 
 
-def ranked(record: Mapping[str, Any], scope: str) -> list[dict[str, Any]]:
+def ranked(record: Standings, scope: str) -> list[Standing]:
     """The rows of one scope: those that always reached the depth, best first, then the others, those that came furthest first."""
     mine = [row for row in record["rows"] if row["scope"] == scope]
     return sorted(mine, key=lambda r: (not got_there(r), -r["change"] if got_there(r) else -r["reached"] / max(1, r["runs"])))
 
 
-def findings(record: Mapping[str, Any], scope: str) -> list[str]:
+def findings(record: Standings, scope: str) -> list[str]:
     """What the numbers of one scope say, a sentence each, most important first; no sentence is there that they do not bear."""
     rows = [row for row in ranked(record, scope) if got_there(row)]
     if not rows:
@@ -109,7 +110,7 @@ def findings(record: Mapping[str, Any], scope: str) -> list[str]:
     return [text for text in found if text]
 
 
-def _half(row: Mapping[str, Any]) -> float:
+def _half(row: Change) -> float:
     value = row.get("half")
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
 
@@ -120,7 +121,7 @@ class Apart(Enum):
     YES, NO, UNKNOWN = auto(), auto(), auto()
 
 
-def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> Apart:
+def apart(one: Change, other: Change) -> Apart:
     """Whether the changes of two rows are further apart than their intervals reach."""
     reach = _half(one) + _half(other)
     if math.isnan(reach):
@@ -128,18 +129,18 @@ def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> Apart:
     return Apart.YES if abs(one["change"] - other["change"]) > reach else Apart.NO
 
 
-def written(row: Mapping[str, Any]) -> str:
+def written(row: Change) -> str:
     """'−1.2 ± 0.3 points', from a row's `change` and `half`."""
     return f"{signed_interval(100 * row['change'], 100 * _half(row))} points"
 
 
-def is_ascent(row: Mapping[str, Any]) -> bool:
+def is_ascent(row: Standing) -> bool:
     """Whether the row is one of the ascents on the forget set alone, IMU among them, without its controls."""
     method = METHODS.get(row["method"])
     return method is not None and method.family in _ASCENTS and list(row["saw"]) == ["forget"] and not row.get("control")
 
 
-def _best_without_retain(rows: Sequence[Mapping[str, Any]]) -> str:
+def _best_without_retain(rows: Sequence[Standing]) -> str:
     alone = [row for row in rows if list(row["saw"]) == ["forget"] and not row.get("control")]
     ascents = [row for row in alone if is_ascent(row)]
     others = [row for row in alone if not is_ascent(row)]
@@ -166,7 +167,7 @@ def _best_without_retain(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _paired(row: Mapping[str, Any]) -> str:
+def _paired(row: Standing) -> str:
     """The test of one row against the baseline, which is sharper than two intervals beside each other."""
     against = row.get("against") or {}
     if _p(row) is None or not all(isinstance(against.get(k), (int, float)) for k in ("mean", "half")):
@@ -175,7 +176,7 @@ def _paired(row: Mapping[str, Any]) -> str:
     return f" Set by set it is {difference} against GA, taken as one test by itself."
 
 
-def _keeping_up(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> str:
+def _keeping_up(rows: Sequence[Standing], record: Standings) -> str:
     reference, methods = record.get("reference") or {}, [row for row in rows if not row.get("control")]
     if not reference:
         return ""
@@ -189,7 +190,7 @@ def _keeping_up(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) ->
     return text + (f"; {len(blind)} of these never read the retain set." if near else ".")
 
 
-def _against_ascent(rows: Sequence[Mapping[str, Any]]) -> str:
+def _against_ascent(rows: Sequence[Standing]) -> str:
     """The paired tests against the baseline, corrected for how many they are: one in twenty would be wrong by itself."""
     tested = [row for row in rows if _p(row) is not None and not row.get("control")]
     if not tested:
@@ -216,12 +217,12 @@ def _counted(names: Sequence[str]) -> str:
     return f"{len(names)}{listed}"
 
 
-def _p(row: Mapping[str, Any]) -> float | None:
+def _p(row: Standing) -> float | None:
     value = (row.get("against") or {}).get("p")
     return value if isinstance(value, (int, float)) and 0.0 <= value <= 1.0 else None
 
 
-def _worth_of_weights(rows: Sequence[Mapping[str, Any]]) -> str:
+def _worth_of_weights(rows: Sequence[Standing]) -> str:
     """IMU beside itself with its weights shuffled: what the influence is worth."""
     known = {row["key"]: row for row in rows}
     if not {"imu", "imu-permuted"} <= known.keys():
@@ -236,7 +237,7 @@ def _worth_of_weights(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"IMU: {written(own)}; with its weights dealt out at random: {written(shuffled)}, {words}."
 
 
-def plan_words(record: Mapping[str, Any], scope: str) -> str:
+def plan_words(record: Standings, scope: str) -> str:
     """What the numbers of one scope were computed on, in a sentence; what the record does not say is left out."""
     plan = record["plan"]
     seeds = dict(pair for pair in plan.get("seeds", []) if isinstance(pair, list) and len(pair) == 2).get(scope)

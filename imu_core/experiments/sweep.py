@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from imu_core.experiments.cell_runs import Task, begin_worker, is_settled, run_c
 from imu_core.experiments.grid import Cell, cells, checked_measure, parse_value, plugin_files, read_spec, with_settings
 from imu_core.numeric import as_number, is_whole
 from imu_core.records import Outcome
+from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import duration
 from imu_core.store.runs import Store, Summary, default_url
 from imu_core.store.stored import Measure, clean_name, clean_tags
@@ -252,7 +253,7 @@ def _paces(store: Store, todo: Iterable[Cell], measure: str) -> dict[tuple[str, 
     return found
 
 
-def _seconds_of(metrics: Mapping[str, Any]) -> float:
+def _seconds_of(metrics: Metrics) -> float:
     parts = metrics.get("seconds")
     return sum(s for s in parts.values() if isinstance(s, (int, float))) if isinstance(parts, dict) else 0.0
 

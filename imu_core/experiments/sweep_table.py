@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from imu_core.evaluation.measurement import numbers
+from imu_core.records.shapes import Value
 from imu_core.store.runs import Summary
 
 
-def table(runs: Iterable[Summary]) -> list[dict[str, Any]]:
+def table(runs: Iterable[Summary]) -> list[dict[str, Value]]:
     """One flat row a run, for CSV and data frames: what it was, how it ended, and its numbers (fractions, nats)."""
     return [
         {

@@ -6,15 +6,16 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from imu_core.depth import utility_key
+from imu_core.evaluation.reidentification import ScopeRow
 from imu_core.figures.style import CONTROLS, FORGET, GREY, INK, RETAIN, Style, style_of
 from imu_core.records import Trajectory
+from imu_core.records.shapes import Json
 from imu_core.report.numbers import percent, power_of_ten
 
 __all__ = ["CONTROLS", "FORGET", "GREY", "INK", "RETAIN", "Style", "style_of"]
@@ -40,7 +41,7 @@ def utility_title(key: str) -> str:
     return "Test accuracy, other classes" if key == "test_other" else "Test accuracy"
 
 
-BASE: dict[str, Any] = {
+BASE: dict[str, Json] = {
     "margin": {"l": 8, "r": 8, "t": 34, "b": 8},
     "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.03, "x": 0},
     "hovermode": "closest",
@@ -96,7 +97,7 @@ def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, loga
 _MOST_POWERS = 9  # that stand side by side in half a page
 
 
-def log_ticks(values: np.ndarray) -> dict[str, Any]:
+def log_ticks(values: np.ndarray) -> dict[str, Json]:
     """Ticks of a logarithmic axis: powers of ten, or 1, 2, 5 written in full where the positive `values` span less than two.
 
     Left alone, Plotly writes the 2 and 5 between powers of ten as bare digits, and the powers larger than all other figures.
@@ -188,7 +189,7 @@ def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: in
     return base(figure, 320)
 
 
-def scopes(rows: Sequence[dict[str, Any]], references: dict[str, dict[str, float]], theme: str = "light") -> go.Figure:
+def scopes(rows: Sequence[ScopeRow], references: dict[str, dict[str, float]], theme: str = "light") -> go.Figure:
     """mAP of the forgotten person and of unseen people, percent, a row for each scope and batch-norm mode.
 
     The original model is a thin solid line, the retrained one dashed: right of it the person is easier to find than for a

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from imu_core.experiments.standing import Standing
 from imu_core.figures import GREY, INK, base, style_of
 from imu_core.figures.style import FAINT
 from imu_core.report.numbers import signed, signed_interval
@@ -17,7 +17,7 @@ _FAINT = 0.35
 _ROW = 23  # pixels of a row in the chart of all methods
 
 
-def standings(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, float], theme: str = "light") -> go.Figure:
+def standings(rows: Sequence[Standing], reference: Mapping[str, float], theme: str = "light") -> go.Figure:
     """Change of the accuracy to keep, percentage points, a row for each method in the order given; bars: 95 % intervals.
 
     The band is the retrained model's interval. Beside a name stands what the method saw; rows whose runs did not all reach the
@@ -48,7 +48,7 @@ def standings(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, float],
     return base(figure, 100 + _ROW * max(4, len(rows)))
 
 
-def _span(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, float]) -> tuple[float, float]:
+def _span(rows: Sequence[Standing], reference: Mapping[str, float]) -> tuple[float, float]:
     """From where to where the chart goes, points: all intervals of rows that got there, but for one that is far from all."""
     judged = [row for row in rows if row["reached"] == row["runs"]] or list(rows)
     middle = [100 * row["change"] for row in judged] + ([100 * reference["change"]] if reference else []) + [0.0]
@@ -60,12 +60,12 @@ def _span(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, float]) -> 
     return max(min(low, *middle), furthest), max(high, *middle) + 0.2
 
 
-def _half(row: Mapping[str, Any]) -> float:
+def _half(row: Standing) -> float:
     value = row.get("half")
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
 
 
-def _label(row: Mapping[str, Any]) -> str:
+def _label(row: Standing) -> str:
     saw = " + ".join(name.replace("_", " ") for name in row["saw"])
     count = "" if row["reached"] == row["runs"] else f", {row['reached']}/{row['runs']}"
     return f"{row['title']} <span style='color:{GREY}'>· {saw}{count}</span>"
@@ -80,7 +80,7 @@ def _band(figure: go.Figure, reference: Mapping[str, float], theme: str) -> None
     figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"Retrained, {signed(at, 2)} points"))
 
 
-def _standing(mine: Sequence[tuple[Mapping[str, Any], str]], faint: bool, low: float) -> go.Scatter:
+def _standing(mine: Sequence[tuple[Standing, str]], faint: bool, low: float) -> go.Scatter:
     styles = [style_of(row["method"], row.get("control")) for row, _ in mine]
     halves = [100 * row["half"] if isinstance(row.get("half"), (int, float)) else math.nan for row, _ in mine]
     out = [100 * row["change"] < low for row, _ in mine]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from imu_core.figures import FORGET, GREY, INK, Style, base, style_of
 from imu_core.figures.style import FAINT
+from imu_core.paper.shapes import MeanRecord
 
 _ROW = 25  # pixels of a row
 _FAINT = 0.4
@@ -131,7 +131,7 @@ def influence(points: Mapping[str, Sequence[Sequence[float]]], titles: Mapping[s
 
 
 def epochs(
-    lines: Mapping[str, Mapping[str, Sequence[float]]], shares: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
+    lines: Mapping[str, Mapping[str, Sequence[float]]], shares: Mapping[str, Mapping[str, Sequence[MeanRecord]]],
     titles: Mapping[str, str], theme: str = "light",
 ) -> go.Figure:  # fmt: skip
     """Above: N·s of single samples after each epoch of IMU. Below: one share over all samples under IMU and GA, percent ± 95 %.
@@ -167,7 +167,7 @@ def _line(sample: str, values: Sequence[float]) -> go.Scatter:
     )
 
 
-def _share(who: str, told: Sequence[Mapping[str, Any]], legend: bool) -> go.Scatter:
+def _share(who: str, told: Sequence[MeanRecord], legend: bool) -> go.Scatter:
     style = style_of(who)
     return go.Scatter(
         x=list(range(len(told))),

@@ -7,24 +7,24 @@ ten visitors who watched kept each other from getting any result. The tests chec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from plotly.basedatatypes import BaseFigure
 
 from imu_core.figures import BASE, GREY, INK, Shown, utility, utility_title
 from imu_core.records import Point, Trajectory
+from imu_core.records.shapes import Json
 
 DIGITS = 2  # of a percentage in a chart: more cannot be seen, and half of a message would be digits
-_Trace = dict[str, Any]
+_Trace = dict[str, Json]
 
 
 class Chart(BaseFigure):
     """A figure that is its own specification, for `st.plotly_chart`; nothing is checked and nothing copied."""
 
-    def __init__(self, traces: Sequence[_Trace], layout: dict[str, Any]) -> None:
+    def __init__(self, traces: Sequence[_Trace], layout: dict[str, Json]) -> None:
         self.__dict__["spec"] = {"data": list(traces), "layout": {**layout, "template": {"layout": {}}}}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """The specification itself."""
         return self.__dict__["spec"]
 
@@ -151,7 +151,7 @@ def _range(shown: Sequence[Shown], key: str, reference: dict[str, float] | None)
     return [round(max(-1.0, low - pad), DIGITS), round(min(101.0, high + pad), DIGITS)]
 
 
-def _level(value: float, axis: str, theme: str) -> dict[str, Any]:
+def _level(value: float, axis: str, theme: str) -> dict[str, Json]:
     at = _percent(value)
     line = {"dash": "dash", "color": INK[theme], "width": 1.5}
     return {"type": "line", "x0": 0, "x1": 1, "xref": f"x{axis} domain", "y0": at, "y1": at, "yref": f"y{axis}", "line": line}

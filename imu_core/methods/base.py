@@ -15,6 +15,7 @@ from imu_core.errors import ConfigError, ConvergenceError
 from imu_core.methods.card import Card, Look
 from imu_core.numeric import as_number
 from imu_core.records import RunConfig, Split
+from imu_core.records.shapes import Value
 from imu_core.settings import Setting
 
 if TYPE_CHECKING:
@@ -148,9 +149,9 @@ class Method:
     strength: str = "learning_rate"
     note: str = ""
     forgets: bool = True
-    gentle: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    authors: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    fixed: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    gentle: Mapping[str, Value | dict[str, Value]] = field(default_factory=dict, hash=False)
+    authors: Mapping[str, Value | dict[str, Value]] = field(default_factory=dict, hash=False)
+    fixed: Mapping[str, Value | dict[str, Value]] = field(default_factory=dict, hash=False)
     look: Look | None = None
     card: Card | None = None
 
@@ -171,7 +172,7 @@ class Method:
         """Whether steps are taken on the retain set (an edit may read it and takes none)."""
         return not self.edit and self.stream_for(config) != "forget"
 
-    def options(self, config: RunConfig) -> Mapping[str, Any]:
+    def options(self, config: RunConfig) -> Mapping[str, Value]:
         """Every own setting by name, defaults filled in; ConfigError for one that does not exist or is out of range."""
         known = {p.name: p for p in self.parameters}
         unknown = sorted(set(config.options) - set(known))

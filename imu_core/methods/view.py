@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from imu_core.errors import AccessError
 from imu_core.influence.head import head_scores
 from imu_core.records import Influence
+from imu_core.records.shapes import Value
 
 if TYPE_CHECKING:
     from imu_core.methods.workspace import Arena
@@ -33,12 +34,12 @@ class View:
     `options` are the method's own settings, defaults filled in; `classes` those the request removes entirely.
     """
 
-    def __init__(self, arena: Arena, granted: frozenset[str], method: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, arena: Arena, granted: frozenset[str], method: str, options: Mapping[str, Value] | None = None) -> None:
         self._arena, self._granted, self._method = arena, granted, method
         self.original: nn.Module = arena.original
         self.total: int = len(arena.problem.dataset.train)
         self.classes: tuple[int, ...] = arena.problem.split.classes
-        self.options: Mapping[str, Any] = options or {}
+        self.options: Mapping[str, Value] = options or {}
 
     def _open(self, name: str) -> None:
         if name not in self._granted:
@@ -108,7 +109,7 @@ class View:
         return [traced[name] for name in self.names]
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, Value]:
         """How the original was trained (epochs, batch size, learning rate …): its card's recipe."""
         return self._arena.recipe
 

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -19,6 +18,7 @@ from imu_core.models.head import find_head, head_name, trainable
 from imu_core.models.inference import to_input
 from imu_core.problems.features import compute
 from imu_core.records import Problem, RunConfig
+from imu_core.records.shapes import Value
 from imu_core.training.loop import Training, fresh
 from imu_core.training.recipes import Recipe
 from imu_core.training.statistics import IMPORTANCE_BATCH, batch_importances, feature_statistics, importances
@@ -147,7 +147,7 @@ class Arena:
         return all(torch.equal(now, before) for now, before in zip(*states, strict=True))
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, Value]:
         """The recipe on the original model's card."""
         self._trained_here("how it was trained")
         return self._original().card["recipe"]

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -36,6 +35,7 @@ from imu_core.models.inference import chunk_of, predict, to_input
 from imu_core.numeric import as_number, is_number
 from imu_core.problems.features import in_parts, keep, kept_at
 from imu_core.records import Dataset, ImageSet, Outcome
+from imu_core.records.shapes import Card
 from imu_core.report.numbers import percent
 from imu_core.training.recipes import RECIPES, Recipe
 
@@ -353,7 +353,7 @@ def recipe_of(architecture: str, samples: int) -> Recipe:
 
 def _card(
     bringing: Bringing, dataset: Dataset, strange: foreign.Strange, accuracies: dict[str, float], parameters: int
-) -> dict[str, Any]:
+) -> Card:
     order, check = bringing.order, bringing.check
     mean, std = normalisation(order.normalisation, dataset, strange)
     about = {

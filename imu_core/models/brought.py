@@ -23,6 +23,7 @@ from imu_core.access import rules
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models.layers import Normalise
 from imu_core.models.pickled import shown
+from imu_core.records.shapes import Card
 
 PREFIX = "own-"
 TORCHVISION, TIMM = "torchvision:", "timm:"
@@ -46,7 +47,7 @@ def path(dataset: str, model: str) -> Path:
     return _place(dataset, model) / "original.safetensors"
 
 
-def card(dataset: str, model: str) -> dict[str, Any]:
+def card(dataset: str, model: str) -> Card:
     """The card of a brought model; CheckpointError where it is not here, damaged, or another visitor's (see `access`)."""
     file = path(dataset, model).with_suffix(".json")
     with suppress(OSError, ValueError):

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +23,7 @@ from imu_core import models, runtime
 from imu_core.access import rules
 from imu_core.errors import CheckpointError
 from imu_core.records import Dataset
+from imu_core.records.shapes import Card
 from imu_core.runtime import place
 
 CARD_FORMAT = 1
@@ -34,7 +34,7 @@ class Checkpoint:
     """A safetensors file and its card: command, accuracies, seconds, versions, data hash, what was removed."""
 
     path: Path
-    card: dict[str, Any]
+    card: Card
 
     def has(self, kind: str) -> bool:
         """Whether a companion of that kind is stored."""
@@ -103,7 +103,7 @@ def _cards(dataset: str, model_name: str) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=512)
-def _read_card(path: Path, modified: int) -> dict[str, Any] | None:
+def _read_card(path: Path, modified: int) -> Card | None:
     try:
         card = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -140,7 +140,7 @@ def fill(model: nn.Module, state: dict[str, Tensor]) -> None:
     model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
 
 
-def save(path: Path, state: dict[str, Tensor], card: dict[str, Any] | None = None) -> None:
+def save(path: Path, state: dict[str, Tensor], card: Card | None = None) -> None:
     """Write `state` as safetensors and the card beside it, each whole or not at all; the card last, since it is looked for."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     runtime.write_whole(path, lambda part: save_file(tensors, part))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from imu_core.depth import SAME
 from imu_core.metrics.intervals import Seen
 from imu_core.paper.experiment import CLASSES, SUBCLASSES, Experiment, Line
 from imu_core.paper.published import COLUMNS, Table
+from imu_core.paper.shapes import RowRecord
 from imu_core.paper.verdicts import AGREES, CLOSE, NEW, NOT_SEEN, OPEN, SMALL, Rows, difference, judge, strays_of
 from imu_core.report.numbers import between, interval, percent, signed_interval
 
@@ -19,7 +19,7 @@ _SAME = ("forget", "retain", "test")  # what must be equal for two rows to be th
 
 
 def sentences(
-    experiment: Experiment, table: Table, rows: Sequence[Mapping[str, Any]], target: float | None = None
+    experiment: Experiment, table: Table, rows: Sequence[RowRecord], target: float | None = None
 ) -> list[dict[str, str]]:
     """[{verdict, lead, words}] of a table of ours whose runs stopped at `target`, the forget accuracy."""
     known = {row["key"]: row for row in rows}
@@ -132,7 +132,7 @@ def _lengths(experiment: Experiment, rows: Rows) -> dict[str, str] | None:
 # Levels.
 
 
-def _levels(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, str] | None:
+def _levels(table: Table, rows: Sequence[RowRecord]) -> dict[str, str] | None:
     """How many of the printed accuracies of runs lie inside our intervals, and which accuracy is furthest away."""
     inside, told = [], []
     for row in rows:

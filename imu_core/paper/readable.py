@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from imu_core.paper.published import COLUMNS, FIGURES, SOURCE, TABLES, Value
 from imu_core.paper.record import COMMAND, NOT_MADE, command, ids, label
+from imu_core.paper.shapes import Figure, MeanRecord, RowRecord, TableRecord, TablesRecord
 from imu_core.report.numbers import interval, percent
 
 OURS = {"w1": "W1 of outputs", "gap": "Average gap, points"}  # columns the paper does not have: heading
@@ -14,7 +14,7 @@ _KINDS = {"classes": "Whole classes", "random": "Random samples"}
 _FACTORS = {"w1": (1.0, 4), "gap": (100.0, 2)}
 
 
-def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+def markdown(records: Sequence[TablesRecord]) -> str:
     """Every table of every record: "here / paper" in each cell; 95 % intervals here, the paper's own ± there."""
     head = [
         "# The paper's tables again",
@@ -34,7 +34,7 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*head, *(body or ["Nothing has been run yet."])]) + "\n"
 
 
-def _record(record: Mapping[str, Any]) -> list[str]:
+def _record(record: TablesRecord) -> list[str]:
     lines = [f"## {record['dataset']}, {record['model']}", "", f"`{command(record)}`", ""]
     for name in (*ids(), *NOT_MADE):
         if name in NOT_MADE:
@@ -46,7 +46,7 @@ def _record(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _table(name: str, table: Mapping[str, Any]) -> list[str]:
+def _table(name: str, table: TableRecord) -> list[str]:
     published = TABLES[name]
     lines = [f"### {label(name)}: {published.title}", ""]
     if table["rows"]:
@@ -57,14 +57,14 @@ def _table(name: str, table: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _setting(table: Mapping[str, Any]) -> str:
+def _setting(table: TableRecord) -> str:
     return (
         f"{len(table['requests'])} forget sets of {table['dataset']} ({table['model']}); a run stops at the first step at which "
         f"at most {percent(table['target'], 2)} of the forget set is recognised."
     )
 
 
-def rows(name: str, listed: Sequence[Mapping[str, Any]]) -> list[str]:
+def rows(name: str, listed: Sequence[RowRecord]) -> list[str]:
     """The lines of one Markdown table."""
     printed = TABLES[name].rows
     shown = [c for c in (*COLUMNS, *OURS) if any(c in row["values"] for row in listed)]
@@ -80,7 +80,7 @@ def rows(name: str, listed: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def with_unrun(name: str, listed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def with_unrun(name: str, listed: Sequence[RowRecord]) -> list[RowRecord]:
     """`listed`, and behind it a row without values of ours for every row of the paper that none of them answers."""
     known = {row["paper"] for row in listed}
     left = [key for key in TABLES[name].rows if key not in known]
@@ -89,11 +89,11 @@ def with_unrun(name: str, listed: Sequence[Mapping[str, Any]]) -> list[dict[str,
     return [dict(row) for row in listed] + empty
 
 
-def _got_there(row: Mapping[str, Any]) -> str:
+def _got_there(row: RowRecord) -> str:
     return f"{row['reached']}/{row['runs']}" if "runs" in row else ""
 
 
-def _here(value: Mapping[str, Any] | None, column: str, sets: int) -> str:
+def _here(value: MeanRecord | None, column: str, sets: int) -> str:
     if value is None:
         return "–"
     fewer = f" ({value['n']})" if value["n"] < sets else ""
@@ -109,7 +109,7 @@ def _there(value: Value | None, column: str) -> str:
     return f" / {value.mean:.{decimals}f}" + ("" if value.spread is None else f" ± {value.spread:.{decimals}f}")
 
 
-def _figure(name: str, data: Mapping[str, Any] | None) -> list[str]:
+def _figure(name: str, data: Figure | None) -> list[str]:
     figure = FIGURES[name]
     lines = [f"### {label(name)}: {figure.title}", "", f"The paper ({figure.where}): {figure.says}.", ""]
     if not data:
@@ -117,7 +117,7 @@ def _figure(name: str, data: Mapping[str, Any] | None) -> list[str]:
     return [*lines, *(f"- {text}" for text in told(name, data)), ""]
 
 
-def told(name: str, data: Mapping[str, Any]) -> list[str]:
+def told(name: str, data: Figure) -> list[str]:
     """What our data of a figure say, a sentence for each kind of forget set, made from the numbers.
 
     None for what was written before everything that a sentence needs was measured.
@@ -125,22 +125,22 @@ def told(name: str, data: Mapping[str, Any]) -> list[str]:
     return [_TOLD[name](kind, found) for kind, found in data.items() if _is_whole(name, found)]
 
 
-def _is_whole(name: str, found: Mapping[str, Any]) -> bool:
+def _is_whole(name: str, found: Figure) -> bool:
     if name == "figure1":
         return "span" in found["numbers"]
     return name != "figure6" or "mean" in found["numbers"]["imu"]
 
 
-def _share(value: Mapping[str, Any]) -> str:
+def _share(value: MeanRecord) -> str:
     half = None if value["half"] is None else 100 * value["half"]
     return f"{interval(100 * value['mean'], half)} %"
 
 
-def _number(value: Mapping[str, Any]) -> str:
+def _number(value: MeanRecord) -> str:
     return interval(value["mean"], value["half"], 3)
 
 
-def _spread(kind: str, found: Mapping[str, Any]) -> str:
+def _spread(kind: str, found: Figure) -> str:
     numbers = found["numbers"]
     wide = numbers["top"]["mean"] > 3 * 0.05
     verdict = "Agrees: a few samples carry much." if wide else "Not seen here: no few samples dominate."
@@ -156,7 +156,7 @@ def _spread(kind: str, found: Mapping[str, Any]) -> str:
     )
 
 
-def _epochs(kind: str, found: Mapping[str, Any]) -> str:
+def _epochs(kind: str, found: Figure) -> str:
     imu, ga = found["numbers"]["imu"], found["numbers"]["ga"]
     name, what = _CHANGES[kind]
     told, control = imu[name], ga[name]
@@ -174,7 +174,7 @@ _FULL_ALREADY, _SETTLED = 0.95, 0.1
 _PRINTED = 0.0005  # correlations that are no further apart are printed the same
 
 
-def _direction(told: Sequence[Mapping[str, Any]]) -> str:
+def _direction(told: Sequence[MeanRecord]) -> str:
     """Whether a share rises, as the paper says of both kinds."""
     change = told[-1]["mean"] - told[0]["mean"]
     if told[0]["half"] is None or told[-1]["half"] is None:
@@ -186,7 +186,7 @@ def _direction(told: Sequence[Mapping[str, Any]]) -> str:
     return "The opposite here" + (", from a start that could hardly rise" if told[0]["mean"] > _FULL_ALREADY else "")
 
 
-def _settled(means: Sequence[Mapping[str, Any]]) -> str:
+def _settled(means: Sequence[MeanRecord]) -> str:
     """Whether the mean score stands still after the epochs that the paper names."""
     after = int(FIGURES["figure6"].numbers["settled"])
     change = means[-1]["mean"] / means[after]["mean"] - 1.0
@@ -194,7 +194,7 @@ def _settled(means: Sequence[Mapping[str, Any]]) -> str:
     return f" {verdict}: from epoch {after} to {len(means) - 1} the mean score changes by {100 * change:+.0f} %."
 
 
-def _full(kind: str, found: Mapping[str, Any]) -> str:
+def _full(kind: str, found: Figure) -> str:
     own, theirs = found["spearman"], FIGURES["figure2"].numbers["spearman"]
     near = abs(own["mean"] - theirs) <= max(own["half"] or 0.0, _PRINTED)
     verdict = "Agrees" if near else ("Lower here" if own["mean"] < theirs else "Higher here")

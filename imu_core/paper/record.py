@@ -12,7 +12,9 @@ from imu_core import runtime
 from imu_core.errors import DataError
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.published import FIGURES, TABLES
+from imu_core.paper.shapes import MeanRecord, RowRecord, TableRecord, TablesRecord
 from imu_core.records import finite
+from imu_core.records.shapes import Json
 
 PATH = runtime.ASSETS / "results" / "paper.json"
 FORMAT = "imu_core paper tables"
@@ -24,7 +26,7 @@ NOT_MADE = {  # parts of tables that nothing here answers, and why
 }
 
 
-def load(path: Path | None = None) -> list[dict[str, Any]]:
+def load(path: Path | None = None) -> list[TablesRecord]:
     """The records that `python -m imu_core tables` wrote to `path` (by default the file that ships); [] where there is none.
 
     DataError, a sentence, for anything else.
@@ -42,34 +44,34 @@ def load(path: Path | None = None) -> list[dict[str, Any]]:
     return found["records"]
 
 
-def _is_record(record: Mapping[str, Any]) -> bool:
+def _is_record(record: TablesRecord) -> bool:
     texts = isinstance(record["dataset"], str) and isinstance(record["model"], str) and isinstance(record["figures"], dict)
     return texts and all(name in TABLES and _is_table(table) for name, table in record["tables"].items())
 
 
-def _is_table(table: Mapping[str, Any]) -> bool:
+def _is_table(table: TableRecord) -> bool:
     said = all(isinstance(item[name], str) for item in table["sentences"] for name in ("lead", "words"))
     return said and all(isinstance(text, str) for text in table["missing"]) and all(_is_row(row) for row in table["rows"])
 
 
-def _is_row(row: Mapping[str, Any]) -> bool:
+def _is_row(row: RowRecord) -> bool:
     texts = all(isinstance(row[name], str) for name in ("key", "title", "role", "paper"))
     return texts and all(_is_mean(value) for value in row["values"].values())
 
 
-def _is_mean(value: Mapping[str, Any]) -> bool:
+def _is_mean(value: MeanRecord) -> bool:
     half = value["half"]
     return math.isfinite(value["mean"]) and (half is None or math.isfinite(half)) and value["n"] >= 1
 
 
-def merged(records: Sequence[Mapping[str, Any]], new: Mapping[str, Any]) -> list[dict[str, Any]]:
+def merged(records: Sequence[TablesRecord], new: TablesRecord) -> list[TablesRecord]:
     """`records` with `new` in the place of the one on the same data set and model; CIFAR-10 first, then in order of arrival."""
     same = lambda record: (record["dataset"], record["model"]) == (new["dataset"], new["model"])  # noqa: E731
     found = [dict(record) for record in records if not same(record)] + [dict(new)]
     return sorted(found, key=lambda record: record["dataset"] != "cifar10")
 
 
-def as_json(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def as_json(records: Sequence[TablesRecord]) -> dict[str, Json]:
     """What the file holds."""
     return finite({"format": FORMAT, "command": COMMAND, "records": [_rounded(record) for record in records]})
 
@@ -82,7 +84,7 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def command(record: Mapping[str, Any], dataset: str = "") -> str:
+def command(record: TablesRecord, dataset: str = "") -> str:
     """What makes a record again."""
     return f"python -m imu_core tables --problem {dataset or record['dataset']} --model {record['model']}"
 
@@ -103,7 +105,7 @@ def label(name: str) -> str:
 DRAWN = 600  # samples of a forget set that are kept as points
 
 
-def interval(values: Sequence[float]) -> dict[str, Any]:
+def interval(values: Sequence[float]) -> MeanRecord:
     """{mean, half, n} of values over forget sets; half is None for a single one."""
     mean = mean_interval(values)
     return {"mean": mean.mean, "half": mean.half if mean.n > 1 else None, "n": mean.n}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 from imu_core.errors import DataError
 from imu_core.methods import METHODS
@@ -12,6 +11,8 @@ from imu_core.metrics.gaps import average_gap
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.experiment import Line
 from imu_core.paper.grounds import Ground
+from imu_core.paper.shapes import RowRecord
+from imu_core.records.shapes import MeanRecord, Metrics
 from imu_core.store.stored import Summary
 
 MEASURED = ("forget", "retain", "test", "membership", "w_dist", "w1", "gap", "seconds")  # in the order of the table
@@ -21,7 +22,7 @@ _SLACK = 0.01  # wide scopes look for the target on 500 samples: the whole set m
 Each = dict[str, dict[str, float]]  # request → column → value, means over seeds
 
 
-def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], strength: float) -> dict[str, Any]:
+def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], strength: float) -> RowRecord:
     """A line in numbers; `runs`: request → its stored runs, one a seed.
 
     values   column → {mean, half, n}: mean and half the 95 % t-interval over requests, the seeds of a request averaged first
@@ -43,7 +44,7 @@ def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], stren
     }  # fmt: skip
 
 
-def reference_rows(runs: Iterable[Summary]) -> list[dict[str, Any]]:
+def reference_rows(runs: Iterable[Summary]) -> list[RowRecord]:
     """The original and the retrained models as rows, from what was measured beside `runs`; what is not known is not there."""
     found: dict[str, Each] = {name: {} for name in MODELS}
     for run in runs:
@@ -77,7 +78,7 @@ def columns(run: Summary, model: str = "run") -> dict[str, float]:
     return {**found, "seconds": run.seconds} if found else {}
 
 
-def _part(metrics: Mapping[str, Any], name: str, model: str) -> dict[str, Any]:
+def _part(metrics: Metrics, name: str, model: str) -> dict[str, float]:
     return (metrics.get(name) or {}).get(model) or {}
 
 
@@ -98,7 +99,7 @@ def _mean_of(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(v[name] for v in found if v.get(name) is not None) for name in MEASURED if name in names}
 
 
-def spread(each: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+def spread(each: Mapping[str, Mapping[str, float]]) -> dict[str, MeanRecord]:
     """Column → {mean, half, n} over requests; half is None where there is but one."""
     found = {}
     for name in MEASURED:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 from scipy import stats
 
 from imu_core.metrics.intervals import Paired, Seen, paired
 from imu_core.paper.experiment import Claim
 from imu_core.paper.published import COLUMNS, Table, Value
+from imu_core.paper.shapes import RowRecord
 from imu_core.report.numbers import between, percent, signed, signed_interval
 
 SMALL = 0.5  # points: a printed difference without any ± that is below this counts as none
 CLOSE = 0.005  # forget accuracy: how far from the depth a run may end and still be compared, unless told otherwise
-Rows = Mapping[str, Mapping[str, Any]]  # our rows by key
+Rows = Mapping[str, RowRecord]  # our rows by key
 
 
 
@@ -83,7 +83,7 @@ def _half_known(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str
     return {"verdict": OPEN, "lead": lead, "words": words + off_depth(rows, claim.fair, strays)}
 
 
-def strays_of(rows: Iterable[Mapping[str, Any]], target: float | None = None, close: float = CLOSE) -> dict[str, str]:
+def strays_of(rows: Iterable[RowRecord], target: float | None = None, close: float = CLOSE) -> dict[str, str]:
     """Row key → how it missed the depth: runs that did not get there, or that ended further than `close` from `target`."""
     found = {}
     for row in (row for row in rows if "runs" in row):

@@ -30,6 +30,7 @@ from imu_core.paper.findings import sentences
 from imu_core.paper.grounds import SEEDS, Ground, grounds, requests_of, seeds_of
 from imu_core.paper.plan import EXPERIMENTS, VALUES, experiments
 from imu_core.paper.published import TABLES
+from imu_core.paper.shapes import Figure, RowRecord, TableRecord, TablesRecord
 from imu_core.paper.tables import distribution, layers
 from imu_core.paper.tables.cost import Pace
 from imu_core.records import Outcome, Trajectory
@@ -254,7 +255,7 @@ class Reproduction:
 
     # What came of it.
 
-    def record(self, figures: dict[str, Any] | None = None) -> dict[str, Any]:
+    def record(self, figures: dict[str, Figure] | None = None) -> TablesRecord:
         """Everything that is finished, as JSON takes it: tables with their sentences, figures, and what is missing."""
         tables = {e.id: self._table(e) for e in EXPERIMENTS.values() if e.kind in self.grounds or e.kind in self.why}
         return {
@@ -262,13 +263,13 @@ class Reproduction:
             "tables": tables, "figures": figures or {},
         }  # fmt: skip
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, Figure]:
         """The data of Figures 1, 2 and 6: seconds on the head, computed here."""
         found = distribution.figures(self.grounds)
         compared = layers.figure2(self.grounds[CLASSES])
         return found | ({"figure2": compared} if compared else {})
 
-    def _table(self, experiment: Experiment) -> dict[str, Any]:
+    def _table(self, experiment: Experiment) -> TableRecord:
         ground = self.grounds.get(experiment.kind)
         if ground is None:
             return {"rows": [], "sentences": [], "missing": [self.why[experiment.kind]], "note": experiment.note}
@@ -287,7 +288,7 @@ class Reproduction:
             "sentences": sentences(experiment, TABLES[experiment.id], listed, ground.target), "note": experiment.note,
         }  # fmt: skip
 
-    def _row(self, line: Line, ground: Ground) -> tuple[dict[str, Any] | None, list[str], list[Summary]]:
+    def _row(self, line: Line, ground: Ground) -> tuple[RowRecord | None, list[str], list[Summary]]:
         """(the line's row, what it lacks, its runs)."""
         strength, wanted = self.strength(line, ground), requests_of(line, ground)
         if strength is None:
@@ -310,7 +311,7 @@ class Reproduction:
         lacking += ["failed runs, whose reasons are in the store"] if made["failed"] else []
         return (made if made["each"] else None), lacking, flat
 
-    def _without_reference(self, listed: Sequence[dict[str, Any]], ground: Ground) -> list[str]:
+    def _without_reference(self, listed: Sequence[RowRecord], ground: Ground) -> list[str]:
         known = next((row for row in listed if row["key"] == "retrained"), {"each": {}})["each"]
         left = [request for request in ground.requests if request not in known]
         if not left or not listed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from imu_core.records.shapes import Json
 
 
 class State(StrEnum):
@@ -57,7 +58,7 @@ class Outcome:
         return (Cause.TARGET if self.reached else Cause.COMPLETE) if self.state == State.DONE else Cause(self.state.value)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
+    def from_dict(cls, values: Mapping[str, Json]) -> Outcome:
         """The outcome on record. Files that are older than `reached` tell it by the beginning of the sentence alone."""
         if not isinstance(values, Mapping):
             raise TypeError(f"an outcome is {values!r:.40}")

@@ -16,6 +16,7 @@ from imu_core.errors import ConfigError, told
 from imu_core.numeric import as_number
 from imu_core.records.data import Copies, Dataset
 from imu_core.records.outcome import Outcome
+from imu_core.records.shapes import About, Json, Metrics, Settings, Value
 from imu_core.settings import RUN
 
 
@@ -115,7 +116,7 @@ class RunConfig:
     weight_norm: str = RUN["weight_norm"].default
     l1: float = RUN["l1"].default
     beta: float = RUN["beta"].default
-    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    options: dict[str, Value] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
@@ -125,7 +126,7 @@ class RunConfig:
             object.__setattr__(self, setting.name, value)
         object.__setattr__(self, "options", _checked_options(self.options))
 
-    def changed(self) -> dict[str, Any]:
+    def changed(self) -> Settings:
         """The settings that differ from the defaults, plus method and scope: enough to repeat the run."""
         default = {f.name: f.default for f in dataclasses.fields(self)} | {"options": {}}
         return {
@@ -135,7 +136,7 @@ class RunConfig:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+    def from_dict(cls, values: Settings) -> RunConfig:
         """A checked config from JSON-like `values`; unknown names get a ConfigError that lists the known ones."""
         known = [f.name for f in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(known))
@@ -149,7 +150,7 @@ _Option = StrictBool | StrictInt | Annotated[float, Strict(), AllowInfNan(False)
 _OPTIONS = TypeAdapter(Annotated[dict[_Short, _Option], Field(max_length=_MOST_OPTIONS)])
 
 
-def _checked_options(given: Any) -> dict[str, Any]:
+def _checked_options(given: Any) -> dict[str, Value]:
     """A copy of a method's own settings: few names, and values that JSON knows."""
     try:
         options = {name: as_number(value) for name, value in given.items()} if isinstance(given, dict) else given
@@ -180,7 +181,7 @@ class Problem:
     test: Features
     split: Split
     seed: int = 0
-    history: tuple[tuple[str, dict[str, Any]], ...] = ()  # (request, config) of every run that came before, oldest first
+    history: tuple[tuple[str, Settings], ...] = ()  # (request, config) of every run that came before, oldest first
 
     @property
     def head(self) -> nn.Linear:
@@ -194,7 +195,7 @@ class Problem:
         shared = int(torch.isin(train[self.split.forget], train[self.split.retain]).sum())
         return dataclasses.replace(self.dataset.copies, forget_in_retain=shared)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> About:
         """The problem in words and numbers, for records, links and headings."""
         return {
             "dataset": self.dataset.name,
@@ -243,18 +244,18 @@ class Trajectory:
     """
 
     config: RunConfig
-    problem: dict[str, Any]
+    problem: About
     points: tuple[Point, ...]
     phases: dict[str, float]
     outcome: Outcome
     sizes: dict[str, int]
     saw: tuple[str, ...] = ()
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """JSON-ready, without the per-sample arrays and the heads (`from_dict` reads it back)."""
         scalars = ("step", "epoch", "seconds", "loss", "accuracies", "weights", "full")
         return {
@@ -272,7 +273,7 @@ class Trajectory:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Trajectory:
+    def from_dict(cls, values: dict[str, Json]) -> Trajectory:
         """The record that `to_dict` wrote."""
         try:
             return cls(

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from imu_core.depth import SAME, utility_key
-from imu_core.evaluation.reidentification import Found
+from imu_core.evaluation.reidentification import Found, ScopeRow
 from imu_core.records import Outcome, Point, Problem, Trajectory
 from imu_core.report.numbers import apart, change, percent, tenths
 
@@ -309,7 +308,7 @@ def _moved(before: float, now: float) -> str:
     return f"{100 * before:.1f} → {percent(now)}"
 
 
-def side_by_side_verdict(rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, float]]) -> str:
+def side_by_side_verdict(rows: Sequence[ScopeRow], known: Mapping[str, Mapping[str, float]]) -> str:
     """Which of the changes in `rows` made the person harder to find than for the retrained model, and at what price."""
     same = [f"{row['scope']} with batch norm in {row['bn']} mode" for row in rows if row["same_features"]]
     text = f"At scope {listed(same)} every feature, and so every rank, stays bit for bit what it was. " if same else ""
@@ -338,6 +337,6 @@ def side_by_side_verdict(rows: Sequence[Mapping[str, Any]], known: Mapping[str, 
     )
 
 
-def _setting(row: Mapping[str, Any]) -> str:
+def _setting(row: ScopeRow) -> str:
     broken = ", broke down" if row.get("state") == "diverged" else ""
     return f"{row['scope']}, {row['bn']} ({percent(row['person_map'])}{broken})"

@@ -28,6 +28,7 @@ from imu_core.store.queries import (
     stored_run,
     tags_of,
 )
+from imu_core.store.schema import RunRow
 from imu_core.store.stored import (
     Stored,
 )
@@ -167,12 +168,12 @@ class Connected:
         if not all(seen.values()):
             raise StoreError("Only whoever made a run may change it, and one of these is not yours. Nothing was changed.")
 
-    def _insert(self, connection: sql.Connection, row: Mapping[str, Any], tags: Sequence[str]) -> None:
+    def _insert(self, connection: sql.Connection, row: RunRow, tags: Sequence[str]) -> None:
         self._make_room(connection, row)
         connection.execute(sql.insert(RUNS).values({**row, "visitor": self._rights.visitor}))
         attach(connection, row["id"], tags)
 
-    def _take_in(self, connection: sql.Connection, row: dict[str, Any], tags: Sequence[str]) -> str:
+    def _take_in(self, connection: sql.Connection, row: RunRow, tags: Sequence[str]) -> str:
         query = sql.select(RUNS.c.id, RUNS.c.key).where(self._changeable())
         copies = (RUNS.c.key == row["key"]) & (RUNS.c.created == row["created"]) & self._own()
         here = connection.execute(query.where(RUNS.c.id == row["id"])).mappings().first()
@@ -185,7 +186,7 @@ class Connected:
         self._insert(connection, row | {"unlisted": time.time()}, tags)
         return row["id"]
 
-    def _make_room(self, connection: sql.Connection, row: Mapping[str, Any]) -> None:
+    def _make_room(self, connection: sql.Connection, row: RunRow) -> None:
         """Remove for good what this visitor deleted, oldest first, until `row` fits; StoreError where that is not enough."""
         most = (self._rights.most_runs, self._rights.most_bytes)
         if most == (None, None):

@@ -10,7 +10,9 @@ from typing import Any
 
 from imu_core.errors import ConfigError, DataError
 from imu_core.parsing import from_json
+from imu_core.records.shapes import Json
 from imu_core.store.reading import mapping_of, number_of, read_trajectory, text_of
+from imu_core.store.schema import RunRow
 from imu_core.store.stored import (
     FORMAT,
     LARGEST_PARAMETERS,
@@ -42,7 +44,7 @@ def to_text(runs: Iterable[Stored]) -> str:
     return json.dumps({"format": FORMAT, "schema": SCHEMA, "runs": listed}, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def from_text(text: str) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
+def from_text(text: str) -> list[tuple[RunRow, tuple[str, ...]]]:
     """(row, tags) of every run in exported `text`; DataError in a sentence for anything that is not what `to_text` writes.
 
     Names of methods, data sets and models may be unknown here. Keys are computed anew, never believed.
@@ -63,14 +65,14 @@ def from_text(text: str) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
     return [_numbered(number, len(runs), run) for number, run in enumerate(runs, 1)]
 
 
-def _numbered(number: int, total: int, run: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _numbered(number: int, total: int, run: Any) -> tuple[RunRow, tuple[str, ...]]:
     try:
         return _read_run(run)
     except (DataError, ConfigError) as error:
         raise DataError(f"Run {number} of {total} cannot be imported, so none was. {str(error)[:500]}") from error
 
 
-def _read_run(run: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _read_run(run: Any) -> tuple[RunRow, tuple[str, ...]]:
     run = mapping_of(run, "A run")
     run_id = text_of(run.get("id"), "Its id", 32)
     if len(run_id) != 32 or set(run_id) - set("0123456789abcdef"):
@@ -83,7 +85,7 @@ def _read_run(run: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     return row, clean_tags(tags)
 
 
-def _from_base64(run: Mapping[str, Any]) -> bytes | None:
+def _from_base64(run: Mapping[str, Json]) -> bytes | None:
     encoded = run.get("parameters")
     if encoded is None:
         return None

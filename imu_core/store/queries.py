@@ -9,8 +9,10 @@ from typing import Any
 import sqlalchemy as sql
 
 from imu_core import runtime
+from imu_core.records.shapes import Json
 from imu_core.store import schema
 from imu_core.store.exchange import to_text
+from imu_core.store.schema import RunRow
 from imu_core.store.stored import Stored, clean_tags, depth, knows_reference, unpack
 
 CHUNK = 500  # values in one IN (…)
@@ -28,13 +30,13 @@ _SEARCHED = (RUNS.c.name, RUNS.c.forget, RUNS.c.method, RUNS.c.model_name, RUNS.
 
 
 
-def stored_run(row: dict[str, Any], tags: tuple[str, ...]) -> Stored:
+def stored_run(row: RunRow, tags: tuple[str, ...]) -> Stored:
     """The run that a row of the table holds, with its path unpacked and its `tags`."""
     trajectory = unpack(row.pop("trajectory"), row["metrics"])
     return Stored(**row, tags=tags, has_parameters=row["parameters"] is not None, trajectory=trajectory)
 
 
-def set_aside(row: Mapping[str, Any], tags: Sequence[str]) -> str:
+def set_aside(row: Mapping[str, Json | bytes], tags: Sequence[str]) -> str:
     """Write a run that the database did not take into a file of its own; returns the sentence that says where."""
     path = runtime.home() / "unstored" / f"{row['id']}.json"
     text = to_text([stored_run(dict(row), tuple(tags))])
@@ -45,9 +47,9 @@ def set_aside(row: Mapping[str, Any], tags: Sequence[str]) -> str:
     return f"The run that had ended is not lost: python -m imu_core runs import {path}"
 
 
-def says_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+def says_more(new: Mapping[str, Json | bytes], old: Mapping[str, Json | bytes]) -> bool:
     """Whether the record `new` tells more than the row `old` of the same run: an ending, a deeper measurement, parameters."""
-    def rank(row: Mapping[str, Any], parameters: bool) -> tuple[bool, int, bool, bool]:
+    def rank(row: Mapping[str, Json | bytes], parameters: bool) -> tuple[bool, int, bool, bool]:
         metrics = row["metrics"]
         return row["state"] in ("done", "diverged"), depth(metrics).level, knows_reference(metrics), parameters
 
@@ -60,7 +62,7 @@ def attach(connection: sql.Connection, run_id: str, tags: Sequence[str]) -> None
         connection.execute(sql.insert(TAGS), [{"run_id": run_id, "tag": tag} for tag in tags])
 
 
-def size_of(row: Mapping[str, Any]) -> int:
+def size_of(row: Mapping[str, Json | bytes]) -> int:
     """Bytes that a row takes: its path, its parameters and its metrics."""
     return len(row["trajectory"]) + len(row["parameters"] or b"") + len(json.dumps(row["metrics"]))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from imu_core.errors import ConfigError, DataError
 from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.records.shapes import About, Json, Metrics
 from imu_core.settings import RUN, Setting
 
 STATES = ("done", "cancelled", "diverged", "failed")
@@ -61,7 +62,7 @@ def _config(values: Any) -> RunConfig:
     return config
 
 
-def _problem(values: Any) -> dict[str, Any]:
+def _problem(values: Any) -> About:
     values = mapping_of(values, "problem")
     history = values.get("history")
     if not isinstance(history, list) or len(history) > 100:
@@ -108,7 +109,7 @@ def _outcome(values: Any) -> Outcome:
     return Outcome.from_dict(values)
 
 
-def _metrics(values: Any) -> dict[str, Any]:
+def _metrics(values: Any) -> Metrics:
     left = [_MOST_NUMBERS]
     _check_tree(mapping_of(values, "metrics"), left, 0)
     return dict(values)
@@ -132,7 +133,7 @@ def _check_tree(value: Any, left: list[int], level: int) -> None:
         number_of(value, "A value in metrics", -math.inf, math.inf)
 
 
-def mapping_of(value: Any, what: str) -> dict[str, Any]:
+def mapping_of(value: Any, what: str) -> dict[str, Json]:
     """`value`, which must be a JSON object; DataError names `what` it is."""
     if not isinstance(value, dict):
         raise DataError(f"{what} must be a mapping of names to values.")

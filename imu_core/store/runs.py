@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
 
 from imu_core.errors import ImuError, StoreError
 from imu_core.records import Trajectory, finite
+from imu_core.records.shapes import Metrics
 from imu_core.store import database
 from imu_core.store.connection import Connected, default_url
 from imu_core.store.exchange import from_text, to_text
@@ -35,6 +36,7 @@ from imu_core.store.queries import (
     tags_of,
 )
 from imu_core.store.reading import STATES
+from imu_core.store.schema import RunRow
 from imu_core.store.stored import (
     LARGEST_PARAMETERS,
     Stored,
@@ -85,7 +87,7 @@ class Store(Connected):
         row, labels = columns(trajectory, name, parameters), clean_tags(tags)
         return self._patiently(row, labels, once)
 
-    def _keep(self, row: Mapping[str, Any], labels: Sequence[str], once: bool) -> str:
+    def _keep(self, row: RunRow, labels: Sequence[str], once: bool) -> str:
         with self._writing() as connection:
             if connection.execute(sql.select(RUNS.c.id).where(RUNS.c.id == row["id"])).first() is not None:
                 return row["id"]  # the server went away before it could say so
@@ -98,7 +100,7 @@ class Store(Connected):
                 connection.execute(sql.update(RUNS).where(RUNS.c.id == same["id"]).values(fresh))
             return same["id"]
 
-    def _patiently(self, row: Mapping[str, Any], labels: Sequence[str], once: bool) -> str:
+    def _patiently(self, row: RunRow, labels: Sequence[str], once: bool) -> str:
         """`_keep`, again and again while the server is away; what cannot be kept at all lies in a file that can be imported."""
         end = time.monotonic() + database.WAIT
         while True:
@@ -164,7 +166,7 @@ class Store(Connected):
         """Take runs off the list of the pages that run things; they stay stored, and can still be searched."""
         self._change(run_ids, unlisted=time.time())
 
-    def complete(self, run_id: str, metrics: Mapping[str, Any]) -> None:
+    def complete(self, run_id: str, metrics: Metrics) -> None:
         """Put what was measured later into the record of that run, in place of what it held."""
         self._change([run_id], metrics=finite(dict(metrics)))
 
@@ -315,7 +317,7 @@ class Store(Connected):
             connection.execute(sql.delete(STOPS).where(STOPS.c.sweep == sweep))
 
 
-def save_run(store: Store, run: Run, measured: Mapping[str, Any], name: str = "", tags: Iterable[str] = ()) -> str:
+def save_run(store: Store, run: Run, measured: Metrics, name: str = "", tags: Iterable[str] = ()) -> str:
     """Keep a finished `run` with what was measured of it and the parameters it changed; returns the id."""
     if run.outcome.state not in STATES:
         raise StoreError(f"This run is {run.outcome.state}; only a finished run can be stored.")

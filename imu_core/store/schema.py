@@ -6,9 +6,12 @@ belong to nobody. The version of the database is not that of the records in it (
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import sqlalchemy as sql
 
 from imu_core.errors import StoreError
+from imu_core.records.shapes import Metrics, Settings
 
 VERSION = 2
 _ADDED = {2: ("visitor", "unlisted")}  # version → columns of `runs` that came with it
@@ -97,3 +100,29 @@ def check(versions: list[int], place: str) -> None:
         f"{place} was written by {age} version of this program (schema {', '.join(map(str, versions)) or 'missing'}; this one "
         f"reads {VERSION}). Use that version, or name another database in IMU_DATABASE_URL."
     )
+
+
+class RunRow(TypedDict):
+    """A row of the table of runs, by column."""
+
+    id: str
+    key: str
+    created: float
+    name: str
+    deleted: float | None
+    method: str
+    dataset: str
+    model_name: str
+    forget: str
+    problem_seed: int
+    seed: int
+    scope: str
+    settings: Settings
+    state: str
+    seconds: float
+    accuracies: dict[str, float]
+    metrics: Metrics
+    trajectory: bytes
+    parameters: bytes | None
+    visitor: str | None
+    unlisted: float | None

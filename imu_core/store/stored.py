@@ -24,7 +24,9 @@ from imu_core.errors import DataError
 from imu_core.models import checkpoints
 from imu_core.parsing import from_json
 from imu_core.records import Problem, RunConfig, Trajectory, finite
+from imu_core.records.shapes import About, Metrics, Settings
 from imu_core.store.reading import LONGEST_NAME, mapping_of, read_trajectory, text_of
+from imu_core.store.schema import RunRow
 
 if TYPE_CHECKING:
     from imu_core.unlearning.run import Run
@@ -74,11 +76,11 @@ class Summary:
     problem_seed: int
     seed: int
     scope: str
-    settings: dict[str, Any]
+    settings: Settings
     state: str
     seconds: float
     accuracies: dict[str, float]
-    metrics: dict[str, Any]
+    metrics: Metrics
     visitor: str | None
     unlisted: float | None
     has_parameters: bool
@@ -118,19 +120,19 @@ def rebuilt(problem: Problem, parameters: bytes) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def depth(metrics: Mapping[str, Any]) -> Measure:
+def depth(metrics: Metrics) -> Measure:
     """How far `metrics` go."""
     parts = [metrics.get(name) for name in ("accuracies", "membership", "attacks")]
     return list(Measure)[sum(isinstance(part, dict) and "run" in part for part in parts)]
 
 
-def knows_reference(metrics: Mapping[str, Any]) -> bool:
+def knows_reference(metrics: Metrics) -> bool:
     """Whether `metrics` were taken beside a retrained model."""
     accuracies = metrics.get("accuracies")
     return isinstance(accuracies, dict) and "retrained" in accuracies
 
 
-def run_key(problem: Mapping[str, Any], config: RunConfig) -> str:
+def run_key(problem: About, config: RunConfig) -> str:
     """64 hex digits that stand for a run: SHA-256 of its problem (as `Problem.describe` words it), config and schema.
 
     Settings at their default are left out, so that a setting added later leaves the keys of older runs as they are; 1 and
@@ -200,7 +202,7 @@ def columns(
     parameters: bytes | None = None,
     run_id: str | None = None,
     created: float | None = None,
-) -> dict[str, Any]:
+) -> RunRow:
     """The row that stands for `trajectory`: what is searched in columns, the points compressed."""
     problem, config = trajectory.problem, trajectory.config
     return {
@@ -234,7 +236,7 @@ def pack(trajectory: Trajectory) -> bytes:
     return zlib.compress(json.dumps(finite(content), separators=(",", ":"), allow_nan=False).encode())
 
 
-def unpack(content: bytes, metrics: dict[str, Any]) -> Trajectory:
+def unpack(content: bytes, metrics: Metrics) -> Trajectory:
     """The trajectory that `pack` wrote, with its metrics; DataError when it is damaged."""
     try:
         text = zlib.decompressobj().decompress(content, _LARGEST_RECORD)

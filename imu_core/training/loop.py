@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models import checkpoints
 from imu_core.models.inference import accuracy, predict, to_input
 from imu_core.records import Dataset, ImageSet, Outcome, Point
+from imu_core.records.shapes import Card
 from imu_core.settings import TRAINING
 from imu_core.training.recipes import Recipe, recipe_for
 from imu_core.training.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
@@ -278,7 +278,7 @@ class Training:
         checkpoints.fill(self.model, full)
         return full, "float32"
 
-    def _card(self, role: str, stored: str) -> dict[str, Any]:
+    def _card(self, role: str, stored: str) -> Card:
         command = f"python -m imu_core train --problem {self.dataset.name} --model {self.model_name} --seed {self.seed}"
         usual = asdict(recipe_for(self.model_name, self.dataset.name))
         flags = ("epochs", "learning_rate", "batch_size", "gradient_penalty")
@@ -312,7 +312,7 @@ def fresh(model_name: str, dataset: Dataset, seed: int = 0, kept: Tensor | None 
     return model
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, float | list[nn.Parameter]]]:
     """All parameters of `model`, in groups that learn at the recipe's rate times a factor that the model names (`RATES`).
 
     The weight decay is divided by that factor, so that a step takes the same share of every parameter away.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,11 +19,12 @@ from imu_core.problems import forget as requests
 from imu_core.problems.features import in_parts
 from imu_core.problems.problem import problem
 from imu_core.records import Features, Outcome, Problem, RunConfig
+from imu_core.records.shapes import History, Settings
 from imu_core.unlearning.run import Run
 
 
 def problem_after(
-    history: Sequence[tuple[str, dict[str, Any]]],
+    history: History,
     dataset: str = "fashion",
     *,
     model: str = "small_resnet",
@@ -46,7 +46,7 @@ def problem_after(
 _REPEATED: SharedCache[tuple[str, str, int, str], Run] = SharedCache(16)  # by data set, model, seed and history
 
 
-def _as_text(history: Sequence[tuple[str, dict[str, Any]]]) -> str:
+def _as_text(history: History) -> str:
     try:
         return json.dumps([[request, dict(settings)] for request, settings in history], sort_keys=True)
     except (TypeError, ValueError) as error:
@@ -81,7 +81,7 @@ class Repeating:
     iterated, where a request or its settings cannot be used or a run failed.
     """
 
-    def __init__(self, dataset: str, model: str, seed: int, history: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    def __init__(self, dataset: str, model: str, seed: int, history: History) -> None:
         self.history, self.outcome = json.loads(_as_text(history)), Outcome("running")
         self._where = (dataset, model, seed)
         self._last: Run | None = None
@@ -110,7 +110,7 @@ class Repeating:
         except Cancelled:
             self.outcome = Outcome("cancelled", "Stopped by you before all earlier requests were repeated.")
 
-    def _repeat(self, number: int, request: str, settings: dict[str, Any]) -> Iterator[tuple[float, str]]:
+    def _repeat(self, number: int, request: str, settings: Settings) -> Iterator[tuple[float, str]]:
         """One of them, and then the features that its model gives."""
         dataset, model, seed = self._where
         key = (*self._where, _as_text(self.history[: number + 1]))

@@ -20,6 +20,7 @@ from imu_core.depth import utility_key
 from imu_core.errors import ImuError, StoreError
 from imu_core.jobs import Job
 from imu_core.records import Problem, Trajectory
+from imu_core.records.shapes import Metrics
 from imu_core.store.restored import RestoredRun, drawable
 from imu_core.store.runs import Store, Summary, default_url, save_run
 from pages.widgets import parts
@@ -38,7 +39,7 @@ class Item(Protocol):
     owner: str
     run: Any
     measuring: Job | None
-    measured: dict[str, Any]
+    measured: Metrics
     stored: str
     trouble: str
     is_removed: bool

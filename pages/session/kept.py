@@ -10,6 +10,7 @@ from imu_core import figures
 from imu_core.evaluation.measurement import Measurement
 from imu_core.jobs import Job
 from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.records.shapes import Metrics
 from imu_core.store.restored import NO_MODEL, RestoredRun
 from imu_core.unlearning.run import Run
 from pages.session import keeper
@@ -30,7 +31,7 @@ class Kept:
     stored: str = ""  # the id of its record in the database, once it is written
     trouble: str = ""  # why it could not be written
     is_removed: bool = False  # its visitor took it off the list
-    on_record: dict[str, Any] = field(default_factory=dict)  # what was measured of a run that was restored
+    on_record: Metrics = field(default_factory=dict)  # what was measured of a run that was restored
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -57,7 +58,7 @@ class Kept:
         return figures.Shown(self.name, record, figures.style_of(self.config.method, self.config.control))
 
     @property
-    def measured(self) -> dict[str, Any]:
+    def measured(self) -> Metrics:
         """Membership and divergence, as far as they are measured."""
         work = self.measuring.work if self.measuring else None
         return work.result if isinstance(work, Measurement) else self.on_record

@@ -17,6 +17,7 @@ from imu_core.evaluation.measurement import numbers
 from imu_core.methods import METHODS
 from imu_core.metrics import METRICS, Images
 from imu_core.records import Trajectory
+from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import in_unit
 from imu_core.store.runs import Stored, Summary
 
@@ -25,7 +26,7 @@ ARROWS = {"higher": "↑", "lower": "↓"}
 SETS = {Images.FORGET: "forget", Images.TEST: "test"}  # of the samples behind a figure
 
 
-def numbers_of(metrics: dict[str, Any], model: str) -> dict[str, float]:
+def numbers_of(metrics: Metrics, model: str) -> dict[str, float]:
     """What was measured of one model; {} where an imported record holds something else in its place."""
     try:
         return numbers(metrics, model)

@@ -13,13 +13,14 @@ from imu_core.errors import ConfigError
 from imu_core.jobs import Job
 from imu_core.parsing import from_json
 from imu_core.records import Problem, RunConfig
+from imu_core.records.shapes import Settings
 from imu_core.unlearning.sequence import Repeating
 from pages.widgets import parts, progress, waited
 
 MOST, MOST_EPOCHS, MOST_WIDE, LONGEST = 8, 2000, 100, 50_000  # requests; epochs of all together; of those on images; signs
 PATIENCE = waited.PATIENCE
 
-History = list[tuple[str, dict[str, Any]]]
+History = list[tuple[str, Settings]]
 
 
 def read() -> History:

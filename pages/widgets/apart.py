@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from imu_core.records import RunConfig
+from imu_core.records.shapes import Settings
 from pages.widgets import parts
 
 MOST = 3  # settings that are named
@@ -24,7 +25,7 @@ class One:
     """A run by its name, with the settings that are not at their default and an id of its own."""
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Settings
     id: str
 
 

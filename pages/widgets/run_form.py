@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import streamlit as st
 
@@ -14,6 +13,7 @@ from imu_core.glossary import help_text
 from imu_core.methods import METHODS, PRESETS, preset
 from imu_core.models.head import blocks
 from imu_core.records import Problem, RunConfig
+from imu_core.records.shapes import Settings
 from imu_core.report.numbers import percent
 from imu_core.settings import RUN
 from pages.widgets import bound, run_settings
@@ -139,7 +139,7 @@ def _fitting(picked: list[str], scope: str, whole_classes: bool) -> list[str]:
     return kept
 
 
-def config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, dict[str, Any]]) -> RunConfig:
+def config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, Settings]) -> RunConfig:
     """The settings of a run of the choice `name`; `stop` is the forget accuracy where it ends, or None for the preset's."""
     control = CONTROL_RUNS.get(name)
     method = "imu" if control else name

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from imu_core.methods import METHODS, PRESETS
 from imu_core.records import RunConfig, Trajectory
+from imu_core.records.shapes import About, Settings, Value
 from pages.session.address import address
 from pages.widgets import run_form, run_settings
 
 NAMED = ("methods", "preset", "scope", "run_seed")  # what a link says of a form, also where that is how the form begins
 WHOLE = ("class:", "identity:")  # requests whose runs stop where their preset says
+
+
+Query = dict[str, Value | list[str]]  # parameters of a link
 
 
 @dataclass(frozen=True)
@@ -28,26 +32,26 @@ class Form:
     stop: float | None
     seed: int
     mode: str = run_form.FREE
-    own: dict[str, dict[str, Any]] = field(default_factory=dict)
+    own: dict[str, Settings] = field(default_factory=dict)
 
     def config(self, name: str) -> RunConfig:
         """What Run would run for `name`."""
         made = run_form.config(name, self.kind, self.scope, self.stop, self.seed, self.own)
         return made if self.mode == run_form.FREE else dataclasses.replace(made, bn=self.mode)
 
-    def query(self) -> dict[str, Any]:
+    def query(self) -> Query:
         """The form as parameters of a link; an empty word empties a widget that would begin with something."""
         words, named = {True: [], False: []}, run_form.choices()
         for name in self.names:
             words[name in run_form.CONTROL_RUNS or run_form.sees_little(name)].append(named[name])
-        query: dict[str, Any] = {"methods": words[True] or ""}
+        query: Query = {"methods": words[True] or ""}
         query |= {"more": words[False]} if words[False] else {}
         query |= {"preset": self.kind, "scope": self.scope, "run_seed": self.seed}
         query |= {"target": repr(run_form.as_percent(self.stop))} if self.stop is not None else {}
         query |= {"mode": self.mode} if self.mode != run_form.FREE else {}
         return query | (self._own() if self.kind == run_form.OWN else {})
 
-    def _own(self) -> dict[str, Any]:
+    def _own(self) -> Query:
         methods = run_form.methods_of(list(self.names))
         shared, query = self.own[methods[0]], {}
         for name in run_settings.drawn(methods):
@@ -75,7 +79,7 @@ def alike(one: RunConfig, other: RunConfig) -> bool:
     return _own_fields(one) == _own_fields(other)
 
 
-def _own_fields(config: RunConfig) -> dict[str, Any]:
+def _own_fields(config: RunConfig) -> Settings:
     fields = {*run_settings.drawn([config.method]), "method", "scope", "seed"}
     fields |= {"stop_at"} if METHODS[config.method].forgets else set()
     return {name: getattr(config, name) for name in fields} | {"options": METHODS[config.method].options(config)}
@@ -110,14 +114,14 @@ def _tried(
         yield form, [config for config in configs if alike(form.config(name_of(config)), config)]
 
 
-def _shared(configs: Sequence[RunConfig]) -> dict[str, dict[str, Any]]:
+def _shared(configs: Sequence[RunConfig]) -> dict[str, Settings]:
     """One's own settings by method: the common ones of the first run that has each, and the options of the method."""
-    common: dict[str, Any] = {}
+    common: dict[str, Value] = {}
     for config in configs:
         common = {name: getattr(config, name) for name in run_settings.drawn([config.method])} | common
     if "control" in common:  # what the name of a choice says, the form need not
         common["control"] = next((c.control for c in configs if name_of(c) == c.method), None)
-    own: dict[str, dict[str, Any]] = {}
+    own: dict[str, Settings] = {}
     for config in configs:
         own.setdefault(config.method, {**common, "options": dict(config.options)})
     return own
@@ -128,10 +132,10 @@ def link(trajectory: Trajectory, page: str = "unlearn", others: Sequence[Traject
     return address(page, about(trajectory.problem) | together(trajectory, page, others)[0].query() | view)
 
 
-def about(problem: Mapping[str, Any]) -> dict[str, Any]:
+def about(problem: About) -> Query:
     """A problem's record as parameters of a link: the sidebar's."""
     history = [[step["forget"], step["config"]] for step in problem["history"]]
-    query: dict[str, Any] = {name: problem[name] for name in ("dataset", "model", "forget", "seed")}
+    query: Query = {name: problem[name] for name in ("dataset", "model", "forget", "seed")}
     return query | ({"after": json.dumps(history)} if history else {})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from imu_core.methods import METHODS, preset
+from imu_core.records.shapes import Settings, Value
 from imu_core.settings import RUN
 from pages.widgets import bound
 
@@ -30,13 +31,13 @@ GROUPS = {
 }
 
 
-def own_settings(methods: list[str], scope: str) -> dict[str, dict[str, Any]]:
+def own_settings(methods: list[str], scope: str) -> dict[str, Settings]:
     """Draw the form: common settings, then a group for each of `methods` that has settings of its own.
 
     Returns keyword arguments for RunConfig by method. Every field starts from the gentle preset.
     """
-    common: dict[str, Any] = {}
-    options: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    common: dict[str, Value] = {}
+    options: dict[str, dict[str, Value]] = {name: {} for name in methods}
     with st.container(border=True):
         for group in _groups(methods):
             with _group(group):
@@ -68,7 +69,7 @@ def _group(title: str) -> Any:
     return st.grid(columns="auto", min_column_width=150, gap="small", key=f"grid_{title}", vertical_alignment="bottom")
 
 
-def own_start(method: str, scope: str) -> dict[str, Any]:
+def own_start(method: str, scope: str) -> dict[str, Value]:
     """The values that the form of `method`'s own settings begins with: those of its gentle preset."""
     options = preset("gentle", method, scope).options
     return {p.name: options.get(p.name, p.default) for p in METHODS[method].parameters}

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
+from imu_core.records.shapes import Value
+
+Row = dict[str, Value | list[float]]  # column → what stands in it; a list is drawn as a line
+Columns = dict[str, ColumnConfig]
 WIDEST = 360  # pixels of a column; longer text wraps
 AROUND = 20  # pixels of a cell around its text
 LINE, LEAST_WRAPPED = 20, 66  # pixels of a line; of the lowest row in which Streamlit wraps
@@ -29,14 +34,14 @@ def _letter(sign: str) -> float:
     return 15 if ord(sign) > 0x2000 else 9.2 if sign.isupper() else 7.6
 
 
-def draw(rows: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None, data: Any = None, **more: Any) -> Any:
+def draw(rows: Sequence[Row], config: Columns | None = None, data: Any = None, **more: Any) -> Any:
     """`st.dataframe` of `rows` (or of `data`, which shows the same) with columns by `config`, none of their values cut."""
     columns, height = fitted(rows, dict(config or {}))
     wrapped = {} if height is None else {"row_height": height}
     return st.dataframe(rows if data is None else data, column_config=columns, hide_index=True, **wrapped, **more)
 
 
-def fitted(rows: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+def fitted(rows: Sequence[Row], config: Columns) -> tuple[Columns, int | None]:
     """(`config` with the widths that the values of `rows` need, pixels of a row or None where none has to wrap)."""
     lines = 1
     for name in dict.fromkeys(name for row in rows for name in row):
@@ -52,7 +57,7 @@ def fitted(rows: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> tuple[d
     return config, None if lines == 1 else max(LEAST_WRAPPED, AROUND + LINE * lines)
 
 
-def written(value: Any, column: Mapping[str, Any]) -> str:
+def written(value: Any, column: ColumnConfig) -> str:
     """The text that a cell with `value` shows; a date stands for all dates of its format."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

@@ -430,8 +430,8 @@ def test_the_comparison_on_a_problem(lenet: Problem, fresh_home: Path) -> None:
     itself = found.agreed("layers exact")
     assert (itself.spearman, itself.discrepancy, set(itself.overlap.values())) == (pytest.approx(1.0), 0.0, {1.0})
     rows = found.rows()
-    assert [row["scores"] for row in rows] == list(agreement.KINDS)
-    assert rows[-1]["iterations"] > 0 < rows[-1]["residual"] <= 1e-3
+    assert [row.scores for row in rows] == list(agreement.KINDS)
+    assert rows[-1].iterations > 0 < rows[-1].residual <= 1e-3
     assert f"{agreed.spearman:.3f}" in agreement.verdict(found)
 
     again = agreement.stored(lenet, curvature=15)  # kept on disk, and read back to the bit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from scipy import stats
@@ -17,6 +16,7 @@ from imu_core.paper.experiment import CLASSES, RANDOM, plain
 from imu_core.paper.grounds import Ground
 from imu_core.paper.published import FIGURES
 from imu_core.paper.record import DRAWN, interval
+from imu_core.paper.shapes import Figure
 from imu_core.problems.problem import original
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Point, Problem
@@ -30,7 +30,7 @@ LENGTH = 0.02  # of all steps of Figure 6 together: so short that five epochs fo
 _DRAW = 61  # stream of the generator
 
 
-def figures(grounds: Mapping[str, Ground]) -> dict[str, Any]:
+def figures(grounds: Mapping[str, Ground]) -> Figure:
     """{figure1, figure6}: see `spread_of` and `over_epochs`; each for whole classes and for random samples."""
     known = {kind: grounds[kind] for kind in (CLASSES, RANDOM) if kind in grounds}
     return {
@@ -53,7 +53,7 @@ def scores(problem: Problem, weight: Tensor, bias: Tensor) -> Tensor:
 # Figure 1.
 
 
-def _spreads(ground: Ground) -> dict[str, Any]:
+def _spreads(ground: Ground) -> Figure:
     found = {request: spread_of(_problem(ground, request)) for request in ground.requests}
     first = found[ground.requests[0]]
     numbers = {name: interval([f["numbers"][name] for f in found.values()]) for name in first["numbers"]}
@@ -64,7 +64,7 @@ def _spreads(ground: Ground) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def spread_of(problem: Problem) -> dict[str, Any]:
+def spread_of(problem: Problem) -> Figure:
     """How the scores of one forget set are spread.
 
     points    [sample, N·s] of at most `DRAWN` samples, in order of their number
@@ -104,7 +104,7 @@ def shape(values: Tensor) -> dict[str, float]:
 # Figure 6.
 
 
-def _changes(ground: Ground) -> dict[str, Any]:
+def _changes(ground: Ground) -> Figure:
     found = {request: over_epochs(_problem(ground, request)) for request in ground.requests}
     first = found[ground.requests[0]]
     numbers = {
@@ -117,7 +117,7 @@ def _changes(ground: Ground) -> dict[str, Any]:
     return {"request": ground.requests[0], "lines": first["lines"], "numbers": numbers}
 
 
-def over_epochs(problem: Problem) -> dict[str, Any]:
+def over_epochs(problem: Problem) -> Figure:
     """Scores after each of five epochs of IMU (scores anew every epoch) and of GA, which is the control: does it need IMU?
 
     lines    sample → N·s at epochs 0 to 5, for `LINES` samples drawn from the forget set, under IMU

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from imu_core.errors import ImuError
 from imu_core.evaluation import agreement
@@ -11,6 +10,7 @@ from imu_core.evaluation.agreement import DIAGONAL, FULL, FULL_DIAGONAL, HEAD, A
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.grounds import Ground
 from imu_core.paper.record import DRAWN, interval
+from imu_core.paper.shapes import Figure
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records import Problem
 
@@ -41,7 +41,7 @@ def compare(ground: Ground, request: str) -> Iterator[tuple[float, str]]:
         raise ImuError(work.outcome.reason)
 
 
-def figure2(ground: Ground) -> dict[str, Any]:
+def figure2(ground: Ground) -> Figure:
     """{} where nothing is kept, else {classes: request, points [sample, head, all], spearman, diagonal, top, seconds, sizes}.
 
     spearman and diagonal are rank correlations over forget sets: of the exact scores, and with the diagonal on both sides; top

@@ -16,11 +16,13 @@ from imu_core.figures.compare import Who
 from imu_core.metrics import divergence, gaps
 from imu_core.problems.reference import Reference
 from imu_core.records import Problem, Trajectory
+from imu_core.records.shapes import Metrics
 from imu_core.report import exports
 from imu_core.store.runs import Stored
 from pages.session import answers, session_runs
 from pages.session import stored as session_stored
 from pages.widgets import apart, waited
+from pages.widgets.tables import Row
 
 PLAIN = {"displayModeBar": False}
 
@@ -32,7 +34,7 @@ class Compared:
     key: str
     name: str
     trajectory: Trajectory
-    measured: Mapping[str, Any]
+    measured: Metrics
     kept: session_runs.Kept | None = None
     stored: Stored | None = None
     cache: dict[str, Any] = field(default_factory=dict)
@@ -127,7 +129,7 @@ def _tug(own: Mapping[str, float], aim: Mapping[str, float]) -> float:
         return float("nan")
 
 
-def files(rows: Sequence[Mapping[str, Any]], stem: str, caption: str, decimals: Mapping[str, int]) -> None:
+def files(rows: Sequence[Row], stem: str, caption: str, decimals: Mapping[str, int]) -> None:
     """A table to take away: CSV and JSON with full precision, LaTeX as it would be printed."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Take the table with you:", width="content")

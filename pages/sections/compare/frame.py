@@ -8,6 +8,8 @@ import numpy as np
 import streamlit as st
 
 from imu_core.evaluation import similarity
+from imu_core.evaluation.measurement import Logits
+from imu_core.evaluation.similarity import Models
 from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.problems.reference import Reference
@@ -21,7 +23,7 @@ SPACES = {"outputs": "Outputs (logits)", "features": "Features below the head"}
 
 
 def samples(
-    problem: Problem, models: dict[str, Any], logits: dict[str, Any], who: dict[str, charts.Who], reference: Reference | None
+    problem: Problem, models: Models, logits: dict[str, Logits], who: dict[str, charts.Who], reference: Reference | None
 ) -> None:
     """The same samples under all models, in the original's frame, and those that moved furthest as pictures."""
     left, right = st.columns(2)
@@ -52,7 +54,7 @@ def samples(
     _moved(problem, found, moved[key or "a"], logits[key or "a"][0], who[key or "a"].name)
 
 
-def _embedding(problem: Problem, models: dict[str, Any], logits: dict[str, Any], reference: Reference | None, space: str) -> Any:
+def _embedding(problem: Problem, models: Models, logits: dict[str, Logits], reference: Reference | None, space: str) -> Any:
     ids, is_forget = similarity.sample_ids(problem)
     if space == "features":
         values = {"original": problem.train.Z[ids]}

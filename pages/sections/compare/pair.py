@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import streamlit as st
 
 from imu_core.caches import SharedCache
 from imu_core.errors import ImuError
 from imu_core.evaluation import similarity
-from imu_core.evaluation.similarity import LayerSimilarity
+from imu_core.evaluation.measurement import Logits
+from imu_core.evaluation.similarity import LayerSimilarity, Models
 from imu_core.figures import Style
 from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
@@ -64,7 +63,7 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
         st.fragment(frame.samples)(problem, models, logits, who, reference)
 
 
-def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]) -> None:
+def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logits]) -> None:
     """How often both give the same answer, in a sentence."""
     a, b = (logits[key][1].argmax(1) for key in ("a", "b"))
     c, d = (logits[key][0][problem.split.forget].argmax(1) for key in ("a", "b"))
@@ -75,7 +74,7 @@ def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, An
     )
 
 
-def classes(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any], reference: Reference | None) -> None:
+def classes(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logits], reference: Reference | None) -> None:
     """Bars: what every class lost or gained on the test set."""
     changes = {who[key].name: similarity.class_changes(problem, logits[key]) for key in ("a", "b")}
     styles: dict[str, Style] = {who[key].name: who[key].style for key in ("a", "b")}
@@ -92,7 +91,7 @@ def classes(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]
     )
 
 
-def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]) -> None:
+def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logits]) -> None:
     """The prediction matrix, on the forget set or on the test set."""
     on = bound.segmented_control(
         "Asked about", ("forget set", "test set"), default="forget set", key="compare_set", required=True,
@@ -114,7 +113,7 @@ def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Any]
     st.caption(f"{text}{cut} The diagonal, where both agree, is left without colour.")
 
 
-def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, Any], who: dict[str, charts.Who]) -> None:
+def layers(problem: Problem, pair: tuple[Compared, Compared], models: Models, who: dict[str, charts.Who]) -> None:
     """CKA of every block; it runs beside the page and is kept for this visit."""
     jobs: SharedCache[str, Job] = parts.theirs("compare_jobs", lambda: SharedCache(MOST_JOBS, Job.cancel))
     key = f"{problem.describe()} {pair[0].key} {pair[1].key}"
@@ -136,7 +135,7 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, 
             st.rerun()
 
 
-def _job(problem: Problem, pair: tuple[Compared, Compared], models: dict[str, Any]) -> Job:
+def _job(problem: Problem, pair: tuple[Compared, Compared], models: Models) -> Job:
     title = f"Layers of {pair[0].name} and {pair[1].name}"
     return Job(title, lambda: LayerSimilarity(problem, models), kind="measure", owner=parts.owner())
 

@@ -9,17 +9,19 @@ import streamlit as st
 
 from imu_core.errors import DataError
 from imu_core.experiments import leaderboard
+from imu_core.experiments.standing import Standing, Standings
 from imu_core.figures import all_methods
 from imu_core.glossary import help_text
 from imu_core.records import Problem
 from pages.sections.compare import compared
 from pages.sections.compare.compared import PLAIN
 from pages.widgets import bound, parts, tables
+from pages.widgets.tables import Row
 
 DECIMALS = {"Change, points": 2, "±": 2, "Against GA, points": 2, "Seconds": 2, "MB": 0, "KL, nats": 3, "p": 3}
 
 
-def load() -> dict[str, Any] | None:
+def load() -> Standings | None:
     """The record, or None where there is none; a damaged one gets its sentence."""
     try:
         return leaderboard.load()
@@ -28,13 +30,13 @@ def load() -> dict[str, Any] | None:
         return None
 
 
-def fits(record: dict[str, Any] | None, problem: Problem) -> bool:
+def fits(record: Standings | None, problem: Problem) -> bool:
     """Whether the record is about this data set and model."""
     plan = record["plan"] if record else {}
     return (plan.get("dataset"), plan.get("model")) == (problem.dataset.name, problem.model_name)
 
 
-def section(record: dict[str, Any], problem: Problem) -> None:
+def section(record: Standings, problem: Problem) -> None:
     """A scope to choose, the findings, the chart, the table with its files, and how to make it again."""
     scopes = leaderboard.scopes(record)
     if not scopes:
@@ -66,7 +68,7 @@ def section(record: dict[str, Any], problem: Problem) -> None:
     st.code(record["command"], language="bash", wrap_lines=True)
 
 
-def table(rows: list[dict[str, Any]], record: dict[str, Any], scope: str) -> None:
+def table(rows: list[Standing], record: Standings, scope: str) -> None:
     """The same in numbers, and as files."""
     listed = [_row(row) for row in rows]
     if record.get("reference"):
@@ -94,7 +96,7 @@ def _points(value: Any) -> float | None:
     return 100 * value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: Standing) -> Row:
     against = row.get("against") or {}
     return {
         "Method": row["title"],

@@ -15,12 +15,14 @@ from imu_core.glossary import help_text
 from imu_core.metrics import METRICS
 from imu_core.problems.reference import Reference
 from imu_core.records import Problem
+from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import percent, signed
 from pages.sections.compare import compared, front
 from pages.sections.compare import depth as compare_depth
 from pages.sections.compare.compared import Compared
 from pages.session import session_runs
 from pages.widgets import parts, progress, tables
+from pages.widgets.tables import Columns, Row
 
 ORIGINAL, RETRAINED = "Original", "Retrained"
 AT_DEPTH = "Change at equal depth"
@@ -68,7 +70,7 @@ def _rows(
     original: dict[str, float],
     reference: Reference | None,
     depth: float,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """The retrained model first, then the original, then the runs; what is not known is None."""
     key = utility_key(original)
     measured = next((dict(item.measured) for item in items if item.measured), {})
@@ -89,7 +91,7 @@ def _rows(
     return rows
 
 
-def _membership(measured: dict[str, Any], model: str) -> dict[str, float]:
+def _membership(measured: Metrics, model: str) -> dict[str, float]:
     found = measured.get("membership", {}).get(model)
     return {} if found is None else {"membership": found}
 
@@ -108,10 +110,10 @@ def _row(
     how: str,
     about: dict[str, str],
     item: Compared | None = None,
-) -> dict[str, Any]:
+) -> Row:
     points = item.trajectory.points if item else ()
     path = [100 * p.accuracies["forget"] for p in points[:: max(1, len(points) // 60)]] or None
-    row: dict[str, Any] = {"Run": name, PATH: path, **about}
+    row: Row = {"Run": name, PATH: path, **about}
     for column, (key, factor, places, _) in COLUMNS.items():
         value = found.get(key) if key else (deep if column == AT_DEPTH else change)
         row[column] = None if value is None or math.isnan(value) else round(factor * value, places + 2)
@@ -122,7 +124,7 @@ def _row(
     return row
 
 
-def _table(problem: Problem, rows: list[dict[str, Any]], depth: float) -> None:
+def _table(problem: Problem, rows: list[Row], depth: float) -> None:
     table = pd.DataFrame(rows)
     runs = table[~table["Run"].isin((ORIGINAL, RETRAINED))]
     empty = [name for name in COLUMNS if runs[name].isna().all()]
@@ -169,12 +171,12 @@ def _colours(table: pd.DataFrame, shown: Mapping[str, tuple[str, float, int, flo
     return css
 
 
-def _config(problem: Problem, shown: Mapping[str, tuple[str, float, int, float]]) -> dict[str, Any]:
+def _config(problem: Problem, shown: Mapping[str, tuple[str, float, int, float]]) -> Columns:
     column, number = st.column_config.Column, st.column_config.NumberColumn
     path = st.column_config.LineChartColumn(
         PATH, y_min=0, y_max=100, width=90, help="Forget accuracy over its steps, 0 to 100 %."
     )
-    config: dict[str, Any] = {"Run": column("Run", pinned=True), PATH: path}
+    config: Columns = {"Run": column("Run", pinned=True), PATH: path}
     for name, (key, _, _, _) in shown.items():
         better = METRICS[key].direction(bool(problem.split.classes)) if key else "higher"
         arrow = {"higher": "↑", "lower": "↓"}.get(better, "≈")

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from imu_core.evaluation import agreement
-from imu_core.evaluation.agreement import HEAD, SHARES, Agreement, Found
+from imu_core.evaluation.agreement import HEAD, SHARES, Agreement, AgreementRow, Found
 from imu_core.figures import agreement as figures
 from imu_core.glossary import help_text
 from imu_core.influence import ranking
@@ -17,6 +17,7 @@ from imu_core.jobs import Job
 from imu_core.records import Problem
 from imu_core.report.numbers import decimal, megabytes, percent
 from pages.widgets import bound, parts, progress, tables
+from pages.widgets.tables import Row
 
 MOST = 1000  # forget samples that the curvature is computed from
 VIEWS = ("the head", "all layers")
@@ -125,12 +126,12 @@ def _chart(problem: Problem, found: Found, shown: str, select: Callable[[str], N
     st.plotly_chart(chart, key=key, on_select=lambda: select(key), **modes)
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: AgreementRow) -> Row:
     return {
-        "Scores": row["scores"],
-        "Spearman": ranking.written(row["spearman"]),
-        **{f"Top {100 * share:g} %": percent(row['overlap'][share], 0) for share in SHARES},
-        "Seconds": f"{row['seconds']:.2f}",
-        "MB": megabytes(row["peak_bytes"]),
-        "Iterations": row["iterations"],
+        "Scores": row.scores,
+        "Spearman": ranking.written(row.spearman),
+        **{f"Top {100 * share:g} %": percent(row.overlap[share], 0) for share in SHARES},
+        "Seconds": f"{row.seconds:.2f}",
+        "MB": megabytes(row.peak_bytes),
+        "Iterations": row.iterations,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +12,14 @@ from imu_core.errors import ImuError
 from imu_core.figures import paper as charts
 from imu_core.paper.published import FIGURES
 from imu_core.paper.readable import told
+from imu_core.paper.shapes import Figure
 from pages.widgets import parts
 
 PLAIN = {"displayModeBar": False}
 KINDS = {"classes": "One class", "random": "10 % random samples"}
 
 
-def section(name: str, found: Mapping[str, Any] | None, dataset: str) -> None:
+def section(name: str, found: Figure | None, dataset: str) -> None:
     """The whole figure; `found` is None where nobody has made it."""
     figure = FIGURES[name]
     st.subheader(figure.title, anchor=False)
@@ -35,18 +35,18 @@ def section(name: str, found: Mapping[str, Any] | None, dataset: str) -> None:
         _pictures(found, dataset)
 
 
-def _titles(found: Mapping[str, Any]) -> dict[str, str]:
+def _titles(found: Figure) -> dict[str, str]:
     return {kind: f"{KINDS.get(kind, kind)}: {part['request']}" for kind, part in found.items()}
 
 
-def _influence(found: Mapping[str, Any]) -> tuple[Any, str, str]:
+def _influence(found: Figure) -> tuple[Any, str, str]:
     points = {kind: part["points"] for kind, part in found.items()}
     caption = "Each dot is a sample of the forget set. N·s on the head; above 0 its removal would raise the loss of the set."
     chart = charts.influence(points, _titles(found), parts.theme())
     return chart, "Influence of forget samples in ascending order", caption
 
 
-def _epochs(found: Mapping[str, Any]) -> tuple[Any, str, str]:
+def _epochs(found: Figure) -> tuple[Any, str, str]:
     name = {"classes": "even", "random": "positive"}
     lines = {kind: part["lines"] for kind, part in found.items()}
     shares = {kind: {who: told[name[kind]] for who, told in part["numbers"].items()} for kind, part in found.items()}
@@ -58,7 +58,7 @@ def _epochs(found: Mapping[str, Any]) -> tuple[Any, str, str]:
     return charts.epochs(lines, shares, _titles(found), parts.theme()), "Influence of samples by epoch", caption
 
 
-def _ranks(found: Mapping[str, Any]) -> tuple[Any, str, str]:
+def _ranks(found: Figure) -> tuple[Any, str, str]:
     part = next(iter(found.values()))
     chart = charts.ranks([p[1] for p in part["points"]], [p[2] for p in part["points"]], parts.theme())
     return (
@@ -71,7 +71,7 @@ def _ranks(found: Mapping[str, Any]) -> tuple[Any, str, str]:
 DRAWN = {"figure1": _influence, "figure2": _ranks, "figure6": _epochs}
 
 
-def _pictures(found: Mapping[str, Any], dataset: str) -> None:
+def _pictures(found: Figure, dataset: str) -> None:
     """The samples with the largest and the smallest scores, where the images are on this machine."""
     try:
         loaded = data.load(dataset) if data.is_here(dataset) else None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import streamlit as st
 
 from imu_core.errors import DataError
 from imu_core.paper import record
 from imu_core.paper.published import COLUMNS, Value
+from imu_core.paper.shapes import MeanRecord, TablesRecord
 from pages.widgets import bound, parts
 
 # Columns of ours that the paper does not print: (heading, direction, factor, decimals, help)
@@ -41,7 +39,7 @@ HELP = {
 }
 
 
-def load() -> list[dict[str, Any]]:
+def load() -> list[TablesRecord]:
     """All records, the one on CIFAR-10 first; a damaged file gets its sentence."""
     try:
         return record.load()
@@ -50,7 +48,7 @@ def load() -> list[dict[str, Any]]:
         return []
 
 
-def chosen(records: list[dict[str, Any]]) -> dict[str, Any] | None:
+def chosen(records: list[TablesRecord]) -> TablesRecord | None:
     """The record that is looked at; where there are several, a choice that is in the link."""
     if len(records) < 2:
         return records[0] if records else None
@@ -62,7 +60,7 @@ def chosen(records: list[dict[str, Any]]) -> dict[str, Any] | None:
     return records[names.index(picked)] if picked in names else records[0]
 
 
-def title(found: Mapping[str, Any]) -> str:
+def title(found: TablesRecord) -> str:
     """cifar10, airbench."""
     return f"{found['dataset']}, {found['model']}"
 
@@ -83,7 +81,7 @@ def arrow(column: str) -> str:
     return {"higher": "↑", "lower": "↓"}.get(better, "")
 
 
-def here(value: Mapping[str, Any] | None, column: str, sets: int) -> str:
+def here(value: MeanRecord | None, column: str, sets: int) -> str:
     """'93.55 ± 0.64', with ' (3)' behind it where that is over fewer forget sets than `sets`; "" where nothing was measured."""
     if value is None:
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -14,16 +13,18 @@ from imu_core.glossary import help_text
 from imu_core.methods import METHODS
 from imu_core.paper.published import COLUMNS, TABLES, Table
 from imu_core.paper.readable import with_unrun
+from imu_core.paper.shapes import RowRecord, TableRecord
 from imu_core.paper.verdicts import interval
 from imu_core.records import Outcome, RunConfig, Trajectory
 from imu_core.report.numbers import percent
 from pages.sections.paper import record as paper_record
 from pages.widgets import parts, run_link, tables
+from pages.widgets.tables import Columns
 
 PLAIN = {"displayModeBar": False}
 
 
-def section(name: str, found: Mapping[str, Any] | None) -> None:
+def section(name: str, found: TableRecord | None) -> None:
     """The whole table; `found` is None where nobody has run it."""
     published, rows = TABLES[name], list((found or {}).get("rows", ()))
     st.subheader(published.title, anchor=False)
@@ -51,7 +52,7 @@ def _said(sentences: Sequence[Mapping[str, str]]) -> None:
     st.markdown("\n".join(f"- **{lead}** {words}" if lead else f"- {words}" for lead, words in told))
 
 
-def _column(name: str, published: Table, rows: Sequence[Mapping[str, Any]]) -> str:
+def _column(name: str, published: Table, rows: Sequence[RowRecord]) -> str:
     """The column in the chart; test accuracy unless another is asked for."""
     has = {c for row in published.rows.values() for c in row} | {c for row in rows for c in row["values"]}
     names = {COLUMNS[c].title: c for c in COLUMNS if c in has} | {
@@ -64,7 +65,7 @@ def _column(name: str, published: Table, rows: Sequence[Mapping[str, Any]]) -> s
     return names.get(picked, "test")
 
 
-def _pair(row: Mapping[str, Any], published: Table, column: str) -> charts.Pair:
+def _pair(row: RowRecord, published: Table, column: str) -> charts.Pair:
     factor, _ = paper_record.scale(column)
     own, theirs = row["values"].get(column), published.rows.get(row["paper"], {}).get(column)
     half = interval(theirs, published.runs) if theirs else None
@@ -80,7 +81,7 @@ def _pair(row: Mapping[str, Any], published: Table, column: str) -> charts.Pair:
     )
 
 
-def _legend(published: Table, found: Mapping[str, Any] | None) -> str:
+def _legend(published: Table, found: TableRecord | None) -> str:
     bars = "Bars: 95 % t-intervals, ours over forget sets"
     bars += ", the paper's from its ± taken for a standard deviation." if published.runs else "; the paper prints none here."
     if not found or not found["rows"]:
@@ -93,15 +94,15 @@ def _legend(published: Table, found: Mapping[str, Any] | None) -> str:
     return f"{where}. {bars} Faint: some runs did not get there.{fewer} {found['note']}"
 
 
-def _is_uneven(row: Mapping[str, Any]) -> bool:
+def _is_uneven(row: RowRecord) -> bool:
     return len({value["n"] for value in row["values"].values()}) > 1
 
 
-def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
+def _numbers(rows: Sequence[RowRecord], published: Table) -> None:
     """Every column, ours and the paper's next to each other."""
     has = {c for row in published.rows.values() for c in row} | {c for row in rows for c in row["values"]}
     shown = [c for c in (*COLUMNS, *paper_record.OURS) if c in has]
-    config: dict[str, Any] = {
+    config: Columns = {
         "Row": st.column_config.Column("Row", pinned=True),
         "Saw": st.column_config.Column("Saw", width=130, help=help_text("sees")),
     }
@@ -125,7 +126,7 @@ def _numbers(rows: Sequence[Mapping[str, Any]], published: Table) -> None:
     )
 
 
-def _line(row: Mapping[str, Any], published: Table, shown: Sequence[str]) -> dict[str, str]:
+def _line(row: RowRecord, published: Table, shown: Sequence[str]) -> dict[str, str]:
     theirs = published.rows.get(row["paper"], {})
     line = {"Row": row["title"], "Layers": row.get("scope", ""), "Saw": " + ".join(row.get("saw", ())).replace("_", " ")}
     line["Got there"] = f"{row['reached']} of {row['runs']}" if "runs" in row else ""
@@ -137,7 +138,7 @@ def _line(row: Mapping[str, Any], published: Table, shown: Sequence[str]) -> dic
     return line
 
 
-def _repeat(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> None:
+def _repeat(rows: Sequence[RowRecord], found: TableRecord) -> None:
     """One row as a run of the visitor's own: a link to Unlearn with its problem and all its settings."""
     own = {row["title"]: row for row in rows if "config" in row and row["method"] in METHODS}
     if not own:

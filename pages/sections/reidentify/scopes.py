@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from imu_core import figures
 from imu_core.evaluation import reidentification
-from imu_core.evaluation.reidentification import Found, SideBySide
+from imu_core.evaluation.reidentification import Found, ScopeRow, SideBySide
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.records import Problem
 from imu_core.report.verdicts import side_by_side_verdict
 from pages.sections.reidentify import people
 from pages.widgets import parts, progress, tables
+from pages.widgets.tables import Row
 
 METHODS_HERE = ("imu", "ga", "npo", "delete")
 
@@ -53,7 +52,7 @@ def _submit(kept: dict[str, Job], key: str, problem: Problem, method: str) -> bo
     return accepted
 
 
-def _show(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> None:
+def _show(rows: list[ScopeRow], known: dict[str, dict[str, float]]) -> None:
     st.markdown(parts.plain(side_by_side_verdict(rows, known)))
     st.plotly_chart(
         figures.scopes(rows, known, parts.theme()),
@@ -67,7 +66,7 @@ def _show(rows: list[dict[str, Any]], known: dict[str, dict[str, float]]) -> Non
     st.caption("Percent; drift in standard deviations, the largest over all batch-norm layers; seconds include the search.")
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: ScopeRow) -> Row:
     percent = {title: 100 * row[key] for key, title in people.COLUMNS.items() if key in row and not key.endswith("rank5")}
     same = "identical" if row["same_features"] else "changed"
     return {

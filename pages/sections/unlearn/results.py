@@ -14,10 +14,12 @@ from imu_core.metrics import METRICS, membership
 from imu_core.models.brought import is_brought
 from imu_core.problems.reference import retrain, seconds_to_retrain
 from imu_core.records import Problem, Trajectory
+from imu_core.records.shapes import Metrics
 from imu_core.report import verdicts as told
 from imu_core.report.numbers import phase_words
 from pages.session import answers, session_runs
 from pages.widgets import parts, progress, tables
+from pages.widgets.tables import Columns, Row
 
 SHOWN = 10  # pictures in a row
 COLUMNS = {
@@ -61,7 +63,7 @@ def table(problem: Problem, items: list[session_runs.Kept], reference: dict[str,
             rows.append({"Run": item.name, "State": item.job.state})
             continue
         rows.append(_row(item.name, item.job.state, record.points[-1].accuracies, _of_model(item.measured, "run"), record))
-    columns: dict[str, Any] = {}
+    columns: Columns = {}
     for key, title in COLUMNS.items():
         if any(row.get(key) is not None for row in rows):
             columns[key] = _column(problem, key, title)
@@ -93,12 +95,12 @@ def _size(problem: Problem, key: str) -> int:
     return {"forget": len(split.forget), "retain": len(split.retain), "test": test, "earlier": len(split.earlier)}.get(key, 0)
 
 
-def _measured(items: list[session_runs.Kept], model: str) -> dict[str, Any]:
+def _measured(items: list[session_runs.Kept], model: str) -> Row:
     return next((found for item in items if (found := _of_model(item.measured, model))), {})
 
 
-def _of_model(result: dict[str, Any], model: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _of_model(result: Metrics, model: str) -> Row:
+    found: Row = {}
     if model in result.get("membership", {}):
         found["membership"] = result["membership"][model]
     if model in result.get("divergence", {}):
@@ -107,9 +109,9 @@ def _of_model(result: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def _row(
-    name: str, state: str, accuracies: dict[str, float], extra: dict[str, Any], record: Trajectory | None = None
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"Run": name, "State": state, **{key: 100 * value for key, value in accuracies.items()}, **extra}
+    name: str, state: str, accuracies: dict[str, float], extra: Row, record: Trajectory | None = None
+) -> Row:
+    row: Row = {"Run": name, "State": state, **{key: 100 * value for key, value in accuracies.items()}, **extra}
     if record:
         row |= {
             "Steps": f"{record.points[-1].step}",
