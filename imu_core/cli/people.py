@@ -12,9 +12,10 @@ from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, option, say, speaking, stoppable, write_json
 from imu_core.data import people
 from imu_core.evaluation import reidentification
-from imu_core.evaluation.reidentification import Found, ScopeRow, SideBySide
+from imu_core.evaluation.reidentification import Found, SideBySide
 from imu_core.methods import METHODS, PRESETS
 from imu_core.problems.forget import GRAMMAR
+from imu_core.records.shapes import ScopeRow
 from imu_core.report.numbers import percent
 from imu_core.report.verdicts import side_by_side_verdict
 from imu_core.settings import RUN

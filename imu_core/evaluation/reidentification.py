@@ -13,7 +13,6 @@ import time
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from imu_core.problems.features import in_parts, keep_embedding, kept_embedding
 from imu_core.problems.reference import retrained_model
 from imu_core.progress import Stoppable
 from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings, finite
-from imu_core.records.shapes import About
+from imu_core.records.shapes import ScopeRecord, ScopeRow
 from imu_core.unlearning.run import Run
 
 SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
@@ -265,43 +264,6 @@ def searching_references(problem: Problem) -> Searching:
     models, kept = {"original": problem.model}, {"retrained"} if problem.history else {"original", "retrained"}
     reference = retrained_model(problem)
     return Searching(problem, models | ({} if reference is None else {"retrained": reference}), kept)
-
-
-class ScopeRow(TypedDict, total=False):
-    """One run of `SideBySide`: its settings, accuracies (fractions), `Found.numbers`, and how far its statistics went.
-
-    `drift` is the largest of all layers; `same_features`: whether the backbone is bit-identical to the original's.
-    """
-
-    scope: str
-    bn: str
-    state: str
-    steps: int
-    seconds: float
-    forget: float
-    test: float
-    test_other: float
-    map: float
-    rank1: float
-    rank5: float
-    person_map: float
-    person_rank1: float
-    person_rank5: float
-    drift: float
-    same_features: bool
-
-
-class ScopeRecord(TypedDict):
-    """What ships of a `SideBySide`: its rows, the references beside them, and what they belong to."""
-
-    command: str
-    problem: About
-    method: str
-    preset: str
-    references: dict[str, dict[str, float]]
-    rows: list[ScopeRow]
-    model_hash: str
-    data_hash: str
 
 
 class SideBySide:

@@ -12,10 +12,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from imu_core.depth import utility_key
-from imu_core.evaluation.reidentification import ScopeRow
 from imu_core.figures.style import CONTROLS, FORGET, GREY, INK, RETAIN, Style, style_of
 from imu_core.records import Trajectory
-from imu_core.records.shapes import Json
+from imu_core.records.shapes import Json, ScopeRow
 from imu_core.report.numbers import percent, power_of_ten
 
 __all__ = ["CONTROLS", "FORGET", "GREY", "INK", "RETAIN", "Style", "style_of"]

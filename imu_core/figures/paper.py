@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from imu_core.figures import FORGET, GREY, INK, Style, base, style_of
 from imu_core.figures.style import FAINT
-from imu_core.paper.shapes import MeanRecord
+from imu_core.records.shapes import MeanRecord
 
 _ROW = 25  # pixels of a row
 _FAINT = 0.4

@@ -83,8 +83,7 @@ class Bringing:
             raise
         finally:
             self.order = replace(self.order, checkpoint=b"", images=None)  # what was uploaded need not stay in memory
-            fits = self.check is not None and self.check.fits and self.outcome.state == "done"
-            if not fits:
+            if not (self.check and self.check.fits and self.outcome.state == "done"):
                 self._clean_up()
 
     def _clean_up(self) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from imu_core.paper.published import COLUMNS, FIGURES, SOURCE, TABLES, Value
 from imu_core.paper.record import COMMAND, NOT_MADE, command, ids, label
-from imu_core.paper.shapes import Figure, MeanRecord, RowRecord, TableRecord, TablesRecord
+from imu_core.paper.shapes import Figure, RowRecord, TableRecord, TablesRecord
+from imu_core.records.shapes import MeanRecord
 from imu_core.report.numbers import interval, percent
 
 OURS = {"w1": "W1 of outputs", "gap": "Average gap, points"}  # columns the paper does not have: heading

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from imu_core.records.shapes import Json, Settings
+from imu_core.records.shapes import Json, MeanRecord, Settings
 
 Figure = dict[str, Json]  # the data of a figure, each with names of its own
-
-
-class MeanRecord(TypedDict):
-    """A mean over forget sets, half its 95 % interval (None for a single set), and how many there are."""
-
-    mean: float
-    half: float | None
-    n: int
 
 
 class Sentence(TypedDict):

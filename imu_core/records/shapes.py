@@ -44,6 +44,51 @@ class Metrics(TypedDict, total=False):
     seconds: dict[str, float]  # by part
 
 
+class MeanRecord(TypedDict):
+    """A mean over forget sets, half its 95 % interval (None for a single set), and how many there are."""
+
+    mean: float
+    half: float | None
+    n: int
+
+
+class ScopeRow(TypedDict, total=False):
+    """One run of a re-identification `SideBySide`: its settings, accuracies (fractions), `Found.numbers`, and how far its statistics went.
+
+    `drift` is the largest of all layers; `same_features`: whether the backbone is bit-identical to the original's.
+    """
+
+    scope: str
+    bn: str
+    state: str
+    steps: int
+    seconds: float
+    forget: float
+    test: float
+    test_other: float
+    map: float
+    rank1: float
+    rank5: float
+    person_map: float
+    person_rank1: float
+    person_rank5: float
+    drift: float
+    same_features: bool
+
+
+class ScopeRecord(TypedDict):
+    """What ships of a `SideBySide`: its rows, the references beside them, and what they belong to."""
+
+    command: str
+    problem: About
+    method: str
+    preset: str
+    references: dict[str, dict[str, float]]
+    rows: list[ScopeRow]
+    model_hash: str
+    data_hash: str
+
+
 class Brought(TypedDict, total=False):
     """What the card of a model that somebody brought says beside the rest."""
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from imu_core.depth import SAME, utility_key
-from imu_core.evaluation.reidentification import Found, ScopeRow
+from imu_core.evaluation.reidentification import Found
 from imu_core.records import Outcome, Point, Problem, Trajectory
+from imu_core.records.shapes import ScopeRow
 from imu_core.report.numbers import apart, change, percent, tenths
 
 FEW = 50  # samples: below it one sample is more than two points, and the sentence says so

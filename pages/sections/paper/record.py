@@ -7,7 +7,8 @@ import streamlit as st
 from imu_core.errors import DataError
 from imu_core.paper import record
 from imu_core.paper.published import COLUMNS, Value
-from imu_core.paper.shapes import MeanRecord, TablesRecord
+from imu_core.paper.shapes import TablesRecord
+from imu_core.records.shapes import MeanRecord
 from pages.widgets import bound, parts
 
 # Columns of ours that the paper does not print: (heading, direction, factor, decimals, help)
