@@ -55,7 +55,8 @@ class MeanRecord(TypedDict):
 class ScopeRow(TypedDict, total=False):
     """One run of a re-identification `SideBySide`: its settings, accuracies (fractions) and `Found.numbers`.
 
-    `drift` is how far its batch-norm statistics went, the largest of all layers; `same_features`: whether the backbone is bit-identical to the original's.
+    `drift` is how far its batch-norm statistics went, the largest of all layers; `same_features`: whether the backbone is
+    bit-identical to the original's.
     """
 
     scope: str
