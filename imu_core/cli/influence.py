@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from torch import Tensor
 
-from imu_core import influence as head_influence
 from imu_core import runtime, weights
 from imu_core.cli import app
 from imu_core.cli.speaking import (
@@ -34,7 +33,7 @@ from imu_core.cli.speaking import (
 from imu_core.errors import Cancelled, ConfigError, ConvergenceError, ImuError
 from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import Agreement
-from imu_core.influence import ranking
+from imu_core.influence import forget_scores, ranking
 from imu_core.records import Influence, Problem, scope_blocks
 from imu_core.report.numbers import decimal, megabytes, percent
 from imu_core.settings import INFLUENCE
@@ -83,7 +82,7 @@ def influence_command(
     asked = load(context.params)
     estimator = estimator or ("exact" if wide else "diagonal")
     compared = _compared(asked, scope, damping, curvature) if wide else None
-    found = compared.scores[f"layers {estimator}"] if compared else _scores(asked, estimator, damping)
+    found = compared.through_layers(estimator) if compared else forget_scores(asked, estimator, damping)
     held = weights.sample_weights(found, psi=psi)
     rows = _influence_rows(asked, found, held)
     facts = _influence_facts(asked, found, psi, held)
@@ -98,14 +97,6 @@ def influence_command(
         runtime.write_whole(csv_file, lambda part: part.write_text(scores_csv(asked, found, held), encoding="utf-8"))
         typer.echo(f"Written: {csv_file}")
     write_json(json_file, {**facts, "samples": rows})
-
-
-def _scores(problem: Problem, estimator: str, damping: float) -> Influence:
-    index, head = problem.split.forget, problem.head
-    Z, labels = problem.train.Z[index], problem.train.labels[index]
-    return head_influence.head_scores(
-        Z, labels, head.weight, head.bias, total=len(problem.dataset.train), estimator=estimator, damping=damping
-    )
 
 
 def _checked_scope(scope: str, estimator: str | None, curvature: int | None) -> bool:
@@ -201,7 +192,8 @@ def _influence_facts(problem: Problem, found: Influence, psi: str, held: Tensor)
 def _spearman_to_exact(problem: Problem, found: Influence) -> float | None:
     """Rank correlation of the scores with those of the exact head Hessian; None where there is nothing to rank."""
     try:
-        exact = found if (found.estimator, found.scope) == ("exact", "head") else _scores(problem, "exact", found.damping)
+        is_exact = (found.estimator, found.scope) == ("exact", "head")
+        exact = found if is_exact else forget_scores(problem, "exact", found.damping)
     except ImuError as error:
         say(f"No comparison with exact: {error}")
         return None

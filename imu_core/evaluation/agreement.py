@@ -15,7 +15,7 @@ import torch
 
 from imu_core import runtime
 from imu_core.evaluation.measurement import spread
-from imu_core.influence import FullInfluence, head_scores, ranking
+from imu_core.influence import FullInfluence, forget_scores, ranking
 from imu_core.metrics.intervals import spearman_interval
 from imu_core.models import checkpoints
 from imu_core.progress import Stoppable
@@ -84,6 +84,10 @@ class Found:
     scores: dict[str, Influence]
     peak: dict[str, int] = field(default_factory=dict)
 
+    def through_layers(self, estimator: str) -> Influence:
+        """The scores through all layers by `estimator`, exact or diagonal."""
+        return self.scores[FULL if estimator == "exact" else FULL_DIAGONAL]
+
     def agreed(self, kind: str, other: str = FULL) -> Agreed:
         """How `kind` agrees with `other`, through all layers by default."""
         a, b = self.scores[kind].scores, self.scores[other].scores
@@ -129,7 +133,7 @@ class Agreement(Stoppable):
         peak: dict[str, int] = {}
         for kind in (HEAD, DIAGONAL):
             memory = runtime.Memory()
-            scores[kind] = self._head(kind.estimator)
+            scores[kind] = forget_scores(self.problem, kind.estimator, self.damping, curvature=self._curved)
             peak[kind] = memory.peak()
         yield from self._work.working()
         for kind in (FULL_DIAGONAL, FULL):
@@ -137,12 +141,6 @@ class Agreement(Stoppable):
         self.found = Found(self.scope, self.damping, len(self._curved), scores, peak)
         path = _path(self.problem, self.scope, self.damping, len(self._curved))
         runtime.write_whole(path, lambda part: part.write_text(_as_text(self.found), encoding="utf-8"))
-
-    def _head(self, estimator: str) -> Influence:
-        part, head = self.problem.train, self.problem.head
-        index, common = self.problem.split.forget, {"total": len(part.labels), "damping": self.damping, "estimator": estimator}
-        curvature = (part.Z[self._curved], part.labels[self._curved])
-        return head_scores(part.Z[index], part.labels[index], head.weight, head.bias, curvature=curvature, **common)
 
     def _through_layers(self) -> FullInfluence:
         images, labels = self.problem.dataset.train.images, self.problem.train.labels

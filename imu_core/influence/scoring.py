@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from imu_core.influence.head import head_scores
 from imu_core.progress import Stoppable
 from imu_core.records import Influence, Problem
@@ -19,11 +21,24 @@ def is_slow(estimator: str, samples: int, classes: int, features: int) -> bool:
     return estimator in ("exact", "kfac", "ekfac") and samples * classes * features > PRODUCTS
 
 
-def forget_scores(problem: Problem, estimator: str, damping: float) -> Influence:
-    """`head_scores` of the forget set of `problem`, from its stored features; ImuError where the estimator refuses it."""
-    index, head = problem.split.forget, problem.head
-    Z, labels, total = problem.train.Z[index], problem.train.labels[index], len(problem.dataset.train)
-    return head_scores(Z, labels, head.weight, head.bias, estimator=estimator, damping=damping, total=total)
+def forget_scores(
+    problem: Problem,
+    estimator: str = "diagonal",
+    damping: float = 1e-2,
+    *,
+    head: tuple[Tensor, Tensor] | None = None,
+    curvature: Tensor | None = None,
+) -> Influence:
+    """`head_scores` of the forget set of `problem`, from its stored features; ImuError where the estimator refuses it.
+
+    At the original's head, or at another one `head` (W, b). The curvature is that of the forget set, or of the training samples
+    `curvature`.
+    """
+    part, index, (weight, bias) = problem.train, problem.split.forget, head or (problem.head.weight, problem.head.bias)
+    curved = None if curvature is None else (part.Z[curvature], part.labels[curvature])
+    total = len(problem.dataset.train)
+    settings = {"estimator": estimator, "damping": damping, "curvature": curved, "total": total}
+    return head_scores(part.Z[index], part.labels[index], weight, bias, **settings)
 
 
 class Scoring(Stoppable):

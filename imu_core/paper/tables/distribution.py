@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imu_core import data, runtime
 from imu_core.experiments.search import with_strength
-from imu_core.influence import head_scores
+from imu_core.influence import forget_scores
 from imu_core.paper.experiment import CLASSES, RANDOM, plain
 from imu_core.paper.grounds import Ground
 from imu_core.paper.published import FIGURES
@@ -45,8 +45,7 @@ def _problem(ground: Ground, request: str) -> Problem:
 
 def scores(problem: Problem, weight: Tensor, bias: Tensor) -> Tensor:
     """N·s (n,), the paper's score of every forget sample at the head (W, b), with the defaults of IMU."""
-    forget = problem.split.forget
-    found = head_scores(problem.train.Z[forget], problem.train.labels[forget], weight, bias, total=len(problem.dataset.train))
+    found = forget_scores(problem, head=(weight, bias))
     return found.total * found.scores
 
 

@@ -11,7 +11,7 @@ from imu_core.records import Problem
 from imu_core.report.numbers import in_unit
 from pages.sections.attack import jobs
 from pages.sections.attack.keys import AS_RUN, PROBE, relearn_key, shadow_key
-from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original
+from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original, worst_case
 from pages.session import answers, session_runs
 from pages.widgets import parts, progress
 
@@ -91,7 +91,8 @@ def _thresholds(problem: Problem, item: session_runs.Kept) -> list[tuple[str, st
         return []
     pairs = {"original": sides_of_original(problem, item, against), "run": sides(problem, item, against)}
     size = f"{len(problem.split.forget):,} forget, {len(pairs['run'][1]['loss']):,} {against}"
-    worst = {name: thresholds.worst_case(*pair) for name, pair in pairs.items()}
+    original = item.once(("original worst", against), lambda: thresholds.worst_case(*pairs["original"]))
+    worst = {"original": original, "run": worst_case(problem, item, against)}
     auc = {score: {name: _auc(pair, score) for name, pair in pairs.items()} for score in ("loss", "entropy")}
     return [
         *((f"AUC by {score}", "auc", values, size) for score, values in auc.items()),
