@@ -152,7 +152,7 @@ INFLUENCE = table(
 
 # An unlearning run.
 
-_MOST_EPOCHS, _MOST_STEPS, _MOST_SEED = 500, 10_000_000, 2**31 - 1
+_MOST_EPOCHS, _MOST_SEED = 500, 2**31 - 1
 
 RUN = table(
     Setting("method", "Method", "imu",
@@ -195,7 +195,7 @@ RUN = table(
         0.0, 1.0, optional=True, step=0.005, form="%.1f", empty="by preset"),
     Setting("eval_every", "Evaluate every … steps", None,
         "Steps between two evaluations; left empty, every step, thinned out in long runs.",
-        1, _MOST_STEPS, whole=True, optional=True, empty="auto"),
+        1, 10**9, whole=True, optional=True, empty="auto"),
     Setting("update_every", "Scores again (ν)", 0,
         "How often scores are computed anew: 0 once, k every k epochs, iteration before every step.",
         0, _MOST_EPOCHS, whole=True, words=("iteration",), offered=(0, 1, 2, 5, "iteration")),

@@ -33,6 +33,7 @@ a.skip:focus { top: 1rem; }
 [data-testid="stFileUploaderDropzoneInstructions"] * {
   white-space: normal !important; overflow: visible !important; text-overflow: clip !important;
 }
+[data-testid="stBaseButton-tertiary"], [data-testid="stBaseButton-tertiary"] * { text-align: left; justify-content: flex-start; }
 [data-testid="stButtonGroup"] > div { flex-wrap: wrap; overflow: visible; }
 @media (max-width: 1000px) {
   [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
