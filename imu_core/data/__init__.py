@@ -141,8 +141,9 @@ def class_names(name: str) -> tuple[str, ...]:
 
 
 def part_requests(name: str) -> tuple[str, ...]:
-    """A forget request for each subclass of dataset `name`, superclass by superclass; () where classes have no parts."""
-    return tuple(f"subclass:{above}/{part}" for above, group in source(name).superclasses.items() for part in group)
+    """A forget request for each subclass of dataset `name`, superclass by superclass; () where there is no such thing."""
+    groups = DATASETS[name].superclasses if name in DATASETS else {}
+    return tuple(f"subclass:{above}/{part}" for above, group in groups.items() for part in group)
 
 
 def shows_people(name: str) -> bool:

@@ -6,6 +6,7 @@ starting the same sweep again does what is missing and nothing else.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
@@ -215,12 +216,12 @@ def _client(address: str) -> Iterator[Any]:
         from dask.distributed import Client
     except ImportError as error:
         raise ConfigError("A cluster needs Dask, which is not installed: pip install 'imu-core[cluster]'.") from error
-    try:
+    client = None
+    with suppress(Exception):  # whatever Dask makes of an address that is none: a file, another protocol, half a name
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except Exception as error:  # whatever Dask makes of an address that is none: a file, another protocol, half a name
-        raise ConfigError(
-            f"No Dask scheduler answers at {cut(address, 100, 0)!r}. Give its address, such as tcp://host:8786."
-        ) from error
+    if client is None:
+        gc.collect()  # half a client is left: collected while the next one begins, it would wait for that for ever
+        raise ConfigError(f"No Dask scheduler answers at {cut(address, 100, 0)!r}. Give its address, such as tcp://host:8786.")
     with client:
         if not client.scheduler_info()["workers"]:
             raise ConfigError(f"The Dask scheduler at {address} has no workers. Start some with: dask worker {address}")

@@ -7,6 +7,7 @@ memory or output without bounds. Checkpoints and images have files of their own,
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import stat
@@ -305,9 +306,16 @@ def test_an_argument_that_cannot_be_used(arguments: tuple[str, ...], place: Path
 )
 def test_an_address_that_is_no_cluster(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imu_core.experiments.sweep._PATIENCE", 0.5)
+    before = len(clients())
     with pytest.raises(ConfigError, match=r"No Dask scheduler|needs Dask") as caught, _client(address):
         pass
     assert len(str(caught.value)) < 400
+    assert len(clients()) <= before, "collected while another begins, half a client waits for that for ever"
+
+
+def clients() -> list[object]:
+    """Dask's clients that are in memory, whole or half made."""
+    return [thing for thing in gc.get_objects() if type(thing).__name__ == "Client"]
 
 
 # ------------------------------------------------------------------------------------------------------------- sweep files

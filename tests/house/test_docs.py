@@ -91,7 +91,7 @@ def test_the_list_names_every_document_by_its_title() -> None:
 def test_the_rooms_are_those_of_the_house() -> None:
     """In the order that the imports are held to."""
     text = (DOCS / "architecture.md").read_text().partition("## The engine")[2].partition("## The pages")[0]
-    rows = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in text.splitlines() if row.startswith("| `")]
+    rows = [re.findall(r"`([\w.]+)`", row.split("|")[1]) for row in text.splitlines() if row.startswith("| `")]
     assert rows == [line.split() for line in ORDER.split("\n") if line]
 
 
