@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imu_core.methods import METHODS, preset
     from imu_core.problems.problem import problem
     from imu_core.problems.reference import retrained
-    from imu_core.records import Influence, RunConfig, Trajectory
+    from imu_core.records.run import Influence, RunConfig, Trajectory
     from imu_core.unlearning import Run, unlearn
     from imu_core.unlearning.sequence import after, problem_after
 
@@ -50,7 +50,7 @@ _HOMES = {
     "methods": ("METHODS", "preset"),
     "problems.problem": ("problem",),
     "problems.reference": ("retrained",),
-    "records": ("Influence", "RunConfig", "Trajectory"),
+    "records.run": ("Influence", "RunConfig", "Trajectory"),
     "unlearning": ("Run", "unlearn"),
     "unlearning.sequence": ("after", "problem_after"),
 }

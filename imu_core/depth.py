@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imu_core.records import Point, Trajectory
+from imu_core.records.run import Point, Trajectory
 from imu_core.report.numbers import points
 
 SAME = 0.001  # accuracies that differ by no more are called the same everywhere: a tenth of a point, what is printed

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from imu_core import runtime
 from imu_core.errors import Cancelled, ImuError
-from imu_core.records import Outcome
+from imu_core.records.outcome import Outcome
 
 T = TypeVar("T")
 

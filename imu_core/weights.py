@@ -11,7 +11,7 @@ from torch import Tensor
 from imu_core import runtime
 from imu_core.errors import DataError
 from imu_core.numeric import as_number
-from imu_core.records import Influence
+from imu_core.records.run import Influence
 from imu_core.settings import CONTROLS, RUN
 
 __all__ = ["CONTROLS", "PSI", "effective_share", "sample_weights", "spread"]

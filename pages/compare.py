@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from imu_core import retrained
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.sections.compare import link, pair, table
 from pages.sections.compare import record as compare_record
 from pages.sections.compare.compared import Compared

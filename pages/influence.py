@@ -9,7 +9,7 @@ from imu_core import figures
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.influence import ranking
-from imu_core.records import Influence, Problem
+from imu_core.records.run import Influence, Problem
 from imu_core.report.numbers import percent
 from imu_core.weights import effective_share, sample_weights
 from pages.sections.influence import gallery, through
@@ -43,9 +43,7 @@ def charts(problem: Problem, scored: Influence) -> None:
         config=PLAIN,
         alt=f"Histogram of the scores of {len(values)} forget samples",
     )
-    against = bound.segmented_control(
-        "Score against", ["loss", "confidence"], default="loss", key="against", required=True
-    )
+    against = bound.segmented_control("Score against", ["loss", "confidence"], default="loss", key="against", required=True)
     loss = scored.losses.numpy()
     x, title = (loss, "Loss, nats") if against == "loss" else (100 * np.exp(-loss), "Probability of the true class, %")
     st.plotly_chart(
@@ -104,9 +102,7 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
     columns = st.columns([2, 2, 2, 2, 3], vertical_alignment="bottom")
     size = f"{len(scored.scores):,} samples"
     top = ranking.held_by_top(scored.scores, 0.05)
-    columns[0].metric(
-        "Top 5 % hold", percent(top, 0), help=help_text("concentration"), delta_description=f"of the score, {size}"
-    )
+    columns[0].metric("Top 5 % hold", percent(top, 0), help=help_text("concentration"), delta_description=f"of the score, {size}")
     how = ranking.unranked(scored.scores) or "Spearman, 1 = same order"
     rho = ranking.written(ranking.spearman(scored.scores, exact.scores))
     columns[1].metric("Ranks like exact", rho, help=help_text("spearman"), delta_description=how)

@@ -8,7 +8,7 @@ from imu_core.errors import ImuError
 from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found
 from imu_core.problems.reference import target
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.verdicts import search_verdict
 from pages.sections.influence import gaze
 from pages.sections.reidentify import people, scopes

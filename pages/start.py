@@ -8,7 +8,7 @@ import imu_core
 from imu_core import figures
 from imu_core.figures import paths
 from imu_core.glossary import help_text
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import signed
 from imu_core.report.verdicts import one_path, percent, point_at, verdict_of_all
 from imu_core.unlearning.run import Run
@@ -32,9 +32,7 @@ def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] |
         help=help_text(kept),
     )
     if reference:
-        st.metric(
-            "Change if retrained", f"{signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained")
-        )
+        st.metric("Change if retrained", f"{signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained"))
 
 
 def replay(problem: Problem, runs: list[Run]) -> None:

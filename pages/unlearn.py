@@ -8,7 +8,7 @@ from imu_core.errors import ImuError
 from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.problems.reference import target
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.sections.unlearn import results, share
 from pages.sections.unlearn.player import Player, skip_to
 from pages.session import pace, session_runs

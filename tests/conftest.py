@@ -34,7 +34,8 @@ from imu_core.data import market, people
 from imu_core.data.people.look import look
 from imu_core.models import checkpoints
 from imu_core.problems.problem import NOTHING
-from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, Source
+from imu_core.records.data import Dataset, ImageSet, Source
+from imu_core.records.run import Features, Problem, RunConfig
 from imu_core.store.runs import Store
 
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
@@ -82,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal:
         config.pluginmanager.register(Failures(terminal))
+
+
 NO_CASE = SimpleNamespace(params={})
 COMPANIONS = ("initial", "statistics", "importances")
 

@@ -34,7 +34,7 @@ from imu_core.errors import Cancelled, ConfigError, ConvergenceError, ImuError
 from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import Agreement
 from imu_core.influence import forget_scores, ranking
-from imu_core.records import Influence, Problem, scope_blocks
+from imu_core.records.run import Influence, Problem, scope_blocks
 from imu_core.report.numbers import decimal, megabytes, percent
 from imu_core.settings import INFLUENCE
 

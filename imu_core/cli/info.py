@@ -16,7 +16,7 @@ from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, Plugins, card_line, check_writable, load_plugins, speaking, write_json
 from imu_core.models import MODELS, brought, checkpoints
 from imu_core.problems.forget import GRAMMAR
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.records.shapes import Card
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit", "plotly")

@@ -43,7 +43,7 @@ from imu_core.evaluation.measurement import Measurement, model_accuracies
 from imu_core.experiments.sweep import parse_value, with_settings
 from imu_core.problems.forget import in_words
 from imu_core.problems.reference import retrained, target
-from imu_core.records import Point, Problem, RunConfig, scope_blocks
+from imu_core.records.run import Point, Problem, RunConfig, scope_blocks
 from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import percent, phase_words
 from imu_core.settings import RUN, Setting

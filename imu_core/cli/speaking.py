@@ -21,7 +21,7 @@ from imu_core.models import MODELS
 from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import prepare
 from imu_core.problems.problem import problem as make_problem
-from imu_core.records import Problem, finite
+from imu_core.records.run import Problem, finite
 from imu_core.records.shapes import Card
 from imu_core.report.numbers import percent
 from imu_core.settings import RUN, Setting

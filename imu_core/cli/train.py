@@ -31,7 +31,7 @@ from imu_core.models import checkpoints
 from imu_core.models.brought import is_brought
 from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import NOTHING, original
-from imu_core.records import Point
+from imu_core.records.run import Point
 from imu_core.report.numbers import percent
 from imu_core.settings import TRAINING
 from imu_core.training.loop import Training

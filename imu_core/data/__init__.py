@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from imu_core.data import cifar, faces, fashion, files, folder, market, people
 from imu_core.errors import ClosedError, DataError
-from imu_core.records import Dataset, Source
+from imu_core.records.data import Dataset, Source
 
 DATASETS: dict[str, Source] = {
     "fashion": Source("Fashion-MNIST, 15,000 images (ships with the project)", fashion.load_embedded),

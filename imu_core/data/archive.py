@@ -27,7 +27,7 @@ from imu_core.access import rules
 from imu_core.data import files, folder, pixels, sniff
 from imu_core.data.files import shown
 from imu_core.errors import DataError
-from imu_core.records import LeftOut, Why
+from imu_core.records.data import LeftOut, Why
 from imu_core.report.numbers import gibibytes
 
 MOST_MEMBERS, MOST_BYTES = 200_000, 2 << 30  # files and folders, bytes once unpacked

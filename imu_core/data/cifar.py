@@ -21,7 +21,7 @@ from torch import Tensor
 from imu_core import runtime
 from imu_core.data.download import fetch
 from imu_core.errors import DataError
-from imu_core.records import Dataset, ImageSet, Subclasses
+from imu_core.records.data import Dataset, ImageSet, Subclasses
 
 _FILES = {
     "CIFAR10": ("cifar-10-batches-py", ("batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6)))),

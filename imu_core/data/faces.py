@@ -17,7 +17,7 @@ from imu_core import runtime
 from imu_core.data import files
 from imu_core.data.market import decode
 from imu_core.errors import DataError
-from imu_core.records import Dataset, ImageSet, People, Sightings
+from imu_core.records.data import Dataset, ImageSet, People, Sightings
 
 PEOPLE, EACH, SIDE = 40, 10, 64
 TRAINING, TRAIN_IMAGES, QUERIES = 30, 7, 3

@@ -20,7 +20,7 @@ from PIL import Image
 from imu_core import runtime
 from imu_core.data.download import fetch
 from imu_core.errors import DataError
-from imu_core.records import Dataset, ImageSet
+from imu_core.records.data import Dataset, ImageSet
 
 CLASS_NAMES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 PER_CLASS = {"train": 1000, "test": 500}

@@ -13,7 +13,7 @@ from pathlib import Path
 from imu_core import names
 from imu_core.access import rules
 from imu_core.errors import DataError
-from imu_core.records import LeftOut, Why
+from imu_core.records.data import LeftOut, Why
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 NOTE = ".left-out.json"  # in an unpacked archive: what of it was not unpacked

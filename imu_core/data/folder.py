@@ -29,7 +29,7 @@ from imu_core.data import files, pixels
 from imu_core.data.files import Tally, shown
 from imu_core.errors import ClosedError, DataError
 from imu_core.numeric import is_whole
-from imu_core.records import Dataset, ImageSet, LeftOut, Why
+from imu_core.records.data import Dataset, ImageSet, LeftOut, Why
 from imu_core.report.numbers import gibibytes
 
 PREFIX = "folder:"

@@ -27,7 +27,7 @@ from imu_core.access import rules
 from imu_core.data import files, pixels
 from imu_core.data.files import Tally, shown
 from imu_core.errors import DataError
-from imu_core.records import Dataset, ImageSet, LeftOut, People, Sightings, Why
+from imu_core.records.data import Dataset, ImageSet, LeftOut, People, Sightings, Why
 
 FOLDERS = ("bounding_box_train", "bounding_box_test", "query")
 HEIGHT, WIDTH = 128, 64

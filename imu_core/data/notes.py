@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from imu_core.data import files
-from imu_core.records import Dataset, Problem
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem
 
 
 def about(dataset: Dataset) -> tuple[str, ...]:

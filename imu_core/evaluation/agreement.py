@@ -19,7 +19,7 @@ from imu_core.influence import FullInfluence, forget_scores, ranking
 from imu_core.metrics.intervals import spearman_interval
 from imu_core.models import checkpoints
 from imu_core.progress import Stoppable
-from imu_core.records import Influence, Problem, finite
+from imu_core.records.run import Influence, Problem, finite
 from imu_core.report.numbers import decimal, percent
 from imu_core.settings import INFLUENCE
 

@@ -20,7 +20,7 @@ from imu_core.models.inference import chunk_of, to_input
 from imu_core.numeric import as_number, is_number
 from imu_core.problems.reference import retrained, retrained_model
 from imu_core.progress import Stoppable
-from imu_core.records import Features, Problem
+from imu_core.records.run import Features, Problem
 from imu_core.records.shapes import Json
 
 UNTRAINED, RANDOM_HEAD = "untrained", "random head"  # the controls of the probe and of relearning

@@ -22,7 +22,7 @@ from imu_core.problems.features import compute, in_parts
 from imu_core.problems.reference import retrained
 from imu_core.problems.sets import accuracies
 from imu_core.progress import Stoppable
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.records.shapes import Metrics
 from imu_core.unlearning.run import Run
 

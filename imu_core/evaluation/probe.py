@@ -13,7 +13,7 @@ from imu_core.errors import ConfigError, DataError
 from imu_core.evaluation.attacks import CONTROL_SEED, UNTRAINED, Attack, descent, in_range, share_right
 from imu_core.evaluation.measurement import same_kind, spread
 from imu_core.numeric import as_number
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 
 _PROBE, _START = 61, 62  # streams of the generator
 _MOST_ASKED = 2000  # samples of one set that a probe is judged by

@@ -28,7 +28,9 @@ from imu_core.models.head import split_head
 from imu_core.problems.features import in_parts, keep_embedding, kept_embedding
 from imu_core.problems.reference import retrained_model
 from imu_core.progress import Stoppable
-from imu_core.records import Dataset, Outcome, People, Problem, RunConfig, Sightings, finite
+from imu_core.records.data import Dataset, People, Sightings
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Problem, RunConfig, finite
 from imu_core.records.shapes import ScopeRecord, ScopeRow
 from imu_core.unlearning.run import Run
 

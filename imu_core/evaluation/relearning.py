@@ -19,7 +19,7 @@ from imu_core.models.head import find_head, trainable
 from imu_core.models.inference import chunk_of, to_input
 from imu_core.numeric import as_number
 from imu_core.problems.reference import retrained_model
-from imu_core.records import Problem, scope_blocks
+from imu_core.records.run import Problem, scope_blocks
 from imu_core.unlearning.run import Run
 
 _RELEARN = 63  # a stream of the generator

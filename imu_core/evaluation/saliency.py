@@ -26,7 +26,8 @@ from imu_core.metrics.intervals import Mean, mean_interval
 from imu_core.models.head import blocks
 from imu_core.models.inference import to_input
 from imu_core.progress import Stoppable
-from imu_core.records import Dataset, Problem
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem
 
 CHUNK = 32
 

@@ -17,7 +17,7 @@ from imu_core.evaluation.probe import DECAY
 from imu_core.metrics import thresholds
 from imu_core.metrics.lira import u_lira
 from imu_core.numeric import as_number
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.unlearning.run import Run
 
 _HALVES = 64  # a stream of the generator

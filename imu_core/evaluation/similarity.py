@@ -23,7 +23,7 @@ from imu_core.models.inference import chunk_of, to_input
 from imu_core.problems.features import compute
 from imu_core.problems.reference import retrained_model
 from imu_core.progress import Stoppable
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 
 SAMPLES = 400  # test images whose activations are compared
 _FEWEST = 4  # samples that the unbiased estimate needs

@@ -24,7 +24,8 @@ from imu_core.experiments.grid import Cell, load_plugins
 from imu_core.models import checkpoints
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
-from imu_core.records import Outcome, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import percent
 from imu_core.store.runs import Store, Summary, changed_parameters

@@ -25,7 +25,8 @@ from imu_core.metrics.intervals import mean_interval, paired
 from imu_core.models.inference import chunk_of, predict
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
-from imu_core.records import Outcome, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import RunConfig, Trajectory
 from imu_core.settings import CONTROLS
 from imu_core.unlearning.run import unlearn
 

@@ -18,7 +18,7 @@ from imu_core.errors import ConfigError, cut
 from imu_core.models import MODELS, known
 from imu_core.parsing import from_yaml
 from imu_core.problems.problem import problem as make_problem
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.records.shapes import About, Json, Value
 from imu_core.settings import RUN
 from imu_core.store.stored import Measure, run_key

@@ -18,7 +18,7 @@ from imu_core.errors import DataError
 from imu_core.experiments.standing import Change, Standing, Standings
 from imu_core.methods import METHODS
 from imu_core.metrics.intervals import Mean, holm, mean_interval
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.report.numbers import points, signed_interval
 
 RECORD = runtime.ASSETS / "results" / "methods.json"

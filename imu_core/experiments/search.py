@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from imu_core.depth import at_depth, utility_key
 from imu_core.methods import METHODS, find, preset
-from imu_core.records import RunConfig, Trajectory
+from imu_core.records.run import RunConfig, Trajectory
 
 BUDGET = 5  # values a method may try
 _SPACING = 10**0.5

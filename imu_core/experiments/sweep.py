@@ -27,7 +27,7 @@ from imu_core.errors import ConfigError, ImuError, StoreError, cut
 from imu_core.experiments.cell_runs import Task, begin_worker, is_settled, run_cell
 from imu_core.experiments.grid import Cell, cells, checked_measure, parse_value, plugin_files, read_spec, with_settings
 from imu_core.numeric import as_number, is_whole
-from imu_core.records import Outcome
+from imu_core.records.outcome import Outcome
 from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import duration
 from imu_core.store.runs import Store, Summary, default_url
@@ -264,5 +264,3 @@ def _runs(count: int) -> str:
 
 
 # In a worker.
-
-

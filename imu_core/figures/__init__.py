@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from imu_core.depth import utility_key
 from imu_core.figures.style import CONTROLS, FORGET, GREY, INK, RETAIN, Style, style_of
-from imu_core.records import Trajectory
+from imu_core.records.run import Trajectory
 from imu_core.records.shapes import Json, ScopeRow
 from imu_core.report.numbers import percent, power_of_ten
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from plotly.basedatatypes import BaseFigure
 
 from imu_core.figures import BASE, GREY, INK, Shown, utility, utility_title
-from imu_core.records import Point, Trajectory
+from imu_core.records.run import Point, Trajectory
 from imu_core.records.shapes import Json
 
 DIGITS = 2  # of a percentage in a chart: more cannot be seen, and half of a message would be digits

@@ -27,7 +27,7 @@ from imu_core.models.head import find_head, trainable
 from imu_core.models.inference import chunk_of, to_input
 from imu_core.numeric import as_number, is_whole
 from imu_core.progress import Stoppable
-from imu_core.records import Influence
+from imu_core.records.run import Influence
 from imu_core.settings import INFLUENCE
 
 FULL_ESTIMATORS = ("exact", "diagonal", "gradient")

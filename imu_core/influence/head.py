@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from imu_core.errors import ConfigError, ConvergenceError, DataError
 from imu_core.influence.solvers import check_scores, conjugate_gradients
-from imu_core.records import Influence
+from imu_core.records.run import Influence
 from imu_core.settings import INFLUENCE
 
 DUAL_LIMIT = 10_000

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from imu_core.influence.head import head_scores
 from imu_core.progress import Stoppable
-from imu_core.records import Influence, Problem
+from imu_core.records.run import Influence, Problem
 
 MANY = 2500  # samples above which the n x n form takes longer than half a second
 PRODUCTS = 1e8  # n C d above which conjugate gradients do

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from imu_core.errors import ConfigError, ConvergenceError
 from imu_core.methods.card import Card, Look
 from imu_core.numeric import as_number
-from imu_core.records import RunConfig, Split
+from imu_core.records.run import RunConfig, Split
 from imu_core.records.shapes import Value
 from imu_core.settings import Setting
 

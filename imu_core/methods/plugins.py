@@ -23,7 +23,7 @@ from imu_core.errors import ConfigError, cut, told
 from imu_core.methods.base import SEES, STREAMS, Method, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.registry import METHODS
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 GROUP = "imu_core.methods"
 _LOADED: set[Path] = set()

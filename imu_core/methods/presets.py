@@ -5,7 +5,7 @@ from __future__ import annotations
 from imu_core.errors import ConfigError
 from imu_core.methods.base import Method
 from imu_core.methods.registry import METHODS
-from imu_core.records import RunConfig, scope_blocks
+from imu_core.records.run import RunConfig, scope_blocks
 from imu_core.records.shapes import Settings
 
 # On the head every class of the embedded set loses at most 3 points elsewhere (a test proves it); through more layers the same

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from imu_core.errors import AccessError
 from imu_core.influence.head import head_scores
-from imu_core.records import Influence
+from imu_core.records.run import Influence
 from imu_core.records.shapes import Value
 
 if TYPE_CHECKING:

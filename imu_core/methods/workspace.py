@@ -17,7 +17,7 @@ from imu_core.models import brought, checkpoints
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.models.inference import to_input
 from imu_core.problems.features import compute
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.records.shapes import Value
 from imu_core.training.loop import Training, fresh
 from imu_core.training.recipes import Recipe

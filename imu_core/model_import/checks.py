@@ -12,7 +12,7 @@ from torch import Tensor
 from imu_core.data import notes
 from imu_core.metrics.intervals import Share, share_interval
 from imu_core.model_import.orders import Order, in_list
-from imu_core.records import Dataset
+from imu_core.records.data import Dataset
 from imu_core.report.numbers import percent
 
 _GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, nobody can tell without an expectation

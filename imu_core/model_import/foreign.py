@@ -112,9 +112,7 @@ def _content(path: Path) -> bytes:
 
 def _check_bytes(size: int, file: str) -> None:
     if size > MOST_BYTES:
-        raise CheckpointError(
-            f"{file} has {mebibytes(size)}; checkpoints of at most {mebibytes(MOST_BYTES)} are read."
-        )
+        raise CheckpointError(f"{file} has {mebibytes(size)}; checkpoints of at most {mebibytes(MOST_BYTES)} are read.")
 
 
 def _safetensors(content: bytes) -> Found:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.model_import import foreign
 from imu_core.models.pickled import shown
-from imu_core.records import Dataset
+from imu_core.records.data import Dataset
 
 NORMALISATIONS = {
     "imagenet": "mean and standard deviation of ImageNet",

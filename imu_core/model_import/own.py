@@ -34,7 +34,8 @@ from imu_core.models.head import find_head, head_name
 from imu_core.models.inference import chunk_of, predict, to_input
 from imu_core.numeric import as_number, is_number
 from imu_core.problems.features import in_parts, keep, kept_at
-from imu_core.records import Dataset, ImageSet, Outcome
+from imu_core.records.data import Dataset, ImageSet
+from imu_core.records.outcome import Outcome
 from imu_core.records.shapes import Card
 from imu_core.report.numbers import percent
 from imu_core.training.recipes import RECIPES, Recipe
@@ -350,9 +351,7 @@ def recipe_of(architecture: str, samples: int) -> Recipe:
     return replace(usual, batch_size=max(2, min(usual.batch_size, samples // 8)))
 
 
-def _card(
-    bringing: Bringing, dataset: Dataset, strange: foreign.Strange, accuracies: dict[str, float], parameters: int
-) -> Card:
+def _card(bringing: Bringing, dataset: Dataset, strange: foreign.Strange, accuracies: dict[str, float], parameters: int) -> Card:
     order, check = bringing.order, bringing.check
     mean, std = normalisation(order.normalisation, dataset, strange)
     about = {
@@ -396,5 +395,3 @@ def _card(
 def checked(dataset: Dataset, model: nn.Module, logits: Tensor, how: str) -> Check:
     """The same check of a model that is here already, from its `logits` (N, C) on the test set."""
     return judge(dataset, logits, Order("here", b"", ""), (head_name(model), find_head(model).in_features, how))
-
-

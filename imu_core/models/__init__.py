@@ -17,7 +17,7 @@ from imu_core.models.resnet18 import resnet18
 from imu_core.models.resnet20 import ResNet20, ResNet20Even
 from imu_core.models.small_resnet import SmallResNet
 from imu_core.models.vgg19 import VGG19
-from imu_core.records import Dataset, Source
+from imu_core.records.data import Dataset, Source
 
 _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from imu_core import models, runtime
 from imu_core.access import rules
 from imu_core.errors import CheckpointError
-from imu_core.records import Dataset
+from imu_core.records.data import Dataset
 from imu_core.records.shapes import Card
 from imu_core.runtime import place
 

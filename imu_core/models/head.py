@@ -7,7 +7,7 @@ import copy
 from torch import nn
 
 from imu_core.errors import CheckpointError
-from imu_core.records import scope_blocks
+from imu_core.records.run import scope_blocks
 
 
 def head_name(model: nn.Module) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from imu_core.records import ImageSet
+from imu_core.records.data import ImageSet
 
 
 def chunk_of(images: Tensor) -> int:

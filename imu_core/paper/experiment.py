@@ -9,7 +9,7 @@ from typing import Any
 
 from imu_core.experiments.grid import with_settings
 from imu_core.experiments.search import start, with_strength
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 CLASSES, RANDOM, SUBCLASSES = "classes", "random", "subclasses"  # what is forgotten
 TARGET = 0.005  # forget accuracy at which runs on whole classes stop: within the range of the paper's rows

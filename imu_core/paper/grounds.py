@@ -14,7 +14,7 @@ from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, TARGET, Line
 from imu_core.problems.problem import NOTHING, original
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
-from imu_core.records import Dataset
+from imu_core.records.data import Dataset
 
 PARTS = ("cifar20", "cifar100")  # data sets that have subclasses, the wanted one first
 SEEDS, DRAWS = 3, 10  # seeds of a run on the head; random forget sets

@@ -13,7 +13,7 @@ from imu_core.errors import DataError
 from imu_core.metrics.intervals import mean_interval
 from imu_core.paper.published import FIGURES, TABLES
 from imu_core.paper.shapes import RowRecord, TableRecord, TablesRecord
-from imu_core.records import finite
+from imu_core.records.run import finite
 from imu_core.records.shapes import Json, MeanRecord
 
 PATH = runtime.ASSETS / "results" / "paper.json"

@@ -19,7 +19,6 @@ CLOSE = 0.005  # forget accuracy: how far from the depth a run may end and still
 Rows = Mapping[str, RowRecord]  # our rows by key
 
 
-
 class Verdict(StrEnum):
     """How a difference of ours lies beside the paper's; the value is its name on record."""
 

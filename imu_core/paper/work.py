@@ -33,7 +33,8 @@ from imu_core.paper.published import TABLES
 from imu_core.paper.shapes import Figure, RowRecord, TableRecord, TablesRecord
 from imu_core.paper.tables import distribution, layers
 from imu_core.paper.tables.cost import Pace
-from imu_core.records import Outcome, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Trajectory
 from imu_core.store.runs import Store
 from imu_core.store.stored import Measure, Summary
 

@@ -17,7 +17,8 @@ from imu_core.errors import CheckpointError
 from imu_core.models import checkpoints
 from imu_core.models.head import split_head
 from imu_core.models.inference import chunk_of, to_input
-from imu_core.records import Dataset, Features, ImageSet
+from imu_core.records.data import Dataset, ImageSet
+from imu_core.records.run import Features
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from torch import Tensor
 from imu_core import runtime
 from imu_core.errors import DataError
 from imu_core.names import key
-from imu_core.records import Dataset, Features, Split
+from imu_core.records.data import Dataset
+from imu_core.records.run import Features, Split
 
 DRAWN = (
     "random:10% or random:500,seed=3 (drawn at random), ids:4,8,15-23 (picked by hand), outliers:K (strangest features), "

@@ -15,7 +15,8 @@ from imu_core.models import MODELS, brought, checkpoints, known
 from imu_core.problems import forget as requests
 from imu_core.problems.features import features
 from imu_core.problems.features import prepare as prepare_features
-from imu_core.records import Dataset, Features, Problem
+from imu_core.records.data import Dataset
+from imu_core.records.run import Features, Problem
 from imu_core.settings import RUN
 
 NOTHING = torch.empty(0, dtype=torch.int64)

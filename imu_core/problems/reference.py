@@ -14,7 +14,7 @@ from imu_core.models import checkpoints
 from imu_core.problems.features import features
 from imu_core.problems.features import prepare as prepare_features
 from imu_core.problems.sets import accuracies
-from imu_core.records import Features, Problem
+from imu_core.records.run import Features, Problem
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
 

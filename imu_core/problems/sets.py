@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 
 
 def accuracies(train_hit: Tensor, test_hit: Tensor, problem: Problem) -> dict[str, float]:

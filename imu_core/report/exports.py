@@ -12,7 +12,7 @@ import pandas as pd
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from imu_core.records import Influence, Problem, Trajectory, finite
+from imu_core.records.run import Influence, Problem, Trajectory, finite
 
 
 def to_json(trajectory: Trajectory) -> str:

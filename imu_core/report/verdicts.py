@@ -12,7 +12,8 @@ from enum import Enum
 
 from imu_core.depth import SAME, utility_key
 from imu_core.evaluation.reidentification import Found
-from imu_core.records import Outcome, Point, Problem, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point, Problem, Trajectory
 from imu_core.records.shapes import ScopeRow
 from imu_core.report.numbers import apart, change, percent, tenths
 

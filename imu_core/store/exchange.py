@@ -97,5 +97,3 @@ def _from_base64(run: Mapping[str, Json]) -> bytes | None:
         raise DataError("Its parameters are no base64 text.") from error
     read_parameters(content)
     return content
-
-

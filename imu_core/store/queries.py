@@ -29,7 +29,6 @@ PROBLEM = (RUNS.c.dataset, RUNS.c.model_name, RUNS.c.forget, RUNS.c.problem_seed
 _SEARCHED = (RUNS.c.name, RUNS.c.forget, RUNS.c.method, RUNS.c.model_name, RUNS.c.dataset)
 
 
-
 def stored_run(row: RunRow, tags: tuple[str, ...]) -> Stored:
     """The run that a row of the table holds, with its path unpacked and its `tags`."""
     trajectory = unpack(row.pop("trajectory"), row["metrics"])
@@ -49,6 +48,7 @@ def set_aside(row: Mapping[str, Json | bytes], tags: Sequence[str]) -> str:
 
 def says_more(new: Mapping[str, Json | bytes], old: Mapping[str, Json | bytes]) -> bool:
     """Whether the record `new` tells more than the row `old` of the same run: an ending, a deeper measurement, parameters."""
+
     def rank(row: Mapping[str, Json | bytes], parameters: bool) -> tuple[bool, int, bool, bool]:
         metrics = row["metrics"]
         return row["state"] in ("done", "diverged"), depth(metrics).level, knows_reference(metrics), parameters

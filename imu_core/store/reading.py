@@ -10,7 +10,8 @@ from functools import cache
 from typing import Any
 
 from imu_core.errors import ConfigError, DataError
-from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point, RunConfig, Trajectory
 from imu_core.records.shapes import About, Json, Metrics
 from imu_core.settings import RUN, Setting
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from imu_core.depth import utility_key
 from imu_core.errors import DataError
-from imu_core.records import Point, Problem, Trajectory
+from imu_core.records.run import Point, Problem, Trajectory
 from imu_core.store.stored import LARGEST_PARAMETERS, rebuilt
 
 NO_MODEL = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sql
 
 from imu_core.errors import ImuError, StoreError
-from imu_core.records import Trajectory, finite
+from imu_core.records.run import Trajectory, finite
 from imu_core.records.shapes import Metrics
 from imu_core.store import database
 from imu_core.store.connection import Connected, default_url

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from imu_core.errors import DataError
 from imu_core.models import checkpoints
 from imu_core.parsing import from_json
-from imu_core.records import Problem, RunConfig, Trajectory, finite
+from imu_core.records.run import Problem, RunConfig, Trajectory, finite
 from imu_core.records.shapes import About, Metrics, Settings
 from imu_core.store.reading import LONGEST_NAME, mapping_of, read_trajectory, text_of
 from imu_core.store.schema import RunRow
@@ -264,5 +264,3 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 # Text: out, and back in with nothing taken on trust.
-
-

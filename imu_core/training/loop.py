@@ -23,7 +23,9 @@ from imu_core import models, runtime
 from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models import checkpoints
 from imu_core.models.inference import accuracy, predict, to_input
-from imu_core.records import Dataset, ImageSet, Outcome, Point
+from imu_core.records.data import Dataset, ImageSet
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point
 from imu_core.records.shapes import Card
 from imu_core.settings import TRAINING
 from imu_core.training.recipes import Recipe, recipe_for
@@ -374,5 +376,3 @@ def _mirrored(places: Tensor, size: int) -> Tensor:
 
 def _take(images: ImageSet, index: Tensor | slice) -> ImageSet:
     return ImageSet(images.images[index], images.labels[index])
-
-

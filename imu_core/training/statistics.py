@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core.models.head import split_head
-from imu_core.records import ImageSet
+from imu_core.records.data import ImageSet
 
 IMPORTANCE_BATCH = 256
 

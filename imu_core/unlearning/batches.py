@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from imu_core import runtime
-from imu_core.records import RunConfig, Split
+from imu_core.records.run import RunConfig, Split
 
 _SHUFFLE, _SHARE, _PARTNER = 41, 43, 47  # streams of the generator
 

@@ -11,7 +11,7 @@ import torch
 
 from imu_core.data.notes import counted
 from imu_core.methods.workspace import Arena
-from imu_core.records import Problem, Trajectory
+from imu_core.records.run import Problem, Trajectory
 
 if TYPE_CHECKING:
     from imu_core.unlearning.run import Run

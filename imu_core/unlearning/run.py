@@ -18,7 +18,8 @@ from imu_core.errors import Cancelled, ConfigError, ImuError, cut
 from imu_core.methods import plugins
 from imu_core.methods.base import Edit
 from imu_core.methods.workspace import Arena, Head
-from imu_core.records import Cause, Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records.outcome import Cause, Outcome
+from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.report.numbers import percent
 from imu_core.unlearning.batches import Part, Stream
 from imu_core.unlearning.evaluator import Evaluation, Judgement
@@ -294,7 +295,7 @@ class Run:
 
     def _at(self, point: Point) -> Outcome:
         """The outcome of a run whose target is reached at `point`."""
-        share = percent(point.accuracies['forget'])
+        share = percent(point.accuracies["forget"])
         return Outcome("done", f"Reached the target: {share} of the forget set is recognised. {self._more}".strip(), reached=True)
 
     def _has_ended(self, point: Point | None) -> bool:

@@ -18,7 +18,8 @@ from imu_core.models.head import find_head
 from imu_core.problems import forget as requests
 from imu_core.problems.features import in_parts
 from imu_core.problems.problem import problem
-from imu_core.records import Features, Outcome, Problem, RunConfig
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Features, Problem, RunConfig
 from imu_core.records.shapes import History, Settings
 from imu_core.unlearning.run import Run
 

@@ -13,7 +13,7 @@ from torch.optim.sgd import sgd
 
 from imu_core.methods.base import Batch, Objective
 from imu_core.methods.workspace import Arena, Head
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.training.loop import one_cycle
 from imu_core.unlearning.batches import Part
 

@@ -19,7 +19,7 @@ from imu_core.caches import SharedCache
 from imu_core.depth import utility_key
 from imu_core.errors import ImuError, StoreError
 from imu_core.jobs import Job
-from imu_core.records import Problem, Trajectory
+from imu_core.records.run import Problem, Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.store.restored import RestoredRun, drawable
 from imu_core.store.runs import Store, Summary, default_url, save_run
@@ -156,9 +156,7 @@ def unlist(into: Keeper, item: Item) -> None:
     into.write(item, lambda store: store.unlist(item.stored) if item.stored else None)
 
 
-def restored(
-    into: Keeper, problem: Problem, trajectory: Trajectory, run_id: str, owner: str, keeps_model: bool
-) -> RestoredRun:
+def restored(into: Keeper, problem: Problem, trajectory: Trajectory, run_id: str, owner: str, keeps_model: bool) -> RestoredRun:
     """The stored run `run_id` of `owner` as a finished run; what was kept of its model is fetched when it is asked for."""
     url = default_url()
 

@@ -9,7 +9,7 @@ from typing import Any
 from imu_core import figures
 from imu_core.evaluation.measurement import Measurement
 from imu_core.jobs import Job
-from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.records.run import Problem, RunConfig, Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.store.restored import NO_MODEL, RestoredRun
 from imu_core.unlearning.run import Run

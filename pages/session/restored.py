@@ -14,7 +14,7 @@ from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
-from imu_core.records import Problem, RunConfig, Trajectory
+from imu_core.records.run import Problem, RunConfig, Trajectory
 from imu_core.store.restored import drawable
 from imu_core.store.runs import Store, Summary
 from pages.session import keeper, stored, visitor

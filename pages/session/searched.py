@@ -7,7 +7,7 @@ from typing import Any
 from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found, Searching
 from imu_core.models import checkpoints
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.session.kept import Kept
 from pages.widgets import waited
 

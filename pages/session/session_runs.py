@@ -14,7 +14,7 @@ from imu_core.evaluation.measurement import Measurement
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.problems.reference import target
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.unlearning.sequence import remember
 from pages.session import keeper, restored, visitor
 from pages.session.kept import Kept

@@ -12,7 +12,7 @@ from imu_core import methods
 from imu_core.errors import ConfigError
 from imu_core.jobs import Job
 from imu_core.parsing import from_json
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.records.shapes import Settings
 from imu_core.unlearning.sequence import Repeating
 from pages.widgets import parts, progress, waited

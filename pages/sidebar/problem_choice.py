@@ -15,7 +15,8 @@ from imu_core.model_import.brought_sets import datasets as folders
 from imu_core.models import suited
 from imu_core.problems import reference
 from imu_core.problems.problem import prepare
-from imu_core.records import Dataset, Problem
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem
 from imu_core.settings import RUN
 from pages.sidebar import history, missing, request, running
 from pages.widgets import bound, parts, progress

@@ -11,7 +11,7 @@ import streamlit as st
 from imu_core import data
 from imu_core.errors import StoreError
 from imu_core.methods import METHODS
-from imu_core.records import Trajectory
+from imu_core.records.run import Trajectory
 from imu_core.store.runs import Summary
 from pages.sidebar import problem_choice
 from pages.widgets import parts, run_link

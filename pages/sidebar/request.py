@@ -12,7 +12,7 @@ import imu_core
 from imu_core import data, names
 from imu_core.errors import DataError
 from imu_core.problems import forget as requests
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.sidebar import history
 from pages.widgets import parts
 

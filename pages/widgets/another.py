@@ -6,7 +6,7 @@ import streamlit as st
 
 from imu_core.caches import SharedCache
 from imu_core.errors import ImuError, StoreError
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.store.runs import Summary
 from pages.session import keeper, links, restored
 from pages.session.kept import Kept

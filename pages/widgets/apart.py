@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.records.shapes import Settings
 from pages.widgets import parts
 

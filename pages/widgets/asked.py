@@ -79,9 +79,7 @@ def _match(word: str, options: Sequence[Any], label: Callable[[Any], str]) -> li
     return None
 
 
-def number(
-    words: Sequence[str], low: float, high: float, whole: bool, optional: bool = False, allowed: str = ""
-) -> Asked:
+def number(words: Sequence[str], low: float, high: float, whole: bool, optional: bool = False, allowed: str = "") -> Asked:
     """A number from `low` to `high`, or what `allowed` calls it; None where it is `optional` and the word is empty or "none"."""
     word = words[-1].strip()
     if folded(word) in ("", "none") and (optional or not word):

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from imu_core.access import limits
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.session import links
 from pages.session.address import address
 from pages.widgets import parts, run_link
@@ -38,9 +38,7 @@ def write(link: str, about: str, left_out: Sequence[str] = ()) -> None:
 
 
 @st.fragment
-def of_page(
-    problem: Problem, about: str, extra: Callable[[], tuple[Mapping[str, Any], list[str]]] = lambda: ({}, [])
-) -> None:
+def of_page(problem: Problem, about: str, extra: Callable[[], tuple[Mapping[str, Any], list[str]]] = lambda: ({}, [])) -> None:
     """The box of a page: its problem, every choice on it, and `extra`: words in place of those, and what is left out, in words.
 
     A fragment of its own: opening it costs nothing else, and by then everything on the page has said what it shows.

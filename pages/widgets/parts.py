@@ -14,7 +14,7 @@ from imu_core.access import rules
 from imu_core.data import thumbnails
 from imu_core.figures.style import FRAMES
 from imu_core.jobs import JobQueue
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.session import visitor
 
 T = TypeVar("T")

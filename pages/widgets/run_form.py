@@ -12,7 +12,7 @@ from imu_core.errors import ConfigError
 from imu_core.glossary import help_text
 from imu_core.methods import METHODS, PRESETS, preset
 from imu_core.models.head import blocks
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.records.shapes import Settings
 from imu_core.report.numbers import percent
 from imu_core.settings import RUN

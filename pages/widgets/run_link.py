@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imu_core.methods import METHODS, PRESETS
-from imu_core.records import RunConfig, Trajectory
+from imu_core.records.run import RunConfig, Trajectory
 from imu_core.records.shapes import About, Settings, Value
 from pages.session.address import address
 from pages.widgets import run_form, run_settings

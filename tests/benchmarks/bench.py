@@ -34,7 +34,7 @@ from stages import Row
 
 import imu_core
 from imu_core.influence import ESTIMATORS, head_scores
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.report import marked
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import imu_core
 from imu_core.influence.ranking import held_by_top, spearman
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report import marked
 
 ROWS: dict[str, dict[str, object]] = {

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 import imu_core
 from imu_core import runtime
 from imu_core.influence import head_scores
-from imu_core.records import Dataset, Features, ImageSet, Problem, RunConfig, Split
+from imu_core.records.data import Dataset, ImageSet
+from imu_core.records.run import Features, Problem, RunConfig, Split
 
 ENOUGH, REPEATS = 1.0, 5  # seconds after which no further repetition begins, and the most repetitions
 BASE = (8000, 256, 64)

@@ -26,7 +26,7 @@ from imu_core.errors import ImuError
 from imu_core.influence import ranking
 from imu_core.problems import features
 from imu_core.problems.problem import prepare
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent

@@ -63,8 +63,10 @@ def follow(visitor: Visitor, address: str) -> Page:
 
 
 def measure(page: Page) -> Any:
-    return main(page).get_by_role("switch", name="Attack the result afterwards").or_(
-        main(page).get_by_role("checkbox", name="Attack the result afterwards")
+    return (
+        main(page)
+        .get_by_role("switch", name="Attack the result afterwards")
+        .or_(main(page).get_by_role("checkbox", name="Attack the result afterwards"))
     )
 
 

@@ -61,9 +61,7 @@ def browser(chromium: Any) -> Any:
         context.close()
 
 
-def test_a_visitor_of_a_public_server_finds_their_work_again_and_nobody_elses(
-    browser: Callable[[], Any], tmp_path: Path
-) -> None:
+def test_a_visitor_of_a_public_server_finds_their_work_again_and_nobody_elses(browser: Callable[[], Any], tmp_path: Path) -> None:
     port, log, database = free_port(), tmp_path / "log.txt", f"sqlite:///{tmp_path / 'runs.sqlite'}"
     address, process = f"http://127.0.0.1:{port}/imu", started(port, log, database)
     try:

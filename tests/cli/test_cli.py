@@ -22,7 +22,8 @@ from typer.testing import CliRunner, Result
 import imu_core
 from imu_core import methods, runtime
 from imu_core.cli import app
-from imu_core.records import Dataset, Problem, RunConfig, Trajectory
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem, RunConfig, Trajectory
 from imu_core.store.runs import Store
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe

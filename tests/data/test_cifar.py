@@ -35,7 +35,8 @@ from imu_core.models.inference import to_input
 from imu_core.problems import features, forget
 from imu_core.problems.problem import NOTHING
 from imu_core.problems.problem import problem as make_problem
-from imu_core.records import Dataset, ImageSet, RunConfig
+from imu_core.records.data import Dataset, ImageSet
+from imu_core.records.run import RunConfig
 from imu_core.training.loop import Training, _mirrored, fresh, one_cycle, parameter_groups, shifted
 from imu_core.training.recipes import Recipe, recipe_for
 from imu_core.unlearning.run import unlearn

@@ -23,7 +23,7 @@ from imu_core import data, models, runtime
 from imu_core.data import embed, fashion
 from imu_core.data.download import fetch
 from imu_core.errors import DataError
-from imu_core.records import Dataset, Source
+from imu_core.records.data import Dataset, Source
 
 FILES = [f"{prefix}-{kind}-ubyte.gz" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 ORIGINALS = next((f for f in (fashion.DEBIAN_FOLDER,) if all((f / name).exists() for name in FILES)), None)

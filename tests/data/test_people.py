@@ -20,7 +20,7 @@ from imu_core.data.people.look import look
 from imu_core.errors import DataError
 from imu_core.evaluation import reidentification
 from imu_core.problems import forget
-from imu_core.records import Dataset
+from imu_core.records.data import Dataset
 
 
 def shot(identity: int = 1, camera: int = 0, number: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

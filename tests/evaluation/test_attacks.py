@@ -29,7 +29,7 @@ from imu_core.metrics.lira import u_lira
 from imu_core.models.head import find_head
 from imu_core.problems.features import compute
 from imu_core.problems.reference import Reference
-from imu_core.records import Features, Problem, RunConfig
+from imu_core.records.run import Features, Problem, RunConfig
 from imu_core.unlearning.run import Run
 
 GENTLE = RunConfig(epochs=2, batch_size=16, learning_rate=0.1)

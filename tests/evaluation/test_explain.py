@@ -19,7 +19,7 @@ import imu_core
 from imu_core.errors import ConfigError
 from imu_core.evaluation import saliency
 from imu_core.metrics.intervals import mean_interval
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 
 
 class Pooled(nn.Module):

@@ -26,7 +26,7 @@ from imu_core.evaluation.measurement import (
 from imu_core.metrics import METRICS, Kind, divergence, gaps, membership, neighbour, of_kind, thresholds
 from imu_core.metrics.zrf import zrf
 from imu_core.problems.reference import Reference
-from imu_core.records import Features, Problem, RunConfig
+from imu_core.records.run import Features, Problem, RunConfig
 from imu_core.unlearning.run import Run
 
 SANDAL = 5

@@ -24,7 +24,8 @@ from imu_core.metrics import METRICS
 from imu_core.models import checkpoints
 from imu_core.models.head import find_head
 from imu_core.problems.problem import NOTHING
-from imu_core.records import Dataset, Problem, RunConfig
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem, RunConfig
 from imu_core.unlearning.run import Run
 
 
@@ -295,7 +296,7 @@ def test_stored_scopes_belong_to_the_shipped_network(shipped_people: Problem) ->
 @pytest.mark.parametrize("channels", [1, 3])
 def test_networks_take_people_and_faces(few: Dataset, name: str, channels: int) -> None:
     from imu_core import models
-    from imu_core.records import ImageSet
+    from imu_core.records.data import ImageSet
 
     images = torch.zeros(2, channels, 128, 64, dtype=torch.uint8)
     dataset = dataclasses.replace(

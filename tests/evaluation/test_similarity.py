@@ -24,7 +24,7 @@ from imu_core.experiments import leaderboard
 from imu_core.figures import all_methods
 from imu_core.figures import compare as charts
 from imu_core.models.head import blocks, find_head
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.report import exports
 
 # ---------------------------------------------------------------------------------------------------------------- layers

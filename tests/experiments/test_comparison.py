@@ -23,7 +23,8 @@ from imu_core.experiments import comparison
 from imu_core.experiments.comparison import BASELINE, Comparison, Entry, Plan, entries, row, supports
 from imu_core.experiments.search import BUDGET, Tried, choose, grid, oracle, start, strength_of, tried, with_strength
 from imu_core.methods import METHODS
-from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.report import marked
 from imu_core.settings import CONTROLS
 

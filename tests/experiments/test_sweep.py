@@ -26,7 +26,8 @@ from imu_core.experiments.sweep import Cell, Sweep, cells, parse_value, read_spe
 from imu_core.experiments.sweep_table import table
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrain
-from imu_core.records import Dataset, RunConfig
+from imu_core.records.data import Dataset
+from imu_core.records.run import RunConfig
 from imu_core.store.runs import Store
 
 TINY = {"problem": "tiny", "model": "lenet5", "preset": "five epochs", "settings": {"epochs": 1}}

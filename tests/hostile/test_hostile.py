@@ -29,7 +29,7 @@ from imu_core.experiments.sweep import Sweep, _client
 from imu_core.methods import METHODS, plugins
 from imu_core.parsing import from_json, from_yaml
 from imu_core.problems import features
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.store.runs import Store
 
 # The default run takes three attacks of each kind, spread over the lists.

@@ -26,7 +26,7 @@ from imu_core.errors import CheckpointError
 from imu_core.model_import import apart, foreign
 from imu_core.model_import.normalisations import normalisation, normalised_by
 from imu_core.models import pickled
-from imu_core.records import Dataset, ImageSet
+from imu_core.records.data import Dataset, ImageSet
 
 State = dict[str, Tensor]
 # The default run takes three attacks of each kind, spread over the lists.

@@ -26,7 +26,7 @@ from imu_core.cli.table import markdown as methods_table
 from imu_core.experiments.comparison import Plan
 from imu_core.methods import METHODS, plugins
 from imu_core.paper import readable, record
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.report import marked
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from imu_core.influence import ESTIMATORS
 from imu_core.methods import METHODS, PRESETS
 from imu_core.metrics import METRICS
 from imu_core.problems import forget
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.weights import CONTROLS, PSI
 
 ROOT = Path(__file__).resolve().parents[2]

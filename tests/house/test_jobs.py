@@ -12,7 +12,8 @@ import pytest
 import imu_core
 from imu_core.errors import DataError
 from imu_core.jobs import FINISHED, STATES, Job, JobQueue
-from imu_core.records import Outcome, Problem, RunConfig
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Problem, RunConfig
 
 
 class Steps:

@@ -20,7 +20,7 @@ from imu_core.methods.base import Edit
 from imu_core.methods.registry import METHODS
 from imu_core.model_import import orders
 from imu_core.numeric import as_number, is_number, is_whole
-from imu_core.records import Influence, RunConfig
+from imu_core.records.run import Influence, RunConfig
 from imu_core.runtime import generator
 from imu_core.training.recipes import Recipe
 from imu_core.weights import sample_weights

@@ -27,7 +27,8 @@ from imu_core.metrics.intervals import spearman_interval
 from imu_core.models.airbench import Airbench
 from imu_core.models.head import trainable
 from imu_core.models.resnet20 import ResNet20
-from imu_core.records import Dataset, Problem
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem
 
 N, C = 24, 4
 

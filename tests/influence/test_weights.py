@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from imu_core.errors import ConfigError, DataError
-from imu_core.records import Influence
+from imu_core.records.run import Influence
 from imu_core.weights import CONTROLS, PSI, effective_share, sample_weights
 
 TOTAL = 1000

@@ -16,7 +16,7 @@ from imu_core.methods import METHODS, workspace
 from imu_core.methods.workspace import Arena
 from imu_core.models import checkpoints
 from imu_core.models.head import head_name
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.training import statistics
 from imu_core.unlearning.run import unlearn
 

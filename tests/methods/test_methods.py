@@ -29,7 +29,8 @@ from imu_core.methods.gradients import flat
 from imu_core.methods.workspace import Arena
 from imu_core.models import checkpoints
 from imu_core.problems.problem import NOTHING
-from imu_core.records import ImageSet, Problem, RunConfig
+from imu_core.records.data import ImageSet
+from imu_core.records.run import Problem, RunConfig
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
 from imu_core.unlearning.batches import Stream

@@ -14,7 +14,7 @@ from imu_core.influence import ESTIMATORS
 from imu_core.methods import METHODS
 from imu_core.models.inference import accuracy, predict
 from imu_core.problems.reference import retrained_model
-from imu_core.records import ImageSet
+from imu_core.records.data import ImageSet
 from imu_core.runtime import ASSETS
 from imu_core.weights import PSI
 

@@ -20,7 +20,8 @@ from imu_core import figures
 from imu_core.errors import ConfigError
 from imu_core.figures import CONTROLS, Shown, Style, markers, style, style_of
 from imu_core.methods import METHODS, card
-from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point, RunConfig, Trajectory
 from imu_core.settings import CONTROLS as CONTROL_NAMES
 
 EVERYBODY = [(name, None) for name in METHODS] + [("imu", control) for control in CONTROL_NAMES]

@@ -23,7 +23,7 @@ from imu_core.evaluation.measurement import Measurement, attack_membership, dive
 from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS, divergence, gaps, intervals, lira, membership, neighbour, retrieval, thresholds
 from imu_core.metrics.zrf import zrf
-from imu_core.records import Features, Problem, RunConfig, Split
+from imu_core.records.run import Features, Problem, RunConfig, Split
 
 LOGITS = hnp.arrays(np.float64, (6, 4), elements=st.floats(-30, 30))
 

@@ -23,7 +23,8 @@ from imu_core.errors import ConfigError, DataError
 from imu_core.influence import ranking
 from imu_core.model_import import orders, own
 from imu_core.problems import forget
-from imu_core.records import Dataset, Features, ImageSet, LeftOut, Problem, RunConfig, Split, Trajectory, Why
+from imu_core.records.data import Dataset, ImageSet, LeftOut, Why
+from imu_core.records.run import Features, Problem, RunConfig, Split, Trajectory
 from imu_core.store.reading import read_trajectory
 
 CLASSES = ("cat", "dog", "frog")

@@ -9,7 +9,7 @@ import pytest
 from test_pages import TINY, has_button, nothing_left_running, press, rerun, sentence, visit, wait_until  # noqa: F401
 
 import imu_core
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.unlearning.sequence import Repeating
 from pages.sidebar import history as sidebar_history
 from pages.widgets import parts

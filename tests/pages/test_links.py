@@ -28,7 +28,7 @@ from test_pages import (
 )
 
 from imu_core.methods import METHODS, PRESETS
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.settings import RUN
 from pages.widgets import asked as widgets_asked
 from pages.widgets import run_form, run_link, run_settings

@@ -38,7 +38,8 @@ from imu_core.influence.head import head_scores
 from imu_core.methods import METHODS, preset
 from imu_core.models import checkpoints
 from imu_core.problems.forget import ids_request
-from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.report import exports
 from imu_core.report.numbers import signed
 from imu_core.report.verdicts import one_path

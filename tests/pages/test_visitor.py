@@ -59,7 +59,7 @@ from imu_core.cli import serve
 from imu_core.errors import ConfigError
 from imu_core.evaluation.measurement import run_logits
 from imu_core.jobs import Job
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.store.restored import NO_MODEL, RestoredRun
 from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn

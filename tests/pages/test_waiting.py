@@ -19,7 +19,7 @@ from imu_core.evaluation import reidentification, saliency
 from imu_core.evaluation.measurement import Asking, Measurement, known_logits, run_logits
 from imu_core.jobs import Job
 from imu_core.progress import Stoppable
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from pages.sidebar import history
 from pages.widgets import parts, progress, waited
 

@@ -30,7 +30,8 @@ from imu_core.paper import findings, grounds, plan, readable, record, rows, verd
 from imu_core.paper.experiment import CLASSES, RANDOM, SUBCLASSES, Claim, Line, plain
 from imu_core.paper.published import COLUMNS, FIGURES, TABLES, Table, Value
 from imu_core.paper.tables import distribution, layers
-from imu_core.records import Dataset, Influence, Problem
+from imu_core.records.data import Dataset
+from imu_core.records.run import Influence, Problem
 from imu_core.store.runs import Store
 from imu_core.store.stored import Summary
 

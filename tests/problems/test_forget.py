@@ -15,7 +15,8 @@ from sklearn.ensemble import IsolationForest
 
 from imu_core.errors import DataError
 from imu_core.problems import forget
-from imu_core.records import Dataset, Features, ImageSet, Split
+from imu_core.records.data import Dataset, ImageSet
+from imu_core.records.run import Features, Split
 
 N = 60
 NAMES = ("Red", "Green", "Dark Blue")

@@ -19,7 +19,8 @@ from imu_core.metrics.intervals import Paired, mean_interval, share_interval
 from imu_core.model_import import checks, own
 from imu_core.paper import readable
 from imu_core.paper import verdicts as paper
-from imu_core.records import Outcome, Point, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point, RunConfig, Trajectory
 from imu_core.report import verdicts
 from imu_core.report.numbers import change as signed
 from imu_core.report.verdicts import Side, one_path, side, verdict, verdict_of_all

@@ -39,7 +39,7 @@ from imu_core.figures import style_of
 from imu_core.jobs import Job
 from imu_core.methods import preset
 from imu_core.metrics import METRICS, thresholds
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from pages.sections.attack import jobs as attack_jobs
 from pages.sections.attack import scores
 from pages.sections.attack import words as attack_words

@@ -36,7 +36,8 @@ from imu_core.metrics import gaps
 from imu_core.models import checkpoints
 from imu_core.problems.problem import NOTHING
 from imu_core.problems.reference import retrained
-from imu_core.records import Dataset, Problem, RunConfig
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem, RunConfig
 from imu_core.store.runs import Store, save_run
 from pages.sections.compare import pair as compare_pair
 from pages.sections.compare.depth import DEPTHS

@@ -14,7 +14,8 @@ from test_pages import PAGES, button, finish, go_to, has_button, link_of, press,
 import imu_core
 from imu_core import data
 from imu_core.evaluation import reidentification
-from imu_core.records import Dataset, Problem
+from imu_core.records.data import Dataset
+from imu_core.records.run import Problem
 from pages.sections.reidentify import people
 from pages.session import session_runs
 from pages.sidebar import problem_choice

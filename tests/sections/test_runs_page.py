@@ -42,7 +42,7 @@ from test_store import PROBLEM, made
 from imu_core import figures
 from imu_core.figures import markers
 from imu_core.methods import METHODS
-from imu_core.records import Point, RunConfig
+from imu_core.records.run import Point, RunConfig
 from imu_core.store.runs import Store
 from pages.session import keeper as session_keeper
 from pages.session import stored

@@ -23,7 +23,7 @@ from test_pages import (  # noqa: F401
 
 from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import Agreement
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.sections.influence import through
 from pages.widgets import parts
 

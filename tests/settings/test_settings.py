@@ -22,7 +22,8 @@ from imu_core.experiments import grid
 from imu_core.glossary import TERMS
 from imu_core.influence import head_scores
 from imu_core.methods import METHODS
-from imu_core.records import Dataset, Influence, RunConfig
+from imu_core.records.data import Dataset
+from imu_core.records.run import Influence, RunConfig
 from imu_core.settings import INFLUENCE, RUN, TRAINING, Setting
 from imu_core.store import exchange
 from imu_core.store.stored import FORMAT, SCHEMA

@@ -21,7 +21,8 @@ from safetensors.torch import save as save_tensors
 
 from imu_core import runtime
 from imu_core.errors import DataError, ImuError, StoreError
-from imu_core.records import Outcome, Point, Problem, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.store import database, stored
 from imu_core.store.runs import Store, changed_parameters, default_url, run_key, save_run
 from imu_core.unlearning.run import unlearn

@@ -28,7 +28,8 @@ from imu_core.problems import forget
 from imu_core.problems.features import compute, features, steps
 from imu_core.problems.problem import NOTHING, original, prepare
 from imu_core.problems.reference import retrain, retrained, seconds_to_retrain
-from imu_core.records import Dataset, ImageSet, Problem, RunConfig
+from imu_core.records.data import Dataset, ImageSet
+from imu_core.records.run import Problem, RunConfig
 from imu_core.training.loop import _FLIP, _SHUFFLE, Training, shifted
 from imu_core.training.recipes import Recipe
 from imu_core.training.statistics import class_statistics, importances

@@ -35,7 +35,7 @@ from imu_core.models.head import find_head
 from imu_core.models.inference import to_input
 from imu_core.problems.features import compute
 from imu_core.problems.sets import hits
-from imu_core.records import Features, Point, Problem, RunConfig, Trajectory
+from imu_core.records.run import Features, Point, Problem, RunConfig, Trajectory
 from imu_core.unlearning import evaluator
 from imu_core.unlearning.batches import _SHUFFLE
 from imu_core.unlearning.evaluator import Evaluation

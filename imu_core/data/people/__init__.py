@@ -22,7 +22,7 @@ from imu_core.data.people import street
 from imu_core.data.people.figure import CUES, PARTS, Body, Pose, draw
 from imu_core.data.people.look import Look, look
 from imu_core.errors import DataError
-from imu_core.records import Dataset
+from imu_core.records.data import Dataset
 
 __all__ = ["CUES", "PARTS", "VERSION", "count", "cue_mask", "draw_all", "is_here", "load", "shots", "write"]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from imu_core.methods.base import Batch, Method, Objective, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 from imu_core.weights import sample_weights
 
 NEGGRAD = (

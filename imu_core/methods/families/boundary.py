@@ -11,7 +11,7 @@ from imu_core.errors import ConfigError
 from imu_core.methods.base import Batch, Method, Objective, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _CHUNK, _ROW = 250, 59  # images of one attack; stream of the generator
 EPSILON = Parameter("epsilon", "ε of the attack", 0.1, "How far each pixel may move to cross the boundary, 0 to 1.", 0.001, 1.0)

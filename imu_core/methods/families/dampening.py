@@ -10,7 +10,7 @@ from imu_core.methods.base import Edit, Method, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.gradients import gradients
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 SELECT = Parameter(
     "alpha", "Selection α", 10.0, "A parameter is dampened where the forget set's importance exceeds α times the stored one.",

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from imu_core.methods.base import RETAIN_SHARE, Batch, Method, Objective, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _CLUELESS = 1_000_003  # added to the run's seed: never the seed of a model that is trained here
 

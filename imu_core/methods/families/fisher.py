@@ -10,7 +10,7 @@ from imu_core import runtime
 from imu_core.methods.base import Edit, Method, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _NOISE, _BATCH = 67, 32
 _MOST, _MOST_HEAD, _WIDER, _ROW = 1e3, 1e2, 10.0, 1e-4  # the clamps and factors of the published code

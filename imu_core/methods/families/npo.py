@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from imu_core.methods.base import Batch, Method, Objective
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 
 class PreferenceLoss(Objective):

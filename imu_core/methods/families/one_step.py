@@ -11,7 +11,7 @@ from imu_core.methods.base import Edit, Method, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.gradients import flat, mean_gradient, moved, sample_gradients
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _MOST_NUMBERS = 100_000_000  # in the per-sample gradients of iu_woodfisher: 400 MB
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from imu_core.methods.base import RETAIN_SHARE, Batch, Method, Objective, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _TRAIN = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 128}
 SPARSITY = Parameter(

@@ -11,7 +11,7 @@ from imu_core.methods.base import RETAIN_SHARE, Batch, Method, Objective, Parame
 from imu_core.methods.card import Card, Look
 from imu_core.methods.gradients import flat, mean_gradient
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _DRAW, _FIXED = 53, 71  # streams of the generator
 WITH_RETAIN = Parameter(

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from imu_core.methods.base import Batch, Method, Objective, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _SMALLEST = 1e-6  # the root has no gradient at 0
 _KNOWN = 0.8  # share of a class's forget samples still recognised, below which they are no longer pushed

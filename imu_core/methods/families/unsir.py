@@ -10,7 +10,7 @@ from imu_core import runtime
 from imu_core.methods.base import Batch, Method, Objective, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
-from imu_core.records import RunConfig
+from imu_core.records.run import RunConfig
 
 _NOISE, _IMAGES, _STEPS, _RATE, _SMALL = 61, 32, 25, 0.1, 0.1
 PARAMETERS = (

@@ -19,7 +19,7 @@ from imu_core.paper.record import DRAWN, interval
 from imu_core.paper.shapes import Figure
 from imu_core.problems.problem import original
 from imu_core.problems.problem import problem as make_problem
-from imu_core.records import Point, Problem
+from imu_core.records.run import Point, Problem
 from imu_core.unlearning.run import unlearn
 from imu_core.weights import PSI, effective_share
 
@@ -149,5 +149,3 @@ def _told(values: Sequence[Tensor], points: Sequence[Point]) -> dict[str, list[f
         "alike": [float(stats.spearmanr(values[0], epoch).statistic) for epoch in values],
         "forget": [point.accuracies["forget"] for point in points],
     }
-
-

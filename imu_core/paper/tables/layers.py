@@ -12,7 +12,7 @@ from imu_core.paper.grounds import Ground
 from imu_core.paper.record import DRAWN, interval
 from imu_core.paper.shapes import Figure
 from imu_core.problems.problem import problem as make_problem
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 
 WANTED = 3  # forget sets that the command compares by itself: minutes each
 _CURVED = 500  # samples whose curvature is taken where the forget set is larger

@@ -16,7 +16,7 @@ from imu_core.figures import attack, style_of
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.problems.reference import retrained_model
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
 from pages.sections.attack.keys import AS_RUN, PROBE, Key, relearn_key, shadow_key
 from pages.sections.attack.words import probe_verdict, relearn_verdict, shadow_verdict

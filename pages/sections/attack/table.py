@@ -7,7 +7,7 @@ import streamlit as st
 from imu_core.evaluation.measurement import numbers, same_kind
 from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS, Images, thresholds
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import in_unit
 from pages.sections.attack import jobs
 from pages.sections.attack.keys import AS_RUN, PROBE, relearn_key, shadow_key

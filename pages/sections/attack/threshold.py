@@ -11,7 +11,7 @@ from imu_core.figures import GREY, INK, attack, style_of
 from imu_core.glossary import help_text
 from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, Accuses
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
 from pages.sections.attack.scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
 from pages.sections.attack.words import threshold_verdict

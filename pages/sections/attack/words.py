@@ -11,7 +11,7 @@ from imu_core.evaluation.probe import Probe
 from imu_core.metrics import thresholds
 from imu_core.metrics.intervals import difference_half
 from imu_core.metrics.thresholds import Accusation, Accuses
-from imu_core.records import Problem, RunConfig
+from imu_core.records.run import Problem, RunConfig
 from imu_core.report.numbers import percent, points
 from imu_core.report.verdicts import Side, apart, listed, side, weight_of_one
 from pages.sections.attack.scores import RETRAINED, SCALES
@@ -109,7 +109,7 @@ def returning(steps: Mapping[str, int | None]) -> Return:
 
 def relearn_verdict(name: str, found: dict[str, Any]) -> str:
     """Steps needed by the run, the retrained model and the control, their ratio, and what it says."""
-    words, target = found["words"], percent(found['target'])
+    words, target = found["words"], percent(found["target"])
     retrained = [f"the retrained model **{words['retrained']}**"] if "retrained" in words else []
     others = listed([*retrained, f"a random head on the original {words[RANDOM_HEAD]}"])
     text = f"{name} needs **{words['run']}** to recognise {target} of the forget set again; {others}."

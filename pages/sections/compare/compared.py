@@ -15,7 +15,7 @@ from imu_core.figures import style_of
 from imu_core.figures.compare import Who
 from imu_core.metrics import divergence, gaps
 from imu_core.problems.reference import Reference
-from imu_core.records import Problem, Trajectory
+from imu_core.records.run import Problem, Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.report import exports
 from imu_core.store.runs import Stored

@@ -11,7 +11,7 @@ from imu_core.experiments import leaderboard
 from imu_core.figures import compare as charts
 from imu_core.figures import utility_title
 from imu_core.problems.reference import Reference
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.verdicts import listed
 from pages.sections.compare.compared import PLAIN, Compared
 from pages.widgets import parts

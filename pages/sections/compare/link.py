@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from imu_core.errors import ImuError, StoreError
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.store.restored import drawable
 from imu_core.store.runs import Stored
 from pages.sections.compare.compared import Compared
@@ -110,9 +110,7 @@ def _named(problem: Problem) -> list[Compared]:
 
 def _of_stored(run: Stored) -> Compared:
     cache = st.session_state.setdefault("compare_cache", {}).setdefault(run.id, {})
-    return Compared(
-        run.id, session_stored.title_of(run), drawable(run.trajectory), run.metrics, stored=run, cache=cache
-    )
+    return Compared(run.id, session_stored.title_of(run), drawable(run.trajectory), run.metrics, stored=run, cache=cache)
 
 
 def _say(trouble: list[str], elsewhere: list[Stored]) -> None:

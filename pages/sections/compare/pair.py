@@ -15,7 +15,7 @@ from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.problems.reference import Reference
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
 from pages.sections.compare import compared, frame, link
 from pages.sections.compare.compared import PLAIN, Compared

@@ -12,7 +12,7 @@ from imu_core.experiments import leaderboard
 from imu_core.experiments.standing import Standing, Standings
 from imu_core.figures import all_methods
 from imu_core.glossary import help_text
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from pages.sections.compare import compared
 from pages.sections.compare.compared import PLAIN
 from pages.widgets import bound, parts, tables

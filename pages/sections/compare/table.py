@@ -14,7 +14,7 @@ from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.metrics import METRICS
 from imu_core.problems.reference import Reference
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import percent, signed
 from pages.sections.compare import compared, front

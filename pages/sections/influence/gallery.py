@@ -12,7 +12,7 @@ from imu_core.glossary import help_text
 from imu_core.influence import ESTIMATORS
 from imu_core.problems.forget import ids_request
 from imu_core.problems.reference import retrained_model
-from imu_core.records import Influence, Problem
+from imu_core.records.run import Influence, Problem
 from imu_core.report import exports
 from pages.sections.influence import gaze
 from pages.session import session_runs

@@ -13,7 +13,7 @@ from imu_core.evaluation import saliency
 from imu_core.evaluation.saliency import CAMS, Looked
 from imu_core.glossary import help_text
 from imu_core.metrics.intervals import Mean
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import interval, percent, signed, signed_interval
 from pages.sections.reidentify import people
 from pages.session import searched, session_runs
@@ -39,9 +39,7 @@ def controls(problem: Problem) -> tuple[str, str, int]:
             help=help_text("cam_layer"),
         )  # fmt: skip
     with three:
-        opacity = bound.slider(
-            "Opacity of the heat, %", 0, 100, 75, 5, key="opacity", help=help_text("opacity")
-        )
+        opacity = bound.slider("Opacity of the heat, %", 0, 100, 75, 5, key="opacity", help=help_text("opacity"))
     return method or "gradcam", layer, opacity
 
 

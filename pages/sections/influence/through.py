@@ -14,7 +14,7 @@ from imu_core.figures import agreement as figures
 from imu_core.glossary import help_text
 from imu_core.influence import ranking
 from imu_core.jobs import Job
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import decimal, megabytes, percent
 from pages.widgets import bound, parts, progress, tables
 from pages.widgets.tables import Row

@@ -14,7 +14,7 @@ from imu_core.jobs import Job
 from imu_core.model_import import brought_sets, own
 from imu_core.models import brought
 from imu_core.problems.problem import prepare
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
 from pages.sections.own_model import form
 from pages.session import pace

@@ -15,7 +15,8 @@ from imu_core.paper.published import COLUMNS, TABLES, Table
 from imu_core.paper.readable import with_unrun
 from imu_core.paper.shapes import RowRecord, TableRecord
 from imu_core.paper.verdicts import interval
-from imu_core.records import Outcome, RunConfig, Trajectory
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import RunConfig, Trajectory
 from imu_core.report.numbers import percent
 from pages.sections.paper import record as paper_record
 from pages.widgets import parts, run_link, tables

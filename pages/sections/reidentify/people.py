@@ -13,7 +13,8 @@ from imu_core.evaluation.reidentification import Found
 from imu_core.figures.style import FORGET, OTHER, SAME
 from imu_core.glossary import help_text
 from imu_core.models import checkpoints
-from imu_core.records import Problem, RunConfig, Sightings
+from imu_core.records.data import Sightings
+from imu_core.records.run import Problem, RunConfig
 from pages.session import session_runs
 from pages.session.searched import found
 from pages.widgets import bound, parts, run_form, tables

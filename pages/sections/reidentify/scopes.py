@@ -9,7 +9,7 @@ from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found, SideBySide
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
-from imu_core.records import Problem
+from imu_core.records.run import Problem
 from imu_core.records.shapes import ScopeRow
 from imu_core.report.verdicts import side_by_side_verdict
 from pages.sections.reidentify import people

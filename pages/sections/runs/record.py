@@ -13,7 +13,7 @@ from imu_core.errors import ImuError, StoreError
 from imu_core.figures import paths
 from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS
-from imu_core.records import Trajectory
+from imu_core.records.run import Trajectory
 from imu_core.report import exports
 from imu_core.report.numbers import phase_words, signed
 from imu_core.report.verdicts import percent

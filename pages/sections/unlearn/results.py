@@ -13,7 +13,7 @@ from imu_core.evaluation.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
 from imu_core.models.brought import is_brought
 from imu_core.problems.reference import retrain, seconds_to_retrain
-from imu_core.records import Problem, Trajectory
+from imu_core.records.run import Problem, Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.report import verdicts as told
 from imu_core.report.numbers import phase_words
@@ -108,9 +108,7 @@ def _of_model(result: Metrics, model: str) -> Row:
     return found
 
 
-def _row(
-    name: str, state: str, accuracies: dict[str, float], extra: Row, record: Trajectory | None = None
-) -> Row:
+def _row(name: str, state: str, accuracies: dict[str, float], extra: Row, record: Trajectory | None = None) -> Row:
     row: Row = {"Run": name, "State": state, **{key: 100 * value for key, value in accuracies.items()}, **extra}
     if record:
         row |= {

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from imu_core import figures
 from imu_core.glossary import help_text
-from imu_core.records import Trajectory
+from imu_core.records.run import Trajectory
 from imu_core.report import exports
 from pages.session import links, session_runs
 from pages.session.address import address
