@@ -27,6 +27,13 @@ def told(value: object) -> str:
         return f"a {type(value).__name__} that cannot be written out"
 
 
+def shown(value: object, most: int = 60) -> str:
+    """`value` as a sentence may hold it: one line, at most `most` signs, and whatever does not print or is no UTF-8 as \\x1b."""
+    text = str(value)
+    printed = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:most])
+    return printed if len(text) <= most and len(printed) <= most else f"{printed[: most - 1]}…"
+
+
 class ImuError(Exception):
     """Base of every error the engine raises on purpose; its text is a sentence for people, cut where a value in it is long."""
 

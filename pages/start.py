@@ -17,6 +17,7 @@ from pages.session import session_runs
 from pages.session.address import address
 from pages.sidebar import problem_choice
 from pages.widgets import bound, link_box, parts, run_link
+from pages.widgets.pictures import strip
 
 
 def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] | None) -> None:
@@ -75,7 +76,7 @@ def pictures(problem: Problem, run: Run, step: int) -> None:
     ids = split.forget[:: max(1, len(split.forget) // 10)][:10].tolist()
     positions = [split.forget.tolist().index(i) for i in ids]
     st.caption(f"{len(ids)} of {len(split.forget):,} images to forget, and what IMU's model says they are at this step:")
-    parts.strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
+    strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
 
 
 DOORS = (

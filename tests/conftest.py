@@ -32,7 +32,7 @@ import imu_core
 from imu_core import data, runtime
 from imu_core.data import market, people
 from imu_core.data.people.look import look
-from imu_core.models import checkpoints
+from imu_core.models import checkpoints, hashes
 from imu_core.problems.problem import NOTHING
 from imu_core.records.data import Dataset, ImageSet, Source
 from imu_core.records.run import Features, Problem, RunConfig
@@ -165,7 +165,7 @@ def register_people(name: str, crowd: bool = False) -> Dataset:
             state[part] = state[part][: FEW["training"]].clone()
         removed = (dataset.train.labels == 4).nonzero()[:, 0] if role == "retrained" else NOTHING
         card = {**checkpoints.at(path).card, "dataset": name, "data_hash": dataset.hash}
-        card["removed_hash"] = checkpoints.removed_hash(removed)
+        card["removed_hash"] = hashes.removed_hash(removed)
         checkpoints.save(runtime.home() / "models" / name / "reid_resnet18" / f"{role}.safetensors", state, card)
     data.DATASETS[name] = Source(name, lambda: dataset, people=True)
     return dataset

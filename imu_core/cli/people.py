@@ -11,8 +11,9 @@ import typer
 from imu_core.cli import app
 from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, option, say, speaking, stoppable, write_json
 from imu_core.data import people
-from imu_core.evaluation import reidentification
-from imu_core.evaluation.reidentification import Found, SideBySide
+from imu_core.evaluation import reidentification, scopes
+from imu_core.evaluation.reidentification import Found
+from imu_core.evaluation.scopes import SideBySide
 from imu_core.methods import METHODS, PRESETS
 from imu_core.problems.forget import GRAMMAR
 from imu_core.records.shapes import ScopeRow
@@ -66,7 +67,7 @@ def reid_command(
         f"Raw pixels, without a network: {percent(reidentification.pixels_alone(asked.dataset).map)} mAP of unseen people."
     )
     typer.echo(side_by_side_verdict(work.rows, numbers))
-    write_json(json_file, reidentification.as_record(work, known))
+    write_json(json_file, scopes.as_record(work, known))
 
 
 _COLUMNS = {

@@ -28,7 +28,7 @@ from imu_core.cli.speaking import (
 )
 from imu_core.errors import ConfigError
 from imu_core.models import checkpoints
-from imu_core.models.brought import is_brought
+from imu_core.models.outside import is_brought
 from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import NOTHING, original
 from imu_core.records.run import Point

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from imu_core.data import cifar, faces, fashion, files, folder, market, people
-from imu_core.errors import ClosedError, DataError
+from imu_core.data import cifar, faces, fashion, folder, market, people
+from imu_core.errors import ClosedError, DataError, shown
 from imu_core.records.data import Dataset, Source
 
 DATASETS: dict[str, Source] = {
@@ -82,7 +82,7 @@ DATASETS["market"] = _market("market", "Market-1501, 1,501 real people (given ou
 def _folder(name: str) -> Source:
     text = name.removeprefix(FOLDER)
     return Source(
-        f"Images in {files.shown(text, 200)}",
+        f"Images in {shown(text, 200)}",
         lambda: folder.load(name),
         lambda: folder.is_here(text),
         lambda: folder.fetch(text),
@@ -102,7 +102,7 @@ def source(name: str) -> Source:
     if name.startswith(FOLDER):
         return _folder(name)
     if name.startswith(MARKET):
-        return _market(name, f"People in {folder.shown(name[len(MARKET) :], 200)}", name[len(MARKET) :])
+        return _market(name, f"People in {shown(name[len(MARKET) :], 200)}", name[len(MARKET) :])
     if name not in DATASETS:
         raise DataError(
             f"There is no dataset called {name[:60]!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, {FOLDER}PATH."

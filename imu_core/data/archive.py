@@ -25,8 +25,7 @@ from typing import BinaryIO, NamedTuple
 from imu_core import names, runtime
 from imu_core.access import rules
 from imu_core.data import files, folder, pixels, sniff
-from imu_core.data.files import shown
-from imu_core.errors import DataError
+from imu_core.errors import DataError, shown
 from imu_core.records.data import LeftOut, Why
 from imu_core.report.numbers import gibibytes
 

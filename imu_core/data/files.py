@@ -12,7 +12,7 @@ from pathlib import Path
 
 from imu_core import names
 from imu_core.access import rules
-from imu_core.errors import DataError
+from imu_core.errors import DataError, shown
 from imu_core.records.data import LeftOut, Why
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
@@ -33,12 +33,6 @@ _SYSTEM = {  # what systems and programs leave in folders beside files whose nam
     "lost+found",
 }
 _KINDS_NAMED = 6  # in a sentence; the others are counted
-
-
-def shown(text: str, most: int = 60) -> str:
-    """`text` as a sentence may hold it: names of files may be long, or hold signs that do not print or are no UTF-8."""
-    printed = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:most])
-    return printed if len(text) <= most and len(printed) <= most else f"{printed[: most - 1]}…"
 
 
 def is_hidden(name: str) -> bool:

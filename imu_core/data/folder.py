@@ -26,8 +26,8 @@ from torch import Tensor
 from imu_core import names, runtime
 from imu_core.access import rules
 from imu_core.data import files, pixels
-from imu_core.data.files import Tally, shown
-from imu_core.errors import ClosedError, DataError
+from imu_core.data.files import Tally
+from imu_core.errors import ClosedError, DataError, shown
 from imu_core.numeric import is_whole
 from imu_core.records.data import Dataset, ImageSet, LeftOut, Why
 from imu_core.report.numbers import gibibytes

@@ -25,8 +25,8 @@ from torch import Tensor
 from imu_core import names, runtime
 from imu_core.access import rules
 from imu_core.data import files, pixels
-from imu_core.data.files import Tally, shown
-from imu_core.errors import DataError
+from imu_core.data.files import Tally
+from imu_core.errors import DataError, shown
 from imu_core.records.data import Dataset, ImageSet, LeftOut, People, Sightings, Why
 
 FOLDERS = ("bounding_box_train", "bounding_box_test", "query")

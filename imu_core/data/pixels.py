@@ -14,8 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imu_core.access import rules
 from imu_core.data import sniff
-from imu_core.data.files import shown
-from imu_core.errors import DataError
+from imu_core.errors import DataError, shown
 from imu_core.report.numbers import mebibytes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow reads others by starting other programs

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from imu_core import runtime
-from imu_core.evaluation.measurement import spread
 from imu_core.influence import FullInfluence, forget_scores, ranking
 from imu_core.metrics.intervals import spearman_interval
-from imu_core.models import checkpoints
+from imu_core.models import hashes
+from imu_core.problems.subsets import spread
 from imu_core.progress import Stoppable
 from imu_core.records.run import Influence, Problem, finite
 from imu_core.report.numbers import decimal, percent
@@ -228,7 +228,7 @@ def words_of(scope: str) -> str:
 
 
 def _path(problem: Problem, scope: str, damping: float, curvature: int) -> Path:
-    who = (checkpoints.state_hash(problem.model), problem.dataset.hash, checkpoints.removed_hash(problem.split.forget))
+    who = (hashes.state_hash(problem.model), problem.dataset.hash, hashes.removed_hash(problem.split.forget))
     key = hashlib.sha256(repr((_FORMAT, *who, scope, damping, curvature)).encode()).hexdigest()[:24]
     return runtime.home() / "influence" / f"{key}.json"
 

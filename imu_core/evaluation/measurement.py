@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core import models as architectures
 from imu_core.caches import SharedCache
 from imu_core.evaluation.reidentification import drift, judge, references
-from imu_core.metrics import METRICS, Kind, Sides, membership, neighbour, of_kind, thresholds
+from imu_core.metrics import Kind, Sides, membership, neighbour, of_kind, thresholds
 from imu_core.metrics import zrf as forgetting
-from imu_core.models import checkpoints
+from imu_core.models import hashes, networks
 from imu_core.models.head import find_head
+from imu_core.models.inference import Logits
 from imu_core.problems.features import compute, in_parts
 from imu_core.problems.reference import retrained
 from imu_core.problems.sets import accuracies
+from imu_core.problems.subsets import same_kind, spread
 from imu_core.progress import Stoppable
 from imu_core.records.run import Problem
 from imu_core.records.shapes import Metrics
-from imu_core.unlearning.run import Run
 
-Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)
+if TYPE_CHECKING:
+    from imu_core.unlearning.run import Run
+
 LARGEST = 2500
 FEW = 1000  # a side that `memberships` lets the SVC learn from
 MOST_MACHINES = 50  # classes up to which MIA-NN, with one classifier a class, does not hold up everything else
 MOST_JUDGED = 1000  # forget samples that the incompetent network of ZRF is asked about
 _TEACHER = 1  # the seed of its random weights; trained models start from 0
-_KEYS = {"confidence": "membership"} | {metric.stored: key for key, metric in METRICS.items() if metric.stored}  # by stored name
 
 
 class Measurement(Stoppable):
@@ -173,7 +174,7 @@ _MEASURED: SharedCache[tuple[str, ...], Any] = SharedCache(600)
 def _identity(problem: Problem) -> tuple[str, ...]:
     """What the attacks on the stored models depend on: the sets, and whatever came before this request."""
     split = problem.split
-    return checkpoints.removed_hash(split.forget), checkpoints.removed_hash(split.earlier), repr(problem.history)
+    return hashes.removed_hash(split.forget), hashes.removed_hash(split.earlier), repr(problem.history)
 
 
 @torch.no_grad()
@@ -260,14 +261,6 @@ def _attackers(problem: Problem) -> tuple[Tensor, Tensor]:
     return members, others[: len(members)]
 
 
-def same_kind(problem: Problem) -> Tensor:
-    """Indices of the test samples that are like the forget set: of its classes where whole classes go, else of all still kept."""
-    split, labels = problem.split, problem.test.labels
-    if split.classes:
-        return torch.isin(labels, torch.tensor(split.classes)).nonzero()[:, 0]
-    return (~torch.isin(labels, torch.tensor(split.earlier_classes, dtype=torch.int64))).nonzero()[:, 0]
-
-
 def threshold_sides(
     problem: Problem, model: Logits, reference: Logits | None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:
@@ -283,13 +276,6 @@ def threshold_sides(
     kind = same_kind(problem)
     negatives = thresholds.scores(model[1][kind], problem.test.labels[kind]) if len(kind) else {}
     return positives, negatives, "test samples of the same kind under the same model"
-
-
-def spread(index: Tensor, most: int) -> Tensor:
-    """At most `most` of `index` (n,), evenly spaced, in order: the same ones for every model."""
-    if len(index) <= most:
-        return index
-    return index[torch.from_numpy(np.linspace(0, len(index) - 1, most).astype(np.int64))]
 
 
 def divergences(problem: Problem, reference: Logits, model: Logits) -> dict[str, dict[str, float]]:
@@ -319,25 +305,8 @@ def neighbour_shares(problem: Problem, logits: Logits) -> np.ndarray:
 
 def incompetent_logits(problem: Problem, index: Tensor) -> Tensor:
     """Logits (n, C) of a freshly initialised network of the same architecture on the training samples `index`."""
-    network = architectures.build(problem.model_name, problem.dataset, _TEACHER)
+    network = networks.build(problem.model_name, problem.dataset, _TEACHER)
     return compute(network, problem.dataset.train.images[index])[1]
-
-
-def numbers(result: Metrics, model: str = "run") -> dict[str, float]:
-    """Everything `Measurement.result` holds about one model as metric key → value, for tables; keys are those of METRICS.
-
-    Distances are those on the test set (`kl`, …). What was not measured is not there.
-    """
-    attacked = result.get("attacks", {}).get(model, {})
-    flat = {
-        **result.get("accuracies", {}).get(model, {}),
-        **{_KEYS.get(name, name): value for name, value in attacked.items()},
-        **({"membership": result["membership"][model]} if model in result.get("membership", {}) else {}),
-        **result.get("divergence", {}).get(model, {}).get("test", {}),
-    }
-    for part in ("gaps", "worst_case", "zrf", "neighbour", "retrieval"):
-        flat |= result.get(part, {}).get(model, {})
-    return {key: float(value) for key, value in flat.items() if key in METRICS}
 
 
 def _true_probability(logits: Tensor, labels: Tensor) -> Tensor:

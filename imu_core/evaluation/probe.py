@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from imu_core import models as architectures
 from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
 from imu_core.evaluation.attacks import CONTROL_SEED, UNTRAINED, Attack, descent, in_range, share_right
-from imu_core.evaluation.measurement import same_kind, spread
+from imu_core.models import networks
 from imu_core.numeric import as_number
+from imu_core.problems.subsets import same_kind, spread
 from imu_core.records.run import Problem
 
 _PROBE, _START = 61, 62  # streams of the generator
@@ -58,7 +58,7 @@ class Probe(Attack):
 
     def working(self) -> Iterator[tuple[float, str]]:
         """Fit a probe on the features of each model, and of an untrained one."""
-        control = architectures.build(self.problem.model_name, self.problem.dataset, CONTROL_SEED)
+        control = networks.build(self.problem.model_name, self.problem.dataset, CONTROL_SEED)
         everybody = {**self.models, UNTRAINED: control}
         for number, (name, model) in enumerate(everybody.items()):
             yield number / len(everybody), f"features of the {name} model"

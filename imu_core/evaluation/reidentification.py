@@ -6,36 +6,23 @@ changes ranks is a backbone that changes, or batch-norm statistics that drift wh
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import threading
-import time
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imu_core import runtime
 from imu_core.caches import SharedCache
 from imu_core.errors import DataError
-from imu_core.methods.presets import preset
 from imu_core.metrics.retrieval import Ranking, order_of, rank
-from imu_core.models import checkpoints
+from imu_core.models import hashes
 from imu_core.models.head import split_head
 from imu_core.problems.features import in_parts, keep_embedding, kept_embedding
 from imu_core.problems.reference import retrained_model
 from imu_core.progress import Stoppable
 from imu_core.records.data import Dataset, People, Sightings
-from imu_core.records.outcome import Outcome
-from imu_core.records.run import Problem, RunConfig, finite
-from imu_core.records.shapes import ScopeRecord, ScopeRow
-from imu_core.unlearning.run import Run
-
-SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
-_SELDOM = 1000  # steps between two looks at everything; the forget set is looked at after every step
+from imu_core.records.run import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +81,7 @@ def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
 def embedding_of(model: nn.Module, dataset: Dataset, keep: bool = False) -> Generator[float, None, Embedded]:
     """What `embed` gives; iterated, it yields the fraction done while it computes."""
     people = people_of(dataset)
-    backbone = checkpoints.state_hash(split_head(model)[0])
+    backbone = hashes.state_hash(split_head(model)[0])
     key = (backbone, dataset.hash)
     embedded = _EMBEDDED.get(key)
     if embedded is None:
@@ -266,104 +253,3 @@ def searching_references(problem: Problem) -> Searching:
     models, kept = {"original": problem.model}, {"retrained"} if problem.history else {"original", "retrained"}
     reference = retrained_model(problem)
     return Searching(problem, models | ({} if reference is None else {"retrained": reference}), kept)
-
-
-class SideBySide:
-    """One method at three scopes and in both batch-norm modes, each run judged by retrieval; iterate for rows, `cancel()` stops.
-
-    `rows` holds a `ScopeRow` for every run that has ended.
-    """
-
-    def __init__(self, problem: Problem, method: str = "imu", name: str = "gentle") -> None:
-        self.problem, self.method, self.preset = problem, method, name
-        self.outcome = Outcome("queued")
-        self.rows: list[ScopeRow] = []
-        self.steps = len(SCOPES) * len(MODES)
-        self._cancel, self._run = threading.Event(), None
-
-    def cancel(self) -> None:
-        """Ask it to stop; safe from any thread. Finished rows stay."""
-        self._cancel.set()
-        if self._run is not None:
-            self._run.cancel()
-
-    def configs(self) -> list[RunConfig]:
-        """The settings of the runs, one a row."""
-        made = ((preset(self.preset, self.method, scope), bn) for scope in SCOPES for bn in MODES)
-        return [dataclasses.replace(config, bn=bn, eval_every=_SELDOM) for config, bn in made]
-
-    def __iter__(self) -> Iterator[tuple[float, str]]:
-        self.outcome = Outcome("running")
-        for number, config in enumerate(self.configs()):
-            yield number / self.steps, f"scope {config.scope}, batch norm in {config.bn} mode"
-            row = None if self._cancel.is_set() else self._row(config)
-            if row is None or self._cancel.is_set():
-                self.outcome = Outcome("cancelled", "Stopped by you; the rows above are finished runs.")
-                return
-            self.rows.append(row)
-        self.outcome = Outcome("done")
-        yield 1.0, "done"
-
-    def _row(self, config: RunConfig) -> ScopeRow | None:
-        start = time.perf_counter()
-        run = self._run = Run(self.problem, config)
-        for _ in run:
-            if self._cancel.is_set():
-                run.cancel()
-        if run.outcome.state in ("cancelled", "failed"):
-            return None
-        model, seconds = run.model(), time.perf_counter() - start
-        return row_of(self.problem, run, model, seconds)
-
-
-def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> ScopeRow:
-    """What one finished `run` did, classified and retrieved."""
-    last, found = run.points[-1], judge(problem, model)
-    kept = {name: last.accuracies[name] for name in ("forget", "test_other", "test") if name in last.accuracies}
-    return {
-        "scope": run.config.scope,
-        "bn": run.config.bn,
-        "state": run.outcome.state,
-        "steps": last.step,
-        "seconds": seconds,
-        **kept,
-        **found.numbers(),
-        "drift": max(drift(problem.model, model).values(), default=0.0),
-        "same_features": found.embedded.backbone == embed(problem.model, problem.dataset).backbone,
-    }
-
-
-def _stored_path(problem: Problem, method: str) -> Path:
-    people = "-".join(problem.dataset.class_names[c] for c in problem.split.classes)
-    return runtime.ASSETS / "people" / f"scopes-{problem.model_name}-{people}-{method}.json"
-
-
-def stored_rows(problem: Problem, method: str) -> ScopeRecord | None:
-    """The rows of `SideBySide` that ship for this problem, with the command that made them; None where none fit."""
-    try:
-        found = json.loads(_stored_path(problem, method).read_text())
-    except (OSError, ValueError):
-        return None
-    fits = found.get("model_hash") == checkpoints.state_hash(problem.model) and found.get("data_hash") == problem.dataset.hash
-    return found if fits and not problem.history else None
-
-
-def as_record(found: SideBySide, known: dict[str, Found]) -> ScopeRecord:
-    """JSON-ready: rows and references of a finished comparison, the command that makes it, the hashes it belongs to."""
-    problem = found.problem
-    command = (
-        f"python -m imu_core reid --problem {problem.dataset.name} --model {problem.model_name} "
-        f"--forget {problem.split.request} --method {found.method}"
-    )
-    return finite(
-        {
-            "command": command,
-            "problem": problem.describe(),
-            "method": found.method,
-            "preset": found.preset,
-            "references": {name: judged.numbers() for name, judged in known.items()},
-            "rows": found.rows,
-            "model_hash": checkpoints.state_hash(problem.model),
-            "data_hash": problem.dataset.hash,
-        }
-    )

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core import models as architectures
 from imu_core import runtime
 from imu_core.errors import ConfigError
 from imu_core.evaluation.attacks import CONTROL_SEED, RANDOM_HEAD, Attack, in_range
-from imu_core.evaluation.measurement import spread
+from imu_core.models import networks
 from imu_core.models.head import find_head, trainable
 from imu_core.models.inference import chunk_of, to_input
 from imu_core.numeric import as_number
 from imu_core.problems.reference import retrained_model
+from imu_core.problems.subsets import spread
 from imu_core.records.run import Problem, scope_blocks
 from imu_core.unlearning.run import Run
 
@@ -93,7 +93,7 @@ class Relearn(Attack):
 
     def _control(self) -> nn.Module:
         model = copy.deepcopy(self.problem.model)
-        fresh = architectures.build(self.problem.model_name, self.problem.dataset, CONTROL_SEED)
+        fresh = networks.build(self.problem.model_name, self.problem.dataset, CONTROL_SEED)
         find_head(model).load_state_dict(find_head(fresh).state_dict())
         return model
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from imu_core.caches import SharedCache
 from imu_core.errors import DataError
-from imu_core.evaluation.measurement import Logits, spread
-from imu_core.models import checkpoints
+from imu_core.models import hashes
 from imu_core.models.head import blocks, find_head, head_name
-from imu_core.models.inference import chunk_of, to_input
+from imu_core.models.inference import Logits, chunk_of, to_input
 from imu_core.problems.features import compute
 from imu_core.problems.reference import retrained_model
+from imu_core.problems.subsets import spread
 from imu_core.progress import Stoppable
 from imu_core.records.run import Problem
 
@@ -183,7 +183,7 @@ class LayerSimilarity(Stoppable):
     ) -> Generator[tuple[float, str], None, dict[str, Tensor]]:
         """Gram matrices by layer, read where this model was asked before, or its features are known."""
         self.identical[name] = identical_blocks(model, self.problem.model)
-        key = (checkpoints.state_hash(model), self.problem.dataset.hash, self.samples)
+        key = (hashes.state_hash(model), self.problem.dataset.hash, self.samples)
         stored = _GRAMS.get(key)
         if stored is not None:
             return stored

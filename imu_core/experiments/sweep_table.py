@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from imu_core.evaluation.measurement import numbers
+from imu_core.metrics.registry import numbers
 from imu_core.records.shapes import Value
 from imu_core.store.runs import Summary
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color
 from plotly.subplots import make_subplots
 
-from imu_core.evaluation.similarity import Embedding
 from imu_core.figures import FORGET, GREY, INK, RETAIN, Style, base
 from imu_core.figures.style import ABOVE, BELOW, GROUND
+
+if TYPE_CHECKING:
+    from imu_core.evaluation.similarity import Embedding
 
 _MOST_CLASSES = 12
 _NEAR = 0.3  # of forget accuracy

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from imu_core.methods import METHODS, Look
-from imu_core.methods.card import HOLLOW, SHAPES
+from imu_core.methods.card import HOLLOW, SHAPES, Look
+from imu_core.methods.registry import METHODS
 
 FORGET, RETAIN, GREY = "#D55E00", "#0072B2", "#8a8a8a"
 FRAMES = {"forget": FORGET, "retain": RETAIN, "none": None}  # of pictures, by the set that they are from

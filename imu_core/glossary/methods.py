@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from imu_core.glossary.term import Term
+from imu_core.glossary.term import OF_METHODS, Term
 from imu_core.settings import RUN
-
-GROUP = "Methods"
 
 TERMS: tuple[Term, ...] = (
     Term(
         key="method",
         title="Method",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["method"].help,
         text=(
             "A method turns a batch into a loss; everything else (scope, steps, stopping, evaluation) is the same loop for all "
@@ -24,7 +22,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="sees",
         title="What a method sees",
-        group=GROUP,
+        group=OF_METHODS,
         short="The data a method declared it needs; asking for more ends the run.",
         text=(
             "Each method declares a part of: forget set, retain set, stored statistics, initial weights, "
@@ -38,7 +36,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="preset",
         title="Preset",
-        group=GROUP,
+        group=OF_METHODS,
         short="A named set of settings to start from, for each method and scope.",
         text=(
             "A preset fills in the settings of a run; you can change each of them afterwards. There are three: `gentle`, `five "
@@ -50,7 +48,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="gentle",
         title="Preset: gentle",
-        group=GROUP,
+        group=OF_METHODS,
         short="Small normalised steps until almost none of the forget set is recognised, then stop.",
         text=(
             "The run takes small normalised steps and ends at the first evaluation at or below its target, or when its epochs "
@@ -64,7 +62,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="five_epochs",
         title="Preset: five epochs",
-        group=GROUP,
+        group=OF_METHODS,
         short="Five passes over the forget set at a fixed step length, however far that gets.",
         text=(
             "Most papers run a fixed number of epochs; this preset does so with normalised steps and no target. How far it "
@@ -76,7 +74,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="authors",
         title="Preset: authors",
-        group=GROUP,
+        group=OF_METHODS,
         short="Settings of the IMU authors' code: momentum SGD, training mode, weights clipped at their 93 % quantile, L1.",
         text=(
             "Paper and code differ, and this preset follows the code: SGD with momentum 0.9 and weight decay, augmentation, "
@@ -90,7 +88,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="stop_at",
         title="Target (stop_at)",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["stop_at"].help,
         text=(
             "After every step the run compares forget accuracy with this target and ends when it is at or below it. In runs over "
@@ -103,7 +101,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="depth",
         title="Depth of forgetting",
-        group=GROUP,
+        group=OF_METHODS,
         short="How far a run has gone, read as forget accuracy; compare methods at the same depth.",
         text=(
             "Every method that pushes the forget set away pays with accuracy elsewhere, and pays more the further it goes. A "
@@ -116,7 +114,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="step",
         title="Step",
-        group=GROUP,
+        group=OF_METHODS,
         short="One batch, one gradient, one update of the parameters in scope.",
         text=(
             "A run is a row of steps; the point before the first one is the original model. In a run over cached features "
@@ -128,7 +126,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="learning_rate",
         title="Learning rate",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["learning_rate"].help,
         text=(
             r"Plain SGD moves the parameters by $\eta$ times the gradient, so a step is as long as the gradient happens to be. "
@@ -142,7 +140,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="optimizer",
         title="Optimiser",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["optimizer"].help,
         text=(
             "`sgd` is plain stochastic gradient descent, with momentum and weight decay if you set them. `normalised` scales "
@@ -155,7 +153,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="normalised",
         title="Normalised steps",
-        group=GROUP,
+        group=OF_METHODS,
         short="The gradient is scaled to length 1 first, so a step is as long as the learning rate says.",
         text=(
             r"The update is $\theta \leftarrow \theta - \eta\, g/\lVert g\rVert$, the norm taken over all parameters in scope "
@@ -169,7 +167,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="epochs",
         title="Epochs",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["epochs"].help,
         text=(
             "One epoch visits each sample of the driving set once, in an order drawn afresh. For GA, IMU and NPO that is the "
@@ -182,7 +180,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="batch_size",
         title="Batch size",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["batch_size"].help,
         text=(
             "Each step uses one batch; the last batch of an epoch holds what is left over. A batch as large as the set makes "
@@ -195,7 +193,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="momentum",
         title="Momentum",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["momentum"].help,
         text=(
             r"The update is $v \leftarrow \mu v + g$, then $\theta \leftarrow \theta - \eta v$. While the gradient keeps its "
@@ -208,7 +206,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="weight_decay",
         title="Weight decay",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["weight_decay"].help,
         text=(
             r"It adds $\lambda_{wd}\,\theta$ to the gradient of every parameter in scope, and, with normalised steps, after the "
@@ -220,7 +218,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="schedule",
         title="Learning-rate schedule",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["schedule"].help,
         text=(
             "`constant` keeps the learning rate you set. `one_cycle` starts low, reaches the learning rate after a fifth of "
@@ -232,7 +230,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="augment",
         title="Augmentation",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["augment"].help,
         text=(
             "Augmentation changes the images that steps are computed from; influence scores and evaluations always use plain "
@@ -245,7 +243,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="eval_every",
         title="Evaluate every",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["eval_every"].help,
         text=(
             "Each evaluation gives one point of the chart. Left empty, a run is evaluated 1,000 times at most over features "
@@ -259,7 +257,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="l1",
         title="L1 on the head",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["l1"].help,
         text=(
             r"The loss gets $\alpha\lVert\theta_c\rVert_1$, the sum over all weights and biases of the head. It pulls small "
@@ -273,7 +271,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="beta",
         title="β of NPO",
-        group=GROUP,
+        group=OF_METHODS,
         short=RUN["beta"].help,
         text=(
             r"A sample's share in the gradient is $2\sigma(-\beta(\ell-\ell_0))$. With a large $\beta$ it dies after a small "
@@ -285,7 +283,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="options",
         title="A method's own settings",
-        group=GROUP,
+        group=OF_METHODS,
         short="What only this method can be set to, such as SSD's selection α; the rest is common to all methods.",
         text=(
             "Every method may declare settings of its own, each with a range, a default and a sentence of help. They appear in "
@@ -298,7 +296,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         key="edit",
         title="Edit",
-        group=GROUP,
+        group=OF_METHODS,
         short="A change computed at once instead of in steps; it is walked along a straight line, so that it has every depth.",
         text=(
             "SSD, influence unlearning, Newton removal and their like compute new parameters directly. Here the run then walks "

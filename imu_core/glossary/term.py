@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OF_METHODS = "Methods"  # the group of every method's entry
+
 
 @dataclass(frozen=True)
 class Term:

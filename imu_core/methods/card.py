@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from imu_core.errors import ConfigError, told
-from imu_core.glossary.methods import GROUP
-from imu_core.glossary.term import Term
+from imu_core.glossary.term import OF_METHODS, Term
 
 DASHES = ("solid", "dot", "dash", "longdash", "dashdot", "longdashdot")
 SHAPES = (
@@ -29,7 +28,7 @@ class Card:
 
     def term(self, key: str) -> Term:
         """The entry of the method that is called `key`."""
-        return Term(key=key, title=self.title, group=GROUP, short=self.short, text=self.text, see=self.see)
+        return Term(key=key, title=self.title, group=OF_METHODS, short=self.short, text=self.text, see=self.see)
 
 
 @dataclass(frozen=True)

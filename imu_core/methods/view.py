@@ -16,7 +16,7 @@ from imu_core.records.run import Influence
 from imu_core.records.shapes import Value
 
 if TYPE_CHECKING:
-    from imu_core.methods.workspace import Arena
+    from imu_core.methods.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +34,13 @@ class View:
     `options` are the method's own settings, defaults filled in; `classes` those the request removes entirely.
     """
 
-    def __init__(self, arena: Arena, granted: frozenset[str], method: str, options: Mapping[str, Value] | None = None) -> None:
-        self._arena, self._granted, self._method = arena, granted, method
-        self.original: nn.Module = arena.original
-        self.total: int = len(arena.problem.dataset.train)
-        self.classes: tuple[int, ...] = arena.problem.split.classes
+    def __init__(
+        self, workspace: Workspace, granted: frozenset[str], method: str, options: Mapping[str, Value] | None = None
+    ) -> None:
+        self._workspace, self._granted, self._method = workspace, granted, method
+        self.original: nn.Module = workspace.original
+        self.total: int = len(workspace.problem.dataset.train)
+        self.classes: tuple[int, ...] = workspace.problem.split.classes
         self.options: Mapping[str, Value] = options or {}
 
     def _open(self, name: str) -> None:
@@ -50,16 +52,16 @@ class View:
     def forget(self) -> Samples:
         """The forget set."""
         self._open("forget")
-        return self._samples(self._arena.problem.split.forget)
+        return self._samples(self._workspace.problem.split.forget)
 
     @property
     def retain(self) -> Samples:
         """The retain set."""
         self._open("retain")
-        return self._samples(self._arena.problem.split.retain)
+        return self._samples(self._workspace.problem.split.retain)
 
     def _samples(self, index: Tensor) -> Samples:
-        train = self._arena.problem.train
+        train = self._workspace.problem.train
         return Samples(index, train.labels[index], train.losses[index])
 
     def batches(self, which: str, size: int = 500, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -68,91 +70,91 @@ class View:
         Ends with Cancelled as soon as the run is stopped.
         """
         samples = self.forget if which == "forget" else self.retain
-        index = self._arena.sample(samples.index, limit)
+        index = self._workspace.sample(samples.index, limit)
         for part in index.split(size):
             self.raise_if_stopped()
-            yield self._arena.inputs(part), self._arena.problem.train.labels[part]
+            yield self._workspace.inputs(part), self._workspace.problem.train.labels[part]
 
     def pixels(self, which: str) -> Tensor:
         """The images of a set as uint8 (n, channels, h, w), for a method that changes them."""
         samples = self.forget if which == "forget" else self.retain
-        return self._arena.problem.dataset.train.images[samples.index]
+        return self._workspace.problem.dataset.train.images[samples.index]
 
     @property
     def whole_original(self) -> nn.Module:
         """The original model from images to logits, at every scope; shared: never change it."""
-        return self._arena.problem.model
+        return self._workspace.problem.model
 
     @property
     def initial_weights(self) -> dict[str, Tensor]:
         """The weights the original model started its training from, by parameter name of the module in the loop."""
         self._open("initial_weights")
-        return self._arena.companion("initial")
+        return self._workspace.companion("initial")
 
     @property
     def statistics(self) -> dict[str, Tensor]:
         """Statistics of the features of each class, stored when the original model was trained."""
         self._open("statistics")
-        return self._arena.companion("statistics")
+        return self._workspace.companion("statistics")
 
     @property
     def importances(self) -> dict[str, Tensor]:
         """Importances of the parameters over the training set, by the module's names, stored when the original was trained."""
         self._open("statistics")
-        return self._arena.companion("importances")
+        return self._workspace.companion("importances")
 
     @property
     def training_log(self) -> list[Tensor]:
         """What the training steps whose batches held a forget sample added, summed, a tensor for each parameter in scope."""
         self._open("training_log")
-        traced = self._arena.training_log(self.raise_if_stopped)
+        traced = self._workspace.training_log(self.raise_if_stopped)
         return [traced[name] for name in self.names]
 
     @property
     def recipe(self) -> dict[str, Value]:
         """How the original was trained (epochs, batch size, learning rate …): its card's recipe."""
-        return self._arena.recipe
+        return self._workspace.recipe
 
     @property
     def module(self) -> nn.Module:
         """The copy being unlearned: the head alone over cached features, or the whole model."""
-        return self._arena.module
+        return self._workspace.module
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that the scope opens."""
-        return self._arena.parameters
+        return self._workspace.parameters
 
     @property
     def names(self) -> list[str]:
         """Names of `parameters` in the whole model, in the same order."""
-        return self._arena.names
+        return self._workspace.names
 
     @property
     def head(self) -> nn.Linear:
         """The classifier head as it is now."""
-        return self._arena.head
+        return self._workspace.head
 
     def fresh(self, seed: int) -> nn.Module:
         """A randomly initialised network in the place of the module (at head scope: a random head), eval mode, frozen."""
-        return self._arena.fresh(seed)
+        return self._workspace.fresh(seed)
 
     def random_inputs(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` inputs of standard normal noise in the units that the first layer sees (normalised pixels, or features)."""
-        return self._arena.random_inputs(count, generator)
+        return self._workspace.random_inputs(count, generator)
 
     @contextmanager
     def judging(self) -> Iterator[None]:
         """Eval mode throughout, as for accuracies: running statistics stay and are used."""
-        self._arena.set_mode(training=False)
+        self._workspace.set_mode(training=False)
         try:
             yield
         finally:
-            self._arena.set_mode(training=True)
+            self._workspace.set_mode(training=True)
 
     def raise_if_stopped(self) -> None:
         """Cancelled once the visitor has pressed Stop; for work before the first step that takes longer than a moment."""
-        self._arena.raise_if_stopped()
+        self._workspace.raise_if_stopped()
 
     def original_losses(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the original model on the same (possibly augmented) inputs of a batch, nats, (n,)."""
@@ -165,10 +167,10 @@ class View:
         `hessian`: the curvature over the forget set alone, or over all training samples ("train"), which opens the retain set.
         """
         samples, head = self.forget, self.head
-        Z = self._arena.features_of(samples.index)
+        Z = self._workspace.features_of(samples.index)
         if hessian == "train":
             everything = torch.cat([samples.index, self.retain.index]).sort().values
-            settings["curvature"] = self._arena.features_of(everything), self._arena.problem.train.labels[everything]
+            settings["curvature"] = self._workspace.features_of(everything), self._workspace.problem.train.labels[everything]
         return head_scores(Z, samples.labels, head.weight, head.bias, total=self.total, **settings)
 
 

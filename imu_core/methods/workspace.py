@@ -11,15 +11,16 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from imu_core import models, runtime
+from imu_core import runtime
 from imu_core.errors import CheckpointError
-from imu_core.models import brought, checkpoints
+from imu_core.models import checkpoints, hashes, networks, outside
 from imu_core.models.head import find_head, head_name, trainable
 from imu_core.models.inference import to_input
+from imu_core.models.networks import fresh
 from imu_core.problems.features import compute
 from imu_core.records.run import Problem, RunConfig
 from imu_core.records.shapes import Value
-from imu_core.training.loop import Training, fresh
+from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
 from imu_core.training.statistics import IMPORTANCE_BATCH, batch_importances, feature_statistics, importances
 
@@ -30,7 +31,7 @@ _WAIT = 0.2  # seconds between two looks at a lock
 Head = tuple[Tensor, Tensor]  # weight (C, d), bias (C,)
 
 
-class Arena:
+class Workspace:
     """A private copy to unlearn, with its inputs by training index.
 
     With `scope="head"`, `bn="eval"` and no augmentation the module is the head alone and its inputs are cached features:
@@ -120,7 +121,7 @@ class Arena:
 
     def fresh(self, seed: int) -> nn.Module:
         """A randomly initialised module of the same kind, in eval mode, without gradients."""
-        network = models.build(self.problem.model_name, self.problem.dataset, seed)
+        network = networks.build(self.problem.model_name, self.problem.dataset, seed)
         return (find_head(network) if self.on_features else network).eval().requires_grad_(False)
 
     def random_inputs(self, count: int, generator: torch.Generator) -> Tensor:
@@ -154,7 +155,7 @@ class Arena:
 
     def _trained_here(self, what: str) -> None:
         """CheckpointError for a model that somebody brought: of its training nothing is known."""
-        if brought.is_brought(self.problem.model_name):
+        if outside.is_brought(self.problem.model_name):
             raise CheckpointError(
                 f"{self.problem.model_name} was brought, so {what} is not known, and this method needs it. Choose another method."
             )
@@ -176,7 +177,7 @@ class Arena:
 
     def _log_file(self, removed: Tensor) -> Path:
         name = f"{self.problem.dataset.hash}-{self.problem.model_name}-{self._original().card['seed']}"
-        return runtime.home() / "companions" / f"{name}-{checkpoints.removed_hash(removed)}.log.safetensors"
+        return runtime.home() / "companions" / f"{name}-{hashes.removed_hash(removed)}.log.safetensors"
 
     def _repeat_training(self, watched: list[Tensor], raise_if_stopped: Callable[[], None]) -> None:
         card, problem = self._original().card, self.problem
@@ -224,7 +225,7 @@ class Arena:
     def _kept_importances(self) -> dict[str, Tensor]:
         """Those of all parameters: minutes on a large model, so computed once for all visitors and kept on this machine."""
         images = self.problem.dataset.train
-        name = f"{checkpoints.state_hash(self.problem.model)}-{self.problem.dataset.hash}.importances.safetensors"
+        name = f"{hashes.state_hash(self.problem.model)}-{self.problem.dataset.hash}.importances.safetensors"
         path = runtime.folder(runtime.home() / "companions") / name
         with self._alone(path):
             if not path.exists():

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imu_core.metrics import divergence, gaps, membership
+from imu_core.records.shapes import Metrics
 
 
 class Kind(Enum):
@@ -222,3 +223,23 @@ METRICS: dict[str, Metric] = {
         measure=divergence.w1,
     ),
 }
+
+
+_KEYS = {"confidence": "membership"} | {metric.stored: key for key, metric in METRICS.items() if metric.stored}  # by stored name
+
+
+def numbers(result: Metrics, model: str = "run") -> dict[str, float]:
+    """Everything `Measurement.result` holds about one model as metric key → value, for tables; keys are those of METRICS.
+
+    Distances are those on the test set (`kl`, …). What was not measured is not there.
+    """
+    attacked = result.get("attacks", {}).get(model, {})
+    flat = {
+        **result.get("accuracies", {}).get(model, {}),
+        **{_KEYS.get(name, name): value for name, value in attacked.items()},
+        **({"membership": result["membership"][model]} if model in result.get("membership", {}) else {}),
+        **result.get("divergence", {}).get(model, {}).get("test", {}),
+    }
+    for part in ("gaps", "worst_case", "zrf", "neighbour", "retrieval"):
+        flat |= result.get(part, {}).get(model, {})
+    return {key: float(value) for key, value in flat.items() if key in METRICS}

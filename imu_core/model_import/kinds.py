@@ -9,7 +9,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 
-from imu_core.models.pickled import shown
+from imu_core.errors import shown
 
 _AGAIN = "Download the file itself again."
 _SAVE = "Save the tensors as a state dict with torch.save(model.state_dict(), …), or as safetensors."

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imu_core.errors import CheckpointError, ConfigError
+from imu_core.errors import CheckpointError, ConfigError, shown
 from imu_core.model_import import foreign
-from imu_core.models.pickled import shown
 from imu_core.records.data import Dataset
 
 NORMALISATIONS = {

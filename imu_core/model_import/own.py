@@ -29,7 +29,7 @@ from imu_core.model_import.checks import _BETTER, _GOOD, _PROBE, _SLACK, Check, 
 from imu_core.model_import.normalisations import NORMALISATIONS, normalisation, normalised_by
 from imu_core.model_import.orders import Order
 from imu_core.model_import.pairing import Pairing
-from imu_core.models import brought, checkpoints
+from imu_core.models import brought, checkpoints, outside
 from imu_core.models.head import find_head, head_name
 from imu_core.models.inference import chunk_of, predict, to_input
 from imu_core.numeric import as_number, is_number
@@ -40,7 +40,7 @@ from imu_core.records.shapes import Card
 from imu_core.report.numbers import percent
 from imu_core.training.recipes import RECIPES, Recipe
 
-PREFIX = brought.PREFIX
+PREFIX = outside.PREFIX
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
 
 
@@ -243,7 +243,7 @@ def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn
         model.eval().requires_grad_(False)
         if _ends_in(model, head, images, order.architecture):
             return model, head, "; ".join(filter(None, (matched.how, normalised_by(strange, dataset))))
-    layers = brought.linear_layers(plain)
+    layers = outside.linear_layers(plain)
     known = ", ".join(f"{name} ({layer.in_features} → {layer.out_features})" for name, layer in layers.items())
     raise HeadError(
         f"No head was found: {order.head or 'no linear layer'} of {order.architecture} gives what the network returns for "
@@ -256,8 +256,8 @@ def _ways(order: Order, dataset: Dataset, strange: foreign.Strange) -> list[Pair
     """Every way in which the tensors can be those of the architecture, most of all where layers of one shape are told apart."""
     classes, shape = len(dataset.class_names), dataset.train.images.shape[1:]
     plain = models.construct(order.architecture, classes, shape, *normalisation(order.normalisation, dataset, strange))
-    heads = [order.head] if order.head in brought.linear_layers(plain) else foreign.candidates(plain, classes)
-    return foreign.ways(brought.completed(plain, (), (), heads[0]), strange) if heads else []
+    heads = [order.head] if order.head in outside.linear_layers(plain) else foreign.candidates(plain, classes)
+    return foreign.ways(outside.completed(plain, (), (), heads[0]), strange) if heads else []
 
 
 def _ends_in(model: nn.Module, head: str, images: Tensor, architecture: str) -> bool:

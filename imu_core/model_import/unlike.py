@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imu_core.errors import shown
 from imu_core.model_import import kinds
 from imu_core.model_import.pairing import Layers, Signature, kind, leaves_of, nearest, rooted
-from imu_core.models.pickled import shown
 
 if TYPE_CHECKING:
     from imu_core.model_import.foreign import Strange

@@ -9,15 +9,13 @@ import torch
 from torch import nn
 
 from imu_core.errors import ConfigError
-from imu_core.models import brought
+from imu_core.models import outside
 from imu_core.models.airbench import Airbench
 from imu_core.models.lenet5 import LeNet5
-from imu_core.models.reid_resnet import reid_resnet18, reid_resnet50
-from imu_core.models.resnet18 import resnet18
 from imu_core.models.resnet20 import ResNet20, ResNet20Even
+from imu_core.models.resnets import reid_resnet18, reid_resnet50, resnet18
 from imu_core.models.small_resnet import SmallResNet
 from imu_core.models.vgg19 import VGG19
-from imu_core.records.data import Dataset, Source
 
 _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator
 
@@ -38,26 +36,9 @@ FOR_CLASSES = ("small_resnet", "lenet5", "small_resnet_gr")
 FOR_COLOUR = ("airbench", "resnet20", "resnet18", "vgg19", "small_resnet", "lenet5")  # CIFAR: 32 x 32 in colour
 
 
-def suited(dataset: str, source: Source) -> tuple[str, ...]:
-    """The models to offer for `dataset`, which `source` describes, the usual one first; what somebody brought is one of them."""
-    if source.people:
-        return source.models or FOR_PEOPLE
-    usual, own = source.models or (FOR_COLOUR if source.channels == 3 else FOR_CLASSES), brought.names(dataset)
-    return (*own, *usual) if source.brought else (*usual, *own)
-
-
 def known(name: str) -> bool:
     """Whether `name` can be a model: an architecture of the registry, or one that somebody brought."""
-    return name in MODELS or brought.is_brought(name)
-
-
-def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:
-    """A freshly initialised model `name` for `dataset`; the same seed gives the same bits."""
-    classes, shape = len(dataset.class_names), dataset.train.images.shape[1:]
-    if brought.is_brought(name):
-        about = brought.card(dataset.name, name)["brought"]
-        return construct(about["architecture"], classes, shape, about["mean"], about["std"], head=about["head"], seed=seed)
-    return construct(name, classes, shape, dataset.mean, dataset.std, seed=seed)
+    return name in MODELS or outside.is_brought(name)
 
 
 def construct(
@@ -74,14 +55,16 @@ def construct(
 
     `head` names the linear layer that is the classifier; by default the last one that is defined. ConfigError for wrong names.
     """
-    outside = architecture.startswith((brought.TORCHVISION, brought.TIMM))
-    if not outside and architecture not in MODELS:
+    is_outside = architecture.startswith((outside.TORCHVISION, outside.TIMM))
+    if not is_outside and architecture not in MODELS:
         raise ConfigError(
             f"There is no model called {architecture[:80]!r}. Known models: {', '.join(MODELS)}; "
-            f"for checkpoints of your own also {brought.TORCHVISION}NAME and {brought.TIMM}NAME."
+            f"for checkpoints of your own also {outside.TORCHVISION}NAME and {outside.TIMM}NAME."
         )
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = brought.outside(architecture, classes, shape[0]) if outside else MODELS[architecture](classes, shape, mean, std)
+        network = (
+            outside.outside(architecture, classes, shape[0]) if is_outside else MODELS[architecture](classes, shape, mean, std)
+        )
         network.architecture = architecture
-        return brought.completed(network, mean, std, head)
+        return outside.completed(network, mean, std, head)

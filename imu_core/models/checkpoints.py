@@ -7,7 +7,6 @@ of a request, so `class:Sandal` and the same thousand ids find the same file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from imu_core import models, runtime
+from imu_core import runtime
 from imu_core.access import rules
 from imu_core.errors import CheckpointError
+from imu_core.models import outside
+from imu_core.models.hashes import removed_hash
 from imu_core.records.data import Dataset
 from imu_core.records.shapes import Card
 from imu_core.runtime import place
@@ -43,27 +44,6 @@ class Checkpoint:
     def companion(self, kind: str) -> dict[str, Tensor]:
         """Tensors stored beside an original model: `initial` weights, class `statistics` or parameter `importances`."""
         return read_tensors(self.path.with_name(f"{self.path.stem}.{kind}.safetensors"))
-
-
-def removed_hash(removed: Tensor) -> str:
-    """16 hex digits that stand for a set of removed training indices, whatever their order; 'none' for the empty set."""
-    if not len(removed):
-        return "none"
-    return hashlib.sha256(removed.to(torch.int64).sort().values.numpy().tobytes()).hexdigest()[:16]
-
-
-def state_hash(model: nn.Module) -> str:
-    """16 hex digits over every parameter and buffer, names included: two models with one hash compute the same thing.
-
-    Of a brought model its architecture and its head too: strangers' tensors fit several forms of one network.
-    """
-    digest = hashlib.sha256()
-    if getattr(model, "head_layer", ""):
-        digest.update(f"{model.architecture} {model.head_layer} ".encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def folders() -> tuple[Path, Path]:
@@ -98,7 +78,7 @@ def listing(dataset: str, model_name: str) -> list[Checkpoint]:
 
 def _cards(dataset: str, model_name: str) -> Iterator[Path]:
     for folder in (parent / place(dataset) / model_name for parent in folders()):
-        if not models.brought.is_brought(model_name) or rules.is_theirs(folder):
+        if not outside.is_brought(model_name) or rules.is_theirs(folder):
             yield from sorted(folder.glob("*.json"))
 
 
@@ -118,13 +98,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path.name} cannot be read ({error}). Train the model again or restore the file.") from error
-
-
-def load_model(checkpoint: Checkpoint, dataset: Dataset) -> nn.Module:
-    """The model of `checkpoint` in float32 and eval mode, without gradients; it is meant to be shared."""
-    model = models.build(checkpoint.card["model"], dataset)
-    fill(model, read_tensors(checkpoint.path))
-    return model.eval().requires_grad_(False)
 
 
 def fill(model: nn.Module, state: dict[str, Tensor]) -> None:

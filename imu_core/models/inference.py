@@ -32,3 +32,6 @@ def predict(model: nn.Module, images: ImageSet, chunk: int | None = None) -> Ten
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Share of samples whose largest logit is their label's, 0 to 1; nan for an empty set."""
     return float((logits.argmax(1) == labels).double().mean())
+
+
+Logits = tuple[Tensor, Tensor]  # of the training set (N, C) and of the test set (n, C)

@@ -23,6 +23,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from imu_core.errors import shown
+
 MOST_BYTES, MOST_TENSORS, MOST_NUMBERS = 1 << 30, 20_000, 1 << 28
 DEEPEST, MOST_ENTRIES = 12, 500_000  # how far containers are looked into, and how many entries of them
 REFUSED = 3  # exit status: what was written is not tensors but a sentence
@@ -38,12 +40,6 @@ _KINDS = (
 
 class Refused(Exception):
     """Why a file is not read, in words that go on after its name."""
-
-
-def shown(name: object, most: int = 60) -> str:
-    """What a stranger wrote, fit for a sentence: one line, at most `most` characters, and whatever cannot be printed as \\x1b."""
-    text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(name)[: most + 1])
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @dataclass

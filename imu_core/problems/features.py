@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from imu_core import runtime
 from imu_core.errors import CheckpointError
-from imu_core.models import checkpoints
+from imu_core.models import checkpoints, hashes, networks
 from imu_core.models.head import split_head
 from imu_core.models.inference import chunk_of, to_input
 from imu_core.records.data import Dataset, ImageSet
@@ -105,7 +105,7 @@ def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tu
     asked = (runtime.home(), checkpoint.path, checkpoint.path.stat().st_mtime_ns)
     if asked in _READY:
         return
-    model, total, before = checkpoints.load_model(checkpoint, dataset), len(dataset.train) + len(dataset.test), 0
+    model, total, before = networks.load_model(checkpoint, dataset), len(dataset.train) + len(dataset.test), 0
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         for fraction in steps(model, images, f"{dataset.hash}-{part}"):
             done = before + round(fraction * len(images))
@@ -127,7 +127,7 @@ def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
 
 def kept_at(model: nn.Module, data_key: str) -> Path:
     """The file with the features of `model` on the set `data_key`, or where it would be."""
-    key = hashlib.sha256(f"{checkpoints.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{hashes.state_hash(model)} {data_key}".encode()).hexdigest()[:24]
     return runtime.home() / "features" / f"{key}.safetensors"
 
 

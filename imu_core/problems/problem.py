@@ -11,7 +11,7 @@ from torch import nn
 
 from imu_core import data
 from imu_core.errors import CheckpointError, ConfigError
-from imu_core.models import MODELS, brought, checkpoints, known
+from imu_core.models import MODELS, brought, checkpoints, known, networks, outside
 from imu_core.problems import forget as requests
 from imu_core.problems.features import features
 from imu_core.problems.features import prepare as prepare_features
@@ -38,7 +38,7 @@ def problem(
     """
     seed = RUN["problem_seed"].check(seed, "seed")
     data.check_folder(dataset)  # what is in memory may have been read for others
-    if brought.is_brought(model):
+    if outside.is_brought(model):
         brought.card(dataset, model)
     loaded = data.load(dataset)
     checkpoint = original(loaded, model)
@@ -60,7 +60,7 @@ def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
     if not known(model):
         raise ConfigError(f"There is no model called {model!r}. Known models: {', '.join(MODELS)}.")
     found = checkpoints.find(dataset, model, NOTHING)
-    if found is None and brought.is_brought(model):
+    if found is None and outside.is_brought(model):
         brought.card(dataset.name, model)  # raises where it was never brought
         raise CheckpointError(f"The images of {dataset.name} have changed since {model} was brought: bring it again.")
     if found is None:
@@ -74,7 +74,7 @@ def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
 @lru_cache(maxsize=6)
 def _original(path: Path, modified: int, dataset_name: str) -> tuple[nn.Module, Features, Features]:
     dataset = data.load(dataset_name)
-    network = checkpoints.load_model(checkpoints.at(path), dataset)
+    network = networks.load_model(checkpoints.at(path), dataset)
     return (
         network,
         features(network, dataset.train, f"{dataset.hash}-train"),

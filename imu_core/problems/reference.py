@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from imu_core import data
-from imu_core.models import checkpoints
+from imu_core.models import checkpoints, networks
 from imu_core.problems.features import features
 from imu_core.problems.features import prepare as prepare_features
 from imu_core.problems.sets import accuracies
@@ -57,7 +57,7 @@ def retrained_model(problem: Problem) -> nn.Module | None:
 
 @lru_cache(maxsize=8)
 def _network(path: Path, modified: int, dataset_name: str) -> nn.Module:
-    return checkpoints.load_model(checkpoints.at(path), data.load(dataset_name))
+    return networks.load_model(checkpoints.at(path), data.load(dataset_name))
 
 
 @lru_cache(maxsize=16)

@@ -1,1 +1,1 @@
-"""The records that go between rooms: data sets (`data`), problems, settings and points (`run`), `outcome`, stored ones (`shapes`)."""
+"""What goes between rooms: data sets (`data`), problems, settings and points (`run`), `outcome`, stored records (`shapes`)."""

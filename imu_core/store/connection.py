@@ -17,20 +17,11 @@ from imu_core import runtime
 from imu_core.access.rights import OWNER, Rights
 from imu_core.errors import ImuError, StoreError
 from imu_core.store import database, schema
-from imu_core.store.queries import (
-    RUNS,
-    SIZE,
-    attach,
-    chunks,
-    exceeds,
-    limits_in_words,
-    size_of,
-    stored_run,
-    tags_of,
-)
+from imu_core.store.queries import RUNS, SIZE, attach, chunks, exceeds, limits_in_words, size_of, tags_of
 from imu_core.store.schema import RunRow
 from imu_core.store.stored import (
     Stored,
+    stored_run,
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from imu_core import runtime
 from imu_core.errors import ConfigError, DataError
 from imu_core.parsing import from_json
 from imu_core.records.shapes import Json
@@ -21,6 +22,7 @@ from imu_core.store.stored import (
     clean_tags,
     columns,
     read_parameters,
+    stored_run,
 )
 
 _LARGEST_IMPORT = 256 * 2**20  # characters
@@ -97,3 +99,14 @@ def _from_base64(run: Mapping[str, Json]) -> bytes | None:
         raise DataError("Its parameters are no base64 text.") from error
     read_parameters(content)
     return content
+
+
+def set_aside(row: Mapping[str, Json | bytes], tags: Sequence[str]) -> str:
+    """Write a run that the database did not take into a file of its own; returns the sentence that says where."""
+    path = runtime.home() / "unstored" / f"{row['id']}.json"
+    text = to_text([stored_run(dict(row), tuple(tags))])
+    try:
+        runtime.write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        return f"The run that had ended could not be written to {path} either ({error.strerror})."
+    return f"The run that had ended is not lost: python -m imu_core runs import {path}"

@@ -8,12 +8,9 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from imu_core import runtime
 from imu_core.records.shapes import Json
 from imu_core.store import schema
-from imu_core.store.exchange import to_text
-from imu_core.store.schema import RunRow
-from imu_core.store.stored import Stored, clean_tags, depth, knows_reference, unpack
+from imu_core.store.stored import clean_tags, depth, knows_reference
 
 CHUNK = 500  # values in one IN (…)
 
@@ -27,23 +24,6 @@ SIZE = (
 LIGHT = [column for column in RUNS.c if column.name not in _HEAVY]
 PROBLEM = (RUNS.c.dataset, RUNS.c.model_name, RUNS.c.forget, RUNS.c.problem_seed)
 _SEARCHED = (RUNS.c.name, RUNS.c.forget, RUNS.c.method, RUNS.c.model_name, RUNS.c.dataset)
-
-
-def stored_run(row: RunRow, tags: tuple[str, ...]) -> Stored:
-    """The run that a row of the table holds, with its path unpacked and its `tags`."""
-    trajectory = unpack(row.pop("trajectory"), row["metrics"])
-    return Stored(**row, tags=tags, has_parameters=row["parameters"] is not None, trajectory=trajectory)
-
-
-def set_aside(row: Mapping[str, Json | bytes], tags: Sequence[str]) -> str:
-    """Write a run that the database did not take into a file of its own; returns the sentence that says where."""
-    path = runtime.home() / "unstored" / f"{row['id']}.json"
-    text = to_text([stored_run(dict(row), tuple(tags))])
-    try:
-        runtime.write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        return f"The run that had ended could not be written to {path} either ({error.strerror})."
-    return f"The run that had ended is not lost: python -m imu_core runs import {path}"
 
 
 def says_more(new: Mapping[str, Json | bytes], old: Mapping[str, Json | bytes]) -> bool:

@@ -18,7 +18,7 @@ from imu_core.records.run import Trajectory, finite
 from imu_core.records.shapes import Metrics
 from imu_core.store import database
 from imu_core.store.connection import Connected, default_url
-from imu_core.store.exchange import from_text, to_text
+from imu_core.store.exchange import from_text, set_aside, to_text
 from imu_core.store.queries import (
     LIGHT,
     PROBLEM,
@@ -32,7 +32,6 @@ from imu_core.store.queries import (
     is_deleted,
     is_stopped_by,
     says_more,
-    set_aside,
     tags_of,
 )
 from imu_core.store.reading import STATES

@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from imu_core.errors import DataError
-from imu_core.models import checkpoints
+from imu_core.models import hashes
 from imu_core.parsing import from_json
 from imu_core.records.run import Problem, RunConfig, Trajectory, finite
 from imu_core.records.shapes import About, Metrics, Settings
@@ -113,7 +113,7 @@ class Stored(Summary):
 def rebuilt(problem: Problem, parameters: bytes) -> nn.Module:
     """The original of `problem` with stored `parameters` laid over it, in eval mode; DataError where they belong to another."""
     tensors, base = read_parameters(parameters)
-    if base != checkpoints.state_hash(problem.model):
+    if base != hashes.state_hash(problem.model):
         raise DataError("The original model is no longer the one this run started from. Run it again.")
     model = copy.deepcopy(problem.model)
     _fill(model, tensors)
@@ -164,7 +164,7 @@ def changed_parameters(run: Run) -> bytes | None:
     changed = {name: t.detach().cpu().contiguous() for name, t in after.items() if not _same(t, before[name])}
     if sum(t.numel() * t.element_size() for t in changed.values()) >= LARGEST_PARAMETERS:
         return None
-    content = save_tensors(changed, {_BASE: checkpoints.state_hash(run.problem.model)})
+    content = save_tensors(changed, {_BASE: hashes.state_hash(run.problem.model)})
     return content if len(content) < LARGEST_PARAMETERS else None
 
 
@@ -264,3 +264,9 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 # Text: out, and back in with nothing taken on trust.
+
+
+def stored_run(row: RunRow, tags: tuple[str, ...]) -> Stored:
+    """The run that a row of the table holds, with its path unpacked and its `tags`."""
+    trajectory = unpack(row.pop("trajectory"), row["metrics"])
+    return Stored(**row, tags=tags, has_parameters=row["parameters"] is not None, trajectory=trajectory)

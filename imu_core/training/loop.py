@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core import models, runtime
+from imu_core import runtime
 from imu_core.errors import CheckpointError, ConfigError
-from imu_core.models import checkpoints
+from imu_core.models import checkpoints, hashes, outside
 from imu_core.models.inference import accuracy, predict, to_input
+from imu_core.models.networks import fresh
 from imu_core.records.data import Dataset, ImageSet
 from imu_core.records.outcome import Outcome
 from imu_core.records.run import Point
@@ -34,7 +35,6 @@ from imu_core.training.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 _WORSE_THAN_GUESSING = 30.0  # mean loss of an epoch, in units of the loss of guessing, at which a training has diverged
 _SHUFFLE, _FLIP, _CROP = 1, 2, 3  # streams of the generator
 _LOOK_AHEAD, _SLOWEST = 5120, 0.95**5  # samples between two meetings, and what the slow weights keep at the last of them
-_PREPARE = 5000  # training images that a model may look at before its first step
 
 
 class Training:
@@ -214,7 +214,7 @@ class Training:
     @property
     def _partial(self) -> Path:
         recipe = "-".join(str(value) for value in asdict(self.recipe).values())
-        name = f"{self.dataset.hash}-{self.model_name}-{checkpoints.removed_hash(self.removed)}-{self.seed}-{recipe}.pt"
+        name = f"{self.dataset.hash}-{self.model_name}-{hashes.removed_hash(self.removed)}-{self.seed}-{recipe}.pt"
         return runtime.home() / "training" / name
 
     def _remember(self) -> None:
@@ -246,14 +246,14 @@ class Training:
         """Store the finished model with its card (float16 where that costs at most 0.1 point); originals get companions."""
         if self.outcome.state != "done":
             raise CheckpointError("Only a finished training can be saved: iterate it to the end first.")
-        if models.brought.is_brought(self.model_name) and not len(self.removed):
+        if outside.is_brought(self.model_name) and not len(self.removed):
             raise CheckpointError(
                 f"{self.model_name} was brought; a training may not take its place. Train an architecture instead."
             )
         folder = folder or checkpoints.folders()[1]
         role = "retrained" if len(self.removed) else "original"
         slug = re.sub("[^A-Za-z0-9]+", "-", self.request)[:40].strip("-")
-        name = f"retrained-{slug}-{checkpoints.removed_hash(self.removed)[:6]}" if len(self.removed) else "original"
+        name = f"retrained-{slug}-{hashes.removed_hash(self.removed)[:6]}" if len(self.removed) else "original"
         path = (
             folder
             / checkpoints.place(self.dataset.name)
@@ -295,7 +295,7 @@ class Training:
             "seed": self.seed,
             "request": self.request,
             "removed": len(self.removed),
-            "removed_hash": checkpoints.removed_hash(self.removed),
+            "removed_hash": hashes.removed_hash(self.removed),
             "command": command + (f" --forget '{self.request}'" if self.request else ""),
             "recipe": asdict(self.recipe),
             "accuracies": self.accuracies,
@@ -303,15 +303,6 @@ class Training:
             "stored": stored,
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
         }
-
-
-def fresh(model_name: str, dataset: Dataset, seed: int = 0, kept: Tensor | None = None) -> nn.Module:
-    """The model before its first step; one that has `prepare` has looked at the first 5,000 of the `kept` samples (None: all)."""
-    model = models.build(model_name, dataset, seed)
-    if hasattr(model, "prepare"):
-        seen = slice(_PREPARE) if kept is None else kept[:_PREPARE]
-        model.prepare(to_input(dataset.train.images[seen]))
-    return model
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, float | list[nn.Parameter]]]:

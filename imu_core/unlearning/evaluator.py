@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from imu_core import runtime
 from imu_core.errors import Cancelled
-from imu_core.methods.workspace import Arena
+from imu_core.methods.workspace import Workspace
 from imu_core.models.inference import chunk_of
 from imu_core.problems.sets import Sets, accuracies, hits
 
@@ -33,13 +33,13 @@ class Judgement:
 
 
 class Evaluation:
-    """Judges an arena's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
+    """Judges an workspace's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
 
     The subsets are drawn once, from the problem's seed, so that two runs on one problem are judged by the same samples.
     """
 
-    def __init__(self, arena: Arena, is_cancelled: Callable[[], bool]) -> None:
-        self._arena, self._problem, self._is_cancelled = arena, arena.problem, is_cancelled
+    def __init__(self, workspace: Workspace, is_cancelled: Callable[[], bool]) -> None:
+        self._workspace, self._problem, self._is_cancelled = workspace, workspace.problem, is_cancelled
         split, generator = self._problem.split, runtime.generator(self._problem.seed, _DRAW)
         whole = {"forget": split.forget, "retain": split.retain, "earlier": split.earlier}
         self._subsets = {name: _draw(index, generator) for name, index in whole.items() if len(index)}
@@ -47,12 +47,12 @@ class Evaluation:
         self._queue = split.forget[order]
         self._test = _draw(torch.arange(len(self._problem.test.labels)), generator)
         self._sets = Sets(self._problem)
-        self._chunk = 500 if arena.on_features else chunk_of(self._problem.dataset.train.images)
+        self._chunk = 500 if workspace.on_features else chunk_of(self._problem.dataset.train.images)
         self.sizes = {name: len(index) for name, index in {**whole, "test": self._problem.test.labels}.items() if len(index)}
         self._seen: tuple[Tensor, Tensor] | None = None  # logits of the last look at the whole sets through a whole model
         classes, count = len(self._problem.dataset.class_names), len(self._problem.train.labels)
         self.at_once = max(1, min(_HEADS, _NUMBERS // (classes * count)))  # heads that are judged in one product
-        self.between = dict(self.sizes) if arena.on_features else {n: min(SUBSET, size) for n, size in self.sizes.items()}
+        self.between = dict(self.sizes) if workspace.on_features else {n: min(SUBSET, size) for n, size in self.sizes.items()}
 
     @property
     def chance(self) -> float:
@@ -63,13 +63,13 @@ class Evaluation:
     @torch.no_grad()
     def judge(self, full: bool) -> Judgement:
         """Evaluate now; raises Cancelled between two chunks once the run is cancelled."""
-        if self._arena.on_features:
-            return self.judge_heads([(self._arena.head.weight, self._arena.head.bias)])[0]
-        self._arena.set_mode(training=False)
+        if self._workspace.on_features:
+            return self.judge_heads([(self._workspace.head.weight, self._workspace.head.bias)])[0]
+        self._workspace.set_mode(training=False)
         try:
             return self._whole() if full else self._subset()
         finally:
-            self._arena.set_mode(training=True)
+            self._workspace.set_mode(training=True)
 
     @torch.no_grad()
     def judge_heads(self, heads: Sequence[tuple[Tensor, Tensor]]) -> list[Judgement]:
@@ -86,10 +86,10 @@ class Evaluation:
     @property
     def logits(self) -> tuple[Tensor, Tensor] | None:
         """Logits (N, C) of the training set and (n, C) of the test set: of the head as it is, or of the last whole look."""
-        if not self._arena.on_features:
+        if not self._workspace.on_features:
             return self._seen
         with torch.no_grad():
-            return self._arena.head(self._problem.train.Z), self._arena.head(self._problem.test.Z)
+            return self._workspace.head(self._problem.train.Z), self._workspace.head(self._problem.test.Z)
 
     @torch.no_grad()
     def has_reached(self, target: float) -> bool:
@@ -98,16 +98,16 @@ class Evaluation:
         Over cached features all of it is looked at. Elsewhere one part after another, until three standard errors (of a draw
         without replacement) tell its accuracy from the target or everything has been seen: cheap far away, exact nearby.
         """
-        self._arena.set_mode(training=False)
+        self._workspace.set_mode(training=False)
         try:
             return self._is_at_most(target)
         finally:
-            self._arena.set_mode(training=True)
+            self._workspace.set_mode(training=True)
 
     def _is_at_most(self, target: float) -> bool:
         count, seen, right = len(self._queue), 0, 0
-        for part in self._queue.split(count if self._arena.on_features else SUBSET):
-            right += int(hits(self._logits(part, self._arena.inputs), self._problem.train.labels[part]).sum())
+        for part in self._queue.split(count if self._workspace.on_features else SUBSET):
+            right += int(hits(self._logits(part, self._workspace.inputs), self._problem.train.labels[part]).sum())
             seen += len(part)
             share = right / seen
             spread = max(share * (1 - share), target * (1 - target)) * (count - seen) / max(1, count - 1)
@@ -117,8 +117,8 @@ class Evaluation:
 
     def _whole(self) -> Judgement:
         problem, forget = self._problem, self._problem.split.forget
-        train = self._logits(torch.arange(len(problem.train.labels)), self._arena.inputs)
-        test = self._logits(torch.arange(len(problem.test.labels)), self._arena.test_inputs)
+        train = self._logits(torch.arange(len(problem.train.labels)), self._workspace.inputs)
+        test = self._logits(torch.arange(len(problem.test.labels)), self._workspace.test_inputs)
         self._seen = train, test
         found = accuracies(hits(train, problem.train.labels), hits(test, problem.test.labels), problem)
         return self._judgement(found, train[forget], forget)
@@ -128,11 +128,11 @@ class Evaluation:
         found: dict[str, float] = {}
         forget_logits = torch.empty(0)
         for name, index in self._subsets.items():
-            logits = self._logits(index, self._arena.inputs)
+            logits = self._logits(index, self._workspace.inputs)
             found[name] = float((logits.argmax(1) == problem.train.labels[index]).double().mean())
             if name == "forget":
                 forget_logits = logits
-        hit = self._logits(self._test, self._arena.test_inputs).argmax(1) == problem.test.labels[self._test]
+        hit = self._logits(self._test, self._workspace.test_inputs).argmax(1) == problem.test.labels[self._test]
         found["test"] = float(hit.double().mean())
         if problem.split.gone_classes:
             gone = torch.isin(problem.test.labels[self._test], torch.tensor(problem.split.gone_classes))
@@ -148,7 +148,7 @@ class Evaluation:
         for part in index.split(self._chunk):
             if self._is_cancelled():
                 raise Cancelled("Stopped while evaluating.")
-            parts.append(self._arena.module(inputs(part)))
+            parts.append(self._workspace.module(inputs(part)))
         return torch.cat(parts)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from imu_core.data.notes import counted
-from imu_core.methods.workspace import Arena
+from imu_core.methods.workspace import Workspace
 from imu_core.records.run import Problem, Trajectory
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def record_of(run: Run, costs: Mapping[str, float]) -> Trajectory:
 
 
 @torch.no_grad()
-def distance_moved(problem: Problem, arena: Arena) -> float:
+def distance_moved(problem: Problem, workspace: Workspace) -> float:
     """The Euclidean distance between the parameters that may change and what they were in the original model."""
     original = dict(problem.model.named_parameters())
-    pairs = zip(arena.names, arena.parameters, strict=True)
+    pairs = zip(workspace.names, workspace.parameters, strict=True)
     return math.sqrt(sum(float((p - original[name]).double().square().sum()) for name, p in pairs))

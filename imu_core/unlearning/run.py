@@ -17,7 +17,7 @@ from imu_core import methods, runtime
 from imu_core.errors import Cancelled, ConfigError, ImuError, cut
 from imu_core.methods import plugins
 from imu_core.methods.base import Edit
-from imu_core.methods.workspace import Arena, Head
+from imu_core.methods.workspace import Head, Workspace
 from imu_core.records.outcome import Cause, Outcome
 from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.report.numbers import percent
@@ -60,7 +60,7 @@ class Run:
         self.outcome = Outcome("queued")
         self.sizes: dict[str, int] = {}
         self._cancel = threading.Event()
-        self._arena: Arena | None = None
+        self._workspace: Workspace | None = None
         self._final: tuple[Any, Trajectory] | None = None
 
     def cancel(self) -> None:
@@ -105,9 +105,9 @@ class Run:
     def _loop(self) -> Iterator[Point]:
         runtime.limit_threads()
         self._memory = runtime.Memory()
-        arena = self._arena = Arena(self.problem, self.config, self._raise_if_cancelled)
-        view = methods.View(arena, self.granted, self.method.title, self.options)
-        self._evaluation = Evaluation(arena, self._cancel.is_set)
+        workspace = self._workspace = Workspace(self.problem, self.config, self._raise_if_cancelled)
+        view = methods.View(workspace, self.granted, self.method.title, self.options)
+        self._evaluation = Evaluation(workspace, self._cancel.is_set)
         self.sizes = self._evaluation.sizes
         objective = self._timed("prepare", lambda: self.method.start(view, self.config))
         if isinstance(objective, Edit):
@@ -118,7 +118,7 @@ class Run:
             yield first if first.full else self._replace_full(first, objective.weights)
             return
         yield first
-        yield from self._steps(objective, Stepper(arena, objective, self.config, self.steps))
+        yield from self._steps(objective, Stepper(workspace, objective, self.config, self.steps))
         if self.outcome.state == "running":
             self.outcome = Outcome("done", self._why_done())
 
@@ -154,7 +154,7 @@ class Run:
         self._timed("prepare", lambda: objective.refresh(self._step_done, epoch))
         loss = self._timed("steps", lambda: stepper.step(part, self._step_done, epoch))
         self._step_done += 1
-        head = self._arena.head_copy() if self._is_due(self._step_done) else None
+        head = self._workspace.head_copy() if self._is_due(self._step_done) else None
         return Taken(self._step_done, loss, objective.weights, head, sum(self.phases.values()))
 
     def _judge_now(self, taken: Taken) -> Iterator[Point]:
@@ -190,7 +190,7 @@ class Run:
     def _put_back(self, step: int, head: Head) -> None:
         """Make the model what it was after step `step`."""
         self._step_done = step
-        self._arena.put_head(head)
+        self._workspace.put_head(head)
 
     def _is_due(self, step: int) -> bool:
         """Whether step `step` (from 1) is evaluated: as asked, else each of the first, and of a long rest as many again.
@@ -205,9 +205,9 @@ class Run:
     @cached_property
     def _most_points(self) -> int:
         """Evaluations in one run unless `eval_every` says more."""
-        assert self._arena is not None
-        most, head, train = _MOST_POINTS[self._arena.on_features], self.problem.head, self.problem.train
-        if not self._arena.on_features:
+        assert self._workspace is not None
+        most, head, train = _MOST_POINTS[self._workspace.on_features], self.problem.head, self.problem.train
+        if not self._workspace.on_features:
             return most
         return max(_FEWEST_POINTS, min(most, _MOST_JUDGED // (len(train.labels) * head.in_features * head.out_features)))
 
@@ -218,7 +218,7 @@ class Run:
         met closely however far the edit reaches. A point's `epoch` is its share of the line.
         """
         self._more = edit.words
-        arena, start = self._arena, [p.detach().clone() for p in self._arena.parameters]
+        workspace, start = self._workspace, [p.detach().clone() for p in self._workspace.parameters]
         point, begin, width = self._point(None, None, full=False), 0.0, 1 / _PARTS
         finest, every, met = width / _PARTS**_FINER, self.config.eval_every or 1, 1.0
         while not self._has_ended(point) and begin < 1.0 - finest / 2:
@@ -226,7 +226,7 @@ class Run:
                 yield point
             self._raise_if_cancelled()
             self._share = begin + width if begin + width < met - finest / 2 else met
-            self._timed("steps", lambda: arena.place(start, edit.target, self._share))
+            self._timed("steps", lambda: workspace.place(start, edit.target, self._share))
             if self._is_broken(None):
                 yield self._point(None, None, full=True)
                 return
@@ -254,10 +254,10 @@ class Run:
         return self._asked[1]
 
     def _point(self, loss: float | None, weights: Tensor | None, full: bool) -> Point:
-        arena, full = self._arena, full and not self._brief
-        assert arena is not None
+        workspace, full = self._workspace, full and not self._brief
+        assert workspace is not None
         judged = self._timed("evaluation", lambda: self._evaluation.judge(full))
-        return self._added(judged, loss, weights, self._arena.head_copy(), sum(self.phases.values()), full)
+        return self._added(judged, loss, weights, self._workspace.head_copy(), sum(self.phases.values()), full)
 
     def _added(
         self, judged: Judgement, loss: float | None, weights: Tensor | None, head: Head | None, seconds: float, full: bool = True
@@ -317,9 +317,9 @@ class Run:
         return False
 
     def _is_broken(self, loss: float | None) -> bool:
-        assert self._arena is not None
+        assert self._workspace is not None
         finite = loss is None or math.isfinite(loss)
-        if finite and all(bool(torch.isfinite(p).all()) for p in self._arena.parameters):
+        if finite and all(bool(torch.isfinite(p).all()) for p in self._workspace.parameters):
             return False
         self.outcome = Outcome(
             "diverged", f"The loss stopped being a number at step {self._step_done}. Use a learning rate ten times smaller."
@@ -346,23 +346,23 @@ class Run:
             self.phases[phase] += time.perf_counter() - start
 
     def _costs(self) -> dict[str, float]:
-        if self._arena is None:
+        if self._workspace is None:
             return {}
-        return {"moved": distance_moved(self.problem, self._arena), "peak_bytes": float(self._memory.peak())}
+        return {"moved": distance_moved(self.problem, self._workspace), "peak_bytes": float(self._memory.peak())}
 
     def model(self) -> nn.Module:
         """The unlearned model as it is now: a copy in eval mode that the caller owns."""
-        if self._arena is None:
+        if self._workspace is None:
             raise ConfigError("The run has not started: iterate it first.")
-        return self._arena.model()
+        return self._workspace.model()
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the unlearned model by name, as it is now; no copies, so nobody may change them."""
-        if self._arena is None:
+        if self._workspace is None:
             raise ConfigError("The run has not started: iterate it first.")
-        if not self._arena.on_features:
-            return self._arena.module.state_dict()
-        return {**self.problem.model.state_dict(), **dict(zip(self._arena.names, self._arena.parameters, strict=True))}
+        if not self._workspace.on_features:
+            return self._workspace.module.state_dict()
+        return {**self.problem.model.state_dict(), **dict(zip(self._workspace.names, self._workspace.parameters, strict=True))}
 
     @property
     def logits(self) -> tuple[Tensor, Tensor] | None:

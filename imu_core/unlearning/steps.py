@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from imu_core.methods.base import Batch, Objective
-from imu_core.methods.workspace import Arena, Head
+from imu_core.methods.workspace import Head, Workspace
 from imu_core.records.run import RunConfig
 from imu_core.training.loop import one_cycle
 from imu_core.unlearning.batches import Part
@@ -39,23 +39,23 @@ class Taken:
 
 
 class Stepper:
-    """Moves an arena's parameters along a method's objective, with the optimizer and the schedule that `config` names.
+    """Moves an workspace's parameters along a method's objective, with the optimizer and the schedule that `config` names.
 
     `steps` is how many there will be: the one-cycle schedule is laid out over them.
     """
 
-    def __init__(self, arena: Arena, objective: Objective, config: RunConfig, steps: int) -> None:
-        self._arena, self._objective, self._config = arena, objective, config
-        self._parameters: list[nn.Parameter] = [*arena.parameters, *objective.extra]
-        self._labels = arena.problem.train.labels
+    def __init__(self, workspace: Workspace, objective: Objective, config: RunConfig, steps: int) -> None:
+        self._workspace, self._objective, self._config = workspace, objective, config
+        self._parameters: list[nn.Parameter] = [*workspace.parameters, *objective.extra]
+        self._labels = workspace.problem.train.labels
         self._rates = _rates(config, steps)
         self._velocities: list[Tensor | None] = [None] * len(self._parameters)
 
     def step(self, part: Part, step: int, epoch: int) -> float | None:
         """Take step `step` (from 0) of epoch `epoch` on `part`; the loss, or None where the method skips the batch."""
-        arena, objective = self._arena, self._objective
-        inputs, labels = arena.inputs(part.index, step), self._labels[part.index]
-        logits, features = arena.forward(inputs)
+        workspace, objective = self._workspace, self._objective
+        inputs, labels = workspace.inputs(part.index, step), self._labels[part.index]
+        logits, features = workspace.forward(inputs)
         loss = objective(Batch(part.position, inputs, labels, logits, step, epoch, part.is_forget, features))
         if loss is None:
             return None

@@ -13,9 +13,9 @@ import streamlit as st
 
 from imu_core import figures
 from imu_core.depth import utility_key
-from imu_core.evaluation.measurement import numbers
 from imu_core.methods import METHODS
 from imu_core.metrics import METRICS, Images
+from imu_core.metrics.registry import numbers
 from imu_core.records.run import Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import in_unit

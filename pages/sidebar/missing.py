@@ -8,8 +8,7 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.access import rules
-from imu_core.data.folder import shown
-from imu_core.errors import CheckpointError, DataError
+from imu_core.errors import CheckpointError, DataError, shown
 from imu_core.records.data import Source
 from imu_core.training.loop import Training
 from pages.widgets import parts, progress

@@ -12,7 +12,7 @@ from imu_core.data import notes
 from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.model_import.brought_sets import datasets as folders
-from imu_core.models import suited
+from imu_core.models.networks import suited
 from imu_core.problems import reference
 from imu_core.problems.problem import prepare
 from imu_core.records.data import Dataset

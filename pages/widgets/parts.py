@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
 from imu_core.access import rules
-from imu_core.data import thumbnails
-from imu_core.figures.style import FRAMES
 from imu_core.jobs import JobQueue
-from imu_core.records.run import Problem
 from pages.session import visitor
 
 T = TypeVar("T")
@@ -125,23 +121,3 @@ def plain(text: object) -> str:
     """`text` with every Markdown sign escaped: what a visitor typed is shown, never rendered."""
     sendable = str(text).encode("utf-8", "replace").decode()  # half a surrogate pair, as a file's name may hold, breaks the page
     return re.sub(r"([\\`*_\[\]<>$~:|#!])", r"\\\1", sendable)
-
-
-def strip(
-    problem: Problem, ids: Iterable[int], captions: Sequence[str], frame: str = "forget", part: str = "train", label: str = ""
-) -> None:
-    """A row of pictures that wraps, with a caption under each; for looking at, not for clicking."""
-    cells = []
-    names, labels = problem.dataset.class_names, getattr(problem, part).labels
-    for index, caption in zip(ids, captions, strict=True):
-        url = thumbnails.plain_url(problem.dataset.name, part, int(index))
-        alt = html.escape(f"{names[int(labels[index])]}, {part} sample {int(index)}: {caption}")
-        text = html.escape(caption).replace("\n", "<br>")
-        cells.append(f'<figure><img src="{url}" alt="{alt}" title="{alt}"><figcaption>{text}</figcaption></figure>')
-    style = (
-        "<style>.strip{display:flex;flex-wrap:wrap;gap:9px}.strip figure{margin:0;width:84px;overflow-wrap:anywhere}"
-        ".strip img{width:84px;image-rendering:pixelated;border-radius:3px;display:block;box-sizing:border-box}"
-        f".strip.{frame} img{{border:3px solid {FRAMES[frame] or 'transparent'}}}"
-        ".strip figcaption{font-size:.78rem;line-height:1.25;opacity:.8;font-variant-numeric:tabular-nums}</style>"
-    )
-    st.html(f'{style}<div class="strip {frame}" role="list" aria-label="{html.escape(label)}">{"".join(cells)}</div>')

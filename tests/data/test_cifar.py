@@ -27,17 +27,18 @@ from imu_core import data, models, runtime
 from imu_core.data import cifar
 from imu_core.errors import ConfigError, DataError
 from imu_core.evaluation import saliency
-from imu_core.methods.workspace import Arena
-from imu_core.models import checkpoints
+from imu_core.methods.workspace import Workspace
+from imu_core.models import checkpoints, networks
 from imu_core.models.airbench import Whitening
 from imu_core.models.head import blocks, find_head, trainable
 from imu_core.models.inference import to_input
+from imu_core.models.networks import fresh
 from imu_core.problems import features, forget
 from imu_core.problems.problem import NOTHING
 from imu_core.problems.problem import problem as make_problem
 from imu_core.records.data import Dataset, ImageSet
 from imu_core.records.run import RunConfig
-from imu_core.training.loop import Training, _mirrored, fresh, one_cycle, parameter_groups, shifted
+from imu_core.training.loop import Training, _mirrored, one_cycle, parameter_groups, shifted
 from imu_core.training.recipes import Recipe, recipe_for
 from imu_core.unlearning.run import unlearn
 
@@ -295,7 +296,7 @@ def test_every_suggested_part_is_understood(name: str, staged: Path) -> None:
     ],
 )
 def test_networks_have_the_size_the_papers_say(name: str, parameters: int, width: int, count: int, coloured: Dataset) -> None:
-    model = models.build(name, coloured)
+    model = networks.build(name, coloured)
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert find_head(model).in_features == width
     assert len(blocks(model)) == count
@@ -309,9 +310,9 @@ def test_networks_have_the_size_the_papers_say(name: str, parameters: int, width
 @pytest.mark.parametrize("name", NETWORKS[:4])
 def test_stored_networks_keep_their_memory_format(name: str, coloured: Dataset, tmp_path: Path) -> None:
     """Channels last is what makes them fast; filling from a file must not undo it, nor change a bit."""
-    model = models.build(name, coloured)
+    model = networks.build(name, coloured)
     checkpoints.save(tmp_path / "m.safetensors", model.state_dict())
-    other = models.build(name, coloured, seed=1)
+    other = networks.build(name, coloured, seed=1)
     checkpoints.fill(other, checkpoints.read_tensors(tmp_path / "m.safetensors"))
     assert same_bits(other.state_dict(), model.state_dict())
     wide = [m.weight for m in other.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
@@ -329,14 +330,14 @@ def test_whitening_leaves_uncorrelated_directions(coloured: Dataset) -> None:
 
 
 def test_whitening_is_no_parameter(coloured: Dataset) -> None:
-    model = models.build("airbench", coloured)
+    model = networks.build("airbench", coloured)
     assert "stem.weight" in model.state_dict()
     assert "stem.weight" not in dict(model.named_parameters())
     assert not any(name.endswith("norm1.weight") for name in model.state_dict())
 
 
 def test_batch_norm_without_a_factor_equals_the_formula(coloured: Dataset) -> None:
-    norm = models.build("airbench", coloured).groups[0].norm1
+    norm = networks.build("airbench", coloured).groups[0].norm1
     x = torch.randn(40, 64, 5, 5, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         norm.bias.copy_(torch.arange(64.0))
@@ -345,14 +346,14 @@ def test_batch_norm_without_a_factor_equals_the_formula(coloured: Dataset) -> No
 
 
 def test_a_convolution_starts_as_the_identity(coloured: Dataset) -> None:
-    conv = models.build("airbench", coloured).groups[1].conv1
+    conv = networks.build("airbench", coloured).groups[1].conv1
     x = torch.randn(2, 64, 6, 6)
     with torch.no_grad():
         assert torch.equal(conv(x)[:, :64], x)
 
 
 def test_the_shortcut_without_parameters_takes_every_second_pixel(coloured: Dataset) -> None:
-    shortcut = models.build("resnet20", coloured).row2[0].shortcut
+    shortcut = networks.build("resnet20", coloured).row2[0].shortcut
     x = torch.randn(2, 16, 8, 8)
     assert torch.equal(shortcut(x)[:, :16], x[:, :, ::2, ::2])
     assert not shortcut(x)[:, 16:].any()
@@ -450,7 +451,7 @@ def test_places_outside_are_mirrored_at_the_outermost_pixel() -> None:
 
 
 def test_groups_change_the_rate_but_not_the_decay(coloured: Dataset) -> None:
-    model, recipe = models.build("airbench", coloured), recipe_for("airbench")
+    model, recipe = networks.build("airbench", coloured), recipe_for("airbench")
     groups = parameter_groups(model, recipe)
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     named = dict(model.named_parameters())
@@ -512,8 +513,8 @@ def test_initial_weights_that_are_not_stored_are_made_as_training_made_them(
     saved = made.save()
     assert not saved.has("initial")  # more than a million parameters
     data.load.cache_clear()
-    arena = Arena(make_problem("coloured", model="airbench", forget="class:d"), RunConfig(scope="all"))
-    assert same_bits(arena.companion("initial"), made.initial)
+    workspace = Workspace(make_problem("coloured", model="airbench", forget="class:d"), RunConfig(scope="all"))
+    assert same_bits(workspace.companion("initial"), made.initial)
 
 
 @pytest.mark.parametrize("wrong", [{"flips": "never"}, {"edge": "wrap"}, {"decay": "step"}, {"lookahead": 1}])
@@ -591,7 +592,7 @@ def test_shipped_models_reach_what_their_cards_say(model: str, least: float) -> 
     if found is None:
         pytest.skip(f"assets/models/cifar10/{model} is not there")
     assert found.card["accuracies"]["test"] >= least
-    network, some = checkpoints.load_model(found, dataset), slice(None, None, 5)
+    network, some = networks.load_model(found, dataset), slice(None, None, 5)
     _, logits = features.compute(network, dataset.test.images[some])
     hit = float((logits.argmax(1) == dataset.test.labels[some]).double().mean())
     spread = math.sqrt(least * (1 - least) / len(logits))
@@ -631,7 +632,7 @@ def test_everything_that_ships_is_small() -> None:
 
 
 def test_features_on_disk_are_mapped_and_not_copied(coloured: Dataset, fresh_home: Path) -> None:
-    model = models.build("airbench", coloured).eval().requires_grad_(False)
+    model = networks.build("airbench", coloured).eval().requires_grad_(False)
     first = features.features(model, coloured.train, "key")
     again = features.features(model, coloured.train, "key")
     assert torch.equal(first.Z, again.Z)

@@ -23,6 +23,7 @@ from imu_core import data, models, runtime
 from imu_core.data import embed, fashion
 from imu_core.data.download import fetch
 from imu_core.errors import DataError
+from imu_core.models import networks
 from imu_core.records.data import Dataset, Source
 
 FILES = [f"{prefix}-{kind}-ubyte.gz" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
@@ -313,19 +314,19 @@ def source(**about: object) -> Source:
 
 def test_the_networks_offered_follow_what_a_source_declares_and_not_its_name() -> None:
     for name in ("mine", "cifar-of-mine", "people-of-mine"):
-        assert models.suited(name, source()) == models.FOR_CLASSES
-        assert models.suited(name, source(channels=3)) == models.FOR_COLOUR
-        assert models.suited(name, source(channels=3, people=True)) == models.FOR_PEOPLE
-        assert models.suited(name, source(models=("vgg19", "lenet5"))) == ("vgg19", "lenet5")
-    assert models.suited("cifar20", data.source("cifar20")) == models.FOR_COLOUR
-    assert models.suited("market:/nowhere", data.source("market:/nowhere")) == models.FOR_PEOPLE
-    assert models.suited("folder:/nowhere@32", data.source("folder:/nowhere@32")) == data.FOR_FOLDERS
+        assert networks.suited(name, source()) == models.FOR_CLASSES
+        assert networks.suited(name, source(channels=3)) == models.FOR_COLOUR
+        assert networks.suited(name, source(channels=3, people=True)) == models.FOR_PEOPLE
+        assert networks.suited(name, source(models=("vgg19", "lenet5"))) == ("vgg19", "lenet5")
+    assert networks.suited("cifar20", data.source("cifar20")) == models.FOR_COLOUR
+    assert networks.suited("market:/nowhere", data.source("market:/nowhere")) == models.FOR_PEOPLE
+    assert networks.suited("folder:/nowhere@32", data.source("folder:/nowhere@32")) == data.FOR_FOLDERS
 
 
 @pytest.mark.parametrize("name", data.DATASETS)
 def test_a_source_has_the_channels_of_its_images_and_networks_that_exist(name: str) -> None:
     known = data.source(name)
-    assert set(models.suited(name, known)) <= set(models.MODELS)
+    assert set(networks.suited(name, known)) <= set(models.MODELS)
     if known.is_here():
         assert known.channels == data.load(name).train.images.shape[1]
 

@@ -13,19 +13,12 @@ import imu_core
 from imu_core import progress
 from imu_core.caches import SharedCache
 from imu_core.evaluation import measurement
-from imu_core.evaluation.measurement import (
-    Measurement,
-    attacks,
-    divergences,
-    incompetent_logits,
-    numbers,
-    same_kind,
-    spread,
-    threshold_sides,
-)
+from imu_core.evaluation.measurement import Measurement, attacks, divergences, incompetent_logits, threshold_sides
 from imu_core.metrics import METRICS, Kind, divergence, gaps, membership, neighbour, of_kind, thresholds
+from imu_core.metrics.registry import numbers
 from imu_core.metrics.zrf import zrf
 from imu_core.problems.reference import Reference
+from imu_core.problems.subsets import same_kind, spread
 from imu_core.records.run import Features, Problem, RunConfig
 from imu_core.unlearning.run import Run
 

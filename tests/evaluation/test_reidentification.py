@@ -17,11 +17,11 @@ import imu_core
 from imu_core import data, runtime
 from imu_core.cli import app
 from imu_core.errors import DataError
-from imu_core.evaluation import reidentification
+from imu_core.evaluation import reidentification, scopes
 from imu_core.evaluation.measurement import Measurement
-from imu_core.evaluation.reidentification import SideBySide
+from imu_core.evaluation.scopes import SideBySide
 from imu_core.metrics import METRICS
-from imu_core.models import checkpoints
+from imu_core.models import checkpoints, hashes, networks
 from imu_core.models.head import find_head
 from imu_core.problems.problem import NOTHING
 from imu_core.records.data import Dataset
@@ -206,26 +206,26 @@ def test_stopping_keeps_the_finished_rows(person: Problem) -> None:
 
 
 def test_the_record_can_be_written_and_belongs_to_its_model(side_by_side: SideBySide, person: Problem) -> None:
-    record = reidentification.as_record(side_by_side, reidentification.references(person))
+    record = scopes.as_record(side_by_side, reidentification.references(person))
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["command"].startswith("python -m imu_core reid --problem few")
-    assert record["model_hash"] == checkpoints.state_hash(person.model)
+    assert record["model_hash"] == hashes.state_hash(person.model)
 
 
 def test_stored_rows_are_shown_only_for_the_model_they_were_made_with(
     side_by_side: SideBySide, person: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "ASSETS", tmp_path)
-    record = reidentification.as_record(side_by_side, reidentification.references(person))
-    path = reidentification._stored_path(person, "ga")
+    record = scopes.as_record(side_by_side, reidentification.references(person))
+    path = scopes._stored_path(person, "ga")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record))
-    assert reidentification.stored_rows(person, "ga") == record
-    assert reidentification.stored_rows(person, "imu") is None
+    assert scopes.stored_rows(person, "ga") == record
+    assert scopes.stored_rows(person, "imu") is None
     path.write_text(json.dumps({**record, "model_hash": "another"}))
-    assert reidentification.stored_rows(person, "ga") is None
+    assert scopes.stored_rows(person, "ga") is None
     path.write_text("{damaged")
-    assert reidentification.stored_rows(person, "ga") is None
+    assert scopes.stored_rows(person, "ga") is None
 
 
 # In a measurement.
@@ -281,7 +281,7 @@ def test_three_retrained_references_ship_and_each_file_is_small(shipped_people: 
 
 @WHOLE_SET
 def test_stored_scopes_belong_to_the_shipped_network(shipped_people: Problem) -> None:
-    stored = reidentification.stored_rows(shipped_people, "imu")
+    stored = scopes.stored_rows(shipped_people, "imu")
     assert stored is not None
     assert len(stored["rows"]) == 6
     assert stored["references"]["original"] == pytest.approx(
@@ -295,25 +295,23 @@ def test_stored_scopes_belong_to_the_shipped_network(shipped_people: Problem) ->
 @pytest.mark.parametrize("name", ["reid_resnet18", "reid_resnet50"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_networks_take_people_and_faces(few: Dataset, name: str, channels: int) -> None:
-    from imu_core import models
     from imu_core.records.data import ImageSet
 
     images = torch.zeros(2, channels, 128, 64, dtype=torch.uint8)
     dataset = dataclasses.replace(
         few, train=ImageSet(images, torch.tensor([0, 1])), mean=(0.5,) * channels, std=(0.2,) * channels
     )
-    model = models.build(name, dataset).eval()
+    model = networks.build(name, dataset).eval()
     with torch.no_grad():
         assert model(images.float()).shape == (2, 12)
     assert find_head(model).in_features == (256 if name == "reid_resnet18" else 2048)
-    assert same_bits(model.state_dict(), models.build(name, dataset).state_dict())
+    assert same_bits(model.state_dict(), networks.build(name, dataset).state_dict())
 
 
 def test_resnet50_looks_at_256_by_128(few: Dataset) -> None:
-    from imu_core import models
     from imu_core.evaluation import saliency
 
-    model = models.build("reid_resnet50", few).eval()
+    model = networks.build("reid_resnet50", few).eval()
     sizes = saliency.layers(model, few.train.images[:1])
     assert sizes["layer4.2"] == (8, 4)
     assert sizes["stem"] == (64, 32)

@@ -13,8 +13,8 @@ import torch
 from imu_core import runtime
 from imu_core.errors import Cancelled
 from imu_core.methods import METHODS, workspace
-from imu_core.methods.workspace import Arena
-from imu_core.models import checkpoints
+from imu_core.methods.workspace import Workspace
+from imu_core.models import checkpoints, hashes
 from imu_core.models.head import head_name
 from imu_core.records.run import Problem, RunConfig
 from imu_core.training import statistics
@@ -26,12 +26,12 @@ def bare(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> Iterator[Problem]:
     """A problem whose original has no companions, as those of more than a million parameters."""
     monkeypatch.setattr(checkpoints.Checkpoint, "has", lambda self, kind: False)
     yield lenet
-    for kept in (runtime.home() / "companions").glob(f"{checkpoints.state_hash(lenet.model)}-*"):
+    for kept in (runtime.home() / "companions").glob(f"{hashes.state_hash(lenet.model)}-*"):
         kept.unlink()
 
 
 def companion(problem: Problem, kind: str, **settings: object) -> dict[str, torch.Tensor]:
-    return Arena(problem, RunConfig(**settings)).companion(kind)
+    return Workspace(problem, RunConfig(**settings)).companion(kind)
 
 
 def test_class_statistics_come_from_the_cached_features(bare: Problem) -> None:
@@ -89,17 +89,17 @@ def stopping_after(looks: int) -> Iterator[None]:
 def test_stop_ends_the_computation_and_the_next_one_starts_anew(bare: Problem) -> None:
     looks = stopping_after(1)
     with pytest.raises(Cancelled):
-        Arena(bare, RunConfig(scope="all"), lambda: next(looks)).companion("importances")
+        Workspace(bare, RunConfig(scope="all"), lambda: next(looks)).companion("importances")
     assert len(companion(bare, "importances", scope="all")) > 3
 
 
 def test_who_waits_for_another_can_be_stopped(bare: Problem) -> None:
     looks = stopping_after(2)
-    name = f"{checkpoints.state_hash(bare.model)}-{bare.dataset.hash}.importances.lock"
+    name = f"{hashes.state_hash(bare.model)}-{bare.dataset.hash}.importances.lock"
     path = runtime.home() / "companions" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with workspace.FileLock(path), pytest.raises(Cancelled):
-        Arena(bare, RunConfig(scope="all"), lambda: next(looks)).companion("importances")
+        Workspace(bare, RunConfig(scope="all"), lambda: next(looks)).companion("importances")
     with pytest.raises(StopIteration):  # it looked three times, at the last of which it was told to stop
         next(looks)
 

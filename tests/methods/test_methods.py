@@ -26,7 +26,7 @@ from imu_core.methods.families.boundary import nearest_labels
 from imu_core.methods.families.distillation import similarity, soft_distance
 from imu_core.methods.families.scar import class_geometry, distances
 from imu_core.methods.gradients import flat
-from imu_core.methods.workspace import Arena
+from imu_core.methods.workspace import Workspace
 from imu_core.models import checkpoints
 from imu_core.problems.problem import NOTHING
 from imu_core.records.data import ImageSet
@@ -42,7 +42,7 @@ Cheap = Callable[..., RunConfig]
 def view_of(problem: Problem, config: RunConfig) -> View:
     """What the method of `config` sees on `problem`."""
     method = METHODS[config.method]
-    return View(Arena(problem, config), method.needs(config), method.title, method.options(config))
+    return View(Workspace(problem, config), method.needs(config), method.title, method.options(config))
 
 
 def target_of(problem: Problem, config: RunConfig) -> Tensor:
@@ -482,7 +482,7 @@ def test_the_audit_catches_whoever_peeks(lenet: Problem, cheap: Cheap) -> None:
             self.view = view
 
         def __call__(self, batch: methods.Batch) -> Tensor:
-            everything = self.view._arena.problem.train.Z
+            everything = self.view._workspace.problem.train.Z
             return batch.losses().mean() + 0 * self.view.module(everything).sum()
 
     METHODS["peek"] = Method("Peek", "toy", lambda view, config: Peeking(view), needs("forget"), "this test")

@@ -829,7 +829,7 @@ def test_measuring_a_run_that_lost_its_numbers_ends_with_a_sentence(lenet: Probl
     run = imu_core.unlearn(lenet, RunConfig(epochs=0))
     list(run)
     with torch.no_grad():
-        run._arena.head.weight.fill_(torch.nan)
+        run._workspace.head.weight.fill_(torch.nan)
     measurement = Measurement(run)
     with contextlib.suppress(ImuError):
         list(measurement)

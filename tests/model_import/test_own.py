@@ -41,7 +41,7 @@ from imu_core.data import archive, files, folder
 from imu_core.errors import CheckpointError, ConfigError, DataError, HeadError, ImuError
 from imu_core.metrics.intervals import share_interval
 from imu_core.model_import import apart, brought_sets, foreign, orders, own
-from imu_core.models import brought, checkpoints, pickled
+from imu_core.models import brought, checkpoints, networks, outside, pickled
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
 from imu_core.models.inference import predict, to_input
 from imu_core.problems.features import compute
@@ -232,7 +232,7 @@ def test_a_brought_model_is_a_problem_like_any_other(colours: Path, trained: Sta
     problem = imu_core.problem(work.dataset_name, model="own-three", forget="class:red")
     assert set(left(tmp_path)) == before, "its features were stored by the check"
     assert torch.equal(problem.test.logits, predict(problem.model, problem.dataset.test))
-    assert models.suited(work.dataset_name, data.source(work.dataset_name))[0] == "own-three"
+    assert networks.suited(work.dataset_name, data.source(work.dataset_name))[0] == "own-three"
     run = imu_core.unlearn(problem, imu_core.RunConfig(method="ga", scope="all", epochs=2, batch_size=6, learning_rate=0.01))
     for _ in run:
         pass
@@ -1507,13 +1507,13 @@ def test_a_head_is_found_wherever_it_is_defined(colours: Path, monkeypatch: pyte
 
 def test_torchvisions_networks_are_normalised_and_cut_at_their_head() -> None:
     name = "torchvision:shufflenet_v2_x0_5"
-    assert name in brought.listed()
+    assert name in outside.listed()
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
     model = models.construct(name, 5, (3, 32, 32), mean, std, head="fc").eval()
     same = models.construct(name, 5, (3, 32, 32), mean, std, head="fc").eval()
     assert same_bits(model.state_dict(), same.state_dict())
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    plain = brought.outside(name, 5, 3).eval()
+    plain = outside.outside(name, 5, 3).eval()
     plain.load_state_dict({n: t for n, t in model.state_dict().items() if not n.startswith("normalise")})
     wanted = plain((images - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1))
     assert torch.allclose(model(images), wanted, atol=1e-6)
@@ -1565,7 +1565,7 @@ def test_an_architecture_that_cannot_be_counted_beforehand_is_built_all_the_same
 
     with pytest.raises(NotImplementedError), torch.device("meta"):
         get_model(name, weights=None)
-    model = brought.outside(f"torchvision:{name}", 3, 3)
+    model = outside.outside(f"torchvision:{name}", 3, 3)
     assert model.fc.out_features == 3
     assert not any(parameter.is_meta for parameter in model.parameters())
 
@@ -1582,9 +1582,9 @@ def test_what_timm_refuses_is_a_sentence_and_what_is_large_is_not_built(monkeypa
     stub = types.SimpleNamespace(is_model=lambda name: True, create_model=create_model)
     monkeypatch.setitem(sys.modules, "timm", stub)
     with pytest.raises(ConfigError, match=r"timm cannot make 'small.zzz' .*Invalid pretrained tag \(zzz\) for small.\\x1b"):
-        brought.outside("timm:small.zzz", 3, 3)
+        outside.outside("timm:small.zzz", 3, 3)
     with pytest.raises(ConfigError, match="large has 400 million parameters"):
-        brought.outside("timm:large", 3, 3)
+        outside.outside("timm:large", 3, 3)
     assert built == [True]
 
 

@@ -30,7 +30,7 @@ import imu_core
 from imu_core import data
 from imu_core.errors import ConfigError
 from imu_core.evaluation import attacks
-from imu_core.evaluation.measurement import numbers, run_logits, same_kind, threshold_sides
+from imu_core.evaluation.measurement import run_logits, threshold_sides
 from imu_core.evaluation.probe import Probe
 from imu_core.evaluation.relearning import Relearn
 from imu_core.evaluation.shadow_models import ShadowAttack
@@ -39,6 +39,8 @@ from imu_core.figures import style_of
 from imu_core.jobs import Job
 from imu_core.methods import preset
 from imu_core.metrics import METRICS, thresholds
+from imu_core.metrics.registry import numbers
+from imu_core.problems.subsets import same_kind
 from imu_core.records.run import Problem, RunConfig
 from pages.sections.attack import jobs as attack_jobs
 from pages.sections.attack import scores

@@ -33,7 +33,7 @@ from imu_core.experiments import leaderboard
 from imu_core.jobs import Job
 from imu_core.methods import preset
 from imu_core.metrics import gaps
-from imu_core.models import checkpoints
+from imu_core.models import checkpoints, hashes
 from imu_core.problems.problem import NOTHING
 from imu_core.problems.reference import retrained
 from imu_core.records.data import Dataset
@@ -57,7 +57,7 @@ def reference(tiny: Dataset) -> Iterator[Path]:
     shipped = next((runtime.ASSETS / "models" / "fashion" / "small_resnet").glob("retrained-class-Sandal-*.safetensors"))
     sandals = (tiny.train.labels == tiny.class_names.index("Sandal")).nonzero()[:, 0]
     known = checkpoints.find(tiny, "small_resnet", NOTHING)
-    card = {**known.card, "request": "class:Sandal", "removed_hash": checkpoints.removed_hash(sandals)}
+    card = {**known.card, "request": "class:Sandal", "removed_hash": hashes.removed_hash(sandals)}
     path = runtime.home() / "models" / "tiny" / "small_resnet" / "retrained-here.safetensors"
     checkpoints.save(path, checkpoints.read_tensors(shipped), card)
     yield path

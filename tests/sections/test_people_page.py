@@ -13,7 +13,7 @@ from test_pages import PAGES, button, finish, go_to, has_button, link_of, press,
 
 import imu_core
 from imu_core import data
-from imu_core.evaluation import reidentification
+from imu_core.evaluation import reidentification, scopes
 from imu_core.records.data import Dataset
 from imu_core.records.run import Problem
 from pages.sections.reidentify import people
@@ -225,7 +225,7 @@ def test_a_stored_comparison_is_shown_with_its_command() -> None:
     at = visit("reidentify", dataset="people", forget="identity:0011")
     said = words(at)
     assert "python -m imu_core reid --problem people" in said
-    stored = reidentification.stored_rows(imu_core.problem("people", model="reid_resnet18", forget="identity:0011"), "imu")
+    stored = scopes.stored_rows(imu_core.problem("people", model="reid_resnet18", forget="identity:0011"), "imu")
     worst = min(row["person_map"] for row in stored["rows"])
     assert f"{100 * worst:.1f} %" in said
     assert json.dumps(stored)

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 import imu_core
 from imu_core import data, models, runtime
 from imu_core.errors import CheckpointError, ConfigError
-from imu_core.methods.workspace import Arena
-from imu_core.models import checkpoints
+from imu_core.methods.workspace import Workspace
+from imu_core.models import checkpoints, hashes, networks
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
 from imu_core.models.inference import predict, to_input
 from imu_core.problems import features as room
@@ -130,7 +130,7 @@ def one_cycle(step: int, steps: int, largest: float) -> float:
 
 def test_training_equals_a_plain_loop(tiny: Dataset, fresh_home: Path) -> None:
     recipe = Recipe(epochs=2, batch_size=40, learning_rate=0.05)
-    made, model = finished(tiny, recipe=recipe), models.build("lenet5", tiny, 0)
+    made, model = finished(tiny, recipe=recipe), networks.build("lenet5", tiny, 0)
     momentum = {name: 0.0 for name, _ in model.named_parameters()}
     for epoch in range(2):
         order = torch.randperm(400, generator=runtime.generator(0, _SHUFFLE, epoch))
@@ -246,11 +246,11 @@ def test_what_is_saved_is_found_and_computes_the_same(tiny: Dataset, fresh_home:
     found = checkpoints.find(tiny, "lenet5", NOTHING)
     assert found is not None
     assert found.card == {"format": checkpoints.CARD_FORMAT, **saved.card}
-    loaded = checkpoints.load_model(found, tiny)
+    loaded = networks.load_model(found, tiny)
     assert torch.equal(predict(loaded, tiny.test), predict(made.model, tiny.test))
     assert not loaded.training
     assert not any(p.requires_grad for p in loaded.parameters())
-    assert same_bits(found.companion("initial"), models.build("lenet5", tiny, 0).state_dict())
+    assert same_bits(found.companion("initial"), networks.build("lenet5", tiny, 0).state_dict())
 
 
 def test_a_card_tells_how_the_model_was_made(tiny: Dataset, fresh_home: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_card_tells_how_the_model_was_made(tiny: Dataset, fresh_home: Path) ->
     assert (card["role"], card["removed"], card["request"]) == ("retrained", 40, "class:Sandal")
     assert card["recipe"] == dataclasses.asdict(SHORT)
     assert card["data_hash"] == tiny.hash
-    assert card["parameters"] == sum(p.numel() for p in models.build("lenet5", tiny).parameters())
+    assert card["parameters"] == sum(p.numel() for p in networks.build("lenet5", tiny).parameters())
     assert "--forget 'class:Sandal'" in card["command"]
     assert not saved.path.with_name(f"{saved.path.stem}.initial.safetensors").exists()  # companions belong to originals
 
@@ -301,7 +301,7 @@ def saved(tiny: Dataset, fresh_home: Path) -> checkpoints.Checkpoint:
     """An untrained LeNet-5 on disk."""
     path = fresh_home / "models" / "tiny" / "lenet5" / "original.safetensors"
     card = {"model": "lenet5", "data_hash": tiny.hash, "removed_hash": "none", "seed": 0}
-    checkpoints.save(path, models.build("lenet5", tiny).state_dict(), card)
+    checkpoints.save(path, networks.build("lenet5", tiny).state_dict(), card)
     return checkpoints.at(path)
 
 
@@ -313,20 +313,20 @@ def test_damaged_tensors_give_a_sentence(damage: str, saved: checkpoints.Checkpo
     else:
         saved.path.write_bytes({"empty": b"", "truncated": content[:-500], "garbage": b"\xff" * 3000}[damage])
     with pytest.raises(CheckpointError, match="cannot be read"):
-        checkpoints.load_model(saved, tiny)
+        networks.load_model(saved, tiny)
 
 
 def test_tensors_of_another_architecture_give_a_sentence(saved: checkpoints.Checkpoint, tiny: Dataset) -> None:
-    checkpoints.save(saved.path, models.build("small_resnet", tiny).state_dict())
+    checkpoints.save(saved.path, networks.build("small_resnet", tiny).state_dict())
     with pytest.raises(CheckpointError, match="does not fit LeNet5"):
-        checkpoints.load_model(saved, tiny)
+        networks.load_model(saved, tiny)
 
 
 def test_tensors_of_another_shape_give_a_sentence(tiny: Dataset) -> None:
-    state = models.build("lenet5", tiny).state_dict()
+    state = networks.build("lenet5", tiny).state_dict()
     state["head.weight"] = torch.zeros(9, 84)
     with pytest.raises(CheckpointError, match=r"head\.weight"):
-        checkpoints.fill(models.build("lenet5", tiny), state)
+        checkpoints.fill(networks.build("lenet5", tiny), state)
 
 
 @pytest.mark.parametrize("card", [None, "", "not json", "[1, 2]", '{"format": 99}', "\x00\xff"])
@@ -359,18 +359,18 @@ def test_a_model_is_found_only_on_its_own_data(saved: checkpoints.Checkpoint, ti
 
 
 def test_removed_samples_are_known_whatever_their_order() -> None:
-    one = checkpoints.removed_hash(torch.tensor([3, 1, 2]))
-    assert one == checkpoints.removed_hash(torch.tensor([1, 2, 3], dtype=torch.int32))
-    assert one != checkpoints.removed_hash(torch.tensor([1, 2]))
-    assert checkpoints.removed_hash(NOTHING) == "none"
+    one = hashes.removed_hash(torch.tensor([3, 1, 2]))
+    assert one == hashes.removed_hash(torch.tensor([1, 2, 3], dtype=torch.int32))
+    assert one != hashes.removed_hash(torch.tensor([1, 2]))
+    assert hashes.removed_hash(NOTHING) == "none"
 
 
 def test_the_state_hash_sees_parameters_and_buffers(tiny: Dataset) -> None:
-    model = models.build("small_resnet", tiny)
-    before = checkpoints.state_hash(model)
-    assert before == checkpoints.state_hash(models.build("small_resnet", tiny))
+    model = networks.build("small_resnet", tiny)
+    before = hashes.state_hash(model)
+    assert before == hashes.state_hash(networks.build("small_resnet", tiny))
     model.stem[1].running_mean[0] += 1e-6
-    assert checkpoints.state_hash(model) != before
+    assert hashes.state_hash(model) != before
 
 
 def test_without_an_original_a_problem_says_how_to_train_it(tiny: Dataset, fresh_home: Path) -> None:
@@ -430,7 +430,7 @@ def test_shipped_cards_tell_the_truth_about_their_models(shipped: Dataset) -> No
     """Test accuracy of the quick model, measured again."""
     found = checkpoints.find(shipped, "lenet5", NOTHING)
     assert found is not None
-    logits = predict(checkpoints.load_model(found, shipped), shipped.test)
+    logits = predict(networks.load_model(found, shipped), shipped.test)
     accuracy = float((logits.argmax(1) == shipped.test.labels).double().mean())
     assert accuracy == pytest.approx(found.card["accuracies"]["test"], abs=0.002)
 
@@ -515,7 +515,7 @@ def test_preparing_says_how_far_it_is_and_is_silent_the_second_time(lenet: Probl
 
 def test_features_belong_to_one_model(lenet: Problem, fresh_home: Path) -> None:
     before = features(lenet.model, lenet.dataset.test, "key")
-    other = models.build("lenet5", lenet.dataset, seed=1).eval()
+    other = networks.build("lenet5", lenet.dataset, seed=1).eval()
     found = features(other, lenet.dataset.test, "key")
     assert not torch.allclose(found.Z, before.Z, atol=1e-3)
     assert torch.equal(found.Z, compute(other, lenet.dataset.test.images)[0])
@@ -526,14 +526,14 @@ def test_features_belong_to_one_model(lenet: Problem, fresh_home: Path) -> None:
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_backbone_and_head_make_the_model(name: str, tiny: Dataset) -> None:
-    model = models.build(name, tiny).eval()
-    before = checkpoints.state_hash(model)
+    model = networks.build(name, tiny).eval()
+    before = hashes.state_hash(model)
     backbone, head = split_head(model)
     images = to_input(tiny.test.images[:8])
     with torch.no_grad():
         assert torch.equal(head(backbone.eval()(images)), model(images))
         head.weight.zero_()
-    assert checkpoints.state_hash(model) == before  # both are copies
+    assert hashes.state_hash(model) == before  # both are copies
     assert head_name(model) == "head"
     assert blocks(model)[-1] is find_head(model)
 
@@ -554,7 +554,7 @@ def test_backbone_and_head_make_the_model(name: str, tiny: Dataset) -> None:
     ],
 )
 def test_a_scope_opens_the_blocks_it_names(name: str, scope: str, opened: set[str], tiny: Dataset) -> None:
-    model = models.build(name, tiny)
+    model = networks.build(name, tiny)
     chosen = {id(p) for p in trainable(model, scope)}
     expected = {id(p) for n, p in model.named_parameters() if any(n.startswith(f"{block}.") for block in opened)}
     assert chosen == expected
@@ -575,7 +575,7 @@ def test_class_statistics_equal_numpy(lenet: Problem) -> None:
 def test_importances_equal_a_plain_loop(lenet: Problem) -> None:
     images = ImageSet(lenet.dataset.train.images[:60], lenet.dataset.train.labels[:60])
     found = importances(lenet.model, images, batch_size=20)
-    model = models.build("lenet5", lenet.dataset)
+    model = networks.build("lenet5", lenet.dataset)
     model.load_state_dict(lenet.model.state_dict())
     fisher = absolute = 0.0
     for start in (0, 20, 40):
@@ -637,12 +637,12 @@ def test_a_training_that_diverges_says_so_and_is_not_stored(tiny: Dataset, fresh
 
 
 def test_large_models_compute_their_companions_when_asked(person: Problem) -> None:
-    arena = Arena(person, RunConfig(scope="all"))
-    initial = arena.companion("initial")
-    assert same_bits(initial, models.build("reid_resnet18", person.dataset, 0).state_dict())
-    statistics = arena.companion("statistics")
+    workspace = Workspace(person, RunConfig(scope="all"))
+    initial = workspace.companion("initial")
+    assert same_bits(initial, networks.build("reid_resnet18", person.dataset, 0).state_dict())
+    statistics = workspace.companion("statistics")
     assert statistics["count"].tolist() == [16] * 12
-    assert same_bits(statistics, arena.companion("statistics"))  # from the disk the second time
+    assert same_bits(statistics, workspace.companion("statistics"))  # from the disk the second time
 
 
 @pytest.mark.parametrize("name", ["fashion", "market:/data/x", "market:../../../etc", "market:" + "a" * 300, "a/b", ".."])

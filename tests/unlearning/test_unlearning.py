@@ -29,10 +29,10 @@ from imu_core.methods.base import SEES, Batch
 from imu_core.methods.families.ascent import WeightedAscent
 from imu_core.methods.families.relabel import _DRAW, wrong_labels
 from imu_core.methods.presets import PRESETS
-from imu_core.methods.workspace import Arena
-from imu_core.models import build
+from imu_core.methods.workspace import Workspace
 from imu_core.models.head import find_head
 from imu_core.models.inference import to_input
+from imu_core.models.networks import build
 from imu_core.problems.features import compute
 from imu_core.problems.sets import hits
 from imu_core.records.run import Features, Point, Problem, RunConfig, Trajectory
@@ -629,7 +629,7 @@ def test_a_target_is_asked_of_as_many_samples_as_it_takes(
     """The answer is that of the whole forget set; far from the target, at wide scopes, a part of it says so."""
     monkeypatch.setattr(evaluator, "SUBSET", 4)
     hard = imu_core.problem("tiny", model="lenet5", forget="hardest:40")
-    judge = Evaluation(Arena(hard, cheap(scope=scope), lambda: None), lambda: False)
+    judge = Evaluation(Workspace(hard, cheap(scope=scope), lambda: None), lambda: False)
     looked: list[int] = []
     inside = judge._logits
     monkeypatch.setattr(judge, "_logits", lambda index, inputs: looked.append(len(index)) or inside(index, inputs))
@@ -1079,7 +1079,7 @@ def test_a_second_request_waits_for_the_first(iterated: bool, lenet: Problem, ch
 def test_a_second_request_does_not_start_from_what_is_no_number(lenet: Problem, cheap: Cheap) -> None:
     run = finished(lenet, cheap(epochs=1))
     with torch.no_grad():
-        run._arena.head.weight[0, 0] = torch.nan
+        run._workspace.head.weight[0, 0] = torch.nan
     with pytest.raises(ConfigError, match="no numbers"):
         imu_core.after(run, "class:Bag")
 
@@ -1279,7 +1279,7 @@ def test_features_are_computed_anew_only_once_something_has_moved(
 ) -> None:
     asked = []
     monkeypatch.setattr(workspace, "compute", lambda *given: asked.append(1) or compute(*given))
-    copied, index = Arena(lenet, RunConfig(scope=scope)), lenet.split.forget
+    copied, index = Workspace(lenet, RunConfig(scope=scope)), lenet.split.forget
     assert torch.equal(copied.features_of(index), lenet.train.Z[index])
     assert not asked
     with torch.no_grad():

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from imu_core import retrained
-from imu_core.evaluation.measurement import Logits, threshold_sides
+from imu_core.evaluation.measurement import threshold_sides
 from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, WorstCase
+from imu_core.models.inference import Logits
 from imu_core.records.run import Problem
 from imu_core.report.numbers import decimal
 from pages.session import answers, session_runs

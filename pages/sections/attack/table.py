@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imu_core.evaluation.measurement import numbers, same_kind
 from imu_core.glossary import TERMS
 from imu_core.metrics import METRICS, Images, thresholds
+from imu_core.metrics.registry import numbers
+from imu_core.problems.subsets import same_kind
 from imu_core.records.run import Problem
 from imu_core.report.numbers import in_unit
 from pages.sections.attack import jobs

@@ -16,7 +16,7 @@ from imu_core.report.numbers import percent
 from pages.sections.attack.scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
 from pages.sections.attack.words import threshold_verdict
 from pages.session import answers, session_runs
-from pages.widgets import bound, parts
+from pages.widgets import bound, parts, pictures
 
 SHOWN = 8  # pictures a side
 CROWDED = 0.4  # share of one side in a single bar
@@ -157,6 +157,6 @@ def _pictures(problem: Problem, score: str, values: np.ndarray, found: Accusatio
                 f"{names[int(labels[i])]}\n{SCALES[score].write(values[p])}" for i, p in zip(chosen, places[:SHOWN], strict=True)
             ]
             if chosen:
-                parts.strip(problem, chosen, captions, "forget", "train", f"{title} at this threshold")
+                pictures.strip(problem, chosen, captions, "forget", "train", f"{title} at this threshold")
             else:
                 st.caption("None at this threshold.")

@@ -8,15 +8,15 @@ import numpy as np
 import streamlit as st
 
 from imu_core.evaluation import similarity
-from imu_core.evaluation.measurement import Logits
 from imu_core.evaluation.similarity import Models
 from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
+from imu_core.models.inference import Logits
 from imu_core.problems.reference import Reference
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
 from pages.sections.compare.compared import PLAIN
-from pages.widgets import bound, parts
+from pages.widgets import bound, parts, pictures
 
 MOVED = 10  # samples with the longest arrows
 SPACES = {"outputs": "Outputs (logits)", "features": "Features below the head"}
@@ -81,4 +81,4 @@ def _moved(problem: Problem, found: Any, positions: list[int], said: Any, name: 
             words = [names[int(said[i].argmax())] for i in ids]
             truth = [names[int(labels[i])] for i in ids]
             captions = [t if t == w else f"{t} → {w}" for t, w in zip(truth, words, strict=True)]
-            parts.strip(problem, ids, captions, frame, label=f"Samples that moved furthest, {title}")
+            pictures.strip(problem, ids, captions, frame, label=f"Samples that moved furthest, {title}")

@@ -8,12 +8,12 @@ import streamlit as st
 from imu_core.caches import SharedCache
 from imu_core.errors import ImuError
 from imu_core.evaluation import similarity
-from imu_core.evaluation.measurement import Logits
 from imu_core.evaluation.similarity import LayerSimilarity, Models
 from imu_core.figures import Style
 from imu_core.figures import compare as charts
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
+from imu_core.models.inference import Logits
 from imu_core.problems.reference import Reference
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent

@@ -14,7 +14,7 @@ from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.model_import import brought_sets, orders, own
-from imu_core.models import MODELS, brought
+from imu_core.models import MODELS, outside
 from pages.widgets import parts, progress
 
 LARGEST_FILE = 256  # MB of an upload; larger files are named by their path
@@ -83,7 +83,7 @@ def form() -> None:
 @st.cache_data(show_spinner=False)
 def architectures() -> list[str]:
     """The registry and torchvision's classifiers; what timm has is typed."""
-    return [*(name for name in MODELS if not name.startswith("reid") and name != "small_resnet_gr"), *brought.listed()]
+    return [*(name for name in MODELS if not name.startswith("reid") and name != "small_resnet_gr"), *outside.listed()]
 
 
 def _images(where: str) -> None:

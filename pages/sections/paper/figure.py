@@ -13,7 +13,7 @@ from imu_core.figures import paper as charts
 from imu_core.paper.published import FIGURES
 from imu_core.paper.readable import told
 from imu_core.paper.shapes import Figure
-from pages.widgets import parts
+from pages.widgets import parts, pictures
 
 PLAIN = {"displayModeBar": False}
 KINDS = {"classes": "One class", "random": "10 % random samples"}
@@ -85,4 +85,4 @@ def _pictures(found: Figure, dataset: str) -> None:
         for which in ("largest", "smallest"):
             st.caption(f"{KINDS.get(kind, kind)}: the {which} influence")
             ids = part["extremes"][which]
-            parts.strip(shown, ids, [loaded.class_names[int(loaded.train.labels[i])] for i in ids], label=f"{kind}, {which}")
+            pictures.strip(shown, ids, [loaded.class_names[int(loaded.train.labels[i])] for i in ids], label=f"{kind}, {which}")

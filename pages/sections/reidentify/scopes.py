@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from imu_core import figures
-from imu_core.evaluation import reidentification
-from imu_core.evaluation.reidentification import Found, SideBySide
+from imu_core.evaluation import scopes
+from imu_core.evaluation.reidentification import Found
+from imu_core.evaluation.scopes import SideBySide
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.records.run import Problem
@@ -27,7 +28,7 @@ def section(problem: Problem, known: dict[str, Found] | None) -> None:
     key = f"scopes {problem.describe()} {method}"
     kept = parts.theirs("scopes", dict)
     job = kept.get(key)
-    stored = reidentification.stored_rows(problem, method)
+    stored = scopes.stored_rows(problem, method)
     rows = list(job.work.rows) if job and job.work else []
     if job and not job.finished:
         progress.watch(job, news=lambda: len(job.work.rows) if job.work else 0)

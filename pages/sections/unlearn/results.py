@@ -11,7 +11,7 @@ from imu_core import retrained
 from imu_core.errors import ImuError
 from imu_core.evaluation.measurement import model_accuracies
 from imu_core.metrics import METRICS, membership
-from imu_core.models.brought import is_brought
+from imu_core.models.outside import is_brought
 from imu_core.problems.reference import retrain, seconds_to_retrain
 from imu_core.records.run import Problem, Trajectory
 from imu_core.records.shapes import Metrics
@@ -19,6 +19,7 @@ from imu_core.report import verdicts as told
 from imu_core.report.numbers import phase_words
 from pages.session import answers, session_runs
 from pages.widgets import parts, progress, tables
+from pages.widgets.pictures import strip
 from pages.widgets.tables import Columns, Row
 
 SHOWN = 10  # pictures in a row
@@ -177,7 +178,7 @@ def pictures(problem: Problem, item: session_runs.Kept) -> None:
             names[int(truth[i])] if said[i] == truth[i] else f"{names[int(truth[i])]} → {names[int(said[i])]}" for i in chosen
         ]
         if chosen:
-            parts.strip(problem, chosen, captions, frame, part, title)
+            strip(problem, chosen, captions, frame, part, title)
         else:
             st.caption("None.")
 

@@ -1,4 +1,4 @@
-"""Networks for re-identification: a residual trunk, global average pooling and a linear head with one output an identity.
+"""Residual networks of torchvision's blocks, for re-identification and for small images: a trunk, average pooling, a linear head.
 
 What re-identification compares is the pooled feature below the head; the head only serves the training (Zheng et al. 2016,
 arXiv 1610.02984: the identity-discriminative embedding).
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core import runtime
 from imu_core.models.layers import Normalise
 
-HALF = (32, 64, 128, 256)  # widths of ResNet-18 at half its own
+WIDTHS = (64, 128, 256, 512)  # of ResNet-18
+HALF = (32, 64, 128, 256)
 
 
 class ReidResNet(nn.Module):
@@ -76,4 +78,14 @@ def reid_resnet50(classes: int, shape: Sequence[int], mean: Sequence[float], std
     return ReidResNet(stem, rows, trunk.fc.in_features, classes, Normalise(mean, std), size=256)
 
 
-__all__ = ["ReidResNet", "reid_resnet18", "reid_resnet50", "row"]
+def resnet18(classes: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """ResNet-18 for 32 x 32 images, the network of most unlearning papers: 11.2 million parameters, d = 512.
+
+    torchvision's blocks behind a stem for small images: one 3 x 3 convolution with stride 1 and no pooling.
+
+    With ImageNet's own stem the map would be 1 x 1 before the last row.
+    """
+    stem = nn.Sequential(nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU())
+    widths = zip((WIDTHS[0], *WIDTHS), WIDTHS, (1, 2, 2, 2), strict=False)
+    model = ReidResNet(stem, [row(*width) for width in widths], WIDTHS[-1], classes, Normalise(mean, std))
+    return model.to(memory_format=torch.channels_last)

@@ -1,0 +1,125 @@
+"""One method at three scopes and in both batch-norm modes: which of them really make a person harder to find."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import nn
+
+from imu_core import runtime
+from imu_core.evaluation.reidentification import Found, drift, embed, judge
+from imu_core.methods.presets import preset
+from imu_core.models import hashes
+from imu_core.records.outcome import Outcome
+from imu_core.records.run import Problem, RunConfig, finite
+from imu_core.records.shapes import ScopeRecord, ScopeRow
+from imu_core.unlearning.run import Run
+
+SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
+_SELDOM = 1000  # steps between two looks at everything; the forget set is looked at after every step
+
+
+class SideBySide:
+    """One method at three scopes and in both batch-norm modes, each run judged by retrieval; iterate for rows, `cancel()` stops.
+
+    `rows` holds a `ScopeRow` for every run that has ended.
+    """
+
+    def __init__(self, problem: Problem, method: str = "imu", name: str = "gentle") -> None:
+        self.problem, self.method, self.preset = problem, method, name
+        self.outcome = Outcome("queued")
+        self.rows: list[ScopeRow] = []
+        self.steps = len(SCOPES) * len(MODES)
+        self._cancel, self._run = threading.Event(), None
+
+    def cancel(self) -> None:
+        """Ask it to stop; safe from any thread. Finished rows stay."""
+        self._cancel.set()
+        if self._run is not None:
+            self._run.cancel()
+
+    def configs(self) -> list[RunConfig]:
+        """The settings of the runs, one a row."""
+        made = ((preset(self.preset, self.method, scope), bn) for scope in SCOPES for bn in MODES)
+        return [dataclasses.replace(config, bn=bn, eval_every=_SELDOM) for config, bn in made]
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        self.outcome = Outcome("running")
+        for number, config in enumerate(self.configs()):
+            yield number / self.steps, f"scope {config.scope}, batch norm in {config.bn} mode"
+            row = None if self._cancel.is_set() else self._row(config)
+            if row is None or self._cancel.is_set():
+                self.outcome = Outcome("cancelled", "Stopped by you; the rows above are finished runs.")
+                return
+            self.rows.append(row)
+        self.outcome = Outcome("done")
+        yield 1.0, "done"
+
+    def _row(self, config: RunConfig) -> ScopeRow | None:
+        start = time.perf_counter()
+        run = self._run = Run(self.problem, config)
+        for _ in run:
+            if self._cancel.is_set():
+                run.cancel()
+        if run.outcome.state in ("cancelled", "failed"):
+            return None
+        model, seconds = run.model(), time.perf_counter() - start
+        return row_of(self.problem, run, model, seconds)
+
+
+def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> ScopeRow:
+    """What one finished `run` did, classified and retrieved."""
+    last, found = run.points[-1], judge(problem, model)
+    kept = {name: last.accuracies[name] for name in ("forget", "test_other", "test") if name in last.accuracies}
+    return {
+        "scope": run.config.scope,
+        "bn": run.config.bn,
+        "state": run.outcome.state,
+        "steps": last.step,
+        "seconds": seconds,
+        **kept,
+        **found.numbers(),
+        "drift": max(drift(problem.model, model).values(), default=0.0),
+        "same_features": found.embedded.backbone == embed(problem.model, problem.dataset).backbone,
+    }
+
+
+def _stored_path(problem: Problem, method: str) -> Path:
+    people = "-".join(problem.dataset.class_names[c] for c in problem.split.classes)
+    return runtime.ASSETS / "people" / f"scopes-{problem.model_name}-{people}-{method}.json"
+
+
+def stored_rows(problem: Problem, method: str) -> ScopeRecord | None:
+    """The rows of `SideBySide` that ship for this problem, with the command that made them; None where none fit."""
+    try:
+        found = json.loads(_stored_path(problem, method).read_text())
+    except (OSError, ValueError):
+        return None
+    fits = found.get("model_hash") == hashes.state_hash(problem.model) and found.get("data_hash") == problem.dataset.hash
+    return found if fits and not problem.history else None
+
+
+def as_record(found: SideBySide, known: dict[str, Found]) -> ScopeRecord:
+    """JSON-ready: rows and references of a finished comparison, the command that makes it, the hashes it belongs to."""
+    problem = found.problem
+    command = (
+        f"python -m imu_core reid --problem {problem.dataset.name} --model {problem.model_name} "
+        f"--forget {problem.split.request} --method {found.method}"
+    )
+    return finite(
+        {
+            "command": command,
+            "problem": problem.describe(),
+            "method": found.method,
+            "preset": found.preset,
+            "references": {name: judged.numbers() for name, judged in known.items()},
+            "rows": found.rows,
+            "model_hash": hashes.state_hash(problem.model),
+            "data_hash": problem.dataset.hash,
+        }
+    )

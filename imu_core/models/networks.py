@@ -1,0 +1,46 @@
+"""Networks by name for a data set: which are offered, one before its first step, one with the tensors of a checkpoint."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from imu_core.models import FOR_CLASSES, FOR_COLOUR, FOR_PEOPLE, brought, construct
+from imu_core.models.checkpoints import Checkpoint, fill, read_tensors
+from imu_core.models.inference import to_input
+from imu_core.models.outside import is_brought
+from imu_core.records.data import Dataset, Source
+
+_PREPARE = 5000  # training images that a model may look at before its first step
+
+
+def suited(dataset: str, source: Source) -> tuple[str, ...]:
+    """The models to offer for `dataset`, which `source` describes, the usual one first; what somebody brought is one of them."""
+    if source.people:
+        return source.models or FOR_PEOPLE
+    usual, own = source.models or (FOR_COLOUR if source.channels == 3 else FOR_CLASSES), brought.names(dataset)
+    return (*own, *usual) if source.brought else (*usual, *own)
+
+
+def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:
+    """A freshly initialised model `name` for `dataset`; the same seed gives the same bits."""
+    classes, shape = len(dataset.class_names), dataset.train.images.shape[1:]
+    if is_brought(name):
+        about = brought.card(dataset.name, name)["brought"]
+        return construct(about["architecture"], classes, shape, about["mean"], about["std"], head=about["head"], seed=seed)
+    return construct(name, classes, shape, dataset.mean, dataset.std, seed=seed)
+
+
+def fresh(model_name: str, dataset: Dataset, seed: int = 0, kept: Tensor | None = None) -> nn.Module:
+    """The model before its first step; one that has `prepare` has looked at the first 5,000 of the `kept` samples (None: all)."""
+    model = build(model_name, dataset, seed)
+    if hasattr(model, "prepare"):
+        seen = slice(_PREPARE) if kept is None else kept[:_PREPARE]
+        model.prepare(to_input(dataset.train.images[seen]))
+    return model
+
+
+def load_model(checkpoint: Checkpoint, dataset: Dataset) -> nn.Module:
+    """The model of `checkpoint` in float32 and eval mode, without gradients; it is meant to be shared."""
+    model = build(checkpoint.card["model"], dataset)
+    fill(model, read_tensors(checkpoint.path))
+    return model.eval().requires_grad_(False)
