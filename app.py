@@ -10,13 +10,12 @@ if visitor.is_starting():
 else:
     from imu_core import runtime
     from pages.session import answered, links
-    from pages.sidebar import problem_choice
-    from pages.widgets import parts
+    from pages.sidebar import navigation, problem_choice
 
     icon = str(runtime.ASSETS / "pictures" / "icon.png")
     st.set_page_config(page_title="IMU: machine unlearning, live", page_icon=icon, layout="wide")
 
-    page = parts.navigation()
+    page = navigation.navigation()
     links.read(page)
     problem_choice.sidebar(page)
     links.restore()

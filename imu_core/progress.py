@@ -6,19 +6,21 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from imu_core import runtime
 from imu_core.errors import Cancelled, ImuError
 from imu_core.records.outcome import Outcome
 
 T = TypeVar("T")
+Part = TypeVar("Part", bound="Task")
 
 
-class Stoppable:
+class Task:
     """The frame of such work: a kind of it says what it does in `working`; `outcome` says how it ended.
 
-    Errors of the engine end it as failed. What it had found by then, or when it was stopped, stays.
+    Errors of the engine end it as failed. What it had found by then, or when it was stopped, stays. Kinds that yield something
+    else than (fraction done, words) say in `progress` how far that is.
     """
 
     STOPPED = ""  # said instead of the reason that `Cancelled` gives
@@ -26,10 +28,27 @@ class Stoppable:
     def __init__(self) -> None:
         self.outcome = Outcome("queued")
         self._cancel = threading.Event()
+        self._part: Task | None = None
 
     def cancel(self) -> None:
-        """Ask it to stop; safe from any thread."""
+        """Ask it to stop; safe from any thread. What it had found stays."""
         self._cancel.set()
+        if self._part is not None:
+            self._part.cancel()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancel.is_set()
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until its end, where it knows better than by the share of the work that is done; else None."""
+        return None
+
+    def progress(self, last: Any) -> tuple[float, str]:
+        """(fraction done, words) once `last` is what it has yielded last."""
+        return min(1.0, last[0]), str(last[1])
 
     def __iter__(self) -> Iterator[tuple[float, str]]:
         runtime.limit_threads()
@@ -47,8 +66,15 @@ class Stoppable:
         """The work without its end: errors are raised, and Cancelled where it was stopped."""
         raise TypeError(f"{type(self).__name__} does not say what it does.")
 
+    def _through(self, part: Part) -> Part:
+        """`part`, another task which this one goes through now: who stops this one stops it."""
+        self._part = part
+        if self.is_cancelled:
+            part.cancel()
+        return part
+
     def _raise_if_cancelled(self) -> None:
-        if self._cancel.is_set():
+        if self.is_cancelled:
             raise Cancelled("Stopped by you.")
 
     def _abandonable(self, work: Callable[[], T]) -> T:

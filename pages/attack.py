@@ -6,11 +6,12 @@ import streamlit as st
 
 from imu_core import data
 from imu_core.errors import ImuError
-from pages.sections.attack import jobs, table, threshold
+from pages.sections.attack import another, jobs, table, threshold
 from pages.sections.unlearn import results
 from pages.session import links, pace, session_runs
 from pages.sidebar import problem_choice
-from pages.widgets import another, bound, link_box, parts
+from pages.widgets import bound, link_box
+from pages.widgets.text import plain
 
 
 def attackable(items: list[session_runs.Kept]) -> list[session_runs.Kept]:
@@ -32,7 +33,7 @@ def not_here(items: list[session_runs.Kept]) -> None:
         show()
     for item in (item for item in items if item.job.finished and item not in attackable([item])):
         why = f": {item.lacks_model}" if item.lacks_model else f" left no model to attack: {item.job.reason}"
-        st.caption(parts.plain(item.name + why))
+        st.caption(plain(item.name + why))
 
 
 def choose(items: list[session_runs.Kept]) -> session_runs.Kept:
@@ -93,4 +94,4 @@ try:
     jobs.shadows(problem, item)
     table.section(problem, item)
 except ImuError as error:
-    st.warning(f"{parts.plain(error)} Choose another run, or run it again with smaller steps.")
+    st.warning(f"{plain(error)} Choose another run, or run it again with smaller steps.")

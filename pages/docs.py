@@ -10,7 +10,8 @@ from markdown_it import MarkdownIt
 
 from imu_core import runtime
 from pages.session import links
-from pages.widgets import asked, parts
+from pages.sidebar import navigation
+from pages.widgets import asked
 
 FOLDER = runtime.ASSETS / "docs"
 LIST = "README"  # the document that names the others
@@ -100,7 +101,7 @@ def chosen() -> str:
     return wanted.value if wanted.had else LIST
 
 
-parts.hand_over()
+navigation.hand_over()
 name = chosen()
 if name == LIST:
     overview()

@@ -10,7 +10,8 @@ import streamlit as st
 import imu_core.methods  # noqa: F401  (each puts in its own entry)
 from imu_core.glossary import GROUPS, TERMS, Term
 from pages.session import links as session_links
-from pages.widgets import bound, parts
+from pages.sidebar import navigation
+from pages.widgets import bound
 
 WIDTH = 760  # pixels: lines of about a hundred letters, whatever the window
 ALL = "All"  # groups; a browser needs two seconds to set so many formulas, so one group comes first
@@ -49,7 +50,7 @@ def unknown(asked: str, here: set[str]) -> None:
     st.info(f"There is no term called “{readable}” here.{meant}")
 
 
-parts.hand_over()
+navigation.hand_over()
 st.title("Glossary")
 st.markdown("Every word this app uses, which way each number is good, and how it is misread.")
 

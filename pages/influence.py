@@ -16,8 +16,7 @@ from pages.sections.influence import gallery, through
 from pages.sections.influence.controls import controls
 from pages.sidebar import problem_choice
 from pages.widgets import bound, link_box
-
-PLAIN = {"displayModeBar": False}
+from pages.widgets.theme import NO_BAR
 
 
 def picked(event: dict) -> list[int]:
@@ -40,7 +39,7 @@ def charts(problem: Problem, scored: Influence) -> None:
         key="histogram",
         on_select=lambda: _select("histogram"),
         selection_mode=("box",),
-        config=PLAIN,
+        config=NO_BAR,
         alt=f"Histogram of the scores of {len(values)} forget samples",
     )
     against = bound.segmented_control("Score against", ["loss", "confidence"], default="loss", key="against", required=True)
@@ -51,7 +50,7 @@ def charts(problem: Problem, scored: Influence) -> None:
         key="scatter",
         on_select=lambda: _select("scatter"),
         selection_mode=("box", "lasso"),
-        config=PLAIN,
+        config=NO_BAR,
         alt=f"Score against {against}",
     )
 
@@ -124,12 +123,12 @@ def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
     with left:
         mark = (0.05, ranking.held_by_top(scored.scores, 0.05))
         chart = figures.concentration(ranking.concentration(scored.scores), [mark])
-        st.plotly_chart(chart, key="concentration", config=PLAIN, alt=f"The top 5 % hold {mark[1]:.0%} of the total score")
+        st.plotly_chart(chart, key="concentration", config=NO_BAR, alt=f"The top 5 % hold {mark[1]:.0%} of the total score")
     with right:
         chart = figures.ranks(
             ranking.ranks(exact.scores), ranking.ranks(scored.scores), problem.split.forget.numpy(), scored.estimator
         )
-        st.plotly_chart(chart, key="ranks", config=PLAIN, alt="Rank by the chosen estimator against rank by exact")
+        st.plotly_chart(chart, key="ranks", config=NO_BAR, alt="Rank by the chosen estimator against rank by exact")
 
 
 title = link_box.titled("Who matters most?")

@@ -8,7 +8,8 @@ from imu_core.paper import record
 from imu_core.paper.published import FIGURES, SOURCE
 from pages.sections.paper import figure, table
 from pages.sections.paper import record as paper_record
-from pages.widgets import bound, parts
+from pages.sidebar import navigation
+from pages.widgets import bound
 
 
 def part() -> str:
@@ -21,7 +22,7 @@ def part() -> str:
     return names.get(picked, "table1")
 
 
-parts.hand_over()
+navigation.hand_over()
 st.title("The paper")
 st.markdown(
     f"Does it come out again? The tables of the IMU paper ({SOURCE}) with our runs beside them, at equal depth, with controls on "

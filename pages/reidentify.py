@@ -13,9 +13,10 @@ from imu_core.report.verdicts import search_verdict
 from pages.sections.influence import gaze
 from pages.sections.reidentify import people, scopes
 from pages.sections.unlearn import results, share
-from pages.session import pace, searched, session_runs
-from pages.sidebar import problem_choice
-from pages.widgets import link_box, parts, patience, progress, run_form
+from pages.session import pace, searched, session_runs, visitor
+from pages.sidebar import navigation, problem_choice
+from pages.widgets import link_box, patience, progress, run_form
+from pages.widgets.text import plain
 
 
 def run_row(problem: Problem) -> None:
@@ -23,12 +24,12 @@ def run_row(problem: Problem) -> None:
     try:
         configs = run_form.settings(target(problem), also=run_form.scope_of(problem))
     except ImuError as error:
-        st.warning(parts.plain(error))
+        st.warning(plain(error))
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         configs = people.in_mode(configs)
         run = st.button("Run", type="primary", disabled=not configs, key="run")
-        active = parts.queue().active(parts.owner())
+        active = visitor.queue().active(visitor.owner())
         if st.button("Stop all", disabled=not active, key="stop_all"):
             for job in active:
                 job.cancel()
@@ -60,7 +61,7 @@ def waiting(items: list[session_runs.Kept]) -> None:
 def verdict(problem: Problem, item: session_runs.Kept, known: dict[str, Found]) -> str:
     """Is the person still found? Sentences with numbers."""
     now, before = searched.found(item), known["original"]
-    return parts.plain(search_verdict(problem, now, before, known.get("retrained"), item.name, item.run.outcome))
+    return plain(search_verdict(problem, now, before, known.get("retrained"), item.name, item.run.outcome))
 
 
 def drifted(problem: Problem, item: session_runs.Kept) -> None:
@@ -83,7 +84,7 @@ st.markdown(
 )
 problem = problem_choice.current()
 if problem.dataset.people is None:
-    st.info(f"{parts.plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
+    st.info(f"{plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
     usual = (problem_choice.USUAL_PEOPLE,)
     st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=usual)
     st.stop()
@@ -96,7 +97,7 @@ items = session_runs.of(problem)
 waiting(items)
 finished = [item for item in items if item.job.finished and item.shown and not item.lacks_model]
 for item in (item for item in items if item.lacks_model):
-    st.caption(f"{parts.plain(item.name)}: {parts.plain(item.lacks_model)}")
+    st.caption(f"{plain(item.name)}: {plain(item.lacks_model)}")
 for item in (item for item in items if item.job.finished and not item.shown):
     progress.ended_words(item.job, item.name)
 if items[0].is_example:
@@ -105,7 +106,7 @@ if not finished:
     st.stop()
 item = share.look_closer(finished)
 with title:
-    st.fragment(link_box.box)(lambda: share.link(finished, parts.PEOPLE_PAGE))
+    st.fragment(link_box.box)(lambda: share.link(finished, navigation.PEOPLE_PAGE))
 try:
     st.subheader("Is the person still found?")
     known = searched.references(problem)
@@ -123,6 +124,6 @@ try:
     st.subheader("Which part must change?")
     scopes.section(problem, known)
 except ImuError as error:
-    st.warning(parts.plain(error))
+    st.warning(plain(error))
 with st.expander("Name and export", icon=":material/ios_share:"):
     share.take_away(item, finished, session_runs.reference_of(problem))

@@ -15,9 +15,11 @@ from imu_core.store.runs import Store, Summary
 from pages.sections.runs import actions, importing, record
 from pages.session import keeper as session_keeper
 from pages.session import links, session_runs, stored
+from pages.sidebar import navigation
 from pages.widgets import apart as widgets_apart
-from pages.widgets import bound, parts, tables
+from pages.widgets import bound, tables
 from pages.widgets.tables import Columns, Row
+from pages.widgets.text import plain
 
 PAGE_SIZE = 50
 FILTERS = ("search", "only_method", "only_problem", "only_state", "only_tag")
@@ -152,8 +154,8 @@ def not_stored() -> None:
     """Runs of this visitor that could not be written, and another try."""
     lost = [item for item in session_runs.kept() if item.trouble]
     if lost:
-        names = ", ".join(parts.plain(item.name) for item in lost[:5])
-        st.warning(f"Not everything could be stored ({names}): {parts.plain(lost[0].trouble)}")
+        names = ", ".join(plain(item.name) for item in lost[:5])
+        st.warning(f"Not everything could be stored ({names}): {plain(lost[0].trouble)}")
         st.button("Store them now", on_click=actions.store_again, args=(lost,))
 
 
@@ -161,7 +163,7 @@ st.title("Runs")
 st.markdown(
     "Everything that ran here and ended, also what was stopped. Find a run again, look at it, compare it, take it with you."
 )
-parts.hand_over()
+navigation.hand_over()
 actions.go_on()
 session_keeper.keeper().settle()
 try:
@@ -180,4 +182,4 @@ try:
     st.caption(f"Many runs at once come from the command line and are stored here too, with the tags you give them: `{SWEEP}`")
 except ImuError as error:
     session_keeper.keeper().reopen()
-    st.warning(f"The stored runs cannot be shown. {parts.plain(error)} Everything else works without them.")
+    st.warning(f"The stored runs cannot be shown. {plain(error)} Everything else works without them.")

@@ -16,8 +16,10 @@ from pages.sections.unlearn.player import Player, skip_to
 from pages.session import session_runs
 from pages.session.address import address
 from pages.sidebar import problem_choice
-from pages.widgets import bound, link_box, parts, run_link
+from pages.widgets import bound, link_box, run_link
 from pages.widgets.pictures import strip
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] | None) -> None:
@@ -50,14 +52,14 @@ def replay(problem: Problem, runs: list[Run]) -> None:
         left, right = st.columns([3, 1], gap="large")
         shown = [figures.Shown(run.method.title, run.trajectory, figures.style_of(run.config.method)) for run in runs]
         with left:
-            chart = paths.plane(shown, player.step, reference, parts.theme(), 360)
+            chart = paths.plane(shown, player.step, reference, light_or_dark(), 360)
             alt = "Test accuracy against forget accuracy; three paths run from the original model towards the retrained one."
-            st.plotly_chart(chart, key="start_plane", config={"displayModeBar": False}, alt=alt)
+            st.plotly_chart(chart, key="start_plane", config=NO_BAR, alt=alt)
         with right:
             numbers(problem, runs[0], player.step, reference)
         player.controls(lambda: link_box.box(lambda: link(problem, player)))
         told = verdict_of_all([(run.method.title, run.trajectory) for run in runs], problem, reference, player.step)
-        st.markdown(parts.plain(told))
+        st.markdown(plain(told))
         pictures(problem, runs[0], player.step)
 
     show()
@@ -109,7 +111,7 @@ runs = [item.run for item in session_runs.examples(problem)]
 replay(problem, runs)
 st.markdown(
     f"The three runs took {sum(sum(run.phases.values()) for run in runs):.2f} s on this machine. "
-    + parts.plain(one_path([(run.method.title, run.points) for run in runs]))
+    + plain(one_path([(run.method.title, run.points) for run in runs]))
 )
 doors()
 st.markdown(

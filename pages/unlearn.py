@@ -11,11 +11,10 @@ from imu_core.problems.reference import target
 from imu_core.records.run import Problem
 from pages.sections.unlearn import results, share
 from pages.sections.unlearn.player import Player, skip_to
-from pages.session import pace, session_runs
+from pages.session import pace, session_runs, visitor
 from pages.sidebar import problem_choice
-from pages.widgets import bound, link_box, parts, patience, progress, run_form
-
-PLAIN = {"displayModeBar": False}
+from pages.widgets import bound, link_box, patience, progress, run_form
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def run_row(problem: Problem) -> None:
@@ -27,7 +26,7 @@ def run_row(problem: Problem) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         run = st.button("Run", type="primary", disabled=not configs, key="run")
-        active = parts.queue().active(parts.owner())
+        active = visitor.queue().active(visitor.owner())
         if st.button("Stop all", disabled=not active, key="stop_all"):
             for job in active:
                 job.cancel()
@@ -71,11 +70,11 @@ def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, 
         cursor = None if running else player.step
         left, right = st.columns(2, gap="large")
         with left:
-            chart = paths.by_step(shown, cursor, reference, parts.theme())
-            st.plotly_chart(chart, key="by_step", config=PLAIN, alt="Forget accuracy and test accuracy by step, one line a run")
+            chart = paths.by_step(shown, cursor, reference, light_or_dark())
+            st.plotly_chart(chart, key="by_step", config=NO_BAR, alt="Forget accuracy and test accuracy by step, one line a run")
         with right:
-            chart = paths.plane(shown, cursor, reference, parts.theme())
-            st.plotly_chart(chart, key="plane", config=PLAIN, alt="Test accuracy against forget accuracy, one path a run")
+            chart = paths.plane(shown, cursor, reference, light_or_dark())
+            st.plotly_chart(chart, key="plane", config=NO_BAR, alt="Test accuracy against forget accuracy, one path a run")
         ended = [item for item in items if item.job.finished and item.shown]
         if not running and last:
             player.controls(lambda: link_box.box(lambda: share.link(ended)))

@@ -6,9 +6,10 @@ import streamlit as st
 
 from imu_core.errors import ImuError
 from pages.sections.own_model import form, result
-from pages.widgets import parts
+from pages.sidebar import navigation
+from pages.widgets.text import plain
 
-parts.hand_over()
+navigation.hand_over()
 st.title("Your own")
 st.markdown(
     "Bring a network that you or somebody else trained. Its accuracy is checked before anything else; if it fits, every "
@@ -17,9 +18,9 @@ st.markdown(
 try:
     result.result(form.bringing().get("job"))
 except ImuError as error:
-    st.warning(parts.plain(error))
+    st.warning(plain(error))
 if said := st.session_state.get("own_said"):
-    st.warning(parts.plain(said))
+    st.warning(plain(said))
     st.session_state.own_said = ""
 form.form()
 result.kept()

@@ -18,7 +18,7 @@ from imu_core.influence import FullInfluence, forget_scores, ranking
 from imu_core.metrics.intervals import spearman_interval
 from imu_core.models import hashes
 from imu_core.problems.subsets import spread
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.run import Influence, Problem, finite
 from imu_core.report.numbers import decimal, percent
 from imu_core.settings import INFLUENCE
@@ -106,7 +106,7 @@ class Found:
         ]  # fmt: skip
 
 
-class Agreement(Stoppable):
+class Agreement(Task):
     """Scores by the head alone and through the layers in `scope`, and how they agree. Iterate for (fraction done, words).
 
     `found` is there once it is done, and kept on disk: `stored` finds it again. All four share the curvature set: the forget
@@ -121,11 +121,7 @@ class Agreement(Stoppable):
         self.problem, self.scope, self.damping = problem, scope, damping
         self._curved = spread(problem.split.forget, curvature or len(problem.split.forget))
         self.found: Found | None = None
-        self._work = self._through_layers()
-
-    def cancel(self) -> None:
-        """Ask it to stop; safe from any thread."""
-        self._work.cancel()
+        self._work = self._through(self._layers())
 
     def working(self) -> Iterator[tuple[float, str]]:
         """Scores of the head first, then through the layers; `found` once both are there."""
@@ -142,7 +138,7 @@ class Agreement(Stoppable):
         path = _path(self.problem, self.scope, self.damping, len(self._curved))
         runtime.write_whole(path, lambda part: part.write_text(_as_text(self.found), encoding="utf-8"))
 
-    def _through_layers(self) -> FullInfluence:
+    def _layers(self) -> FullInfluence:
         images, labels = self.problem.dataset.train.images, self.problem.train.labels
         index, everything = self.problem.split.forget, len(self._curved) == len(self.problem.split.forget)
         return FullInfluence(

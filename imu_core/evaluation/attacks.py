@@ -19,7 +19,7 @@ from imu_core.models.head import find_head, head_name, split_head
 from imu_core.models.inference import chunk_of, to_input
 from imu_core.numeric import as_number, is_number
 from imu_core.problems.reference import retrained, retrained_model
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.run import Features, Problem
 from imu_core.records.shapes import Json
 
@@ -27,7 +27,7 @@ UNTRAINED, RANDOM_HEAD = "untrained", "random head"  # the controls of the probe
 CONTROL_SEED = 1  # the seed of the controls' random weights; trained models start from 0
 
 
-class Attack(Stoppable):
+class Attack(Task):
     """What the attacks share: `result` is valid at any time, `outcome` says how it ended (errors of the engine: failed)."""
 
     STOPPED = "Stopped by you; what was found before stays."

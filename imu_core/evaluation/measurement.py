@@ -22,7 +22,7 @@ from imu_core.problems.features import compute, in_parts
 from imu_core.problems.reference import retrained
 from imu_core.problems.sets import accuracies
 from imu_core.problems.subsets import same_kind, spread
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.run import Problem
 from imu_core.records.shapes import Metrics
 
@@ -36,7 +36,7 @@ MOST_JUDGED = 1000  # forget samples that the incompetent network of ZRF is aske
 _TEACHER = 1  # the seed of its random weights; trained models start from 0
 
 
-class Measurement(Stoppable):
+class Measurement(Task):
     """Final metrics of a finished `run`, beside those of the original and of the retrained model where one is stored.
 
     Iterate it for (fraction done, what is being measured); `result` fills as it goes and is valid at any time:
@@ -194,7 +194,7 @@ def known_logits(run: Run) -> Logits | None:
     return head(run.problem.train.Z), head(run.problem.test.Z)
 
 
-class Asking(Stoppable):
+class Asking(Task):
     """What `model` says to every image of `problem`: iterate it for (fraction done, words); `logits` is there at the end."""
 
     def __init__(self, problem: Problem, model: nn.Module) -> None:

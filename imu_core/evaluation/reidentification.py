@@ -20,7 +20,7 @@ from imu_core.models import hashes
 from imu_core.models.head import split_head
 from imu_core.problems.features import in_parts, keep_embedding, kept_embedding
 from imu_core.problems.reference import retrained_model
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.data import Dataset, People, Sightings
 from imu_core.records.run import Problem
 
@@ -225,7 +225,7 @@ def references(problem: Problem) -> dict[str, Found]:
     return work.found
 
 
-class Searching(Stoppable):
+class Searching(Task):
     """How well people are found with each of `models` (name → network): iterate it for (fraction done, words).
 
     `found` (name → Found) fills as it goes and is valid at any time. The features of the networks in `keep` stay on the disk.

@@ -25,7 +25,7 @@ from imu_core.evaluation import layout
 from imu_core.metrics.intervals import Mean, mean_interval
 from imu_core.models.head import blocks
 from imu_core.models.inference import to_input
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.data import Dataset
 from imu_core.records.run import Problem
 
@@ -209,7 +209,7 @@ def look(problem: Problem, after: nn.Module, group: str, *, layer: str = "", met
     return Looked(images, targets, tuple(labels), *maps, _masks(dataset, train, test))
 
 
-class Looking(Stoppable):
+class Looking(Task):
     """Where the problem's model and `after` look: iterate it for (fraction, words); `found` (group → Looked) fills as it goes."""
 
     def __init__(self, problem: Problem, after: nn.Module, *, layer: str = "", method: str = "gradcam") -> None:

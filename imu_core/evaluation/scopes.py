@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,11 @@ from pathlib import Path
 from torch import nn
 
 from imu_core import runtime
+from imu_core.errors import ImuError
 from imu_core.evaluation.reidentification import Found, drift, embed, judge
 from imu_core.methods.presets import preset
 from imu_core.models import hashes
-from imu_core.records.outcome import Outcome
+from imu_core.progress import Task
 from imu_core.records.run import Problem, RunConfig, finite
 from imu_core.records.shapes import ScopeRecord, ScopeRow
 from imu_core.unlearning.run import Run
@@ -24,50 +24,40 @@ SCOPES, MODES = ("head", "last:1", "all"), ("eval", "train")
 _SELDOM = 1000  # steps between two looks at everything; the forget set is looked at after every step
 
 
-class SideBySide:
+class SideBySide(Task):
     """One method at three scopes and in both batch-norm modes, each run judged by retrieval; iterate for rows, `cancel()` stops.
 
     `rows` holds a `ScopeRow` for every run that has ended.
     """
 
+    STOPPED = "Stopped by you; the rows above are finished runs."
+
     def __init__(self, problem: Problem, method: str = "imu", name: str = "gentle") -> None:
+        super().__init__()
         self.problem, self.method, self.preset = problem, method, name
-        self.outcome = Outcome("queued")
         self.rows: list[ScopeRow] = []
         self.steps = len(SCOPES) * len(MODES)
-        self._cancel, self._run = threading.Event(), None
-
-    def cancel(self) -> None:
-        """Ask it to stop; safe from any thread. Finished rows stay."""
-        self._cancel.set()
-        if self._run is not None:
-            self._run.cancel()
 
     def configs(self) -> list[RunConfig]:
         """The settings of the runs, one a row."""
         made = ((preset(self.preset, self.method, scope), bn) for scope in SCOPES for bn in MODES)
         return [dataclasses.replace(config, bn=bn, eval_every=_SELDOM) for config, bn in made]
 
-    def __iter__(self) -> Iterator[tuple[float, str]]:
-        self.outcome = Outcome("running")
+    def working(self) -> Iterator[tuple[float, str]]:
+        """Run after run, each judged as it ends."""
         for number, config in enumerate(self.configs()):
             yield number / self.steps, f"scope {config.scope}, batch norm in {config.bn} mode"
-            row = None if self._cancel.is_set() else self._row(config)
-            if row is None or self._cancel.is_set():
-                self.outcome = Outcome("cancelled", "Stopped by you; the rows above are finished runs.")
-                return
-            self.rows.append(row)
-        self.outcome = Outcome("done")
-        yield 1.0, "done"
+            self._raise_if_cancelled()
+            self.rows.append(self._row(config))
 
-    def _row(self, config: RunConfig) -> ScopeRow | None:
+    def _row(self, config: RunConfig) -> ScopeRow:
         start = time.perf_counter()
-        run = self._run = Run(self.problem, config)
+        run = self._through(Run(self.problem, config))
         for _ in run:
-            if self._cancel.is_set():
-                run.cancel()
-        if run.outcome.state in ("cancelled", "failed"):
-            return None
+            pass
+        self._raise_if_cancelled()
+        if run.outcome.state == "failed":
+            raise ImuError(run.outcome.reason)
         model, seconds = run.model(), time.perf_counter() - start
         return row_of(self.problem, run, model, seconds)
 

@@ -60,14 +60,7 @@ class ShadowAttack(Attack):
             )
         self.config, self.shadows, self.seed = config, shadows, as_number(seed)
         self.margins: dict[str, list[Tensor]] = {"unlearned": [], "never": [], "trained": []}
-        self._run: Run | None = None
         self.result = {"shadows": 0}
-
-    def cancel(self) -> None:
-        """Ask the attack to stop; safe from any thread. The pairs that are complete stay."""
-        super().cancel()
-        if self._run is not None:
-            self._run.cancel()
 
     def working(self) -> Iterator[tuple[float, str]]:
         """Fit pairs of heads, with the forget set and without, and unlearn the first of each."""
@@ -102,7 +95,7 @@ class ShadowAttack(Attack):
     def _unlearn(self, head: nn.Linear, half: Tensor, k: int) -> nn.Linear:
         """The head after the attacked method, which sees this half of the retain set and not the other."""
         config = dataclasses.replace(self.config, seed=(self.config.seed + k) % 2**31, eval_every=10**9)
-        run = self._run = Run(with_head(self.problem, head, half), config)
+        run = self._through(Run(with_head(self.problem, head, half), config))
         self._raise_if_cancelled()
         for _ in run:
             pass

@@ -22,7 +22,7 @@ from imu_core.models.inference import Logits, chunk_of, to_input
 from imu_core.problems.features import compute
 from imu_core.problems.reference import retrained_model
 from imu_core.problems.subsets import spread
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.run import Problem
 
 SAMPLES = 400  # test images whose activations are compared
@@ -144,7 +144,7 @@ def block_outputs(model: nn.Module, images: Tensor) -> Iterator[tuple[float, dic
         yield number / len(chunks), {name: torch.cat(parts) for name, parts in found.items()} if number == len(chunks) else {}
 
 
-class LayerSimilarity(Stoppable):
+class LayerSimilarity(Task):
     """CKA of every block of `models` (name → network) to the original and, where one is stored, to the retrained network.
 
     Iterate it for (fraction done, words); afterwards or after a Stop:

@@ -37,7 +37,7 @@ _LOOK = 0.25  # seconds between two looks at whether somebody pressed Stop
 
 
 @dataclass(frozen=True)
-class Task:
+class Assignment:
     """What every cell of a sweep has in common: where its record goes, what is measured, what is kept."""
 
     url: str
@@ -66,19 +66,19 @@ def begin_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_cell(cell: Cell, task: Task) -> Ended:
+def run_cell(cell: Cell, assignment: Assignment) -> Ended:
     """Run one cell in this process with one thread, measure it and store it; StoreError only where that cannot be done."""
-    store, start = _store(task.url), time.perf_counter()
-    if store.is_stopped(task.sweep):
+    store, start = _store(assignment.url), time.perf_counter()
+    if store.is_stopped(assignment.sweep):
         return Ended(cell.key, "stopped", "")
     there = store.latest([cell.key]).get(cell.key)
-    if there is not None and there.state != "failed" and is_settled(cell, there, task.measure, False):
+    if there is not None and there.state != "failed" and is_settled(cell, there, assignment.measure, False):
         return Ended(cell.key, there.state, f"{cell.title}: stored by somebody else meanwhile")
     with runtime.one_thread(), threadpoolctl.threadpool_limits(1):
-        trajectory, parameters = _attempt(cell, task, store)
+        trajectory, parameters = _attempt(cell, assignment, store)
     if trajectory is None:
         return Ended(cell.key, "stopped", "")
-    store.add(trajectory, name=task.name, tags=task.tags, parameters=parameters, once=True)
+    store.add(trajectory, name=assignment.name, tags=assignment.tags, parameters=parameters, once=True)
     words = f"{cell.title}: {ending_in_words(trajectory)}"
     return Ended(cell.key, trajectory.outcome.state, words, time.perf_counter() - start)
 
@@ -88,12 +88,12 @@ def _store(url: str) -> Store:
     return Store(url)
 
 
-def _attempt(cell: Cell, task: Task, store: Store) -> tuple[Trajectory | None, bytes | None]:
+def _attempt(cell: Cell, assignment: Assignment, store: Store) -> tuple[Trajectory | None, bytes | None]:
     """(the record, parameters to keep); no record where somebody pressed Stop meanwhile."""
     try:
-        with _stopped_from_afar(store, task.sweep) as watched:
-            run = _run(cell, task, watched)
-            measured = _measured(run, task.measure, watched) if run.outcome.state != "failed" else {}
+        with _stopped_from_afar(store, assignment.sweep) as watched:
+            run = _run(cell, assignment, watched)
+            measured = _measured(run, assignment.measure, watched) if run.outcome.state != "failed" else {}
     except Cancelled:
         return None, None
     except ImuError as error:
@@ -101,16 +101,16 @@ def _attempt(cell: Cell, task: Task, store: Store) -> tuple[Trajectory | None, b
     except Exception as error:  # a defect of ours or of a plug-in is one cell's failure, not the end of the sweep
         _LOG.exception("cell %s failed", cell.title)
         return _failure(cell, f"Something went wrong inside the program ({type(error).__name__}: {str(error)[:300]})."), None
-    parameters = changed_parameters(run) if task.keep and run.outcome.state != "failed" else None
+    parameters = changed_parameters(run) if assignment.keep and run.outcome.state != "failed" else None
     return dataclasses.replace(run.trajectory, metrics=measured), parameters
 
 
-def _run(cell: Cell, task: Task, watched: list[Any]) -> Run:
-    load_plugins(task.plugins)
+def _run(cell: Cell, assignment: Assignment, watched: list[Any]) -> Run:
+    load_plugins(assignment.plugins)
     problem = make_problem(cell.dataset, model=cell.model, forget=cell.forget, seed=cell.problem_seed)
     if problem.split.request != cell.forget:
         raise ConfigError(f"The request {cell.forget[:60]!r} must be spelt {problem.split.request[:60]!r} here.")
-    run = unlearn(problem, cell.config, brief=task.brief)
+    run = unlearn(problem, cell.config, brief=assignment.brief)
     watched.append(run)
     for _ in run:
         pass

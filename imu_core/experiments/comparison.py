@@ -25,6 +25,7 @@ from imu_core.metrics.intervals import mean_interval, paired
 from imu_core.models.inference import chunk_of, predict
 from imu_core.problems.problem import problem as make_problem
 from imu_core.problems.reference import retrained
+from imu_core.progress import Task
 from imu_core.records.outcome import Outcome
 from imu_core.records.run import RunConfig, Trajectory
 from imu_core.settings import CONTROLS
@@ -93,26 +94,18 @@ class Plan:
         return Cell(self.dataset, self.model, request, 0, config)
 
 
-class Comparison:
+class Comparison(Task):
     """The whole comparison; iterate it for (fraction done, what just ended). `rows()` is valid at any time.
 
     Two sweeps: the searches, then every entry with the value its search chose, on every request and seed.
     """
 
     def __init__(self, plan: Plan, url: str, workers: int | None = None) -> None:
+        super().__init__()
         self.plan, self.url, self.workers = plan, url, workers
-        self.outcome = Outcome("queued")
-        self._sweep: Sweep | None = None
-        self._is_cancelled = False
         problem = make_problem(plan.dataset, model=plan.model, forget=plan.requests[0])
         self._whole = bool(problem.split.classes)
         self.pairs = [(e, s) for s, _ in plan.seeds for e in plan.entries if supports(e, s, self._whole)]
-
-    def cancel(self) -> None:
-        """Ask it to stop; what has ended is stored, and the next start goes on from there."""
-        self._is_cancelled = True
-        if self._sweep is not None:
-            self._sweep.cancel()
 
     def searching(self) -> dict[tuple[Entry, str], list[Cell]]:
         """The cells of every search."""
@@ -151,15 +144,11 @@ class Comparison:
         self.outcome = Outcome("running")
         for name, share, cells in (("search", 0.4, self.searching), ("comparison", 0.6, self.comparing)):
             todo = [cell for group in cells().values() for cell in group]
-            self._sweep = Sweep(
-                todo, self.url, workers=self.workers, measure="none" if name == "search" else "quick", tags=(name,)
-            )
-            if self._is_cancelled:
-                self._sweep.cancel()
-            for fraction, words in self._sweep:
+            sweep = Sweep(todo, self.url, workers=self.workers, measure="none" if name == "search" else "quick", tags=(name,))
+            for fraction, words in self._through(sweep):
                 yield (fraction * share if name == "search" else 0.4 + fraction * share), f"{name}, {words}"
-            if self._sweep.outcome.state != "done":
-                self.outcome = self._sweep.outcome
+            if sweep.outcome.state != "done":
+                self.outcome = sweep.outcome
                 return
         self.outcome = Outcome("done")
 

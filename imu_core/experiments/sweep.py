@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 import statistics
-import threading
 import time
 import uuid
 import warnings
@@ -24,9 +23,10 @@ from typing import Any
 import joblib
 
 from imu_core.errors import ConfigError, ImuError, StoreError, cut
-from imu_core.experiments.cell_runs import Task, begin_worker, is_settled, run_cell
+from imu_core.experiments.cell_runs import Assignment, begin_worker, is_settled, run_cell
 from imu_core.experiments.grid import Cell, cells, checked_measure, parse_value, plugin_files, read_spec, with_settings
 from imu_core.numeric import as_number, is_whole
+from imu_core.progress import Task
 from imu_core.records.outcome import Outcome
 from imu_core.records.shapes import Metrics
 from imu_core.report.numbers import duration
@@ -69,7 +69,7 @@ class Plan:
         return what + guess + (f" For {self.unknown:,} of them there is nothing to judge by." if self.unknown else "")
 
 
-class Sweep:
+class Sweep(Task):
     """All of `cells`, each stored as soon as it ends; iterate it for (fraction done, what just ended).
 
     url      the database (None: `store.default_url()`); a cluster of other machines needs one that all of them reach
@@ -102,6 +102,7 @@ class Sweep:
     ) -> None:
         if brief and measure != "none":
             raise ConfigError("A brief run is not judged on the whole sets, so nothing is measured of it: take measure 'none'.")
+        super().__init__()
         measure = checked_measure(measure)
         workers = as_number(workers)
         if workers is not None and not (is_whole(workers) and 1 <= workers <= 1024):
@@ -110,13 +111,11 @@ class Sweep:
         self.store = Store(url or default_url())
         self.workers = workers or os.cpu_count() or 1
         files = tuple(str(Path(file).absolute()) for file in plugins)
-        self.task = Task(self.store.url, self.id, measure, clean_name(name), clean_tags(tags), files, keep, brief)
-        self.outcome = Outcome("queued")
-        self._cancel = threading.Event()
+        self.assignment = Assignment(self.store.url, self.id, measure, clean_name(name), clean_tags(tags), files, keep, brief)
 
     def cancel(self) -> None:
         """Ask every worker to stop; safe from any thread. What has ended is stored, what was in progress is not."""
-        self._cancel.set()
+        super().cancel()
         self.store.ask_to_stop(self.id)
 
     @property
@@ -129,12 +128,12 @@ class Sweep:
     def pending(self) -> list[Cell]:
         """The cells that are not stored yet, or were measured less than asked for or before their retrained model was there."""
         found = self.store.latest([cell.key for cell in self.cells])
-        return [cell for cell in self.cells if not is_settled(cell, found.get(cell.key), self.task.measure, self.retry)]
+        return [cell for cell in self.cells if not is_settled(cell, found.get(cell.key), self.assignment.measure, self.retry)]
 
     def plan(self) -> Plan:
         """What is to be done, and how long that may take judging by what is stored."""
         todo = self.pending()
-        paces = _paces(self.store, todo, self.task.measure)
+        paces = _paces(self.store, todo, self.assignment.measure)
         known = [paces[_kind(cell)] for cell in todo if _kind(cell) in paces]
         unknown = len(todo) - len(known)
         seconds = statistics.fmean(known) * len(todo) if known else None
@@ -168,7 +167,7 @@ class Sweep:
         yield done / max(1, total), f"{done:,} of {total:,} are stored already"
         began, failed, first = 0.0, 0, True
         with self._parallel(len(todo)) as parallel:
-            for ended in parallel(joblib.delayed(run_cell)(cell, self.task) for cell in self._until_cancelled(todo)):
+            for ended in parallel(joblib.delayed(run_cell)(cell, self.assignment) for cell in self._until_cancelled(todo)):
                 if ended.state == "stopped":
                     continue
                 if first and ended.key not in self.store.latest([ended.key]):
@@ -182,10 +181,10 @@ class Sweep:
         self.outcome = self._ending(total - done, failed)
 
     def _until_cancelled(self, todo: Iterable[Cell]) -> Iterator[Cell]:
-        return itertools.takewhile(lambda _: not self._cancel.is_set(), todo)
+        return itertools.takewhile(lambda _: not self.is_cancelled, todo)
 
     def _ending(self, missing: int, failed: int) -> Outcome:
-        if self._cancel.is_set():
+        if self.is_cancelled:
             return Outcome("cancelled", f"Stopped by you with {_runs(missing)} missing; start it again to go on.")
         if missing:
             return Outcome("cancelled", f"Another program stopped it with {_runs(missing)} missing.")

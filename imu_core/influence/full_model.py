@@ -26,7 +26,7 @@ from imu_core.influence.solvers import Solved, check_scores, solving
 from imu_core.models.head import find_head, trainable
 from imu_core.models.inference import chunk_of, to_input
 from imu_core.numeric import as_number, is_whole
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.run import Influence
 from imu_core.settings import INFLUENCE
 
@@ -47,7 +47,7 @@ class _Gradients:
     squares: Tensor | None
 
 
-class FullInfluence(Stoppable):
+class FullInfluence(Task):
     """Influence of samples through the parameters in `scope`. Iterate it for (fraction done, words); then read `influences`.
 
         s_i = (1/N) g_Fᵀ (H + λI)⁻¹ g_i,   positive = helpful, as in `head_scores`

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from imu_core.influence.head import head_scores
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.run import Influence, Problem
 
 MANY = 2500  # samples above which the n x n form takes longer than half a second
@@ -41,7 +41,7 @@ def forget_scores(
     return head_scores(part.Z[index], part.labels[index], weight, bias, **settings)
 
 
-class Scoring(Stoppable):
+class Scoring(Task):
     """`forget_scores` as work: iterate it for (fraction done, words); `found` is there at the end."""
 
     def __init__(self, problem: Problem, estimator: str, damping: float) -> None:

@@ -8,7 +8,6 @@ among the trained models; whatever fails or is stopped leaves nothing behind.
 from __future__ import annotations
 
 import platform
-import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -34,6 +33,7 @@ from imu_core.models.head import find_head, head_name
 from imu_core.models.inference import chunk_of, predict, to_input
 from imu_core.numeric import as_number, is_number
 from imu_core.problems.features import in_parts, keep, kept_at
+from imu_core.progress import Task
 from imu_core.records.data import Dataset, ImageSet
 from imu_core.records.outcome import Outcome
 from imu_core.records.shapes import Card
@@ -44,13 +44,14 @@ PREFIX = outside.PREFIX
 VARIANTS = {"resnet20": ("resnet20_even",), "resnet20_even": ("resnet20",)}  # the same tensors, another computation
 
 
-class Bringing:
+class Bringing(Task):
     """Check what an `Order` names and store it if it fits; iterate for (fraction, words), then read `check` and `model_name`.
 
     Stop with `cancel()` from any thread. Raises an ImuError while iterated where something cannot be used.
     """
 
     def __init__(self, order: Order) -> None:
+        super().__init__()
         self.order = order = replace(order, side=as_number(order.side), expected=as_number(order.expected))
         folder.checked_side(order.side)
         self.model_name = PREFIX + folder.checked_name(order.name)
@@ -58,15 +59,9 @@ class Bringing:
         if self.dataset_name.startswith(data.FOLDER):
             folder.parse(self.dataset_name.removeprefix(data.FOLDER))
         self.check: Check | None = None
-        self.outcome = Outcome("running")
         self.layers: tuple[str, ...] = ()  # to choose a head from, where none was found
         self._variant = ""  # words on the form of the architecture that was taken
         self._unpacked = self._decoded = False  # whether this made such images, which must go if it fails
-        self._cancel = threading.Event()
-
-    def cancel(self) -> None:
-        """Ask it to stop; safe from any thread."""
-        self._cancel.set()
 
     def __iter__(self) -> Iterator[tuple[float, str]]:
         runtime.limit_threads()
@@ -100,8 +95,7 @@ class Bringing:
 
     def _at(self, start: float, end: float, fraction: float) -> float:
         """The overall fraction of a part that goes from `start` to `end`; raises Cancelled once it was stopped."""
-        if self._cancel.is_set():
-            raise Cancelled("Stopped by you.")
+        self._raise_if_cancelled()
         return start + (end - start) * fraction
 
     def _refuse_taken(self) -> None:

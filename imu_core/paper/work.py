@@ -33,6 +33,7 @@ from imu_core.paper.published import TABLES
 from imu_core.paper.shapes import Figure, RowRecord, TableRecord, TablesRecord
 from imu_core.paper.tables import distribution, layers
 from imu_core.paper.tables.cost import Pace
+from imu_core.progress import Task
 from imu_core.records.outcome import Outcome
 from imu_core.records.run import Trajectory
 from imu_core.store.runs import Store
@@ -109,7 +110,7 @@ def _attacked(kind: str) -> set[tuple[Any, ...]]:
     }
 
 
-class Reproduction:
+class Reproduction(Task):
     """The paper's tables on one data set and model; iterate it for (fraction, what just ended). `record()` is valid at any time.
 
     minutes   after how many it stops by itself (None: never); what had ended is stored, and the next start goes on from there
@@ -123,22 +124,14 @@ class Reproduction:
     ) -> None:  # fmt: skip
         if minutes is not None and not 0.0 < minutes <= 100_000.0:
             raise ConfigError(f"minutes is {minutes!r}; it must be above 0 and at most 100000.")
+        super().__init__()
         self.dataset, self.model, self.url, self.workers, self.minutes = dataset, model, url, workers, minutes
         self.grounds, self.why = grounds(dataset, model)
         self.grounds = {kind: replace(ground, requests=ground.requests[:sets]) for kind, ground in self.grounds.items()}
         self.stages = [stage for stage in (_narrowed(s, wide) for s in stages(list(self.grounds))) if stage.lines]
         self.wide, self.store = wide, Store(url)
-        self.outcome = Outcome("queued")
-        self._sweep: Sweep | None = None
         self._strengths: dict[tuple[Any, ...], float] = {}
         self._failed: set[str] = set()  # forget sets whose comparison failed this time
-        self._is_cancelled = False
-
-    def cancel(self) -> None:
-        """Ask it to stop; what has ended is stored."""
-        self._is_cancelled = True
-        if self._sweep is not None:
-            self._sweep.cancel()
 
     # What runs.
 
@@ -194,9 +187,7 @@ class Reproduction:
         self.outcome, began = Outcome("running"), time.monotonic()
         until = None if self.minutes is None else began + 60.0 * self.minutes
         for number, stage in enumerate(self.stages):
-            sweep = self._sweep = self.sweep(stage)
-            if self._is_cancelled:
-                sweep.cancel()
+            sweep = self._through(self.sweep(stage))
             for fraction, words in sweep:
                 yield (number + fraction) / len(self.stages), f"{stage.name}, {words}"
                 if until is not None and time.monotonic() > until:
@@ -223,7 +214,7 @@ class Reproduction:
             try:
                 for fraction, words in layers.compare(ground, request):
                     yield at, f"Figure 2, {request}, {fraction:4.0%}: {words}"
-                    if self._is_cancelled or (until is not None and time.monotonic() > until):
+                    if self.is_cancelled or (until is not None and time.monotonic() > until):
                         stopped = Outcome("cancelled", "Stopped by you; start it again to go on.")
                         self.outcome = self._ending(stopped, until)
                         return
@@ -238,7 +229,7 @@ class Reproduction:
         return Sweep(cells, self.url, workers=self.workers, measure=stage.measure, tags=tags, brief=brief)
 
     def _ending(self, outcome: Outcome, until: float | None) -> Outcome:
-        if outcome.state == "cancelled" and not self._is_cancelled and until is not None and time.monotonic() > until:
+        if outcome.state == "cancelled" and not self.is_cancelled and until is not None and time.monotonic() > until:
             return Outcome(
                 "done", f"The {self.minutes:g} minutes are over; the same command goes on from here, --full to the end."
             )

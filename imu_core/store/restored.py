@@ -9,6 +9,7 @@ from torch import nn
 
 from imu_core.depth import utility_key
 from imu_core.errors import DataError
+from imu_core.progress import Task
 from imu_core.records.run import Point, Problem, Trajectory
 from imu_core.store.stored import LARGEST_PARAMETERS, rebuilt
 
@@ -18,7 +19,7 @@ NO_MODEL = (
 )
 
 
-class RestoredRun:
+class RestoredRun(Task):
     """What pages, attacks, measurements and exports ask of a finished `Run`, from its record alone.
 
     `parameters` fetches what was kept of its model (safetensors bytes, or None); it is called when the model is asked for.
@@ -35,6 +36,7 @@ class RestoredRun:
         parameters: Callable[[], bytes | None],
         keeps_model: bool = True,
     ) -> None:
+        super().__init__()
         self.problem, self.config, self.trajectory = problem, trajectory.config, trajectory
         self.points, self.outcome = list(trajectory.points), trajectory.outcome
         self.phases, self.sizes, self.granted = dict(trajectory.phases), dict(trajectory.sizes), frozenset(trajectory.saw)
@@ -48,8 +50,9 @@ class RestoredRun:
     def __iter__(self) -> Iterator[Point]:
         yield from self.points
 
-    def cancel(self) -> None:
-        """Nothing: it has ended."""
+    def progress(self, last: Point) -> tuple[float, str]:
+        """All of it: it has ended."""
+        return 1.0, f"step {last.step}"
 
     def model(self) -> nn.Module:
         """The unlearned model, a copy that the caller owns; DataError where it was not kept or belongs to another original."""

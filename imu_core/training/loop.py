@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import platform
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from imu_core.errors import CheckpointError, ConfigError
 from imu_core.models import checkpoints, hashes, outside
 from imu_core.models.inference import accuracy, predict, to_input
 from imu_core.models.networks import fresh
+from imu_core.progress import Task
 from imu_core.records.data import Dataset, ImageSet
 from imu_core.records.outcome import Outcome
 from imu_core.records.run import Point
@@ -37,7 +37,7 @@ _SHUFFLE, _FLIP, _CROP = 1, 2, 3  # streams of the generator
 _LOOK_AHEAD, _SLOWEST = 5120, 0.95**5  # samples between two meetings, and what the slow weights keep at the last of them
 
 
-class Training:
+class Training(Task):
     """Train `model_name` on `dataset` without the samples in `removed`; iterate for Points, then call `save`.
 
     Stop with `cancel()` from any thread: the run ends within one batch and the last finished epoch stays on disk.
@@ -52,6 +52,7 @@ class Training:
         recipe: Recipe | None = None,
         request: str = "",
     ) -> None:
+        super().__init__()
         self.dataset, self.model_name, self.request = dataset, model_name, request
         self.seed = TRAINING["seed"].check(seed)
         self.removed = torch.empty(0, dtype=torch.int64) if removed is None else removed.sort().values
@@ -67,9 +68,7 @@ class Training:
         self._watched: Sequence[Tensor] = ()
         self.before_batch: Callable[[], None] = lambda: None  # may raise, to end a training from within
         self._worst = _WORSE_THAN_GUESSING * math.log(len(dataset.class_names))
-        self.outcome = Outcome("running")
         self.accuracies: dict[str, float] = {}
-        self._cancel = threading.Event()
         self._device = runtime.device()
         self._begin()
 
@@ -93,9 +92,10 @@ class Training:
         self._watched = watched
         self.traced = [{name: torch.zeros_like(p) for name, p in self.model.named_parameters()} for _ in watched]
 
-    def cancel(self) -> None:
-        """Ask the training to stop; safe from any thread."""
-        self._cancel.set()
+    def progress(self, last: Point) -> tuple[float, str]:
+        """How far it is after the epoch `last`."""
+        epochs = self.recipe.epochs
+        return last.epoch / epochs, f"epoch {last.step} of {epochs}"
 
     @property
     def time_left(self) -> float:
@@ -104,6 +104,7 @@ class Training:
 
     def __iter__(self) -> Iterator[Point]:
         runtime.limit_threads()
+        self.outcome = Outcome("running")
         self.model.to(self._device)  # before the optimizer's state comes, which follows the parameters
         if not self.traced:
             self._resume()
@@ -142,7 +143,7 @@ class Training:
         batches, shift = len(order) // size, runtime.generator(self.seed, _CROP, self.epoch)
         for number in range(batches):
             self.before_batch()
-            if self._cancel.is_set():
+            if self.is_cancelled:
                 return None
             part = slice(number * size, (number + 1) * size)
             total += self._one_step(order[part], flips[part], shift)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -18,6 +17,7 @@ from imu_core.errors import Cancelled, ConfigError, ImuError, cut
 from imu_core.methods import plugins
 from imu_core.methods.base import Edit
 from imu_core.methods.workspace import Head, Workspace
+from imu_core.progress import Task
 from imu_core.records.outcome import Cause, Outcome
 from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.report.numbers import percent
@@ -42,7 +42,7 @@ def unlearn(problem: Problem, config: RunConfig | None = None, *, brief: bool = 
     return Run(problem, config or RunConfig(), brief)
 
 
-class Run:
+class Run(Task):
     """One unlearning run on its own copy of the model. Iterating yields Points, the first before any step.
 
     The last Point is a full evaluation unless the run is `brief` or was cancelled. `cancel()` may be called from any thread and
@@ -50,6 +50,7 @@ class Run:
     """
 
     def __init__(self, problem: Problem, config: RunConfig, brief: bool = False) -> None:
+        super().__init__()
         self.problem, self.config, self._brief = problem, config, brief
         self.method = methods.find(config.method)
         self.method.check(config.scope, problem.split)
@@ -57,15 +58,13 @@ class Run:
         self.granted = self.method.needs(config)
         self.points: list[Point] = []
         self.phases = {"prepare": 0.0, "steps": 0.0, "evaluation": 0.0}
-        self.outcome = Outcome("queued")
         self.sizes: dict[str, int] = {}
-        self._cancel = threading.Event()
         self._workspace: Workspace | None = None
         self._final: tuple[Any, Trajectory] | None = None
 
-    def cancel(self) -> None:
-        """Ask the run to stop; safe from any thread."""
-        self._cancel.set()
+    def progress(self, last: Point) -> tuple[float, str]:
+        """How far the run is at its point `last`."""
+        return (last.step / self.steps if self.steps else 1.0), f"step {last.step} of at most {self.steps}"
 
     @property
     def steps(self) -> int:
@@ -107,7 +106,7 @@ class Run:
         self._memory = runtime.Memory()
         workspace = self._workspace = Workspace(self.problem, self.config, self._raise_if_cancelled)
         view = methods.View(workspace, self.granted, self.method.title, self.options)
-        self._evaluation = Evaluation(workspace, self._cancel.is_set)
+        self._evaluation = Evaluation(workspace, lambda: self.is_cancelled)
         self.sizes = self._evaluation.sizes
         objective = self._timed("prepare", lambda: self.method.start(view, self.config))
         if isinstance(objective, Edit):
@@ -331,10 +330,6 @@ class Run:
         if self.config.stop_at is None:
             return f"{what}."
         return f"{what} without reaching the target of {percent(self.config.stop_at)}."
-
-    def _raise_if_cancelled(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled("Stopped.")
 
     def _timed(self, phase: str, work: Any) -> Any:
         start = time.perf_counter()

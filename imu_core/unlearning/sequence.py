@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
@@ -18,6 +17,7 @@ from imu_core.models.head import find_head
 from imu_core.problems import forget as requests
 from imu_core.problems.features import in_parts
 from imu_core.problems.problem import problem
+from imu_core.progress import Task
 from imu_core.records.outcome import Outcome
 from imu_core.records.run import Features, Problem, RunConfig
 from imu_core.records.shapes import History, Settings
@@ -75,7 +75,7 @@ def remember(run: Run) -> None:
     _REPEATED[old.dataset.name, old.model_name, old.seed, history] = run
 
 
-class Repeating:
+class Repeating(Task):
     """Requests in sequence, repeated one after another; iterate it for (fraction done, what is done), then ask `problem`.
 
     What this machine remembers is not run again. Stop with `cancel()` from any thread: it ends at its next step. ImuError, while
@@ -83,17 +83,10 @@ class Repeating:
     """
 
     def __init__(self, dataset: str, model: str, seed: int, history: History) -> None:
-        self.history, self.outcome = json.loads(_as_text(history)), Outcome("running")
+        super().__init__()
+        self.history = json.loads(_as_text(history))
         self._where = (dataset, model, seed)
         self._last: Run | None = None
-        self._at_work: Run | None = None
-        self._cancel = threading.Event()
-
-    def cancel(self) -> None:
-        """Ask it to stop."""
-        self._cancel.set()
-        if self._at_work is not None:
-            self._at_work.cancel()
 
     def problem(self, forget: str) -> Problem:
         """The problem of forgetting `forget` after all of them, once it has ended well."""
@@ -104,8 +97,7 @@ class Repeating:
         try:
             for number, (request, settings) in enumerate(self.history):
                 for fraction, words in self._repeat(number, request, settings):
-                    if self._cancel.is_set():
-                        raise Cancelled("Stopped by you.")
+                    self._raise_if_cancelled()
                     yield (number + fraction) / len(self.history), f"{number + 1} of {len(self.history)}: {words}"
             self.outcome = Outcome("done")
         except Cancelled:
@@ -120,7 +112,7 @@ class Repeating:
         run = _REPEATED.get(key)
         if run is None:
             start = after(self._last, request) if self._last else problem(dataset, model=model, forget=request, seed=seed)
-            run = self._at_work = Run(start, RunConfig.from_dict(settings))
+            run = self._through(Run(start, RunConfig.from_dict(settings)))
             for point in run:
                 yield 0.8 * min(1.0, point.step / max(1, run.steps)), f"{words}, step {point.step} of at most {run.steps}"
             _check_ended(run, request)

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from pages.session import links
-from pages.widgets import parts
+from pages.widgets.text import plain
 
 
 @contextlib.contextmanager
@@ -52,6 +52,6 @@ def _left_over() -> None:
         links.rewrite(name)
         now.again = True
         near = difflib.get_close_matches(name[:80], now.names, 1, 0.7)
-        meant = f" Did you mean {parts.plain(near[0])}?" if near else ""
-        asked = parts.plain(f"{links.short(name)}={links.short(words[-1])}")
+        meant = f" Did you mean {plain(near[0])}?" if near else ""
+        asked = plain(f"{links.short(name)}={links.short(words[-1])}")
         links.tell(f"**{asked}** was left out: nothing on this page, as it is shown, goes by that name.{meant}")

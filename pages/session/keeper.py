@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -18,31 +18,17 @@ from imu_core.access import rights
 from imu_core.caches import SharedCache
 from imu_core.depth import utility_key
 from imu_core.errors import ImuError, StoreError
-from imu_core.jobs import Job
 from imu_core.records.run import Problem, Trajectory
-from imu_core.records.shapes import Metrics
 from imu_core.store.restored import RestoredRun, drawable
 from imu_core.store.runs import Store, Summary, default_url, save_run
-from pages.widgets import parts
+from pages.session import visitor
+from pages.session.kept import Kept
 
 T = TypeVar("T")
 STORED_STATES = ("done", "diverged", "cancelled")
 PATIENCE = 1.0  # seconds that a page waits for what is being written
 CURVE = 48  # points of a sparkline
 _LOG = logging.getLogger(__name__)
-
-
-class Item(Protocol):
-    """What can be kept: a run on a visitor's list. `stored` is the id of its record, `trouble` why there is none."""
-
-    name: str
-    owner: str
-    run: Any
-    measuring: Job | None
-    measured: Metrics
-    stored: str
-    trouble: str
-    is_removed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +61,7 @@ class Keeper:
         with self._lock:
             self._stores.clear()
 
-    def write(self, item: Item, work: Callable[[Store], None]) -> None:
+    def write(self, item: Kept, work: Callable[[Store], None]) -> None:
         """Do `work` behind everything asked for before, in the writing thread; what goes wrong is noted at `item`."""
         self._writer.submit(self._try, default_url(), item, work)
 
@@ -102,7 +88,7 @@ class Keeper:
         self._curves.update({keys[run_id]: _curve(trajectory) for run_id, trajectory in store.trajectories(unread).items()})
         return {run_id: self._curves.get(key, Curve()) for run_id, key in keys.items()}
 
-    def _try(self, url: str, item: Item, work: Callable[[Store], None]) -> None:
+    def _try(self, url: str, item: Kept, work: Callable[[Store], None]) -> None:
         try:
             work(self.store(url).seen_by(rights.of_visitor(item.owner)))
         except ImuError as error:
@@ -122,10 +108,10 @@ def keeper() -> Keeper:
 
 def view() -> Store:
     """The database as the visitor who looks at this page may see and change it; StoreError where it cannot be used."""
-    return keeper().store().seen_by(rights.of_visitor(parts.owner()))
+    return keeper().store().seen_by(rights.of_visitor(visitor.owner()))
 
 
-def keep(into: Keeper, item: Item) -> None:
+def keep(into: Keeper, item: Kept) -> None:
     """Store the finished run of `item` with what is measured of it; failed ones and those without a point are left out."""
 
     def write(store: Store) -> None:
@@ -139,19 +125,19 @@ def keep(into: Keeper, item: Item) -> None:
     into.write(item, write)
 
 
-def complete(into: Keeper, item: Item) -> None:
+def complete(into: Keeper, item: Kept) -> None:
     """Put the measurement of `item`, as far as it came, into its record."""
     measured = dict(item.measured)
     if measured:
         into.write(item, lambda store: store.complete(item.stored, measured) if item.stored else None)
 
 
-def rename(into: Keeper, item: Item) -> None:
+def rename(into: Keeper, item: Kept) -> None:
     """Give the record of `item` the name it has now."""
     into.write(item, lambda store: store.rename(item.stored, item.name) if item.stored else None)
 
 
-def unlist(into: Keeper, item: Item) -> None:
+def unlist(into: Keeper, item: Kept) -> None:
     """Take the record of `item` off its visitor's list; it stays stored."""
     into.write(item, lambda store: store.unlist(item.stored) if item.stored else None)
 
@@ -166,7 +152,7 @@ def restored(into: Keeper, problem: Problem, trajectory: Trajectory, run_id: str
     return RestoredRun(problem, trajectory, parameters, keeps_model)
 
 
-def lighten(into: Keeper, item: Any) -> None:
+def lighten(into: Keeper, item: Kept) -> None:
     """Put what the database holds in place of the finished run of `item`, where that is all of it; what it cached goes too."""
 
     def swap(store: Store) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imu_core import figures
-from imu_core.evaluation.measurement import Measurement
 from imu_core.jobs import Job
+from imu_core.progress import Task
 from imu_core.records.run import Problem, RunConfig, Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.store.restored import NO_MODEL, RestoredRun
-from imu_core.unlearning.run import Run
-from pages.session import keeper
+
+if TYPE_CHECKING:
+    from imu_core.unlearning.run import Run
 
 SMALL = ("attacks", "found", "distances")  # what stays of `Kept.cache` when the run becomes light
 
@@ -33,6 +34,7 @@ class Kept:
     is_removed: bool = False  # its visitor took it off the list
     on_record: Metrics = field(default_factory=dict)  # what was measured of a run that was restored
     cache: dict[str, Any] = field(default_factory=dict)
+    swap: Callable[[Kept], None] | None = None  # puts what the database holds in place of the run, where that is all of it
 
     @property
     def owner(self) -> str:
@@ -42,7 +44,7 @@ class Kept:
     @property
     def run(self) -> Run | RestoredRun | None:
         """The run itself, once its worker has built it."""
-        return self.job.work if isinstance(self.job.work, (Run, RestoredRun)) else None
+        return self.job.work
 
     @property
     def trajectory(self) -> Trajectory | None:
@@ -61,7 +63,7 @@ class Kept:
     def measured(self) -> Metrics:
         """Membership and divergence, as far as they are measured."""
         work = self.measuring.work if self.measuring else None
-        return work.result if isinstance(work, Measurement) else self.on_record
+        return work.result if isinstance(work, Task) else self.on_record  # of a run that failed nothing is measured
 
     @property
     def is_measured(self) -> bool:
@@ -84,10 +86,10 @@ class Kept:
         Whether that is all there is to do: it goes on later where something still works with the run.
         """
         busy = [job for job in (self.job, self.measuring, *self.cache.get("attacks", {}).values()) if job and not job.finished]
-        if isinstance(self.job.work, Run) and self.stored and not busy:
-            keeper.lighten(keeper.keeper(), self)
-        elif isinstance(self.job.work, RestoredRun):
+        if isinstance(self.run, RestoredRun):
             self.drop_answers()
+        elif self.run and self.stored and not busy and self.swap:
+            self.swap(self)
         return not busy
 
     @property

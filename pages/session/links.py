@@ -16,8 +16,8 @@ from streamlit.navigation.page import Page
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.state.query_params import EMBED_QUERY_PARAMS_KEYS
 
-from pages.widgets import parts
 from pages.widgets.asked import Asked
+from pages.widgets.text import plain
 
 SIDEBAR = ("dataset", "model", "forget", "after", "seed")  # on every page, so they go along from page to page
 LONGEST = 40  # signs of a word, repeated in a sentence
@@ -148,7 +148,7 @@ def rewrite(name: str, words: Sequence[str] = ()) -> bool:
 def refuse(name: str, asked: Asked, instead: str) -> None:
     """Say what of `name` could not be had, what is allowed, and what was taken instead."""
     words = ", ".join(short(part) for part in asked.wrong)
-    tell(f"**{parts.plain(f'{name}={words}')}** cannot be had. Allowed: {parts.plain(asked.allowed)}. {_instead(instead)}")
+    tell(f"**{plain(f'{name}={words}')}** cannot be had. Allowed: {plain(asked.allowed)}. {_instead(instead)}")
 
 
 def tell(sentence: str) -> None:
@@ -158,7 +158,7 @@ def tell(sentence: str) -> None:
 
 
 def _instead(shown: str) -> str:
-    return f"Taken instead: {parts.plain(short(shown))}." if shown else "Nothing was taken instead."
+    return f"Taken instead: {plain(short(shown))}." if shown else "Nothing was taken instead."
 
 
 def short(text: str) -> str:

@@ -19,7 +19,6 @@ from imu_core.store.restored import drawable
 from imu_core.store.runs import Store, Summary
 from pages.session import keeper, stored, visitor
 from pages.session.kept import Kept
-from pages.widgets import parts
 
 LISTED = 20  # runs a problem that come back; older ones are on the page Runs
 LOOKED_THROUGH = 500  # of the newest runs on a problem, to find them
@@ -35,7 +34,7 @@ def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
     What was deleted on the page Runs leaves the list, what was renamed there has its new name. A database that cannot be read,
     or is slow, changes nothing; it is asked again later.
     """
-    shelf, key = visitor.shelf(parts.owner()), str(problem.describe())
+    shelf, key = visitor.shelf(visitor.owner()), str(problem.describe())
     looked = shelf.things.setdefault("looked", {})
     with shelf.lock:
         if looked.get(key, -1.0) >= shelf.things.get("changed", 0.0) or looked.get(f"try {key}", 0.0) > time.monotonic():
@@ -43,7 +42,7 @@ def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
         now = time.monotonic()
         looked[f"try {key}"] = now + RETRY
         try:
-            found = keeper.keeper().ask(parts.owner(), lambda store: _mine(store, problem, {i.stored for i in runs}))
+            found = keeper.keeper().ask(visitor.owner(), lambda store: _mine(store, problem, {i.stored for i in runs}))
         except ImuError:
             return
         except Exception:
@@ -57,7 +56,7 @@ def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
 
 def changed() -> None:
     """Records of this visitor were deleted, brought back, named or taken in: their lists are compared with the database again."""
-    visitor.shelf(parts.owner()).things["changed"] = time.monotonic()
+    visitor.shelf(visitor.owner()).things["changed"] = time.monotonic()
 
 
 Found = tuple[list[Summary], dict[str, Trajectory]]
@@ -110,7 +109,7 @@ def _tell_apart(runs: list[Kept]) -> None:
 
 def restored(problem: Problem, run: Summary, path: Trajectory, name_of: Namer) -> Kept:
     """The stored `run` with its `path` as a finished one of this visitor."""
-    owner = parts.owner()
+    owner = visitor.owner()
     work = keeper.restored(keeper.keeper(), problem, path, run.id, owner, run.has_parameters)
     name = run.name or name_of(path.config)
     job = Job(f"{name} · {problem.split.request[:30]}", lambda: work, owner=owner)
@@ -123,7 +122,7 @@ def others(problem: Problem) -> dict[str, Summary]:
 
     Empty where the database cannot be read, or is slow.
     """
-    here, owner = {item.stored for item in parts.theirs("runs", list)}, parts.owner()
+    here, owner = {item.stored for item in visitor.theirs("runs", list)}, visitor.owner()
     try:
         found = keeper.keeper().ask(owner, lambda store: store.search(problem=about_of(problem), limit=OFFERED)) or []
     except ImuError:

@@ -18,7 +18,8 @@ from imu_core.records.run import Problem, RunConfig
 from imu_core.unlearning.sequence import remember
 from pages.session import keeper, restored, visitor
 from pages.session.kept import Kept
-from pages.widgets import apart, parts, progress
+from pages.widgets import apart, progress
+from pages.widgets.text import plain
 
 WHOLE = 6  # finished runs of a visitor that stay in memory as they are; of older ones the record
 EXAMPLES = ("imu", "ga", "npo")
@@ -26,7 +27,7 @@ EXAMPLES = ("imu", "ga", "npo")
 
 def kept() -> list[Kept]:
     """Every run of this visitor, oldest first: those of this visit, and those that were brought back from the database."""
-    return parts.theirs("runs", list)
+    return visitor.theirs("runs", list)
 
 
 def own(problem: Problem) -> list[Kept]:
@@ -99,11 +100,11 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
     """
     if not progress.has_room(len(configs) * (2 if measure else 1)):
         return False
-    visitor.shelf(parts.owner()).lighten(WHOLE)
+    visitor.shelf(visitor.owner()).lighten(WHOLE)
     added = [_made(problem, config) for config in configs]
     kept().extend(added)
     for item in added:
-        parts.queue().submit(item.job)
+        visitor.queue().submit(item.job)
     for item in added if measure else []:
         measure_later(item)
     return True
@@ -121,8 +122,8 @@ def _made(problem: Problem, config: RunConfig) -> Kept:
 
     title = f"{name} · {problem.split.request[:30]}"
     quick = config.scope == "head" and METHODS[config.method].needs(config) <= {"forget"}
-    job = Job(title, lambda: unlearn(problem, config), quick=quick, owner=parts.owner(), after=ended)
-    item = Kept(name, job, problem, config)
+    job = Job(title, lambda: unlearn(problem, config), quick=quick, owner=visitor.owner(), after=ended)
+    item = Kept(name, job, problem, config, swap=lambda kept: keeper.lighten(into, kept))
     return item
 
 
@@ -133,7 +134,7 @@ def going(items: list[Kept]) -> None:
             if not item.job.finished:
                 with st.container(width=250, gap="xsmall"):
                     fraction, text = progress.of(item.job)
-                    st.markdown(f"{progress.MARKS[item.job.state]} {parts.plain(item.name)}")
+                    st.markdown(f"{progress.MARKS[item.job.state]} {plain(item.name)}")
                     st.progress(fraction, text=text)
                     progress.stop_button(item.job, f"stop-{item.job.id}")
 
@@ -150,7 +151,7 @@ def measure_later(item: Kept) -> bool:
 
     into = keeper.keeper()
     after = lambda _: keeper.complete(into, item)  # noqa: E731
-    job = Job(f"Measuring {item.name}", make, kind="measure", owner=parts.owner(), after=after)
+    job = Job(f"Measuring {item.name}", make, kind="measure", owner=visitor.owner(), after=after)
     if accepted := progress.put_in_line(job):
         item.measuring = job
     return accepted

@@ -16,8 +16,9 @@ from streamlit import config
 from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from imu_core.access import cookie, limits
+from imu_core.access import cookie, limits, rules
 from imu_core.errors import ConfigError
+from imu_core.jobs import JobQueue
 from pages.session import housekeeping
 
 T = TypeVar("T")
@@ -157,18 +158,23 @@ def shelves() -> Shelves:
     return _SHELVES
 
 
-def owner(leaving: Callable[[str], None]) -> str:
+@st.cache_resource(show_spinner=False)
+def queue() -> JobQueue:
+    """The worker threads of this server, shared by all visitors; each visitor's jobs run one after another."""
+    return JobQueue(workers=3, around=rules.acting_for)
+
+
+def owner() -> str:
     """The name of whoever looks at the page; it stands for a browser, or for this session where the browser keeps no cookies.
 
-    `leaving` is called with the name once a visitor who cannot come back has gone. What was found first stays: a lost connection
-    has no cookies.
+    Everybody sees and stops only their own jobs. What was found first stays: a lost connection has no cookies.
     """
     state = st.session_state
     if "owner" not in state:
         given = st.context.cookies.get(cookie.COOKIE)
         state.known = cookie.is_id(given)
         state.owner = cookie.name_of(given if state.known else cookie.new_id())
-    _window(state.owner, state.get("known", False), leaving)  # again after a lost connection, where it was released
+    _window(state.owner, state.get("known", False))  # again after a lost connection, where it was released
     return state.owner
 
 
@@ -177,24 +183,34 @@ def shelf(name: str) -> Shelf:
     return shelves().of(name)
 
 
-def theirs(key: str, make: Callable[[], T], name: str) -> T:
-    """What the visitor called `name` has under `key`, made where there is nothing; every window of theirs holds the same."""
+def theirs(key: str, make: Callable[[], T]) -> T:
+    """What this visitor has under `key` (`make()` at first), whichever window they look through and whenever they come back."""
     if key not in st.session_state:
-        st.session_state[key] = shelf(name).things.setdefault(key, make())
+        st.session_state[key] = shelf(owner()).things.setdefault(key, make())
     return st.session_state[key]
 
 
-def _closed(of: tuple[str, str, bool, Callable[[str], None]]) -> None:
-    name, window, known, leaving = of
+def _who() -> str:
+    """The visitor whose page this thread runs; empty in all other threads."""
+    return "" if is_starting() else owner()
+
+
+rules.serve_when(st.runtime.exists, _who)  # from here on this process works for whoever opens a page
+
+
+def _closed(of: tuple[str, str, bool]) -> None:
+    """A window has gone; nobody could stop the jobs of a visitor who cannot come back."""
+    name, window, known = of
     shelves().closed(name, window, known)
     if not known:
-        leaving(name)
+        for job in queue().active(name):
+            job.cancel()
 
 
 @st.cache_resource(scope="session", on_release=_closed, show_spinner=False)
-def _window(name: str, known: bool, _leaving: Callable[[str], None]) -> tuple[str, str, bool, Callable[[str], None]]:
+def _window(name: str, known: bool) -> tuple[str, str, bool]:
     """Nothing but a thing that Streamlit releases when the connection has gone."""
     context = get_script_run_ctx(suppress_warning=True)
     window = context.session_id if context else ""
     shelves().opened(name, window)
-    return name, window, known, _leaving
+    return name, window, known

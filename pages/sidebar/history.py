@@ -15,7 +15,9 @@ from imu_core.parsing import from_json
 from imu_core.records.run import Problem, RunConfig
 from imu_core.records.shapes import Settings
 from imu_core.unlearning.sequence import Repeating
-from pages.widgets import parts, progress, waited
+from pages.session import visitor
+from pages.widgets import progress, waited
+from pages.widgets.text import plain
 
 MOST, MOST_EPOCHS, MOST_WIDE, LONGEST = 8, 2000, 100, 50_000  # requests; epochs of all together; of those on images; signs
 PATIENCE = waited.PATIENCE
@@ -70,7 +72,7 @@ def problem(history: History, forget: str) -> Problem:
         _going(job)
         st.stop()
     if job.state != "done":
-        st.warning(parts.plain(job.reason), icon=":material/history:")
+        st.warning(plain(job.reason), icon=":material/history:")
         st.button("Repeat the earlier requests", on_click=lambda: st.session_state.pop("repeating", None))
         st.stop()
     return job.work.problem(forget)
@@ -84,11 +86,11 @@ def _job(history: History) -> Job:
     known = state.get("repeating")
     if known is None or known[0] != mark:
         title = f"{len(history)} earlier request{'s' * (len(history) > 1)} ({mark})"
-        going = [job for job in parts.queue().active(parts.owner()) if job.title == title]
-        job = going[0] if going else Job(title, lambda: Repeating(*where, history), kind="history", owner=parts.owner())
+        going = [job for job in visitor.queue().active(visitor.owner()) if job.title == title]
+        job = going[0] if going else Job(title, lambda: Repeating(*where, history), kind="history", owner=visitor.owner())
         if known is not None:
             known[1].cancel()  # nobody waits for it any more
-        state.repeating = known = (mark, job if going else parts.queue().submit(job))
+        state.repeating = known = (mark, job if going else visitor.queue().submit(job))
     return known[1]
 
 
@@ -100,7 +102,7 @@ def _going(job: Job) -> None:
         if job.finished:
             st.rerun()
         fraction, words = progress.of(job)
-        st.progress(fraction, text=parts.plain(words))
+        st.progress(fraction, text=plain(words))
         progress.stop_button(job, f"history-stop-{job.id}")
 
     show()

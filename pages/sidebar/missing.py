@@ -11,7 +11,9 @@ from imu_core.access import rules
 from imu_core.errors import CheckpointError, DataError, shown
 from imu_core.records.data import Source
 from imu_core.training.loop import Training
-from pages.widgets import parts, progress
+from pages.session import visitor
+from pages.widgets import progress
+from pages.widgets.text import plain
 
 QUICK = ("faces",)  # trained on first use, because that takes less than two minutes
 
@@ -19,7 +21,7 @@ QUICK = ("faces",)  # trained on first use, because that takes less than two min
 def read(dataset: str, source: Source) -> None:
     """Read or draw what costs nothing to fetch; a folder of this machine only once somebody has clicked."""
     if source.asks and st.session_state.pop("to_read", "") != dataset:
-        st.info(f"{parts.plain(source.title)}: not read yet.", icon=":material/folder:")
+        st.info(f"{plain(source.title)}: not read yet.", icon=":material/folder:")
         offer(dataset, source)
         st.stop()
     _fetch(dataset)
@@ -27,11 +29,11 @@ def read(dataset: str, source: Source) -> None:
 
 def offer(dataset: str, source: Source) -> None:
     """A button that fetches `dataset`."""
-    if st.button(parts.plain(f"{source.verb} {shown(dataset, 100)}"), type="primary"):
+    if st.button(plain(f"{source.verb} {shown(dataset, 100)}"), type="primary"):
         try:
             _fetch(dataset)
         except DataError as error:
-            st.error(parts.plain(error))
+            st.error(plain(error))
 
 
 def ask_folder(take: Callable[[str], None]) -> None:
@@ -53,14 +55,14 @@ def _take_folder(take: Callable[[str], None]) -> None:
 def no_model(dataset: str, model: str, error: CheckpointError) -> None:
     """Nothing is trained yet: train it, without asking where that takes less than two minutes."""
     title = f"Train {model} on {dataset}"
-    if any(job.title == title for job in parts.queue().active(parts.owner())):
+    if any(job.title == title for job in visitor.queue().active(visitor.owner())):
         words = f"{title}: progress and Stop are in the sidebar; this page opens when it has finished."
         st.info(words, icon=":material/model_training:")
         return
     asked = st.session_state.setdefault("asked_for", set())
     automatic = dataset in QUICK and data.is_here(dataset) and title not in asked
     if not automatic:
-        st.warning(parts.plain(error))
+        st.warning(plain(error))
     if automatic or (data.is_here(dataset) and st.button(title, type="primary")):
         asked.add(title)
         progress.start_training(title, lambda: Training(data.load(dataset), model))
@@ -68,7 +70,7 @@ def no_model(dataset: str, model: str, error: CheckpointError) -> None:
 
 def _fetch(dataset: str) -> None:
     """Download, draw or read `dataset` here and now, with its progress; the page starts again when it is there."""
-    st.caption(f"{parts.plain(dataset)} is not on this machine yet. Leaving this page stops the work.")
+    st.caption(f"{plain(dataset)} is not on this machine yet. Leaving this page stops the work.")
     progress.run_here(data.download(dataset), "fetching")
     st.session_state.fetched = dataset
     st.rerun()

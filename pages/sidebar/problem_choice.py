@@ -18,10 +18,12 @@ from imu_core.problems.problem import prepare
 from imu_core.records.data import Dataset
 from imu_core.records.run import Problem
 from imu_core.settings import RUN
-from pages.sidebar import history, missing, request, running
-from pages.widgets import bound, parts, progress
+from pages.sidebar import history, missing, navigation, request, running
+from pages.sidebar.reopen import PROBLEM
+from pages.widgets import bound, progress
+from pages.widgets.text import plain
+from pages.widgets.theme import LAYOUT
 
-PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
 UNKNOWN_PEOPLE = "random:10%,seed=0"  # the request on a set that nobody has read yet
 USUAL_PEOPLE = "people"  # what Re-identify opens with
@@ -29,7 +31,7 @@ USUAL_PEOPLE = "people"  # what Re-identify opens with
 
 def sidebar(page: Page) -> None:
     """The problem (dataset, model, forget request, seed) and whatever is running; the same on every page and in the URL."""
-    st.html(parts.LAYOUT)
+    st.html(LAYOUT)
     _follow(page)
     with st.sidebar:
         names = list(data.DATASETS)
@@ -80,7 +82,7 @@ def _follow(page: Page) -> None:
     fetched = st.session_state.pop("fetched", "")
     if fetched and _now("forget") == UNKNOWN_PEOPLE:  # only now is it known who is in it
         st.session_state.forget = suggestions(fetched)[0]
-    here, people = page.url_path == parts.PEOPLE_PAGE, data.shows_people(_now("dataset"))
+    here, people = page.url_path == navigation.PEOPLE_PAGE, data.shows_people(_now("dataset"))
     if here and not people:
         st.session_state.elsewhere = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
         take_problem(USUAL_PEOPLE)
@@ -123,7 +125,7 @@ def suggestions(dataset: str) -> list[str]:
 
 def current() -> Problem:
     """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
-    parts.hand_over()
+    navigation.hand_over()
     request.said()
     state = st.session_state
     try:
@@ -132,19 +134,19 @@ def current() -> Problem:
         if source.free and not source.is_here():
             missing.read(state.dataset, source)
         progress.run_here(prepare(state.dataset, model=state.model), "features")
-        found = request.had(history.read(), suggestions)
+        found = request.had(history.read(), suggestions, history.problem)
         progress.run_here(reference.prepare(found), "reference_features")
         for note in notes.before(found):  # what of its images was left out, and what is there twice
-            st.caption(f":material/photo_library: {parts.plain(note)}")
+            st.caption(f":material/photo_library: {plain(note)}")
         return found
     except CheckpointError as error:
         missing.no_model(state.dataset, state.model, error)
     except DataError as error:
-        st.warning(parts.plain(error), icon=":material/help:")
+        st.warning(plain(error), icon=":material/help:")
         if data.shows_people(state.dataset) and source.asks and not data.is_here(state.dataset):
             missing.ask_folder(take_problem)
         elif not isinstance(error, ClosedError) and not data.is_here(state.dataset):
             missing.offer(state.dataset, source)
     except ImuError as error:
-        st.warning(parts.plain(error))
+        st.warning(plain(error))
     st.stop()

@@ -11,10 +11,13 @@ import streamlit as st
 from imu_core import data
 from imu_core.errors import StoreError
 from imu_core.methods import METHODS
+from imu_core.models.networks import suited
 from imu_core.records.run import Trajectory
 from imu_core.store.runs import Summary
-from pages.sidebar import problem_choice
-from pages.widgets import parts, run_link
+from pages.sidebar import navigation
+from pages.widgets import run_link
+
+PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 
 
 def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, str]]:
@@ -22,15 +25,14 @@ def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, 
     check_known(run)
     if run.method not in METHODS:
         raise StoreError(f"The method {run.method} is not known here, so its settings cannot be opened.")
-    page = parts.PEOPLE_PAGE if data.shows_people(run.dataset) else "unlearn"
+    page = navigation.PEOPLE_PAGE if data.shows_people(run.dataset) else "unlearn"
     link = run_link.link(trajectory, page)
     return page, link, dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
 
 
 def check_known(run: Summary) -> None:
     """ImuError where data set or model of `run` are not known here, as in a record from elsewhere."""
-    data.source(run.dataset)
-    if run.model_name not in problem_choice.models_for(run.dataset):
+    if run.model_name not in suited(run.dataset, data.source(run.dataset)):
         raise StoreError(f"The model {run.model_name} is not known here for {run.dataset}, so this run cannot be opened.")
 
 

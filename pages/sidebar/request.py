@@ -13,11 +13,11 @@ from imu_core import data, names
 from imu_core.errors import DataError
 from imu_core.problems import forget as requests
 from imu_core.records.run import Problem
-from pages.sidebar import history
-from pages.widgets import parts
+from pages.widgets.text import plain
 
 MOST_TRIES = 3  # of the requests that are proposed, before the page gives up
 Suggestions = Callable[[str], list[str]]
+After = Callable[[list[Any], str], Problem]  # the problem of a request after earlier ones
 
 
 def typed(suggestions: Suggestions) -> None:
@@ -37,17 +37,17 @@ def _completed(text: str, dataset: str, suggestions: Suggestions) -> str:
         return fits[0] if len(fits) == 1 else text
 
 
-def had(earlier: list[Any], suggestions: Suggestions) -> Problem:
-    """The problem that the sidebar names.
+def had(earlier: list[Any], suggestions: Suggestions, after: After) -> Problem:
+    """The problem that the sidebar names, `after` the `earlier` requests.
 
     A request that cannot be had is put back to the last good one, and the page begins again.
     Raises DataError where there is nothing to fall back on.
     """
     state = st.session_state
     try:
-        found = _problem(state.forget, earlier)
+        found = _problem(state.forget, earlier, after)
     except DataError as error:
-        kept = _kept(earlier, suggestions)
+        kept = _kept(earlier, suggestions, after)
         if not kept:
             raise
         if kept != _completed(state.forget, state.dataset, suggestions):
@@ -58,9 +58,9 @@ def had(earlier: list[Any], suggestions: Suggestions) -> Problem:
     return found
 
 
-def _problem(forget: str, earlier: list[Any]) -> Problem:
+def _problem(forget: str, earlier: list[Any], after: After) -> Problem:
     if earlier:
-        return history.problem(earlier, forget)
+        return after(earlier, forget)
     state = st.session_state
     return imu_core.problem(state.dataset, model=state.model, forget=forget, seed=state.seed)
 
@@ -70,7 +70,7 @@ def _about() -> tuple[str, ...]:
     return state.dataset, state.model, state.get("after") or ""
 
 
-def _kept(earlier: list[Any], suggestions: Suggestions) -> str:
+def _kept(earlier: list[Any], suggestions: Suggestions, after: After) -> str:
     """The request to go on with: what was meant, the last good one, or what is proposed first; "" where none can be had."""
     state = st.session_state
     known, good = state.get("good", ((), ""))
@@ -80,7 +80,7 @@ def _kept(earlier: list[Any], suggestions: Suggestions) -> str:
     for request in (meant, good if known == _about() else "", *proposed):
         if request and request != state.forget:
             with contextlib.suppress(DataError):
-                _problem(request, earlier)
+                _problem(request, earlier, after)
                 return request
     return ""
 
@@ -108,4 +108,4 @@ def said() -> None:
     state = st.session_state
     if state.get("request_said"):
         text = f"{state.request_said} The page still shows {state.forget}."
-        st.warning(parts.plain(text), icon=":material/help:")
+        st.warning(plain(text), icon=":material/help:")

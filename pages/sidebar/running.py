@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.session import pace
+from pages.session import pace, visitor
 from pages.widgets import progress
-from pages.widgets.parts import owner, queue
 
 MOST_JOBS = 2  # in the sidebar
 
 
 def running_jobs() -> None:
     """In the sidebar of every page: each unfinished job of this visitor, how far it is, and its Stop."""
-    active = queue().active(owner())
+    active = visitor.queue().active(visitor.owner())
 
     @st.fragment(run_every=2 * pace.tick() if active else None)
     def show() -> None:
-        now = queue().active(owner())
+        now = visitor.queue().active(visitor.owner())
         for job in now[:MOST_JOBS]:
             st.markdown(f"{progress.MARKS[job.state]} {job.title}")
             fraction, text = progress.of(job)

@@ -13,7 +13,7 @@ import streamlit as st
 
 from imu_core.records.run import RunConfig
 from imu_core.records.shapes import Settings
-from pages.widgets import parts
+from pages.widgets.text import plain
 
 MOST = 3  # settings that are named
 SHORT = 4  # signs of an id
@@ -55,7 +55,7 @@ def caption(runs: Sequence[One]) -> None:
     """A line under a choice of runs that tells those of one name apart; nothing where every name is a run's own."""
     told = [f"{run.name}: {text}" for run, text in zip(runs, words(runs, base), strict=True) if text]
     if told:
-        st.caption(parts.plain(" · ".join(told)))
+        st.caption(plain(" · ".join(told)))
 
 
 def _settings(run: One, others: Sequence[One]) -> str:

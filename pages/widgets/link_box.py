@@ -12,7 +12,8 @@ from imu_core.access import limits
 from imu_core.records.run import Problem
 from pages.session import links
 from pages.session.address import address
-from pages.widgets import parts, run_link
+from pages.widgets import run_link
+from pages.widgets.text import plain
 
 
 def titled(title: str) -> DeltaGenerator:
@@ -58,5 +59,5 @@ def of_runs(ids: Sequence[str], others: Sequence[str]) -> list[str]:
     if ids and not limits.shares_runs():
         said.append("It names runs of yours: on this server only you see them, whoever opens the link.")
     if others:
-        said.append(f"Not in it, as they are not stored: {', '.join(parts.plain(name) for name in others)}.")
+        said.append(f"Not in it, as they are not stored: {', '.join(plain(name) for name in others)}.")
     return said

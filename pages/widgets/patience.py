@@ -8,7 +8,8 @@ import streamlit as st
 
 from imu_core.jobs import Job
 from pages.session.kept import Kept
-from pages.widgets import parts, progress
+from pages.widgets import progress
+from pages.widgets.text import plain
 
 # Seconds for which a click on Run waits, with a bar and a Stop, before the page is drawn with runs that still go on: those on the
 # head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen.
@@ -30,7 +31,7 @@ def ended_soon(items: list[Kept]) -> bool:
         now = next((job for job in jobs if not job.finished), jobs[-1])
         fraction, text = progress.of(now)
         whole = (sum(job.finished for job in jobs) + (0.0 if now.finished else fraction)) / len(jobs)
-        bar.progress(min(1.0, whole), text=f"{parts.plain(now.title)}: {text}")
+        bar.progress(min(1.0, whole), text=f"{plain(now.title)}: {text}")
         have_ended(jobs, 2 * progress.PACE)
     place.empty()
     return all(job.finished for job in jobs)

@@ -11,10 +11,10 @@ import streamlit as st
 
 from imu_core.access import limits
 from imu_core.jobs import PAGE, Job
+from imu_core.progress import Task
 from imu_core.report.numbers import duration
-from imu_core.training.loop import Training
-from pages.session import pace
-from pages.widgets.parts import owner, plain, queue
+from pages.session import pace, visitor
+from pages.widgets.text import plain
 
 MARKS = {
     "queued": ":gray-badge[:material/schedule: queued]",
@@ -62,7 +62,7 @@ def _go_on(key: str) -> None:
 
 def has_room(jobs: int) -> bool:
     """Whether this visitor may have so many `jobs` more at once; a sentence says so where not."""
-    going, most = sum(job.kind != PAGE for job in queue().active(owner())), limits.JOBS.value
+    going, most = sum(job.kind != PAGE for job in visitor.queue().active(visitor.owner())), limits.JOBS.value
     if going + jobs > most:
         st.warning(
             f"A visitor of this server may have {most:,} jobs at once. {going:,} of yours have not ended, and this would be "
@@ -75,7 +75,7 @@ def put_in_line(job: Job) -> bool:
     """Queue `job`; False, and a sentence, where its visitor has too many already."""
     if not has_room(1):
         return False
-    queue().submit(job)
+    visitor.queue().submit(job)
     return True
 
 
@@ -103,7 +103,7 @@ def watch(job: Job, title: str = "", news: Callable[[], object] = lambda: None, 
             st.rerun()
         fraction, words = of(job)
         st.progress(fraction, text=lead + plain(words))
-        if job.owner == owner():
+        if job.owner == visitor.owner():
             stop_button(job, f"{key}-{job.id}")
 
     show()
@@ -121,18 +121,13 @@ def ended_words(job: Job, name: str = "") -> None:
 def of(job: Job) -> tuple[float, str]:
     """(fraction, words) of a job, from what it has yielded so far."""
     if job.state == "queued":
-        return 0.0, f"waiting, {queue().ahead_of(job)} ahead"
+        return 0.0, f"waiting, {visitor.queue().ahead_of(job)} ahead"
     items, work = job.snapshot(), job.work
     if work is None or not items:
         return 0.0, "preparing"
-    last = items[-1]
-    if isinstance(work, Training):
-        return last.epoch / work.recipe.epochs, f"epoch {last.step} of {work.recipe.epochs}, {work.time_left:.0f} s left"
-    if isinstance(last, tuple):
-        fraction, text = min(1.0, last[0]), str(last[1])
-    else:
-        fraction, text = (last.step / work.steps if work.steps else 1.0), f"step {last.step} of at most {work.steps}"
-    return fraction, text + still(job.seconds, fraction)
+    fraction, text = work.progress(items[-1]) if isinstance(work, Task) else items[-1]
+    left = work.time_left if isinstance(work, Task) else None
+    return fraction, text + (still(job.seconds, fraction) if left is None else f", {left:.0f} s left")
 
 
 SURE = 0.05  # of the work must be done before what is left is guessed from it
@@ -153,7 +148,7 @@ def start_training(title: str, make: Any) -> None:
         if job.work.outcome.state == "done":
             job.work.save()
 
-    if put_in_line(Job(title, make, kind="training", owner=owner(), after=store)):
+    if put_in_line(Job(title, make, kind="training", owner=visitor.owner(), after=store)):
         st.rerun()
 
 

@@ -9,10 +9,11 @@ import streamlit as st
 
 from imu_core.caches import SharedCache
 from imu_core.jobs import PAGE, Job
-from imu_core.progress import Stoppable
-from pages.widgets import parts, progress
+from imu_core.progress import Task
+from pages.session import visitor
+from pages.widgets import progress
 
-W = TypeVar("W", bound=Stoppable)
+W = TypeVar("W", bound=Task)
 PATIENCE = progress.QUIET  # seconds a page waits for what is quickly done, before it shows the bar
 MOST = 12  # of a visitor that are kept; each may hold a network's answers
 
@@ -26,7 +27,7 @@ def work(key: str, title: str, make: Callable[[], W]) -> W | None:
     jobs = _jobs()
     job = jobs.get(key)
     if job is None:
-        jobs[key] = job = parts.queue().submit(Job(title, make, kind=PAGE, owner=parts.owner()))
+        jobs[key] = job = visitor.queue().submit(Job(title, make, kind=PAGE, owner=visitor.owner()))
         job.wait(PATIENCE)
     if job.state == "done":
         return job.work
@@ -46,7 +47,7 @@ def is_asked(key: str) -> bool:
 
 
 def _jobs() -> SharedCache[str, Job]:
-    return parts.theirs("page_work", lambda: SharedCache(MOST, Job.cancel))
+    return visitor.theirs("page_work", lambda: SharedCache(MOST, Job.cancel))
 
 
 def _ended(job: Job, key: str) -> None:

@@ -212,12 +212,9 @@ def test_no_line_is_there_twice_in_a_row() -> None:
 
 
 HELD = [field.name for field in dataclasses.fields(GOAL) if getattr(GOAL, field.name) is not None]
-ON_ITS_WAY = "the house is on its way to this goal: take the mark away once it is reached"
-NOT_YET = pytest.mark.xfail(strict=True, raises=AssertionError, reason=ON_ITS_WAY)
-AHEAD = {"import_depth"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=NOT_YET if name in AHEAD else ()) for name in HELD])
+@pytest.mark.parametrize("name", HELD)
 def test_the_numbers_that_make_check_prints_reach_the_goal(name: str) -> None:
     here = measured((APP, *ENGINE, *PAGES))
     assert name not in missed(here, GOAL), f"{getattr(here, name)}, and the goal is {getattr(GOAL, name)}"

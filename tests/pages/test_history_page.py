@@ -11,8 +11,8 @@ from test_pages import TINY, has_button, nothing_left_running, press, rerun, sen
 import imu_core
 from imu_core.records.run import Problem
 from imu_core.unlearning.sequence import Repeating
+from pages.session import visitor
 from pages.sidebar import history as sidebar_history
-from pages.widgets import parts
 
 SLOW = json.dumps([["class:Sandal", {"method": "ga", "scope": "all", "epochs": 100, "batch_size": 1, "stop_at": None}]])
 
@@ -22,7 +22,7 @@ def test_a_long_sequence_is_repeated_in_line_and_can_be_stopped(tiny: object, mo
     at = visit("unlearn", **TINY, forget="class:Bag", after=SLOW)
     mark, job = at.session_state["repeating"]
     assert not job.finished
-    assert job in parts.queue().active(at.session_state["owner"])
+    assert job in visitor.queue().active(at.session_state["owner"])
     assert not has_button(at, "Run")
     wait_until(lambda: len(job.snapshot()) > 2, "it has begun")
     at = press(at, "Stop")

@@ -21,7 +21,7 @@ from imu_core.errors import CheckpointError, ClosedError
 from imu_core.jobs import Job
 from imu_core.model_import import brought_sets, own
 from imu_core.models import brought, checkpoints
-from pages.widgets import parts
+from pages.session import visitor
 
 IMAGES = f"folder:mine@{SIDE}"
 ON_IMAGES = {"dataset": IMAGES, "model": "own-mine"}
@@ -53,7 +53,7 @@ def mine(colours: Path, trained: State, tiny: Any, public: None) -> None:  # noq
     asked = order(colours, safe(trained), name="mine", images=zipped(colours), side=SIDE)
     lenet = safe(checkpoints.read_tensors(runtime.home() / "models" / "tiny" / "lenet5" / "original.safetensors"))
     for one in (asked, order(colours, lenet, name="mine", dataset="tiny", normalisation="dataset")):
-        job = parts.queue().submit(Job("", lambda one=one: own.Bringing(one), kind="training", owner=ME))
+        job = visitor.queue().submit(Job("", lambda one=one: own.Bringing(one), kind="training", owner=ME))
         job.wait()
         assert job.state == "done", job.reason
 

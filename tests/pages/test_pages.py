@@ -48,8 +48,8 @@ from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
 from imu_core.weights import sample_weights
 from pages.sections.influence import gallery
-from pages.session import session_runs
-from pages.widgets import parts, patience, run_link
+from pages.session import session_runs, visitor
+from pages.widgets import patience, run_link
 
 # A case is a whole run of a page. What a link or a setting may say is tested where it is read: test_links.py, test_forget.py.
 pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
@@ -232,9 +232,9 @@ def served() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left_running() -> Iterator[None]:
     yield
-    for job in parts.queue().active():
+    for job in visitor.queue().active():
         job.cancel()
-    wait_until(lambda: not parts.queue().active(), "the jobs a test left behind end")
+    wait_until(lambda: not visitor.queue().active(), "the jobs a test left behind end")
 
 
 @pytest.fixture
@@ -474,7 +474,7 @@ def test_a_model_that_is_not_trained_offers_training(nothing_trained: Path, page
 @LONG_WAY
 def test_training_from_the_page_makes_the_model_that_was_missing(nothing_trained: Path) -> None:
     at = press(visit("start", **TINY), "Train lenet5 on tiny")
-    wait_until(lambda: not parts.queue().active(at.session_state["owner"]), "the training ends")
+    wait_until(lambda: not visitor.queue().active(at.session_state["owner"]), "the training ends")
     rerun(at)
     assert not at.warning
     assert at.metric
@@ -482,7 +482,7 @@ def test_training_from_the_page_makes_the_model_that_was_missing(nothing_trained
 
 def test_a_training_can_be_stopped_in_the_sidebar_of_another_page(nothing_trained: Path) -> None:
     at = go_to(press(visit("start"), "Train small_resnet on fashion"), "influence")
-    (job,) = parts.queue().active(at.session_state["owner"])
+    (job,) = visitor.queue().active(at.session_state["owner"])
     assert job.title in " ".join(m.value for m in at.sidebar.markdown)
     at.sidebar.button(key=f"side-stop-{job.id}").click()
     rerun(at)
@@ -497,7 +497,7 @@ def test_without_a_retrained_model_the_page_says_so_and_trains_it(own_home: Path
     at = visit("unlearn", **TINY, forget="ids:0-19")
     assert "No retrained model is stored for **ids:0-19**" in words(at)
     press(at, "Train it")
-    wait_until(lambda: not parts.queue().active(at.session_state["owner"]), "the training ends")
+    wait_until(lambda: not visitor.queue().active(at.session_state["owner"]), "the training ends")
     rerun(at)
     assert "No retrained model" not in words(at)
     found = imu_core.retrained(imu_core.problem("tiny", model="lenet5", forget="ids:0-19"))

@@ -65,7 +65,6 @@ from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn
 from pages.sections.attack import jobs as attack_jobs
 from pages.session import housekeeping, keeper, session_runs, visitor
-from pages.widgets import parts
 
 ROOT = Path(__file__).resolve().parents[2]
 ME, YOU = visitors.name_of("0" * 32), visitors.name_of("1" * 32)
@@ -177,8 +176,8 @@ def test_a_job_goes_on_without_its_window_and_is_stopped_from_another(tiny: obje
     at = window("unlearn", **TINY, **LONG)
     at.pills(key="methods").set_value(["ga"])
     press_run(rerun(at))
-    (job,) = parts.queue().active(ME)
-    visitor._closed((ME, "", True, parts._stop_all))
+    (job,) = visitor.queue().active(ME)
+    visitor._closed((ME, "", True))
     assert not job._cancel.is_set(), "who is known by a cookie comes back"
     again = window("start", **TINY)
     assert any(b.label == "Stop" for b in again.sidebar.button)
@@ -195,8 +194,8 @@ def test_a_job_goes_on_without_its_window_and_is_stopped_from_another(tiny: obje
 def test_who_cannot_come_back_leaves_nothing_running(tiny: object) -> None:
     at = start_methods(["ga"], **TINY, **LONG)
     name = at.session_state["owner"]
-    (job,) = parts.queue().active(name)
-    visitor._closed((name, "", False, parts._stop_all))
+    (job,) = visitor.queue().active(name)
+    visitor._closed((name, "", False))
     wait_until(lambda: job.finished, "the job ends")
     assert job.state == "cancelled"
 
@@ -253,7 +252,7 @@ def test_a_restored_run_can_be_attacked_measured_named_and_removed(tiny: object,
     at = window("attack", **QUICK)
     press(at, "Measure the membership attacks too (about 20 seconds)")
     press(at, "Train fresh heads")
-    wait_until(lambda: not parts.queue().active(ME), "the attacks end")
+    wait_until(lambda: not visitor.queue().active(ME), "the attacks end")
     (item,) = runs_of(at)
     assert attack_jobs.jobs(item)[attack_jobs.PROBE].state == "done"
     written()
@@ -525,7 +524,7 @@ def test_too_many_jobs_at_once_are_refused_with_the_limit(tiny: object, monkeypa
     press(rerun(at), "Run")
     said = " ".join(w.value for w in at.main.warning)
     assert "3 jobs at once" in said
-    assert not parts.queue().active(ME)
+    assert not visitor.queue().active(ME)
     at.toggle(key="measure").set_value(False)
     finish(press_run(rerun(at)))
     assert listed(at) == ["GA", "NPO"]

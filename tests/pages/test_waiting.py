@@ -18,10 +18,11 @@ from imu_core import influence, unlearn
 from imu_core.evaluation import reidentification, saliency
 from imu_core.evaluation.measurement import Asking, Measurement, known_logits, run_logits
 from imu_core.jobs import Job
-from imu_core.progress import Stoppable
+from imu_core.progress import Task
 from imu_core.records.run import Problem, RunConfig
+from pages.session import visitor
 from pages.sidebar import history
-from pages.widgets import parts, progress, waited
+from pages.widgets import progress, waited
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     for work in (reidentification.Searching, saliency.Looking, influence.Scoring, Asking):
         real = work.working
 
-        def waiting(self: Stoppable, real: Any = real) -> Iterator[tuple[float, str]]:
+        def waiting(self: Task, real: Any = real) -> Iterator[tuple[float, str]]:
             while not gate.is_set():
                 yield 0.25, "a part that takes long"
                 self._raise_if_cancelled()
@@ -185,7 +186,7 @@ def test_pictures_of_a_wide_run_have_a_bar_and_a_stop_and_stay(
 
 def test_page_work_stands_behind_nobodys_run() -> None:
     """Not behind its owner's either: a run of an hour must not keep a page from being drawn."""
-    queue, gate = parts.queue(), threading.Event()
+    queue, gate = visitor.queue(), threading.Event()
 
     def waiting() -> Iterator[int]:
         gate.wait(60)

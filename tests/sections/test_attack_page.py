@@ -45,8 +45,7 @@ from imu_core.records.run import Problem, RunConfig
 from pages.sections.attack import jobs as attack_jobs
 from pages.sections.attack import scores
 from pages.sections.attack import words as attack_words
-from pages.session import session_runs
-from pages.widgets import parts
+from pages.session import session_runs, visitor
 
 # A case is a whole run of a page; the default run takes three of each kind.
 pytestmark = [pytest.mark.usefixtures("tiny"), pytest.mark.sample(3, reason="a case is a whole run of a page")]
@@ -143,7 +142,7 @@ def test_it_opens_on_the_examples() -> None:
     assert "No retrained model is stored: held-out images of the same kind" in said
     assert at.button_group(key="attacked").options == ["IMU", "GA", "NPO"]
     assert len(titles(at)) == 5
-    assert not parts.queue().active(at.session_state["owner"])
+    assert not visitor.queue().active(at.session_state["owner"])
 
 
 def test_the_numbers_are_those_of_counting(lenet: Problem, item: session_runs.Kept) -> None:
@@ -295,7 +294,7 @@ def test_a_run_that_lost_its_numbers_gets_a_sentence(lenet: Problem, monkeypatch
 def test_a_run_that_goes_on_is_shown_and_not_attacked(lenet: Problem) -> None:
     config = RunConfig(scope="all", epochs=500, batch_size=1, learning_rate=1e-6)
     job = Job("Long", lambda: imu_core.unlearn(lenet, config), owner="somebody")
-    parts.queue().submit(job)
+    visitor.queue().submit(job)
     wait_until(lambda: bool(job.snapshot()), "the run begins")
     at = with_runs([session_runs.Kept("Long", job, lenet, config)])
     assert has_button(at, "Stop")

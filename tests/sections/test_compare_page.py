@@ -42,7 +42,7 @@ from imu_core.store.runs import Store, save_run
 from pages.sections.compare import pair as compare_pair
 from pages.sections.compare.depth import DEPTHS
 from pages.session import keeper, session_runs
-from pages.widgets import parts
+from pages.widgets.text import plain
 
 # A case is a whole run of a page; the default run takes three of each kind.
 pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
@@ -457,7 +457,7 @@ def test_names_are_shown_and_never_rendered(resnet: Problem) -> None:
     for query in (TABLE, PAIR):
         said = words(opened(items, **query))
         assert not re.search(r"(?<!\\)\]\(http://example", said)
-        assert parts.plain(items[0].name) in said or parts.plain(items[1].name) in said
+        assert plain(items[0].name) in said or plain(items[1].name) in said
 
 
 def test_people_are_compared_too(person: Problem) -> None:

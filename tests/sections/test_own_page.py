@@ -14,7 +14,7 @@ from test_pages import go_to, healthy, nothing_left_running, press, rerun, serve
 from imu_core import data
 from imu_core.model_import import brought_sets
 from imu_core.models import brought
-from pages.widgets import parts
+from pages.widgets.text import plain
 
 
 @pytest.fixture(autouse=True)
@@ -129,4 +129,4 @@ def test_a_hostile_file_is_a_sentence_on_the_page(colours: Path, tmp_path: Path)
 
 
 def test_half_a_surrogate_pair_does_not_break_a_page() -> None:
-    assert parts.plain("a\ud800*b") == "a?\\*b"
+    assert plain("a\ud800*b") == "a?\\*b"

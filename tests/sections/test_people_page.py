@@ -16,10 +16,9 @@ from imu_core import data
 from imu_core.evaluation import reidentification, scopes
 from imu_core.records.data import Dataset
 from imu_core.records.run import Problem
-from pages.sections.reidentify import people
-from pages.session import session_runs
+from pages.sections.reidentify import looks
+from pages.session import session_runs, visitor
 from pages.sidebar import problem_choice
-from pages.widgets import parts
 
 # A case is a whole run of a page; the default run takes three of each kind.
 pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
@@ -49,10 +48,10 @@ def test_the_table_holds_every_model(opened, person: Problem) -> None:
     table = opened.dataframe[0].value.set_index("Model")
     assert list(table.index) == ["Original", "IMU", "GA", "NPO"]
     found = reidentification.judge(person, person.model).numbers()
-    for name, title in people.COLUMNS.items():
+    for name, title in looks.COLUMNS.items():
         if name in found:
             assert table[title].tolist() == pytest.approx([100 * found[name]] * 4)
-    assert table.loc["IMU", people.COLUMNS["forget"]] == 0.0
+    assert table.loc["IMU", looks.COLUMNS["forget"]] == 0.0
 
 
 def test_a_person_is_chosen_by_button(opened) -> None:
@@ -231,7 +230,7 @@ def test_a_stored_comparison_is_shown_with_its_command() -> None:
     assert json.dumps(stored)
     assert button(at, "0011").label.endswith("★")
     assert data.is_here("people")
-    assert not parts.queue().active(at.session_state["owner"])
+    assert not visitor.queue().active(at.session_state["owner"])
 
 
 @pytest.mark.parametrize("page", ["start", "influence", "unlearn", "reidentify"])

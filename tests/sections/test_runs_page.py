@@ -45,8 +45,8 @@ from imu_core.methods import METHODS
 from imu_core.records.run import Point, RunConfig
 from imu_core.store.runs import Store
 from pages.session import keeper as session_keeper
-from pages.session import stored
-from pages.widgets import parts, run_link
+from pages.session import stored, visitor
+from pages.widgets import run_link
 
 # A case is a whole run of a page; the default run takes three of each kind.
 pytestmark = [pytest.mark.usefixtures("store"), pytest.mark.sample(3, reason="a case is a whole run of a page")]
@@ -522,7 +522,7 @@ def test_a_file_too_large_is_refused_before_it_is_read() -> None:
     state = State(st_state)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(actions, "st", SimpleNamespace(session_state=state))
-        patch.setattr(parts, "owner", lambda: "somebody")
+        patch.setattr(visitor, "owner", lambda: "somebody")
         importing.take_in(Large())
     assert "at most 32" in state["said"]["error"]
 

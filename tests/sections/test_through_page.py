@@ -25,7 +25,7 @@ from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import Agreement
 from imu_core.records.run import Problem
 from pages.sections.influence import through
-from pages.widgets import parts
+from pages.session import visitor
 
 LAYERS = {"through": "all layers"}
 GO = "Compute through all layers"
@@ -60,7 +60,7 @@ def test_it_is_computed_with_progress_and_shown(lenet: Problem, monkeypatch: pyt
     assert "0.992" in words(at)
     press(at, GO)
     job = job_of(at)
-    assert any(active is job for active in parts.queue().active(at.session_state["owner"])) or job.finished
+    assert any(active is job for active in visitor.queue().active(at.session_state["owner"])) or job.finished
     wait_until(lambda: job.finished, "influence through all layers")
     assert job.state == "done", job.reason
     rerun(at)

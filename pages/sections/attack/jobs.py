@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
@@ -18,33 +17,22 @@ from imu_core.jobs import Job
 from imu_core.problems.reference import retrained_model
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
-from pages.sections.attack.keys import AS_RUN, PROBE, Key, relearn_key, shadow_key
+from pages.sections.attack.keys import AS_RUN, PROBE, SHADOWS, Key, jobs, relearn_key, shadow_key
 from pages.sections.attack.words import probe_verdict, relearn_verdict, shadow_verdict
-from pages.session import pace, session_runs
-from pages.widgets import bound, parts, progress, run_form
+from pages.session import pace, session_runs, visitor
+from pages.widgets import bound, progress, run_form
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
-PLAIN = {"displayModeBar": False}
 SCOPES = (AS_RUN, "head", "last:1", "last:2", "all")
-SHADOWS = (8, 16, 32)
 HOUSE = "examples"  # owns the attacks that nobody asked for
-
-
-def jobs(item: session_runs.Kept) -> dict[Key, Job]:
-    """The attacks on this run by key, also those that have ended; an example's are shared by all visitors."""
-    return item.cache.setdefault("attacks", {})
-
-
-def result(item: session_runs.Kept, key: Key) -> dict[str, Any]:
-    """What the attack `key` has found so far; {} before it began."""
-    job = jobs(item).get(key)
-    return job.work.result if job and isinstance(job.work, Attack) else {}
 
 
 def start(item: session_runs.Kept, key: Key, make: Callable[[], Attack], owner: str) -> bool:
     """Put an attack of `owner` in line; False, and a sentence, where this visitor has too many jobs already."""
     job = Job(f"{key.kind} · {item.name}", make, kind="attack", owner=owner)
     if accepted := owner == HOUSE or progress.has_room(1):
-        jobs(item)[key] = parts.queue().submit(job)
+        jobs(item)[key] = visitor.queue().submit(job)
     return accepted
 
 
@@ -61,7 +49,7 @@ def panel(item: session_runs.Kept, key: Key, label: str, make: Callable[[], Atta
     going = bool(job and not job.finished)
     again = bool(job) and job.finished and job.state != "done"  # done once is done: the same seed finds the same
     pressed = (job is None or again) and st.button(f"{label} again" if again else label, key=f"start_{key.kind.lower()}")
-    if pressed and start(item, key, make, parts.owner()):
+    if pressed and start(item, key, make, visitor.owner()):
         st.rerun()
 
     @st.fragment(run_every=pace.tick() if going else None)
@@ -71,7 +59,7 @@ def panel(item: session_runs.Kept, key: Key, label: str, make: Callable[[], Atta
         if going:
             fraction, text = progress.of(job)
             st.progress(fraction, text=text)
-            if job.owner in (parts.owner(), HOUSE):
+            if job.owner in (visitor.owner(), HOUSE):
                 progress.stop_button(job, f"stop-{job.id}")
         if job and job.finished:
             progress.ended_words(job)
@@ -104,11 +92,11 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
             return
         style = style_of(item.config.method, item.config.control)
         asked = "New images of what was forgotten" if problem.split.classes else "The forget images"
-        chart = attack.probe(work.result, item.name, style, asked, parts.theme())
+        chart = attack.probe(work.result, item.name, style, asked, light_or_dark())
         alt = "Accuracy of a fresh head by step on what was forgotten and on everything else, a line a model"
-        st.plotly_chart(chart, key="probe_chart", config=PLAIN, alt=alt)
+        st.plotly_chart(chart, key="probe_chart", config=NO_BAR, alt=alt)
         if work.outcome.state == "done":
-            st.markdown(probe_verdict(problem, item.config, parts.plain(item.name), work))
+            st.markdown(probe_verdict(problem, item.config, plain(item.name), work))
         about = "new images of it" if problem.split.classes else "forget images, none of which it learns from"
         sizes = work.sizes
         st.caption(
@@ -146,10 +134,10 @@ def relearn(problem: Problem, item: session_runs.Kept) -> None:
         if not work.result["curves"]:
             return
         style = style_of(item.config.method, item.config.control)
-        chart = attack.relearning(work.result, item.name, style, parts.theme())
-        st.plotly_chart(chart, key="relearn_chart", config=PLAIN, alt="Forget accuracy by step of relearning, a line a model")
+        chart = attack.relearning(work.result, item.name, style, light_or_dark())
+        st.plotly_chart(chart, key="relearn_chart", config=NO_BAR, alt="Forget accuracy by step of relearning, a line a model")
         if work.outcome.state == "done":
-            st.markdown(relearn_verdict(parts.plain(item.name), work.result))
+            st.markdown(relearn_verdict(plain(item.name), work.result))
 
     panel(item, relearn_key(data, scope), "Relearn", relearn_of(problem, item, data, scope), draw)
 
@@ -164,7 +152,7 @@ def shadows(problem: Problem, item: session_runs.Kept) -> None:
     try:
         ShadowAttack(problem, item.config)
     except ImuError as error:
-        st.info(parts.plain(error))
+        st.info(plain(error))
         return
     pairs = bound.segmented_control(
         "Pairs of heads", SHADOWS, default=16, key="shadow_pairs", required=True, help=help_text("shadows")

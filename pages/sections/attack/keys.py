@@ -1,9 +1,14 @@
-"""What names an attack among the jobs of a run."""
+"""The attacks on a run among its jobs: their names, and what they have found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from imu_core.evaluation.attacks import Attack
+from imu_core.jobs import Job
+from pages.session.kept import Kept
 
 AS_RUN = "as the run"
 
@@ -35,3 +40,17 @@ def relearn_key(data: str, scope: str) -> Key:
 def shadow_key(pairs: int) -> Key:
     """The key of an attack with so many pairs of shadow heads."""
     return Key(Kind.SHADOWS, (pairs,))
+
+
+SHADOWS = (8, 16, 32)
+
+
+def jobs(item: Kept) -> dict[Key, Job]:
+    """The attacks on this run by key, also those that have ended; an example's are shared by all visitors."""
+    return item.cache.setdefault("attacks", {})
+
+
+def result(item: Kept, key: Key) -> dict[str, Any]:
+    """What the attack `key` has found so far; {} before it began."""
+    job = jobs(item).get(key)
+    return job.work.result if job and isinstance(job.work, Attack) else {}

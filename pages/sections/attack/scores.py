@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,39 +12,9 @@ from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, WorstCase
 from imu_core.models.inference import Logits
 from imu_core.records.run import Problem
-from imu_core.report.numbers import decimal
+from pages.sections.attack.scales import HELD_OUT, RETRAINED, SCALES
 from pages.session import answers, session_runs
 
-RETRAINED, HELD_OUT = "retrained model", "held-out images"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How a score is shown: title, unit, factor from the engine's unit, step of the slider."""
-
-    title: str
-    unit: str
-    factor: float
-    step: float
-
-    @property
-    def digits(self) -> int:
-        """Decimals of a threshold."""
-        return round(-math.log10(self.step))
-
-    def write(self, value: float) -> str:
-        """`value` (as shown) with its unit."""
-        if 0 < value < self.step / 2:
-            return f"< {self.step:g} {self.unit}"
-        return f"{decimal(value, self.digits)} {self.unit}"
-
-
-SCALES = {
-    "loss": Scale("Loss", "nats", 1.0, 0.01),
-    "confidence": Scale("Confidence", "%", 100.0, 0.01),
-    "margin": Scale("Logit margin", "nats", 1.0, 0.01),
-    "entropy": Scale("Entropy", "nats", 1.0, 0.001),
-}
 Scores = dict[str, np.ndarray]
 
 

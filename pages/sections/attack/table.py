@@ -10,11 +10,12 @@ from imu_core.metrics.registry import numbers
 from imu_core.problems.subsets import same_kind
 from imu_core.records.run import Problem
 from imu_core.report.numbers import in_unit
-from pages.sections.attack import jobs
+from pages.sections.attack import keys
 from pages.sections.attack.keys import AS_RUN, PROBE, relearn_key, shadow_key
 from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original, worst_case
 from pages.session import answers, session_runs
-from pages.widgets import parts, progress
+from pages.widgets import progress
+from pages.widgets.text import plain
 
 ARROWS = {
     "higher": "↑",
@@ -69,7 +70,7 @@ def rows(problem: Problem, item: session_runs.Kept) -> list[dict[str, str]]:
 
 def _row(problem: Problem, item: session_runs.Kept, title: str, key: str, values: Found, size: str) -> dict[str, str]:
     good = METRICS[key].direction(bool(problem.split.classes))
-    cells = {"Original": "original", "Retrained": "retrained", parts.plain(item.name): "run"}
+    cells = {"Original": "original", "Retrained": "retrained", plain(item.name): "run"}
     return {
         "Attack": f"[{title}](glossary?term={key})",
         **{head: _write(key, values.get(name)) for head, name in cells.items()},
@@ -111,19 +112,19 @@ def _auc(pair: tuple[Scores, Scores], score: str) -> float:
 def _trained(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
     """What the probe, relearning (as the run) and the largest shadow attack have found."""
     found: list[tuple[str, str, Found, str]] = []
-    probe = jobs.jobs(item).get(PROBE)
+    probe = keys.jobs(item).get(PROBE)
     if probe and probe.state == "done":
         for key, asked in (("probe_forgotten", "forgotten"), ("probe_others", "others")):
             values = {n.replace("unlearned", "run"): v[key] for n, v in probe.work.numbers.items()}
             found.append((METRICS[key].title, key, values, f"{probe.work.sizes[asked]:,} asked"))
-    again = jobs.result(item, relearn_key("forget", AS_RUN))
+    again = keys.result(item, relearn_key("forget", AS_RUN))
     if again.get("words"):
         size = f"{len(problem.split.forget):,} forget"
         found.append((METRICS["relearn_steps"].title, "relearn_steps", again["words"], size))
         if again["ain"] is not None:
             found.append((METRICS["ain"].title, "ain", {"run": again["ain"]}, size))
-    for pairs in sorted(jobs.SHADOWS, reverse=True):
-        shadow = jobs.result(item, shadow_key(pairs))
+    for pairs in sorted(keys.SHADOWS, reverse=True):
+        shadow = keys.result(item, shadow_key(pairs))
         if "auc" in shadow:
             size = f"{shadow['shadows']} pairs of heads"
             for key in ("auc", "balanced_accuracy", "tpr_at_1_fpr"):

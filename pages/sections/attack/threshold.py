@@ -13,10 +13,13 @@ from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, Accuses
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
-from pages.sections.attack.scores import HELD_OUT, RETRAINED, SCALES, Scores, best, compared_with, sides, span, worst_case
+from pages.sections.attack.scales import HELD_OUT, RETRAINED, SCALES
+from pages.sections.attack.scores import Scores, best, compared_with, sides, span, worst_case
 from pages.sections.attack.words import threshold_verdict
 from pages.session import answers, session_runs
-from pages.widgets import bound, parts, pictures
+from pages.widgets import bound, pictures
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 SHOWN = 8  # pictures a side
 CROWDED = 0.4  # share of one side in a single bar
@@ -46,9 +49,9 @@ def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> N
     found = thresholds.accuse(pair[0][score], pair[1][score], at)
     alt = f"{SCALES[score].title} of the forget images under {item.name} (up) and of the other side (down), in percent"
     figure = _chart(item, score, against, pair, ends, found)
-    chart.plotly_chart(figure, key="mirrored", config={"displayModeBar": False}, alt=alt)
+    chart.plotly_chart(figure, key="mirrored", config=NO_BAR, alt=alt)
     _numbers(score, against, pair, found)
-    st.markdown(threshold_verdict(parts.plain(item.name), score, against, found, worst.chance))
+    st.markdown(threshold_verdict(plain(item.name), score, against, found, worst.chance))
     st.caption(
         f"Worst of all four scores and every threshold: {SCALES[worst.score].title.lower()} {worst.accuses} "
         f"{SCALES[worst.score].write(worst.threshold)}, right in {50 + 50 * worst.advantage:.1f} %. Loss, confidence and logit "
@@ -123,9 +126,9 @@ def _chart(
     colour, scale = style_of(item.config.method, item.config.control).colour, SCALES[score]
     up = attack.Side(f"{item.name}, {len(pair[0][score]):,} forget images", pair[0][score], colour)
     other = "Retrained, the same images" if against == RETRAINED else f"{item.name}, {len(pair[1][score]):,} held-out images"
-    down = attack.Side(other, pair[1][score], INK[parts.theme()] if against == RETRAINED else GREY)
+    down = attack.Side(other, pair[1][score], INK[light_or_dark()] if against == RETRAINED else GREY)
     title = f"{scale.title}, {scale.unit}"
-    return attack.mirrored(up, down, found.threshold, found.accuses, ends, title, parts.theme())
+    return attack.mirrored(up, down, found.threshold, found.accuses, ends, title, light_or_dark())
 
 
 def _numbers(score: str, against: str, pair: tuple[Scores, Scores], found: Accusation) -> None:

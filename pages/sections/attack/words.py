@@ -14,8 +14,8 @@ from imu_core.metrics.thresholds import Accusation, Accuses
 from imu_core.records.run import Problem, RunConfig
 from imu_core.report.numbers import percent, points
 from imu_core.report.verdicts import Side, apart, listed, side, weight_of_one
-from pages.sections.attack.scores import RETRAINED, SCALES
-from pages.widgets import parts
+from pages.sections.attack.scales import RETRAINED, SCALES
+from pages.widgets.text import plain
 
 
 def threshold_verdict(name: str, score: str, against: str, found: Accusation, chance: float) -> str:
@@ -54,7 +54,7 @@ def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -
     own, n = found["unlearned"], work.sizes["forgotten"]
     if problem.split.classes:
         what = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
-        text = f"A fresh head brings back **{percent(own)}** of {parts.plain(what)} from {name}'s features"
+        text = f"A fresh head brings back **{percent(own)}** of {plain(what)} from {name}'s features"
     else:
         text = f"A fresh head that learned from other images recognises **{percent(own)}** of these from {name}'s features"
     text += f"; from a network with random weights {percent(found[UNTRAINED])}."

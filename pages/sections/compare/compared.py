@@ -24,7 +24,7 @@ from pages.session import stored as session_stored
 from pages.widgets import apart, waited
 from pages.widgets.tables import Row
 
-PLAIN = {"displayModeBar": False}
+PAIR = ("run_a", "run_b")  # the keys of the two that are looked at closely
 
 
 @dataclass(eq=False)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from imu_core.glossary import help_text
 from imu_core.problems.reference import Reference
-from pages.sections.compare.compared import Compared
 from pages.widgets import bound
+
+if TYPE_CHECKING:
+    from pages.sections.compare.compared import Compared
 
 DEPTHS = ("deepest that all reach", "0 %", "retrained model's", "a value")
 HELP = {"compare_methods": "method", "compare_scopes": "scope"}

@@ -15,8 +15,9 @@ from imu_core.models.inference import Logits
 from imu_core.problems.reference import Reference
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
-from pages.sections.compare.compared import PLAIN
-from pages.widgets import bound, parts, pictures
+from pages.widgets import bound, pictures
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 MOVED = 10  # samples with the longest arrows
 SPACES = {"outputs": "Outputs (logits)", "features": "Features below the head"}
@@ -36,15 +37,15 @@ def samples(
     titles = {"original": "Original", "a": f"A: {who['a'].name}", "b": f"B: {who['b'].name}", "retrained": "Retrained"}
     longest = {key: np.argsort(-found.lengths[key], kind="stable")[:MOVED] for key in ("a", "b")}
     moved = {key: [int(n) for n in order if found.lengths[key][n] > 0] for key, order in longest.items()}
-    chart = charts.common_frame(found, titles, moved, parts.theme())
-    st.plotly_chart(chart, key="compare_frame", config=PLAIN, alt="The same samples under original, A, B and retrained model")
+    chart = charts.common_frame(found, titles, moved, light_or_dark())
+    st.plotly_chart(chart, key="compare_frame", config=NO_BAR, alt="The same samples under original, A, B and retrained model")
     shares = ", ".join(f"{titles[key]} {percent(share, 0)}" for key, share in found.shows.items())
     text = (
         f"One frame for all: two principal components of the original's {space or 'outputs'}. It shows of the variance: {shares}."
     )
     if (space or "outputs") == "features" and reference:
         text += " The retrained network has axes of its own; it was turned onto the original by the samples that stay."
-    st.caption(parts.plain(text))
+    st.caption(plain(text))
     with right:
         key = bound.segmented_control(
             "Furthest moved under", ("a", "b"), default="a", key="moved", required=True,
@@ -70,14 +71,14 @@ def _embedding(problem: Problem, models: Models, logits: dict[str, Logits], refe
 def _moved(problem: Problem, found: Any, positions: list[int], said: Any, name: str) -> None:
     """Pictures of the samples at `positions`, with what the model now says and how far they went."""
     if not positions:
-        st.caption(f"Nothing moved under {parts.plain(name)}: its features are the original's.")
+        st.caption(f"Nothing moved under {plain(name)}: its features are the original's.")
         return
     names, labels = problem.dataset.class_names, problem.train.labels
     for forget, frame, title in ((True, "forget", "to be forgotten"), (False, "retain", "others")):
         chosen = [n for n in positions if found.is_forget[n] == forget]
         ids = [int(found.ids[n]) for n in chosen]
         if ids:
-            st.markdown(f"**{parts.plain(name)}**: longest arrows, {title}")
+            st.markdown(f"**{plain(name)}**: longest arrows, {title}")
             words = [names[int(said[i].argmax())] for i in ids]
             truth = [names[int(labels[i])] for i in ids]
             captions = [t if t == w else f"{t} → {w}" for t, w in zip(truth, words, strict=True)]

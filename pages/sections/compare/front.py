@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,8 +14,11 @@ from imu_core.figures import utility_title
 from imu_core.problems.reference import Reference
 from imu_core.records.run import Problem
 from imu_core.report.verdicts import listed
-from pages.sections.compare.compared import PLAIN, Compared
-from pages.widgets import parts
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
+
+if TYPE_CHECKING:
+    from pages.sections.compare.compared import Compared
 
 
 def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float], reference: Reference | None) -> None:
@@ -29,10 +33,10 @@ def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float
     best = leaderboard.front([abs(p.forget - aim) for p in places], [p.kept for p in places])
     places = [charts.Place(**{**vars(p), "on_front": good}) for p, good in zip(places, best, strict=True)]
     star = (reference.accuracies["forget"], reference.accuracies[key]) if reference else None
-    chart = charts.front_plane(places, (original["forget"], original[key]), star, utility_title(key), parts.theme(), aim)
-    st.plotly_chart(chart, key="compare_plane", config=PLAIN, alt="Kept accuracy against forget accuracy where each run ends")
+    chart = charts.front_plane(places, (original["forget"], original[key]), star, utility_title(key), light_or_dark(), aim)
+    st.plotly_chart(chart, key="compare_plane", config=NO_BAR, alt="Kept accuracy against forget accuracy where each run ends")
     st.caption(
-        front_words([parts.plain(p.who.name) for p in places if p.on_front], len(places), bool(aim))
+        front_words([plain(p.who.name) for p in places if p.on_front], len(places), bool(aim))
         + " Runs that differ by their seed alone are one mark, mean and 95 % interval over seeds; a single run has none."
     )
 

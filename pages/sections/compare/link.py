@@ -8,14 +8,14 @@ from imu_core.errors import ImuError, StoreError
 from imu_core.records.run import Problem
 from imu_core.store.restored import drawable
 from imu_core.store.runs import Stored
-from pages.sections.compare.compared import Compared
+from pages.sections.compare.compared import PAIR, Compared
 from pages.session import keeper, links, restored, session_runs
 from pages.session import stored as session_stored
 from pages.sidebar import reopen
-from pages.widgets import link_box, parts
+from pages.widgets import link_box
+from pages.widgets.text import plain
 
 MOST = 40  # stored runs that a link may name
-PAIR = ("run_a", "run_b")  # the two that are looked at closely
 
 
 def gather(problem: Problem) -> list[Compared]:
@@ -115,12 +115,12 @@ def _of_stored(run: Stored) -> Compared:
 
 def _say(trouble: list[str], elsewhere: list[Stored]) -> None:
     if trouble:
-        st.warning(parts.plain(" ".join(trouble[:4])) + (f" And {len(trouble) - 4} more." if len(trouble) > 4 else ""))
+        st.warning(plain(" ".join(trouble[:4])) + (f" And {len(trouble) - 4} more." if len(trouble) > 4 else ""))
     if elsewhere:
         first, many = elsewhere[0], len(elsewhere) > 1
         about = f"{first.forget[:60]} on {first.dataset}/{first.model_name}"
         count = f"{len(elsewhere)} stored runs of the link belong" if many else "One stored run of the link belongs"
-        st.info(parts.plain(f"{count} to another problem: {about}. Only runs on one problem can be compared."))
+        st.info(plain(f"{count} to another problem: {about}. Only runs on one problem can be compared."))
         if _is_known(first):
             problem = first.trajectory.problem
             st.button("Open that problem", on_click=reopen.take_problem, args=(problem,), key="compare_take")

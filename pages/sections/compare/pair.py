@@ -17,10 +17,12 @@ from imu_core.models.inference import Logits
 from imu_core.problems.reference import Reference
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
-from pages.sections.compare import compared, frame, link
-from pages.sections.compare.compared import PLAIN, Compared
-from pages.session import links
-from pages.widgets import bound, parts, progress
+from pages.sections.compare import compared, frame
+from pages.sections.compare.compared import PAIR, Compared
+from pages.session import links, visitor
+from pages.widgets import bound, progress
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 MOST_JOBS = 20
 
@@ -28,7 +30,7 @@ MOST_JOBS = 20
 def section(problem: Problem, items: list[Compared], reference: Reference | None) -> None:
     """Pick A and B, and everything there is to see of the two."""
     names = {item.name: item for item in items}
-    for key in link.PAIR:
+    for key in PAIR:
         links.translate(key, {item.id: item.name for item in items if item.id})
         if st.session_state.get(key) not in (None, *names):
             del st.session_state[key]  # that run is gone, or belongs to another problem
@@ -47,7 +49,7 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
         logits["b"] = logits["a"] if a is b else b.logits(problem)  # one bar for one run
         models = {"a": a.model(problem), "b": b.model(problem)}
     except ImuError as error:
-        st.warning(parts.plain(error))
+        st.warning(plain(error))
         return
     who, are_known = {"a": a.who, "b": charts.told_apart(a.who, b.who)}, None not in logits.values()
     if are_known:
@@ -67,7 +69,7 @@ def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Lo
     """How often both give the same answer, in a sentence."""
     a, b = (logits[key][1].argmax(1) for key in ("a", "b"))
     c, d = (logits[key][0][problem.split.forget].argmax(1) for key in ("a", "b"))
-    first, second = (parts.plain(who[key].name) for key in ("a", "b"))
+    first, second = (plain(who[key].name) for key in ("a", "b"))
     st.markdown(
         f"**{first}** and **{second}** give the same answer to {percent(float((a == b).double().mean()))} of {len(a):,} test "
         f"images and to {percent(float((c == d).double().mean()))} of the {len(c):,} images to forget, right or wrong."
@@ -81,8 +83,8 @@ def classes(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logi
     if reference:
         changes["Retrained"] = similarity.class_changes(problem, (reference.train.logits, reference.test.logits))
     names, gone = problem.dataset.class_names, [c for c in problem.split.gone_classes if c < len(problem.dataset.class_names)]
-    chart = charts.class_changes(names, changes, styles, gone, parts.theme())
-    st.plotly_chart(chart, key="compare_classes", config=PLAIN, alt="Change in test accuracy of every class, A, B and retrained")
+    chart = charts.class_changes(names, changes, styles, gone, light_or_dark())
+    st.plotly_chart(chart, key="compare_classes", config=NO_BAR, alt="Change in test accuracy of every class, A, B and retrained")
     sizes = np.bincount(problem.test.labels.numpy(), minlength=len(names))
     low, high = sizes[sizes > 0].min(), sizes.max()
     st.caption(
@@ -100,14 +102,14 @@ def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logi
     rows = {key: pair[0][problem.split.forget] if on != "test set" else pair[1] for key, pair in logits.items()}
     whole = similarity.prediction_matrix(rows["a"], rows["b"])
     counts, names = similarity.as_table(whole, problem.dataset.class_names)
-    chart = charts.matrix(counts, names, who["a"].name, who["b"].name, parts.theme())
-    st.plotly_chart(chart, key="compare_matrix", config=PLAIN, alt="How often A says one class and B another, in counts")
+    chart = charts.matrix(counts, names, who["a"].name, who["b"].name, light_or_dark())
+    st.plotly_chart(chart, key="compare_matrix", config=NO_BAR, alt="How often A says one class and B another, in counts")
     off = whole - np.diag(np.diag(whole))
     text = f"{int(off.sum()):,} of {int(whole.sum()):,} images get two different answers."
     if off.sum():
         row, column = np.unravel_index(off.argmax(), off.shape)
-        said = [parts.plain(problem.dataset.class_names[c]) for c in (row, column)]
-        first, second = (parts.plain(who[key].name) for key in ("a", "b"))
+        said = [plain(problem.dataset.class_names[c]) for c in (row, column)]
+        first, second = (plain(who[key].name) for key in ("a", "b"))
         text += f" Most often {first} says {said[0]} where {second} says {said[1]}: {off.max():,} times."
     cut = f" Only the {len(names)} classes with most of them are drawn." if len(names) < len(whole) else ""
     st.caption(f"{text}{cut} The diagonal, where both agree, is left without colour.")
@@ -115,7 +117,7 @@ def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logi
 
 def layers(problem: Problem, pair: tuple[Compared, Compared], models: Models, who: dict[str, charts.Who]) -> None:
     """CKA of every block; it runs beside the page and is kept for this visit."""
-    jobs: SharedCache[str, Job] = parts.theirs("compare_jobs", lambda: SharedCache(MOST_JOBS, Job.cancel))
+    jobs: SharedCache[str, Job] = visitor.theirs("compare_jobs", lambda: SharedCache(MOST_JOBS, Job.cancel))
     key = f"{problem.describe()} {pair[0].key} {pair[1].key}"
     job = jobs.get(key)
     if job is None:
@@ -137,16 +139,16 @@ def layers(problem: Problem, pair: tuple[Compared, Compared], models: Models, wh
 
 def _job(problem: Problem, pair: tuple[Compared, Compared], models: Models) -> Job:
     title = f"Layers of {pair[0].name} and {pair[1].name}"
-    return Job(title, lambda: LayerSimilarity(problem, models), kind="measure", owner=parts.owner())
+    return Job(title, lambda: LayerSimilarity(problem, models), kind="measure", owner=visitor.owner())
 
 
 def _layers(work: LayerSimilarity, who: dict[str, charts.Who]) -> None:
-    chart = charts.layers(work.layers, work.values, who, parts.theme())
+    chart = charts.layers(work.layers, work.values, who, light_or_dark())
     st.plotly_chart(
-        chart, key="compare_cka", config=PLAIN, alt="Linear CKA of every block to the original and the retrained model"
+        chart, key="compare_cka", config=NO_BAR, alt="Linear CKA of every block to the original and the retrained model"
     )
     below = len(work.layers) - 1
-    same = [parts.plain(who[key].name) for key in ("a", "b") if work.identical.get(key, 0) >= below]
+    same = [plain(who[key].name) for key in ("a", "b") if work.identical.get(key, 0) >= below]
     text = (
         f"[Linear CKA](glossary?term=cka), unbiased estimate, {work.samples} test images of all classes, from the input to "
         "the head; 1 means alike up to a rotation."

@@ -14,9 +14,10 @@ from imu_core.figures import all_methods
 from imu_core.glossary import help_text
 from imu_core.records.run import Problem
 from pages.sections.compare import compared
-from pages.sections.compare.compared import PLAIN
-from pages.widgets import bound, parts, tables
+from pages.widgets import bound, tables
 from pages.widgets.tables import Row
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 DECIMALS = {"Change, points": 2, "±": 2, "Against GA, points": 2, "Seconds": 2, "MB": 0, "KL, nats": 3, "p": 3}
 
@@ -26,7 +27,7 @@ def load() -> Standings | None:
     try:
         return leaderboard.load()
     except DataError as error:
-        st.warning(parts.plain(error))
+        st.warning(plain(error))
         return None
 
 
@@ -51,11 +52,11 @@ def section(record: Standings, problem: Problem) -> None:
     st.markdown(first)
     if others:
         st.markdown("\n".join(f"- {text}" for text in others))
-    chart = all_methods.standings(rows, record.get("reference") or {}, parts.theme())
+    chart = all_methods.standings(rows, record.get("reference") or {}, light_or_dark())
     alt = f"Change of the kept accuracy for {len(rows)} methods at scope {scope}, best first; the same numbers are in the table"
-    st.plotly_chart(chart, key="compare_standings", config=PLAIN, alt=alt)
+    st.plotly_chart(chart, key="compare_standings", config=NO_BAR, alt=alt)
     st.caption(
-        parts.plain(
+        plain(
             f"{leaderboard.plan_words(record, scope)}. Right is better. Marks: mean change of the accuracy on what stays, "
             "against the original model, 95 % t-intervals over forget sets; band: the retrained models. "
             "Faint: some runs never reached the depth."

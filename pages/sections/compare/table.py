@@ -21,8 +21,9 @@ from pages.sections.compare import compared, front
 from pages.sections.compare import depth as compare_depth
 from pages.sections.compare.compared import Compared
 from pages.session import session_runs
-from pages.widgets import parts, progress, tables
+from pages.widgets import progress, tables
 from pages.widgets.tables import Columns, Row
+from pages.widgets.theme import light_or_dark
 
 ORIGINAL, RETRAINED = "Original", "Retrained"
 AT_DEPTH = "Change at equal depth"
@@ -162,7 +163,7 @@ def _form(name: str, places: int) -> Any:
 
 def _colours(table: pd.DataFrame, shown: Mapping[str, tuple[str, float, int, float]]) -> pd.DataFrame:
     """The ground of every number, by its distance from the first row's."""
-    css, theme = pd.DataFrame("", table.index, table.columns), parts.theme()
+    css, theme = pd.DataFrame("", table.index, table.columns), light_or_dark()
     for name, (_, _, _, strongest) in shown.items():
         aim = table[name].iloc[0]
         for row in range(1, len(table)):

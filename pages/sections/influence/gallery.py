@@ -16,7 +16,8 @@ from imu_core.records.run import Influence, Problem
 from imu_core.report import exports
 from pages.sections.influence import gaze
 from pages.session import session_runs
-from pages.widgets import parts, tables, waited
+from pages.widgets import tables, waited
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 PAGE_SIZE = 24
 
@@ -86,10 +87,8 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
         found = retrained(problem)
         if found:
             models["Retrained"] = found.train.logits[index].softmax(0).numpy()
-        chart = figures.probabilities(names, models, label, parts.theme())
-        st.plotly_chart(
-            chart, key="card_probabilities", config={"displayModeBar": False}, alt="Class probabilities of this sample"
-        )
+        chart = figures.probabilities(names, models, label, light_or_dark())
+        st.plotly_chart(chart, key="card_probabilities", config=NO_BAR, alt="Class probabilities of this sample")
     tables.draw(_by_estimator(problem, scored, position), alt="Score and rank of this sample by estimator")
     run = session_runs.examples(problem)[0].run
     losses = [float(point.forget_losses[position]) for point in run.points]

@@ -15,7 +15,7 @@ from imu_core.glossary import help_text
 from imu_core.metrics.intervals import Mean
 from imu_core.records.run import Problem
 from imu_core.report.numbers import interval, percent, signed, signed_interval
-from pages.sections.reidentify import people
+from pages.sections.reidentify import looks
 from pages.session import searched, session_runs
 from pages.widgets import bound, waited
 
@@ -90,7 +90,7 @@ def one(problem: Problem, index: int, models: dict[str, object]) -> None:
     cells = [_cell(base, "image", b"")]
     for name, scaled, raw in zip(models, saliency.together(*maps), maps, strict=True):
         cells.append(_cell(base, name if raw.any() else f"{name}: zero everywhere", thumbnails.overlay(scaled[0])))
-    st.html(f'{people.STYLE}<div class="looked card"><figure><div class="row">{"".join(cells)}</div></figure></div>')
+    st.html(f'{looks.STYLE}<div class="looked card"><figure><div class="row">{"".join(cells)}</div></figure></div>')
     st.caption("The places that speak for the true class, all models on one scale.")
 
 
@@ -123,7 +123,7 @@ def triplets(found: Looked) -> None:
     before, after = found.scaled()
     step = max(1, len(found.images) // SHOWN)
     cells = [_triplet(found, i, before[i], after[i]) for i in range(0, len(found.images), step)][:SHOWN]
-    st.html(f'{people.STYLE}<div class="looked">{"".join(cells)}</div>')
+    st.html(f'{looks.STYLE}<div class="looked">{"".join(cells)}</div>')
 
 
 def _triplet(found: Looked, i: int, before: np.ndarray, after: np.ndarray) -> str:

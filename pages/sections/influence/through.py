@@ -16,13 +16,15 @@ from imu_core.influence import ranking
 from imu_core.jobs import Job
 from imu_core.records.run import Problem
 from imu_core.report.numbers import decimal, megabytes, percent
-from pages.widgets import bound, parts, progress, tables
+from pages.session import visitor
+from pages.widgets import bound, progress, tables
 from pages.widgets.tables import Row
+from pages.widgets.text import column_width, plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 MOST = 1000  # forget samples that the curvature is computed from
 VIEWS = ("the head", "all layers")
 CHARTS = ("scores", "ranks", "discrepancy")
-PLAIN = {"displayModeBar": False}
 
 
 def wanted() -> bool:
@@ -36,7 +38,7 @@ def wanted() -> bool:
 
 def section(problem: Problem, damping: float, select: Callable[[str], None]) -> None:
     """What was found for this problem and damping, or the button that finds it; `select` takes the key of a chart dragged in."""
-    kept = parts.theirs("through_jobs", dict)
+    kept = visitor.theirs("through_jobs", dict)
     key = f"{problem.describe()} {damping}"
     job = kept.get(key)
     found = _found(problem, damping, key, job)
@@ -76,9 +78,9 @@ def _found(problem: Problem, damping: float, key: str, job: Job | None) -> Found
 
 
 def _submit(kept: dict[str, Job], key: str, problem: Problem, damping: float) -> bool:
-    title = f"Influence through all layers · {parts.plain(problem.split.request[:40])}"
+    title = f"Influence through all layers · {plain(problem.split.request[:40])}"
     make = lambda: Agreement(problem, damping=damping, curvature=_curvature(problem))  # noqa: E731
-    job = Job(title, make, kind="influence", owner=parts.owner())
+    job = Job(title, make, kind="influence", owner=visitor.owner())
     if accepted := progress.put_in_line(job):
         kept[key] = job
     return accepted
@@ -106,7 +108,7 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
     )
     _chart(problem, found, shown or "scores", select)
     rows = [_row(row) for row in found.rows()]
-    widths = {name: st.column_config.Column(width=parts.column_width(name, 104 if name == "Scores" else 62)) for name in rows[0]}
+    widths = {name: st.column_config.Column(width=column_width(name, 104 if name == "Scores" else 62)) for name in rows[0]}
     tables.draw(rows, widths, alt="Every kind of score against all layers, in numbers")
     st.caption(
         f"Against all layers, exact; damping {found.damping:g}, curvature of {found.curvature:,} forget samples, residual "
@@ -117,12 +119,12 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
 def _chart(problem: Problem, found: Found, shown: str, select: Callable[[str], None]) -> None:
     ids, key = problem.split.forget.numpy(), f"through_{shown}"
     if shown == "scores":
-        chart, alt = figures.scores(found, ids, parts.theme()), "Score by the head alone against the score through all layers"
+        chart, alt = figures.scores(found, ids, light_or_dark()), "Score by the head alone against the score through all layers"
     elif shown == "ranks":
         chart, alt = figures.ranks(found, ids), "Rank by the head alone against the rank through all layers"
     else:
         chart, alt = figures.discrepancies(found, ids), "How far the two scores of each sample differ, by its rank"
-    modes: dict[str, Any] = {"selection_mode": ("box", "lasso"), "config": PLAIN, "alt": alt}
+    modes: dict[str, Any] = {"selection_mode": ("box", "lasso"), "config": NO_BAR, "alt": alt}
     st.plotly_chart(chart, key=key, on_select=lambda: select(key), **modes)
 
 

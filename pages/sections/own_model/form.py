@@ -15,7 +15,8 @@ from imu_core.glossary import help_text
 from imu_core.jobs import Job
 from imu_core.model_import import brought_sets, orders, own
 from imu_core.models import MODELS, outside
-from pages.widgets import parts, progress
+from pages.session import visitor
+from pages.widgets import progress
 
 LARGEST_FILE = 256  # MB of an upload; larger files are named by their path
 WHERE, OPEN_WHERE = ("Already here", "Folder", "Zip file"), ("Already here", "Zip file")  # the second: in a public app
@@ -169,14 +170,14 @@ def start() -> None:
         return own.Bringing(once.pop())
 
     title = f"Check {once[0].name[:40]}"
-    job = Job(title, make, kind="training", owner=parts.owner())
+    job = Job(title, make, kind="training", owner=visitor.owner())
     if progress.put_in_line(job):
         bringing()["job"] = job
 
 
 def bringing() -> dict[str, Job]:
     """The check that this visitor asked for last, under "job"; found again after a reload."""
-    return parts.theirs("bringing", dict)
+    return visitor.theirs("bringing", dict)
 
 
 def follow(suggestion: dict[str, str]) -> None:

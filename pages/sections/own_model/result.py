@@ -19,7 +19,9 @@ from imu_core.report.numbers import percent
 from pages.sections.own_model import form
 from pages.session import pace
 from pages.sidebar import problem_choice
-from pages.widgets import parts, progress
+from pages.widgets import progress
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 EXAMPLE = ("fashion", "small_resnet")
 DOORS = (
@@ -42,7 +44,7 @@ def result(job: Job | None) -> None:
         if job.state == "cancelled":
             progress.ended_words(job)
         else:
-            st.warning(parts.plain(job.reason or "Nothing was found out."), icon=":material/help:")
+            st.warning(plain(job.reason or "Nothing was found out."), icon=":material/help:")
         if work is not None and work.layers:
             _choose_head(work.layers)
         return
@@ -65,7 +67,7 @@ def going(job: Job) -> None:
         st.progress(fraction, text=words)
         progress.stop_button(job, f"own-stop-{job.id}")
         if job.work is not None and job.work.check is not None:  # known long before the features of all images are
-            st.info(parts.plain(job.work.check.sentence))
+            st.info(plain(job.work.check.sentence))
 
     if not job.finished:
         show()
@@ -90,24 +92,24 @@ def _card(check: own.Check, title: str) -> None:
     with left:
         half = 50 * (check.accuracy.high - check.accuracy.low)
         st.metric(
-            f"Test accuracy of {parts.plain(title)} ↑",
+            f"Test accuracy of {plain(title)} ↑",
             percent(check.accuracy.share),
             help=help_text("own_check"),
             delta=f"± {half:.1f} points on {check.accuracy.n:,} images",
             delta_color="off",
             delta_arrow="off",
         )
-        (st.success if check.fits else st.warning)(parts.plain(check.sentence))
+        (st.success if check.fits else st.warning)(plain(check.sentence))
         if check.advice:
-            st.info(parts.plain(check.advice))
+            st.info(plain(check.advice))
         for note in check.notes:
-            st.warning(parts.plain(note), icon=":material/photo_library:")
+            st.warning(plain(note), icon=":material/photo_library:")
         st.markdown(f"**Head** `{check.head}`: {check.features} features, {len(check.class_names)} classes.")
-        st.caption(f"Tensors matched: {parts.plain(check.matched)}.")
+        st.caption(f"Tensors matched: {plain(check.matched)}.")
     with right:
-        chart = per_class(check.class_names, check.per_class, check.accuracy.share, check.chance, parts.theme())
+        chart = per_class(check.class_names, check.per_class, check.accuracy.share, check.chance, light_or_dark())
         alt = "Test accuracy of each class as bars, with lines at the mean and at chance."
-        st.plotly_chart(chart, key="own_classes_chart", config={"displayModeBar": False}, alt=alt)
+        st.plotly_chart(chart, key="own_classes_chart", config=NO_BAR, alt=alt)
 
 
 def _choose_head(layers: tuple[str, ...]) -> None:
@@ -146,7 +148,7 @@ def kept() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             about = card["brought"]
             share = f"{percent(card['accuracies']['test'])} of {about['tested']:,} test images"
-            st.markdown(f"**{model}** on {parts.plain(dataset)} · {about['architecture']} · {share}", width="stretch")
+            st.markdown(f"**{model}** on {plain(dataset)} · {about['architecture']} · {share}", width="stretch")
             if st.button(
                 "Open in Unlearn", key=f"own_open_{number}", on_click=problem_choice.take_problem, args=(dataset, "", model)
             ):

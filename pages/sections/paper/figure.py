@@ -13,9 +13,10 @@ from imu_core.figures import paper as charts
 from imu_core.paper.published import FIGURES
 from imu_core.paper.readable import told
 from imu_core.paper.shapes import Figure
-from pages.widgets import parts, pictures
+from pages.widgets import pictures
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
-PLAIN = {"displayModeBar": False}
 KINDS = {"classes": "One class", "random": "10 % random samples"}
 
 
@@ -27,10 +28,10 @@ def section(name: str, found: Figure | None, dataset: str) -> None:
     if not found:
         st.info("This figure has not been made yet. The command below makes it.")
         return
-    st.markdown("\n".join(f"- {parts.plain(text)}" for text in told(name, found)))
+    st.markdown("\n".join(f"- {plain(text)}" for text in told(name, found)))
     chart, alt, caption = DRAWN[name](found)
-    st.plotly_chart(chart, key=f"paper_{name}", config=PLAIN, alt=alt)
-    st.caption(parts.plain(caption))
+    st.plotly_chart(chart, key=f"paper_{name}", config=NO_BAR, alt=alt)
+    st.caption(plain(caption))
     if name == "figure1":
         _pictures(found, dataset)
 
@@ -42,7 +43,7 @@ def _titles(found: Figure) -> dict[str, str]:
 def _influence(found: Figure) -> tuple[Any, str, str]:
     points = {kind: part["points"] for kind, part in found.items()}
     caption = "Each dot is a sample of the forget set. N·s on the head; above 0 its removal would raise the loss of the set."
-    chart = charts.influence(points, _titles(found), parts.theme())
+    chart = charts.influence(points, _titles(found), light_or_dark())
     return chart, "Influence of forget samples in ascending order", caption
 
 
@@ -55,12 +56,12 @@ def _epochs(found: Figure) -> tuple[Any, str, str]:
         "samples and forget sets, with 95 % intervals: one class, how even the weights are (100 % = all equal); random samples, "
         "the share with a positive score. GA has no weights: it is the control, scored the same way."
     )
-    return charts.epochs(lines, shares, _titles(found), parts.theme()), "Influence of samples by epoch", caption
+    return charts.epochs(lines, shares, _titles(found), light_or_dark()), "Influence of samples by epoch", caption
 
 
 def _ranks(found: Figure) -> tuple[Any, str, str]:
     part = next(iter(found.values()))
-    chart = charts.ranks([p[1] for p in part["points"]], [p[2] for p in part["points"]], parts.theme())
+    chart = charts.ranks([p[1] for p in part["points"]], [p[2] for p in part["points"]], light_or_dark())
     return (
         chart,
         "Scores through the whole model against scores by the head",

@@ -9,7 +9,8 @@ from imu_core.paper import record
 from imu_core.paper.published import COLUMNS, Value
 from imu_core.paper.shapes import TablesRecord
 from imu_core.records.shapes import MeanRecord
-from pages.widgets import bound, parts
+from pages.widgets import bound
+from pages.widgets.text import plain
 
 # Columns of ours that the paper does not print: (heading, direction, factor, decimals, help)
 OURS = {
@@ -45,7 +46,7 @@ def load() -> list[TablesRecord]:
     try:
         return record.load()
     except DataError as error:
-        st.warning(parts.plain(error))
+        st.warning(plain(error))
         return []
 
 

@@ -19,10 +19,10 @@ from imu_core.records.outcome import Outcome
 from imu_core.records.run import RunConfig, Trajectory
 from imu_core.report.numbers import percent
 from pages.sections.paper import record as paper_record
-from pages.widgets import parts, run_link, tables
+from pages.widgets import run_link, tables
 from pages.widgets.tables import Columns
-
-PLAIN = {"displayModeBar": False}
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def section(name: str, found: TableRecord | None) -> None:
@@ -36,12 +36,12 @@ def section(name: str, found: TableRecord | None) -> None:
     shown = [pair for pair in pairs if pair.ours is not None or pair.theirs is not None]
     title = f"{paper_record.heading(column)} {paper_record.arrow(column)}".strip()
     alt = f"{title}: ours beside the paper's, {len(shown)} rows; the same numbers are in the table"
-    st.plotly_chart(charts.beside(shown, title, parts.theme()), key="paper_chart", config=PLAIN, alt=alt)
-    st.caption(parts.plain(_legend(published, found)))
+    st.plotly_chart(charts.beside(shown, title, light_or_dark()), key="paper_chart", config=NO_BAR, alt=alt)
+    st.caption(plain(_legend(published, found)))
     _numbers(listed, published)
     missing = (found or {}).get("missing", ())
     if missing:
-        st.caption("Missing. " + " ".join(parts.plain(text[:1].upper() + text[1:]) for text in missing))
+        st.caption("Missing. " + " ".join(plain(text[:1].upper() + text[1:]) for text in missing))
     if rows:
         _repeat(rows, found)
 
@@ -49,7 +49,7 @@ def section(name: str, found: TableRecord | None) -> None:
 def _said(sentences: Sequence[Mapping[str, str]]) -> None:
     if not sentences:
         return
-    told = [(parts.plain(item["lead"]), parts.plain(item["words"])) for item in sentences]
+    told = [(plain(item["lead"]), plain(item["words"])) for item in sentences]
     st.markdown("\n".join(f"- **{lead}** {words}" if lead else f"- {words}" for lead, words in told))
 
 

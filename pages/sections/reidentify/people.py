@@ -10,39 +10,18 @@ import streamlit as st
 from imu_core.data import thumbnails
 from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found
-from imu_core.figures.style import FORGET, OTHER, SAME
+from imu_core.figures.style import FORGET
 from imu_core.glossary import help_text
 from imu_core.models import checkpoints
 from imu_core.records.data import Sightings
 from imu_core.records.run import Problem, RunConfig
+from pages.sections.reidentify.looks import COLUMNS, STYLE, columns
 from pages.session import session_runs
 from pages.session.searched import found
-from pages.widgets import bound, parts, run_form, tables
+from pages.widgets import bound, run_form, tables
+from pages.widgets.text import plain
 
 ON_A_PAGE = 8  # people to choose from
-COLUMNS = {
-    "person_map": "Person: mAP ≈",
-    "person_rank1": "rank-1 ≈",
-    "person_rank5": "rank-5 ≈",
-    "map": "Unseen: mAP ↑",
-    "rank1": "rank-1 ↑",
-    "rank5": "rank-5 ↑",
-    "forget": "Named: person ↓",
-    "test_other": "others ↑",
-}
-STYLE = f"""<style>
-.people{{display:flex;flex-wrap:wrap;gap:10px}} .people figure{{margin:0;width:72px}}
-.people img{{width:100%;image-rendering:pixelated;display:block;border-radius:3px}}
-.people .same img{{outline:3px solid {SAME}}} .people .other img{{outline:3px solid {OTHER}}}
-.people figcaption,.looked figcaption{{font-size:.75rem;line-height:1.25;opacity:.85;padding-top:4px;
-  font-variant-numeric:tabular-nums}}
-.looked{{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:14px}} .looked figure{{margin:0}}
-.looked .row{{display:flex;gap:3px}} .looked.card .row{{flex-wrap:wrap}} .looked .cell{{position:relative;width:68px}}
-.looked .cell img{{width:68px;display:block;image-rendering:pixelated;border-radius:2px}}
-.looked .cell img.heat{{position:absolute;inset:0;height:100%;image-rendering:auto;opacity:var(--heat,.75)}}
-.looked.card .cell,.looked.card .cell img,.looked.card .head{{width:110px}}
-.looked .head{{font-size:.68rem;opacity:.7;width:68px;text-align:center;line-height:1.1}}
-</style>"""
 
 
 def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
@@ -105,13 +84,6 @@ def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Fou
     )
 
 
-def columns() -> dict[str, object]:
-    """How the columns of retrieval are written: percent, one decimal, with the term's sentence."""
-    number = st.column_config.NumberColumn
-    width = parts.column_width
-    return {title: number(title, format="%.1f", width=width(title), help=help_text(key)) for key, title in COLUMNS.items()}
-
-
 def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
     """One query, its ten nearest with the original model and after unlearning, and what moved."""
     before, after = original.embedded, found(item).embedded
@@ -122,7 +94,7 @@ def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
     at = _query(asked, kind == own)
     lists = asked.nearest(at)
     for title, hits in zip(("Original", item.name), lists, strict=True):
-        st.markdown(f"**{parts.plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
+        st.markdown(f"**{plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
         found_here = [_figure(asked.gallery, h.position, _caption(asked.gallery, h, n), _kind(h)) for n, h in enumerate(hits, 1)]
         _strip([_figure(asked.shown, at, f"query: {_who(asked.shown, at)}", "query"), *found_here])
     moved = sum(hit.before != place for place, hit in enumerate(lists[1], 1))

@@ -13,9 +13,12 @@ from imu_core.methods import METHODS
 from imu_core.records.run import Problem
 from imu_core.records.shapes import ScopeRow
 from imu_core.report.verdicts import side_by_side_verdict
-from pages.sections.reidentify import people
-from pages.widgets import parts, progress, tables
+from pages.sections.reidentify import looks
+from pages.session import visitor
+from pages.widgets import progress, tables
 from pages.widgets.tables import Row
+from pages.widgets.text import column_width, plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 METHODS_HERE = ("imu", "ga", "npo", "delete")
 
@@ -26,7 +29,7 @@ def section(problem: Problem, known: dict[str, Found] | None) -> None:
         "Method", METHODS_HERE, default="imu", key="scopes_method", format_func=lambda k: METHODS[k].title, required=True
     )
     key = f"scopes {problem.describe()} {method}"
-    kept = parts.theirs("scopes", dict)
+    kept = visitor.theirs("scopes", dict)
     job = kept.get(key)
     stored = scopes.stored_rows(problem, method)
     rows = list(job.work.rows) if job and job.work else []
@@ -48,28 +51,28 @@ def section(problem: Problem, known: dict[str, Found] | None) -> None:
 
 
 def _submit(kept: dict[str, Job], key: str, problem: Problem, method: str) -> bool:
-    job = Job(f"{METHODS[method].title} at three scopes, both modes", lambda: SideBySide(problem, method), owner=parts.owner())
+    job = Job(f"{METHODS[method].title} at three scopes, both modes", lambda: SideBySide(problem, method), owner=visitor.owner())
     if accepted := progress.put_in_line(job):
         kept[key] = job
     return accepted
 
 
 def _show(rows: list[ScopeRow], known: dict[str, dict[str, float]]) -> None:
-    st.markdown(parts.plain(side_by_side_verdict(rows, known)))
+    st.markdown(plain(side_by_side_verdict(rows, known)))
     st.plotly_chart(
-        figures.scopes(rows, known, parts.theme()),
+        figures.scopes(rows, known, light_or_dark()),
         key="scopes_chart",
-        config={"displayModeBar": False},
+        config=NO_BAR,
         alt="mAP of the forgotten person and of unseen people for every scope and batch-norm mode",
     )
-    about = {name: st.column_config.Column(name, width=parts.column_width(name)) for name in ("Scope", "Batch norm", "Features")}
-    columns = people.columns() | about
+    about = {name: st.column_config.Column(name, width=column_width(name)) for name in ("Scope", "Batch norm", "Features")}
+    columns = looks.columns() | about
     tables.draw([_row(row) for row in rows], columns, alt="Every scope and mode, in numbers")
     st.caption("Percent; drift in standard deviations, the largest over all batch-norm layers; seconds include the search.")
 
 
 def _row(row: ScopeRow) -> Row:
-    percent = {title: 100 * row[key] for key, title in people.COLUMNS.items() if key in row and not key.endswith("rank5")}
+    percent = {title: 100 * row[key] for key, title in looks.COLUMNS.items() if key in row and not key.endswith("rank5")}
     same = "identical" if row["same_features"] else "changed"
     return {
         "Scope": row["scope"],

@@ -12,8 +12,8 @@ from imu_core.glossary import help_text
 from imu_core.store.runs import Store, Summary
 from imu_core.store.stored import LONGEST_NAME, MOST_TAGS
 from pages.session import keeper, restored, session_runs
-from pages.sidebar import problem_choice, reopen
-from pages.widgets import parts
+from pages.sidebar import reopen
+from pages.widgets.text import plain
 
 
 def signature(runs: Sequence[Summary]) -> str:
@@ -40,7 +40,7 @@ def said() -> None:
     if not news:
         return
     if "error" in news:
-        st.warning(parts.plain(news["error"]))
+        st.warning(plain(news["error"]))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(news["text"], width="content")
@@ -104,7 +104,7 @@ def open_settings(run_id: str) -> None:
         page, _, query = reopen.way_back(run, run.trajectory)
         reopen.take_problem(run.trajectory.problem)
         # The sidebar puts its own parameters back.
-        st.session_state.going = (f"pages/{page}.py", {k: v for k, v in query.items() if k not in problem_choice.PROBLEM})
+        st.session_state.going = (f"pages/{page}.py", {k: v for k, v in query.items() if k not in reopen.PROBLEM})
 
     act(work)
 

@@ -11,7 +11,8 @@ from imu_core.errors import DataError
 from imu_core.store.runs import Store
 from pages.sections.runs import actions
 from pages.session import keeper, stored
-from pages.widgets import apart, parts
+from pages.widgets import apart
+from pages.widgets.text import plain
 
 LARGEST_FILE = 32  # MB of an import
 MOST_DELETED = 20  # listed for bringing back
@@ -65,7 +66,7 @@ def bring_back(store: Store) -> None:
     for run in hidden:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"{parts.plain(stored.title_of(run))} · {parts.plain(run.forget[:40])} · {run.id[: apart.SHORT]}",
+                f"{plain(stored.title_of(run))} · {plain(run.forget[:40])} · {run.id[: apart.SHORT]}",
                 width="stretch",
             )
             st.button("Bring back", key=f"back_{run.id}", on_click=actions.restore, args=([run.id],))

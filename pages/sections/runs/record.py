@@ -23,9 +23,9 @@ from pages.sections.runs import actions
 from pages.session import keeper, stored
 from pages.session.address import address
 from pages.sidebar import reopen
-from pages.widgets import parts, progress, tables
-
-PLAIN = {"displayModeBar": False}
+from pages.widgets import progress, tables
+from pages.widgets.text import plain
+from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def show(asked: str) -> None:
@@ -35,18 +35,16 @@ def show(asked: str) -> None:
     try:
         run = store.get(store.resolve(asked))
     except StoreError:
-        st.warning(
-            f"There is no stored run “{parts.plain(asked[:40])}”. It may have been removed for good, or be in another database."
-        )
+        st.warning(f"There is no stored run “{plain(asked[:40])}”. It may have been removed for good, or be in another database.")
         return
     except ImuError as error:
-        st.warning(parts.plain(error))
+        st.warning(plain(error))
         return
     if run.deleted is not None:
         st.info("This run was deleted. Bring it back to look at it.")
         st.button("Bring it back", on_click=actions.restore, args=([run.id],), type="primary")
         return
-    st.header(parts.plain(stored.title_of(run)), anchor=False)
+    st.header(plain(stored.title_of(run)), anchor=False)
     facts(run)
     record = drawable(run.trajectory)
     take_away(store, run, record)
@@ -63,15 +61,15 @@ def facts(run: Stored) -> None:
     problem = stored.problem_title((run.dataset, run.model_name, run.forget, run.problem_seed))
     after = "".join(f", after {step['forget'][:40]}" for step in record.problem["history"])
     saw = f" · its method saw {', '.join(record.saw)}" if record.saw else ""
-    tags = "".join(f" :gray-badge[{parts.plain(tag)}]" for tag in run.tags)
+    tags = "".join(f" :gray-badge[{plain(tag)}]" for tag in run.tags)
     st.markdown(
-        f"{progress.MARKS[run.state]} **{parts.plain(stored.method_title(run))}**, scope {run.scope} · "
-        f"{parts.plain(problem + after)} · {now:%d %B %Y, %H:%M}{tags}"
+        f"{progress.MARKS[run.state]} **{plain(stored.method_title(run))}**, scope {run.scope} · "
+        f"{plain(problem + after)} · {now:%d %B %Y, %H:%M}{tags}"
     )
     st.markdown(sentence(run, record))
     phases = phase_words(record.phases)
     steps = f"{record.points[-1].step:,} steps, " if record.points else ""
-    st.caption(parts.plain(f"{steps}{phases}{saw}. {record.outcome.reason}"))
+    st.caption(plain(f"{steps}{phases}{saw}. {record.outcome.reason}"))
 
 
 def sentence(run: Stored, record: Trajectory) -> str:
@@ -107,7 +105,7 @@ def charts(run: Stored, record: Trajectory) -> None:
         strict=True,
     ):
         with column:
-            st.plotly_chart(draw(shown, None, reference, parts.theme()), key=f"record_{name}", config=PLAIN, alt=alt)
+            st.plotly_chart(draw(shown, None, reference, light_or_dark()), key=f"record_{name}", config=NO_BAR, alt=alt)
 
 
 def table(run: Stored) -> None:
@@ -189,7 +187,7 @@ def links(run: Stored) -> None:
     try:
         st.code(reopen.way_back(run, run.trajectory)[1], language=None, wrap_lines=True)
     except ImuError as error:
-        st.caption(parts.plain(error))
+        st.caption(plain(error))
 
 
 def _file(label: str, make: Any, name: str, mime: str) -> None:

@@ -17,10 +17,11 @@ from imu_core.records.run import Problem, Trajectory
 from imu_core.records.shapes import Metrics
 from imu_core.report import verdicts as told
 from imu_core.report.numbers import phase_words
-from pages.session import answers, session_runs
-from pages.widgets import parts, progress, tables
+from pages.session import answers, session_runs, visitor
+from pages.widgets import progress, tables
 from pages.widgets.pictures import strip
 from pages.widgets.tables import Columns, Row
+from pages.widgets.text import plain
 
 SHOWN = 10  # pictures in a row
 COLUMNS = {
@@ -45,10 +46,10 @@ def verdicts(
         record = item.trajectory
         seconds = sum(record.phases.values())
         steps = record.points[-1].step if record.points else 0
-        text = parts.plain(told.verdict(record, problem, reference, item.name, step))
+        text = plain(told.verdict(record, problem, reference, item.name, step))
         st.markdown(f"{progress.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f}\N{NO-BREAK SPACE}s.*")
     if same := told.one_path([(item.name, item.trajectory.points) for item in ended]):
-        st.markdown(parts.plain(same))
+        st.markdown(plain(same))
 
 
 def table(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
@@ -124,7 +125,7 @@ def distances(item: session_runs.Kept) -> None:
     """Seconds by phase, and how far the outputs are from the retrained model's, before and after."""
     phases = phase_words(item.trajectory.phases)
     saw = ", ".join(item.trajectory.saw) or "nothing"
-    st.caption(f"{parts.plain(item.name)}: {phases}. Its method saw: {saw}.")
+    st.caption(f"{plain(item.name)}: {phases}. Its method saw: {saw}.")
     found = item.measured.get("divergence", {})
     if "run" not in found:
         return
@@ -153,7 +154,7 @@ def pictures(problem: Problem, item: session_runs.Kept) -> None:
             offer.empty()
         found = answers.logits(item)
     except ImuError as error:  # the model of a stored run cannot be rebuilt, say
-        st.caption(parts.plain(error))
+        st.caption(plain(error))
         return
     if found is None:
         return
@@ -188,7 +189,7 @@ def reference_offer(problem: Problem) -> None:
     if retrained(problem):
         return
     title = f"Retrain without {problem.split.request[:30]}"
-    if any(job.title == title for job in parts.queue().active(parts.owner())):
+    if any(job.title == title for job in visitor.queue().active(visitor.owner())):
         st.info(
             "The retrained model is being trained; its progress and Stop are in the sidebar.", icon=":material/model_training:"
         )

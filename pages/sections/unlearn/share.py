@@ -16,7 +16,8 @@ from imu_core.report import exports
 from pages.session import links, session_runs
 from pages.session.address import address
 from pages.sidebar import problem_choice
-from pages.widgets import link_box, parts, run_link
+from pages.widgets import link_box, run_link
+from pages.widgets.text import plain
 
 LOOKED_AT = ("cam", "layer", "opacity")  # what a link to Re-identify says besides problem and settings
 
@@ -44,7 +45,7 @@ def link(items: list[session_runs.Kept], page: str = "unlearn") -> None:
     others = [other for other in items if other is not item and other.trajectory]
     records = [other.trajectory for other in others]
     shown = run_link.together(item.trajectory, page, records)[1]
-    left = [parts.plain(other.name) for other in others if other.config not in shown]
+    left = [plain(other.name) for other in others if other.config not in shown]
     note = f"Not in it, as their settings differ: {', '.join(left)}. Look closer at one of them for a link of its own."
     return link_box.write(
         run_link.link(item.trajectory, page, records, **view(page)),

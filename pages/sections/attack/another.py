@@ -8,9 +8,8 @@ from imu_core.caches import SharedCache
 from imu_core.errors import ImuError, StoreError
 from imu_core.records.run import Problem
 from imu_core.store.runs import Summary
-from pages.session import keeper, links, restored
+from pages.session import keeper, links, restored, visitor
 from pages.session.kept import Kept
-from pages.widgets import parts
 from pages.widgets.asked import Asked
 
 
@@ -73,7 +72,7 @@ def another(problem: Problem, name_of: restored.Namer) -> list[Kept]:
 
 def _one(problem: Problem, run: Summary, name_of: restored.Namer) -> Kept | None:
     """The stored `run` as a finished one, kept for this visitor; None where it began elsewhere or cannot be drawn."""
-    known: SharedCache[str, Kept | None] = parts.theirs("others", lambda: SharedCache(restored.LISTED))
+    known: SharedCache[str, Kept | None] = visitor.theirs("others", lambda: SharedCache(restored.LISTED))
     if run.id not in known:
         paths = restored.fitting(keeper.view(), problem, [run.id])
         known[run.id] = item = restored.restored(problem, run, paths[run.id], name_of) if paths else None

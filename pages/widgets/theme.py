@@ -1,0 +1,36 @@
+"""How pages look: light or dark, the layout of narrow windows, and charts without the bar of buttons."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+# Streamlit stacks columns on phones only; on a narrow window charts and pictures need the whole width too. The Tab key comes
+# to the page before it comes to the twenty stops of the sidebar (in browsers that know `reading-flow`).
+LAYOUT = """<style>
+[data-testid="stMainBlockContainer"] { padding-top: 3.2rem; }
+a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5rem 1rem; border-radius: .5rem;
+  background: var(--st-primary-color); color: var(--st-background-color) !important; }
+a.skip:focus { top: 1rem; }
+[data-testid="stElementContainer"]:has(.skip) { position: absolute; }
+:has(> [data-testid="stSidebar"]) { reading-flow: source-order; }
+:has(> [data-testid="stMain"]) { reading-order: -1; }
+[data-testid="stMetric"] *, [data-testid="stPageLink-NavLink"] *, [data-testid^="stBaseButton"] *,
+[data-testid="stFileUploaderDropzoneInstructions"] * {
+  white-space: normal !important; overflow: visible !important; text-overflow: clip !important;
+}
+[data-testid="stBaseButton-tertiary"], [data-testid="stBaseButton-tertiary"] * { text-align: left; justify-content: flex-start; }
+[data-testid="stButtonGroup"] > div { flex-wrap: wrap; overflow: visible; }
+@media (max-width: 1000px) {
+  [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  [data-testid="stColumn"] { min-width: min(100%, 11rem); flex: 1 1 11rem; }
+  [data-testid="stColumn"]:has([data-testid="stPlotlyChart"], [data-testid="stImage"], [data-testid="stButtonGroup"]) {
+    min-width: 100%;
+  }
+}
+</style>"""
+NO_BAR = {"displayModeBar": False}  # the configuration of a chart that is looked at, not worked with
+
+
+def light_or_dark() -> str:
+    """light or dark, as the visitor sees the page."""
+    return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"
