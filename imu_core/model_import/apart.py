@@ -16,8 +16,8 @@ from typing import IO
 
 from imu_core import ending
 from imu_core.errors import Cancelled, shown
-from imu_core.models import pickled
-from imu_core.models.pickled import Found, Refused
+from imu_core.model_import import pickled
+from imu_core.model_import.pickled import Found, Refused
 
 PATIENCE, _SPEED = 120.0, 8 << 20  # seconds for any file, and bytes a second that a slow machine reads of a large one
 _BREATH = 0.1  # seconds between two looks at Stop

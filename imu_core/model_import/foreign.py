@@ -25,9 +25,9 @@ from imu_core.errors import CheckpointError, ClosedError, shown
 from imu_core.model_import import apart, kinds
 from imu_core.model_import.folded import folded
 from imu_core.model_import.pairing import COUNTER, Layers, Pairing, leaves_of, of_layers, pairings
+from imu_core.model_import.pickled import MOST_BYTES, NO_STATE, Found, Refused, is_spare, plain
 from imu_core.model_import.unlike import grouped, listed, why_not
 from imu_core.models.outside import linear_layers
-from imu_core.models.pickled import MOST_BYTES, NO_STATE, Found, Refused, is_spare, plain
 from imu_core.report.numbers import mebibytes
 
 _NORMALISE = ("normalise.mean", "normalise.std")  # what this program's own exports carry

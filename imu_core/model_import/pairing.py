@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from imu_core.models.pickled import is_spare
+from imu_core.model_import.pickled import is_spare
 
 COUNTER = "num_batches_tracked"  # counts batches; nothing reads it in eval mode, and old files lack it
 _STATISTICS = re.compile(r"(^|\.)(mean|std)$")

@@ -23,9 +23,8 @@ from torch import Tensor, nn
 
 from imu_core import models
 from imu_core.errors import CheckpointError
-from imu_core.model_import import apart, foreign
+from imu_core.model_import import apart, foreign, pickled
 from imu_core.model_import.normalisations import normalisation, normalised_by
-from imu_core.models import pickled
 from imu_core.records.data import Dataset, ImageSet
 
 State = dict[str, Tensor]

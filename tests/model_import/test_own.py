@@ -40,8 +40,8 @@ from imu_core.cli import app
 from imu_core.data import archive, files, folder
 from imu_core.errors import CheckpointError, ConfigError, DataError, HeadError, ImuError
 from imu_core.metrics.intervals import share_interval
-from imu_core.model_import import apart, brought_sets, foreign, orders, own
-from imu_core.models import brought, checkpoints, networks, outside, pickled
+from imu_core.model_import import apart, brought_sets, foreign, orders, own, pickled
+from imu_core.models import brought, checkpoints, networks, outside
 from imu_core.models.head import blocks, find_head, head_name, split_head, trainable
 from imu_core.models.inference import predict, to_input
 from imu_core.problems.features import compute

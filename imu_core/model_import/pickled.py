@@ -23,8 +23,6 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from imu_core.errors import shown
-
 MOST_BYTES, MOST_TENSORS, MOST_NUMBERS = 1 << 30, 20_000, 1 << 28
 DEEPEST, MOST_ENTRIES = 12, 500_000  # how far containers are looked into, and how many entries of them
 REFUSED = 3  # exit status: what was written is not tensors but a sentence
@@ -40,6 +38,12 @@ _KINDS = (
 
 class Refused(Exception):
     """Why a file is not read, in words that go on after its name."""
+
+
+def shown(value: object, most: int = 60) -> str:
+    """As `errors.shown`, which this file does without: it is run as a program of its own, where the package may be missing."""
+    text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(value)[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @dataclass
