@@ -78,6 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 case.add_marker(pytest.mark.slow(**mark.kwargs))
 
 
+@pytest.hookimpl(trylast=True)  # not before pytest has its terminal
 def pytest_configure(config: pytest.Config) -> None:
     """Only where somebody reads along: workers report to the process that started them."""
     terminal = config.pluginmanager.getplugin("terminalreporter")
