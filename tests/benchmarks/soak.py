@@ -38,12 +38,14 @@ from imu_core.access.cookie import COOKIE, new_id
 from imu_core.store.runs import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 METHODS = ("IMU", "GA", "NPO")
 OTHER_PAGES = ("", "influence", "compare", "attack", "runs", "paper", "glossary", "docs")
 EMPTY, LEFT = "one visitor has left", "all have left"  # the two states of the server that are compared
 PATIENCE = 300.0  # seconds until a wait is given up
-RELEASED = 200.0  # seconds after which whoever left counts as away, and what was in line for them has ended
+RELEASED = 120.0  # seconds after which whoever left counts as away
+QUIET, LONGEST = 20.0, 900.0  # seconds without work that count as the end of what was in line, and that are waited for it at most
+IDLE = 0.1  # of one core is no work: the housekeeping needs about a twentieth
 MISSING = "() => [...document.images].filter(i => i.complete && !i.naturalWidth && i.getClientRects().length).map(i => i.src)"
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
@@ -226,6 +228,7 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
     async def note_alone(when: str) -> None:
         """The same once nobody is here, and served files: threads end when the next one is asked for."""
         await asyncio.sleep(RELEASED)
+        await ended(process)
         await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{address}/", timeout=60).read())
         note(when)
 
@@ -257,6 +260,21 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
         watch.cancel()
     await note_alone(LEFT)
     return states
+
+
+async def ended(process: int) -> None:
+    """Wait until what was in line for those who left has ended: until the server has done next to nothing for a while."""
+    until, ticks = time.monotonic() + LONGEST, os.sysconf("SC_CLK_TCK")
+    while time.monotonic() < until:
+        before = processor_ticks(process)
+        await asyncio.sleep(QUIET)
+        if processor_ticks(process) - before < IDLE * QUIET * ticks:
+            return
+
+
+def processor_ticks(process: int) -> int:
+    """Clock ticks of processor time that a process has used, as Linux tells."""
+    return sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
 
 
 async def _highest(process: int, states: list[tuple[str, float, int]]) -> None:
