@@ -116,45 +116,45 @@ class Tally:
     def left_out(self) -> tuple[LeftOut, ...]:
         """What was counted, the most first; a DataError where there is too much to be counted."""
         self._count_misplaced()
-        found = [LeftOut(why, what, count, shown(self._examples[why, what])) for (why, what), count in self._counts.items()]
-        return tuple(sorted(found, key=lambda entry: (-entry.count, entry.why, entry.what)))
+        entries = [LeftOut(why, what, count, shown(self._examples[why, what])) for (why, what), count in self._counts.items()]
+        return tuple(sorted(entries, key=lambda entry: (-entry.count, entry.why, entry.what)))
 
 
 def images(folder: Path, tally: Tally) -> list[Path]:
     """The image files in `folder`, by name; whatever else it holds is counted in `tally`."""
-    found = []
+    paths = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is(entry.is_dir):
                 tally.misplaced(Path(entry.path))
             elif tally.sort(entry.name, folder.name):
                 if _is(entry.is_file):
-                    found.append(Path(entry.path))
+                    paths.append(Path(entry.path))
                 else:  # a pipe would be waited for, a device never ends, a link leads nowhere
                     tally.add(Why.SPECIAL, "", f"{folder.name}/{entry.name}")
-    return sorted(found, key=lambda path: (names.normal(path.name), path.name))
+    return sorted(paths, key=lambda path: (names.normal(path.name), path.name))
 
 
-def _is(asked: Callable[[], bool]) -> bool:
+def _is(question: Callable[[], bool]) -> bool:
     """What the system says of an entry; no where it cannot tell, as of a link that leads in a circle."""
     try:
-        return asked()
+        return question()
     except OSError:
         return False
 
 
 def folders(folder: Path, tally: Tally | None = None) -> list[Path]:
     """The folders in `folder` that are not hidden, by name; files beside them are counted in `tally`."""
-    found = []
+    paths = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is(entry.is_dir) and not is_hidden(entry.name):
-                found.append(Path(entry.path))
+                paths.append(Path(entry.path))
             elif tally is not None and tally.sort(entry.name, folder.name):
                 tally.add(Why.PLACE, folder.name, f"{folder.name}/{entry.name}")
-    for inner in found:
+    for inner in paths:
         rules.check(inner)  # a link may lead out of what pages may read
-    return sorted(found, key=lambda path: (names.normal(path.name), path.name))
+    return sorted(paths, key=lambda path: (names.normal(path.name), path.name))
 
 
 def merged(*groups: Iterable[LeftOut]) -> tuple[LeftOut, ...]:

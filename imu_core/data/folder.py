@@ -149,11 +149,11 @@ def survey(path: str, called: str = "") -> tuple[Listing, tuple[LeftOut, ...]]:
     root, tally = find(path), Tally()
     called = called or root.name or root.anchor  # of / itself
     with _reading(called):
-        found = _found(root, called, tally)
-        total = sum(len(images) for part in found.values() for images in part.values())
+        parts = _found(root, called, tally)
+        total = sum(len(images) for part in parts.values() for images in part.values())
         if total > MOST_IMAGES:
             raise DataError(f"'{shown(called)}' holds {total:,} images; at most {MOST_IMAGES:,} are read. Take fewer.")
-        return found, files.merged(tally.left_out(), _not_unpacked(root))
+        return parts, files.merged(tally.left_out(), _not_unpacked(root))
 
 
 def _not_unpacked(root: Path) -> tuple[LeftOut, ...]:
@@ -217,8 +217,8 @@ def _classes(folder: Path, called: str, tally: Tally) -> dict[str, list[Path]]:
     for place in folders:
         _check_class(place.name)
     _check_twins([place.name for place in folders], called)
-    found = {names.normal(place.name): files.images(place, tally) for place in folders}
-    empty = [place for place in folders if not found[names.normal(place.name)]]
+    by_class = {names.normal(place.name): files.images(place, tally) for place in folders}
+    empty = [place for place in folders if not by_class[names.normal(place.name)]]
     if empty:
         own = Tally()
         files.images(empty[0], own)
@@ -226,7 +226,7 @@ def _classes(folder: Path, called: str, tally: Tally) -> dict[str, list[Path]]:
             f"The class {empty[0].name!r} in {called} has no image ({', '.join(files.IMAGES)}). Add some, or remove its folder. "
             f"{own.instead()}".rstrip()
         )
-    return found
+    return by_class
 
 
 def _check_class(name: str) -> None:
@@ -273,9 +273,9 @@ def decode(path: Path, side: int, grey: bool = False) -> np.ndarray:
 
 def _decoded(path: Path, side: int, grey: bool) -> tuple[np.ndarray, bool]:
     """`decode`, and whether the file holds further pictures."""
-    found = pixels.read(path, "L" if grey else "RGB", about=(side, side))
-    square = ImageOps.fit(found.image, (side, side), Image.Resampling.BILINEAR)
-    return np.asarray(square).reshape(side, side, -1), found.has_more
+    picture = pixels.read(path, "L" if grey else "RGB", about=(side, side))
+    square = ImageOps.fit(picture.image, (side, side), Image.Resampling.BILINEAR)
+    return np.asarray(square).reshape(side, side, -1), picture.has_more
 
 
 def _in_turns(classes: dict[str, list[Path]]) -> list[tuple[Path, int]]:
@@ -286,13 +286,13 @@ def _in_turns(classes: dict[str, list[Path]]) -> list[tuple[Path, int]]:
 
 def cache(text: str) -> Path:
     """Where the decoded images of `PATH@SIDE` are kept: another name once files join or leave a class."""
-    asked = parse(text)
-    root = find(asked.path)
-    with _reading(asked.path):
+    choice = parse(text)
+    root = find(choice.path)
+    with _reading(choice.path):
         inside = [root, *files.folders(root)]
         inside += [inner for part in inside[1:] if part.name.lower() in (*_TRAIN, *_TEST) for inner in files.folders(part)]
         stamp = "".join(str(folder.stat().st_mtime_ns) for folder in inside)
-    key = f"{_RULES} {root.resolve()} {asked.side} {asked.grey} {stamp}"
+    key = f"{_RULES} {root.resolve()} {choice.side} {choice.grey} {stamp}"
     return runtime.home() / "folders" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.safetensors"
 
 
@@ -306,24 +306,24 @@ def is_here(text: str) -> bool:
 
 def fetch(text: str) -> Iterator[tuple[float, str]]:
     """Read the folder and keep what was decoded, yielding (fraction read, class and file)."""
-    asked = parse(text)
+    choice = parse(text)
     target = cache(text)
     yield 0.0, "looking at what the folder holds"
-    (found, left_out), tally = survey(asked.path), Tally()
-    entries = {part: _in_turns(classes) for part, classes in found.items()}
+    (parts, left_out), tally = survey(choice.path), Tally()
+    entries = {part: _in_turns(classes) for part, classes in parts.items()}
     total = sum(map(len, entries.values()))
-    size = total * asked.channels * asked.side**2
+    size = total * choice.channels * choice.side**2
     if size > MOST_BYTES:
         raise DataError(
-            f"{total:,} images of {asked.side} x {asked.side} pixels are {gibibytes(size, 1)}; at most "
+            f"{total:,} images of {choice.side} x {choice.side} pixels are {gibibytes(size, 1)}; at most "
             f"{gibibytes(MOST_BYTES)} "
             "are held. Choose a smaller side or fewer images."
         )
     tensors, done = {}, 0
     for part, images in entries.items():
-        values = np.empty((len(images), asked.side, asked.side, asked.channels), np.uint8)
+        values = np.empty((len(images), choice.side, choice.side, choice.channels), np.uint8)
         for number, (file, _) in enumerate(images):
-            values[number], has_more = _decoded(file, asked.side, asked.grey)
+            values[number], has_more = _decoded(file, choice.side, choice.grey)
             if has_more:
                 tally.add(Why.FRAMES, "", f"{file.parent.name}/{file.name}")
             done += 1
@@ -331,7 +331,7 @@ def fetch(text: str) -> Iterator[tuple[float, str]]:
                 yield done / total, f"reading {shown(file.parent.name)}/{shown(file.name)}"
         tensors[part] = torch.from_numpy(values.transpose(0, 3, 1, 2).copy())
         tensors[f"{part}_labels"] = torch.tensor([label for _, label in images])
-    about = {"names": json.dumps(list(found["train"])), "left_out": files.to_text(files.merged(left_out, tally.left_out()))}
+    about = {"names": json.dumps(list(parts["train"])), "left_out": files.to_text(files.merged(left_out, tally.left_out()))}
     with runtime.storing("What was read of the images"):
         runtime.write_whole(target, lambda file: save_file(tensors, file, about))
     yield 1.0, "all images are read"
@@ -351,8 +351,8 @@ def load(name: str) -> Dataset:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         path.unlink(missing_ok=True)
         raise DataError(f"{path.name}, which this program keeps, was damaged and is removed. Load the page again.") from error
-    asked = parse(text)
-    title = f"{shown(find(asked.path).name)} ({asked.side} x {asked.side})"
+    choice = parse(text)
+    title = f"{shown(find(choice.path).name)} ({choice.side} x {choice.side})"
     return Dataset(names.normal(name), title, *parts, classes, *statistics(parts[0].images), left_out=left_out)
 
 

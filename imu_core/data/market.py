@@ -62,8 +62,8 @@ def find(path: str = "") -> Path:
     if path:
         return checked(path)
     places = [runtime.data_folder() / name for name in ("Market-1501-v15.09.15", "market1501", "Market-1501", "market")]
-    found = next((place for place in places if place.is_dir()), None)
-    if found is None:
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
         raise DataError(
             "Market-1501 is not in IMU_DATA. Its makers give it out on request; unpack it there as "
             f"{places[0].name}, or set IMU_DATA to the folder that holds it."
@@ -71,7 +71,7 @@ def find(path: str = "") -> Path:
             else f"Market-1501 is not in {runtime.data_folder()}. Its makers give it out on request; unpack it there as "
             f"{places[0].name}, name its folder as market:FOLDER, or set IMU_DATA to the folder that holds it."
         )
-    return _with_parts(found)
+    return _with_parts(folder)
 
 
 def checked(path: str | Path) -> Path:
@@ -125,7 +125,7 @@ def _reading(folder: Path) -> Iterator[None]:
 
 
 def _listing(folder: Path, tally: Tally | None) -> dict[str, list[Path]]:
-    found = {}
+    by_folder = {}
     for part in FOLDERS:
         own = tally if tally is not None else Tally()
         images = files.images(folder / part, own)
@@ -138,11 +138,11 @@ def _listing(folder: Path, tally: Tally | None) -> dict[str, list[Path]]:
             )
         if not images:
             raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(files.IMAGES)}). {own.instead()}".rstrip())
-        found[part] = images
-    total = sum(len(images) for images in found.values())
+        by_folder[part] = images
+    total = sum(len(images) for images in by_folder.values())
     if total > MOST_IMAGES:
         raise DataError(f"{str(folder)!r} holds {total:,} images; at most {MOST_IMAGES:,} are read. Take fewer.")
-    return found
+    return by_folder
 
 
 def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB", tally: Tally | None = None) -> np.ndarray:
@@ -158,19 +158,19 @@ def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB
 
 def read(folder: Path, tally: Tally | None = None) -> Iterator[tuple[float, Named]]:
     """Every image of `folder`, with the fraction read so far; what is left out is counted in `tally`."""
-    found = [(part, path) for part, paths in listing(folder, tally).items() for path in paths]
-    for number, (part, path) in enumerate(found):
-        yield (number + 1) / len(found), Named(part, path.name, decode(path, tally=tally))
+    entries = [(part, path) for part, paths in listing(folder, tally).items() for path in paths]
+    for number, (part, path) in enumerate(entries):
+        yield (number + 1) / len(entries), Named(part, path.name, decode(path, tally=tally))
 
 
 def sightings(named: list[Named]) -> Sightings:
     """`named` images as one record, in the same order."""
     if not named:
         raise DataError("A person set needs images in all of its three folders.")
-    found = [parse(item.name) for item in named]
-    if None in found:
-        raise DataError(f"{named[found.index(None)].name!r} does not say who is seen by which camera.")
-    ids, cameras = torch.tensor(found).unbind(1)
+    pairs = [parse(item.name) for item in named]
+    if None in pairs:
+        raise DataError(f"{named[pairs.index(None)].name!r} does not say who is seen by which camera.")
+    ids, cameras = torch.tensor(pairs).unbind(1)
     pixels = torch.from_numpy(np.stack([item.pixels for item in named])).permute(0, 3, 1, 2).contiguous()
     known = all(item.parts is not None for item in named)
     parts = torch.from_numpy(np.stack([item.parts for item in named])) if known else None
@@ -267,9 +267,9 @@ def load(name: str, path: str = "") -> Dataset:
     if not is_here(path):
         for _ in fetch(path):
             pass
-    kept = cache(path)
-    whole = assemble(names.normal(name), f"Market-1501 ({find(path).name})", *reordered(restore(kept)))
-    return replace(whole, left_out=_restored_left_out(kept))
+    file = cache(path)
+    whole = assemble(names.normal(name), f"Market-1501 ({find(path).name})", *reordered(restore(file)))
+    return replace(whole, left_out=_restored_left_out(file))
 
 
 def reordered(named: list[Named]) -> tuple[Sightings, Sightings, Sightings]:

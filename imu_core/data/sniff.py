@@ -75,8 +75,8 @@ def _other(start: bytes) -> str:
         return "is cut off: its end is missing. Download or copy it again."
     if not start:
         return "is empty. Make it again, or copy it again."
-    found = kind(start)
-    return f"is {found}, no .zip. {_INSTEAD}" if found else "is damaged or no .zip. Make it again."
+    words = kind(start)
+    return f"is {words}, no .zip. {_INSTEAD}" if words else "is damaged or no .zip. Make it again."
 
 
 def kind(start: bytes) -> str:
