@@ -41,8 +41,8 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     So is whatever the head lies in, so that the head is a block of its own.
     """
     head = find_head(model)
-    found = [block for block in _opened(model, head) if block is not head]
-    return [*found, head]
+    others = [block for block in _opened(model, head) if block is not head]
+    return [*others, head]
 
 
 def _opened(module: nn.Module, head: nn.Module) -> list[nn.Module]:
@@ -51,13 +51,13 @@ def _opened(module: nn.Module, head: nn.Module) -> list[nn.Module]:
     def has_parameters(module: nn.Module) -> bool:
         return next(module.parameters(), None) is not None
 
-    found: list[nn.Module] = []
+    blocks: list[nn.Module] = []
     for child in filter(has_parameters, module.children()):
         inner = list(filter(has_parameters, child.children()))
         is_row = isinstance(child, (nn.Sequential, nn.ModuleList)) and not _is_layer(inner)
         holds_head = child is not head and any(part is head for part in child.modules())
-        found.extend(_opened(child, head) if holds_head else inner if is_row else [child])
-    return found
+        blocks.extend(_opened(child, head) if holds_head else inner if is_row else [child])
+    return blocks
 
 
 def _is_layer(modules: list[nn.Module]) -> bool:

@@ -30,11 +30,14 @@ def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:
     return construct(name, classes, shape, dataset.mean, dataset.std, seed=seed)
 
 
-def fresh(model_name: str, dataset: Dataset, seed: int = 0, kept: Tensor | None = None) -> nn.Module:
-    """The model before its first step; one that has `prepare` has looked at the first 5,000 of the `kept` samples (None: all)."""
+def fresh(model_name: str, dataset: Dataset, seed: int = 0, samples: Tensor | None = None) -> nn.Module:
+    """The model before its first step. One with a method `prepare` has been shown up to 5,000 training images.
+
+    Those are the first of `samples`, the indices of the samples that will be trained on; None means all of the training set.
+    """
     model = build(model_name, dataset, seed)
     if hasattr(model, "prepare"):
-        seen = slice(_PREPARE) if kept is None else kept[:_PREPARE]
+        seen = slice(_PREPARE) if samples is None else samples[:_PREPARE]
         model.prepare(to_input(dataset.train.images[seen]))
     return model
 
