@@ -66,9 +66,9 @@ def conjugate_gradients(product: Product, b: Tensor, **settings: object) -> Solv
     """
     solve = solving(b, **settings)
     try:
-        asked = next(solve)
+        request = next(solve)
         while True:
-            asked = solve.send(product(asked.vector))
+            request = solve.send(product(request.vector))
     except StopIteration as done:
         return done.value
 
