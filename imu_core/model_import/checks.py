@@ -90,8 +90,11 @@ class Check:
         )
 
 
-def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int, str]) -> Check:
-    """What the `logits` (N, C) on the test set say; `found` is the head, its number of features, and how names were matched."""
+def judge(dataset: Dataset, logits: Tensor, order: Order, network: tuple[str, int, str]) -> Check:
+    """The check of a model by its `logits` (N, C) on the test set: its accuracy, and whether it fits.
+
+    `network` is (name of the head, number of its features, how the tensors were matched).
+    """
     labels, classes = dataset.test.labels, len(dataset.class_names)
     accuracy = _share(logits, labels)
     sizes = torch.bincount(labels, minlength=classes).double()
@@ -99,7 +102,7 @@ def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int,
     chance = float(sizes.max() / sizes.sum())
     fit = _fit(accuracy, chance, order.expected)
     known = (hits / sizes).numpy(), dataset.class_names
-    return Check(accuracy, chance, *known, *found, fit, order.expected, notes=notes.about(dataset))
+    return Check(accuracy, chance, *known, *network, fit, order.expected, notes=notes.about(dataset))
 
 
 def _share(logits: Tensor, labels: Tensor) -> Share:

@@ -64,11 +64,11 @@ def leaves_of(layers: Layers) -> frozenset[str]:
 
 def rooted(given: Layers) -> dict[str, Layers]:
     """Every prefix in the file → the layers below it, in order; the whole file is below ""."""
-    found: dict[str, Layers] = {}
+    places: dict[str, Layers] = {}
     for prefix, held in given.items():
         for root in _roots(prefix):
-            found.setdefault(root, {})[prefix] = held
-    return found
+            places.setdefault(root, {})[prefix] = held
+    return places
 
 
 def _roots(prefix: str) -> Iterator[str]:
@@ -125,14 +125,14 @@ def pairings(own: Layers, given: Layers, head: str) -> list[Pairing]:
 
     `head` is the prefix of our head.
     """
-    found: dict[tuple[tuple[str, str], ...], Pairing] = {}
+    by_pairs: dict[tuple[tuple[str, str], ...], Pairing] = {}
     places = rooted(given)
     for root in fitting(own, places):
         below = places[root]
         for pairing in _below(own, below, root):
             if not intruders(pairing, below, head):
-                found.setdefault(tuple(sorted(pairing.pairs)), pairing)
-    return list(found.values())
+                by_pairs.setdefault(tuple(sorted(pairing.pairs)), pairing)
+    return list(by_pairs.values())
 
 
 def _below(own: Layers, below: Layers, root: str) -> Iterator[Pairing]:
@@ -154,10 +154,10 @@ def _in_order(own: Layers, given: Layers) -> list[tuple[str, str]] | None:
     for wanted in dict.fromkeys(map(kind, own.values())):
         theirs = iter([prefix for prefix, held in given.items() if kind(held) == wanted])
         for ours in (prefix for prefix, held in own.items() if kind(held) == wanted):
-            found = next((prefix for prefix in theirs if given[prefix] == own[ours]), None)
-            if found is None:
+            partner = next((prefix for prefix in theirs if given[prefix] == own[ours]), None)
+            if partner is None:
                 return None
-            pairs[ours] = found
+            pairs[ours] = partner
     return [(ours, pairs[ours]) for ours in own]
 
 
@@ -207,10 +207,10 @@ def _units(layers: Layers) -> dict[tuple[Signature, ...], list[list[str]]]:
             units[-1].append(prefix)
         else:
             units.append([prefix])
-    found: dict[tuple[Signature, ...], list[list[str]]] = {}
+    by_shape: dict[tuple[Signature, ...], list[list[str]]] = {}
     for unit in units:
-        found.setdefault(tuple(layers[prefix] for prefix in unit), []).append(unit)
-    return found
+        by_shape.setdefault(tuple(layers[prefix] for prefix in unit), []).append(unit)
+    return by_shape
 
 
 # What is left over.
