@@ -91,8 +91,8 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
         if not any(work.result.values()):
             return
         style = style_of(item.config.method, item.config.control)
-        asked = "New images of what was forgotten" if problem.split.classes else "The forget images"
-        chart = attack.probe(work.result, item.name, style, asked, light_or_dark())
+        title = "New images of what was forgotten" if problem.split.classes else "The forget images"
+        chart = attack.probe(work.result, item.name, style, title, light_or_dark())
         alt = "Accuracy of a fresh head by step on what was forgotten and on everything else, a line a model"
         st.plotly_chart(chart, key="probe_chart", config=NO_BAR, alt=alt)
         if work.outcome.state == "done":
@@ -163,8 +163,8 @@ def shadows(problem: Problem, item: session_runs.Kept) -> None:
 
 def draw_shadows(work: ShadowAttack) -> None:
     """The attack before and after unlearning, and what it rests on."""
-    found = work.result
-    if "auc" not in found:
+    findings = work.result
+    if "auc" not in findings:
         return
     titles = {
         "auc": "AUC ≈ 50 %",
@@ -172,6 +172,6 @@ def draw_shadows(work: ShadowAttack) -> None:
         "tpr_at_1_fpr": "Caught at 1 % false alarms ↓",
     }
     for column, (key, title) in zip(st.columns(3), titles.items(), strict=True):
-        before = f"before unlearning {percent(found['before'][key])}"
-        column.metric(title, percent(found[key]), help=help_text(key), delta_description=before)
-    st.markdown(shadow_verdict(found))
+        before = f"before unlearning {percent(findings['before'][key])}"
+        column.metric(title, percent(findings[key]), help=help_text(key), delta_description=before)
+    st.markdown(shadow_verdict(findings))

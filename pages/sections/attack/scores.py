@@ -34,9 +34,9 @@ def sides_of_original(problem: Problem, item: session_runs.Kept, against: str) -
 
 
 def _as_shown(problem: Problem, logits: Logits, against: str) -> tuple[Scores, Scores]:
-    found = retrained(problem) if against == RETRAINED else None
-    reference = (found.train.logits, found.test.logits) if found else None
-    up, down, _ = threshold_sides(problem, logits, reference)
+    reference = retrained(problem) if against == RETRAINED else None
+    reference_logits = (reference.train.logits, reference.test.logits) if reference else None
+    up, down, _ = threshold_sides(problem, logits, reference_logits)
     one, other = ({name: SCALES[name].factor * values for name, values in side.items()} for side in (up, down))
     return one, other
 

@@ -63,10 +63,10 @@ class Compared:
     def model(self, problem: Problem) -> Any:
         """Its network; DataError, a sentence, where it was not kept."""
         if "network" not in self.cache:
-            found = self.kept.run.model() if self.kept else self.stored.model(problem)
-            if found is None:
+            network = self.kept.run.model() if self.kept else self.stored.model(problem)
+            if network is None:
                 raise DataError(f"The parameters of {self.name} were not kept, so its model cannot be asked. Run it again.")
-            self.cache["network"] = found
+            self.cache["network"] = network
         return self.cache["network"]
 
     def logits(self, problem: Problem) -> Any:
@@ -93,8 +93,8 @@ def tell_apart(items: Sequence[Compared]) -> None:
 def first_sight(problem: Problem, reference: Reference | None) -> dict[str, float]:
     """What one look at the original's outputs tells, beside the retrained model's."""
     pair = (problem.train.logits, problem.test.logits)
-    found = measurement.model_accuracies(problem, pair)
-    return found | (_distances(found, pair, reference) if reference else {})
+    accuracies = measurement.model_accuracies(problem, pair)
+    return accuracies | (_distances(accuracies, pair, reference) if reference else {})
 
 
 def numbers(problem: Problem, item: Compared, reference: Reference | None) -> dict[str, float]:
@@ -118,8 +118,8 @@ def _cheap(problem: Problem, item: Compared, reference: Reference) -> dict[str, 
 
 def _distances(accuracies: Mapping[str, float], logits: Any, reference: Reference) -> dict[str, float]:
     pair = (reference.test.logits, logits[1])
-    found = {"kl": divergence.kl(*pair), "js": divergence.js(*pair), "agreement": divergence.agreement(*pair)}
-    return found | {"tug_of_war": _tug(accuracies, reference.accuracies)}
+    distances = {"kl": divergence.kl(*pair), "js": divergence.js(*pair), "agreement": divergence.agreement(*pair)}
+    return distances | {"tug_of_war": _tug(accuracies, reference.accuracies)}
 
 
 def _tug(own: Mapping[str, float], aim: Mapping[str, float]) -> float:

@@ -28,8 +28,8 @@ def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float
     places = []
     for group in leaderboard.by_settings([item.trajectory.config for item in items]):
         ends = [items[n].last for n in group]
-        forget, kept = (leaderboard.over_seeds([end[name] for end in ends]) for name in ("forget", key))
-        places.append(charts.Place(items[group[0]].who, forget.mean, kept.mean, forget.half, kept.half, len(group)))
+        forget, utility = (leaderboard.over_seeds([end[name] for end in ends]) for name in ("forget", key))
+        places.append(charts.Place(items[group[0]].who, forget.mean, utility.mean, forget.half, utility.half, len(group)))
     best = leaderboard.front([abs(p.forget - aim) for p in places], [p.kept for p in places])
     places = [charts.Place(**{**vars(p), "on_front": good}) for p, good in zip(places, best, strict=True)]
     star = (reference.accuracies["forget"], reference.accuracies[key]) if reference else None

@@ -25,13 +25,13 @@ def gather(problem: Problem) -> list[Compared]:
     if named and mine and mine[0].is_example:
         mine = []  # who asked for certain runs did not ask for examples
     stored = {item.stored for item in mine if item.stored}
-    found = [Compared(f"run-{i.job.id}", i.name, i.trajectory, i.measured, i, cache=i.cache) for i in mine]
-    found += [item for item in named if item.stored.id not in stored]
+    items = [Compared(f"run-{i.job.id}", i.name, i.trajectory, i.measured, i, cache=i.cache) for i in mine]
+    items += [item for item in named if item.stored.id not in stored]
     taken: dict[str, int] = {}
-    for item in found:
+    for item in items:
         taken[item.name] = taken.get(item.name, 0) + 1
         item.name = item.name if taken[item.name] == 1 else f"{item.name} ({taken[item.name]})"
-    return found
+    return items
 
 
 def has_own(problem: Problem) -> bool:
@@ -86,7 +86,7 @@ def _drop() -> None:
 def _named(problem: Problem) -> list[Compared]:
     """The stored runs of the link that belong to `problem`; a sentence for every one that cannot be shown."""
     ids = asked_for()
-    found, elsewhere, trouble = [], [], []
+    items, elsewhere, trouble = [], [], []
     for run_id in ids[:MOST]:
         try:
             run = keeper.view().get(run_id)
@@ -101,11 +101,11 @@ def _named(problem: Problem) -> list[Compared]:
         elif not item.trajectory.points:
             trouble.append(f"{item.name} ended before anything was evaluated; there is nothing to compare.")
         else:
-            found.append(item)
+            items.append(item)
     if len(ids) > MOST:
         trouble.append(f"The link names {len(ids)} runs; the first {MOST} are shown.")
     _say(trouble, elsewhere)
-    return found
+    return items
 
 
 def _of_stored(run: Stored) -> Compared:

@@ -108,9 +108,9 @@ def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logi
     text = f"{int(off.sum()):,} of {int(whole.sum()):,} images get two different answers."
     if off.sum():
         row, column = np.unravel_index(off.argmax(), off.shape)
-        said = [plain(problem.dataset.class_names[c]) for c in (row, column)]
+        labels = [plain(problem.dataset.class_names[c]) for c in (row, column)]
         first, second = (plain(who[key].name) for key in ("a", "b"))
-        text += f" Most often {first} says {said[0]} where {second} says {said[1]}: {off.max():,} times."
+        text += f" Most often {first} says {labels[0]} where {second} says {labels[1]}: {off.max():,} times."
     cut = f" Only the {len(names)} classes with most of them are drawn." if len(names) < len(whole) else ""
     st.caption(f"{text}{cut} The diagonal, where both agree, is left without colour.")
 

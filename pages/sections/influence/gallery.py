@@ -84,9 +84,9 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
         st.metric("Loss under the original", f"{float(scored.losses[position]):.3f} nats", help=help_text("cross_entropy"))
     with right:
         models = {"Original": problem.train.logits[index].softmax(0).numpy()}
-        found = retrained(problem)
-        if found:
-            models["Retrained"] = found.train.logits[index].softmax(0).numpy()
+        reference = retrained(problem)
+        if reference:
+            models["Retrained"] = reference.train.logits[index].softmax(0).numpy()
         chart = figures.probabilities(names, models, label, light_or_dark())
         st.plotly_chart(chart, key="card_probabilities", config=NO_BAR, alt="Class probabilities of this sample")
     tables.draw(_by_estimator(problem, scored, position), alt="Score and rank of this sample by estimator")

@@ -136,11 +136,11 @@ def doors(dataset: str, model: str) -> None:
 
 def kept() -> None:
     """Everything that was brought to this machine, with a way to open and to delete it; on a public server only one's own."""
-    found = [(dataset, model) for dataset, model in brought.everything() if data.is_open(dataset)]
-    if not found:
+    models = [(dataset, model) for dataset, model in brought.everything() if data.is_open(dataset)]
+    if not models:
         return
     st.subheader("Brought by you" if rules.is_public() else "Brought to this machine", anchor=False)
-    for number, (dataset, model) in enumerate(found):
+    for number, (dataset, model) in enumerate(models):
         try:
             card = brought.card(dataset, model)
         except ImuError:

@@ -54,7 +54,7 @@ def chosen(records: list[TablesRecord]) -> TablesRecord | None:
     """The record that is looked at; where there are several, a choice that is in the link."""
     if len(records) < 2:
         return records[0] if records else None
-    names = [title(found) for found in records]
+    names = [title(tables_record) for tables_record in records]
     picked = bound.segmented_control(
         "Made on", names, default=names[0], key="paper_on", required=True,
         help="The data set and the network of our runs; the paper's are CIFAR-10, CIFAR-100 and ResNet-18.",
@@ -62,9 +62,9 @@ def chosen(records: list[TablesRecord]) -> TablesRecord | None:
     return records[names.index(picked)] if picked in names else records[0]
 
 
-def title(found: TablesRecord) -> str:
+def title(tables_record: TablesRecord) -> str:
     """cifar10, airbench."""
-    return f"{found['dataset']}, {found['model']}"
+    return f"{tables_record['dataset']}, {tables_record['model']}"
 
 
 def scale(column: str) -> tuple[float, int]:

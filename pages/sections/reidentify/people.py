@@ -74,9 +74,9 @@ def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Fou
     shown = [{"Model": name} | {t: 100 * values[k] for k, t in COLUMNS.items() if k in values} for name, values in rows]
     tables.draw(shown, columns(), alt="Retrieval with every model")
     judged, people = known["original"], problem.dataset.people
-    asked = judged.person.queries if judged.person else 0
+    queries = judged.person.queries if judged.person else 0
     st.caption(
-        f"Percent. Person: {asked} queries of the forgotten person from cameras kept out of training, against "
+        f"Percent. Person: {queries} queries of the forgotten person from cameras kept out of training, against "
         f"{len(people.gallery) + len(people.test):,} images. Unseen people: {judged.unseen.queries:,} queries against "
         f"{len(people.gallery):,} images. Named: the head's first answer, on {len(problem.split.forget)} forget images and "
         f"{len(people.test):,} held-out ones. "
@@ -90,13 +90,14 @@ def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
     own, unseen = "the forgotten person", "unseen people"
     kinds = [own, unseen] if len(reidentification.queries_of(problem)) else [unseen]
     kind = st.segmented_control("Queries of", kinds, default=kinds[0], key=f"query_kind_{len(kinds)}", required=True)
-    asked = reidentification.search(problem, before, after, kind == own)
-    at = _query(asked, kind == own)
-    lists = asked.nearest(at)
+    search = reidentification.search(problem, before, after, kind == own)
+    at = _query(search, kind == own)
+    lists = search.nearest(at)
     for title, hits in zip(("Original", item.name), lists, strict=True):
         st.markdown(f"**{plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
-        found_here = [_figure(asked.gallery, h.position, _caption(asked.gallery, h, n), _kind(h)) for n, h in enumerate(hits, 1)]
-        _strip([_figure(asked.shown, at, f"query: {_who(asked.shown, at)}", "query"), *found_here])
+        gallery = search.gallery
+        neighbours = [_figure(gallery, h.position, _caption(gallery, h, n), _kind(h)) for n, h in enumerate(hits, 1)]
+        _strip([_figure(search.shown, at, f"query: {_who(search.shown, at)}", "query"), *neighbours])
     moved = sum(hit.before != place for place, hit in enumerate(lists[1], 1))
     st.caption(
         "Green, ✓: the same person in another camera; red, ✗: somebody else. "
@@ -104,16 +105,16 @@ def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
     )
 
 
-def _query(asked: reidentification.Search, own: bool) -> int:
+def _query(search: reidentification.Search, own: bool) -> int:
     """The query by picture; returns its position."""
     key = f"query_{own}"
     chosen = st.session_state.get(key)
-    chosen = chosen if chosen in asked.positions else asked.positions[0]
+    chosen = chosen if chosen in search.positions else search.positions[0]
     with st.container(horizontal=True, gap="small", key=f"queries_{own}"):
-        for number, position in enumerate(asked.positions, 1):
+        for number, position in enumerate(search.positions, 1):
             with st.container(gap="xsmall", width=56):
-                picture = thumbnails.framed(asked.shown.images[position].numpy(), side=64)
-                st.image(picture, width=52, alt=f"Query {number}: {_who(asked.shown, position)}")
+                picture = thumbnails.framed(search.shown.images[position].numpy(), side=64)
+                st.image(picture, width=52, alt=f"Query {number}: {_who(search.shown, position)}")
                 kind = "primary" if position == chosen else "tertiary"
                 st.button(f"{number}", key=f"{key}_{number}", type=kind, on_click=_ask, args=(key, position))
     return chosen

@@ -28,14 +28,14 @@ from pages.widgets.text import plain
 from pages.widgets.theme import NO_BAR, light_or_dark
 
 
-def show(asked: str) -> None:
+def show(start: str) -> None:
     """The run whose id begins with `asked`; a sentence and the way out where there is none."""
     store = keeper.view()
     st.button("All runs", on_click=actions.close_record)
     try:
-        run = store.get(store.resolve(asked))
+        run = store.get(store.resolve(start))
     except StoreError:
-        st.warning(f"There is no stored run “{plain(asked[:40])}”. It may have been removed for good, or be in another database.")
+        st.warning(f"There is no stored run “{plain(start[:40])}”. It may have been removed for good, or be in another database.")
         return
     except ImuError as error:
         st.warning(plain(error))
@@ -111,15 +111,15 @@ def charts(run: Stored, record: Trajectory) -> None:
 def table(run: Stored) -> None:
     """Every figure on record, beside those of the original and the retrained model, with its direction."""
     models = {"Original": "original", "This run": "run", "Retrained": "retrained"}
-    found = {title: stored.numbers_of(run.metrics, model) for title, model in models.items()}
+    numbers = {title: stored.numbers_of(run.metrics, model) for title, model in models.items()}
     own = {key: value for key, value in run.accuracies.items() if value is not None and key in METRICS}
-    found["This run"] = {**own, **found["This run"]}
-    keys = [key for key in METRICS if key in found["This run"]]
+    numbers["This run"] = {**own, **numbers["This run"]}
+    keys = [key for key in METRICS if key in numbers["This run"]]
     class_wise = "test_other" in own
     rows = [
         {
             "Figure": METRICS[key].title + (f", {METRICS[key].unit}" if METRICS[key].unit in ("nats", "steps") else ""),
-            **{title: stored.written(key, values.get(key)) for title, values in found.items()},
+            **{title: stored.written(key, values.get(key)) for title, values in numbers.items()},
             "Good": stored.direction(key, class_wise),
             "Samples": stored.samples(run, key),
         }

@@ -28,8 +28,8 @@ def view(page: str) -> dict[str, Any]:
     if page != "unlearn":
         return {name: words for name, words in links.shown().items() if name in LOOKED_AT}
     at, last = state.get("unlearn_at"), state.get("unlearn_last")
-    found: dict[str, Any] = {"step": at} if at is not None and at != last else {}
-    return found | ({} if state.get("measure", True) else {"measure": "false"})
+    query: dict[str, Any] = {"step": at} if at is not None and at != last else {}
+    return query | ({} if state.get("measure", True) else {"measure": "false"})
 
 
 def link(items: list[session_runs.Kept], page: str = "unlearn") -> None:
