@@ -63,7 +63,7 @@ results.reference_offer(problem)
 mine = session_runs.of(problem)
 not_here(mine)
 first = st.container()  # the box below it adds to what is chosen from in it
-asked = another.asked(problem, attackable(mine))
+wish = another.asked(problem, attackable(mine))
 items = [*attackable(mine), *attackable(another.another(problem, session_runs.title_of))] or attackable(
     session_runs.examples(problem)
 )
@@ -74,8 +74,8 @@ with first:
     item = choose(items)
 with title:
     link_box.of_page(problem, "Opens this page with the same problem, run and choices", lambda: in_link(item))
-if asked:
-    links.refuse("run", asked, item.name)
+if wish:
+    links.refuse("run", wish, item.name)
 if item.is_example:
     st.caption("Finished examples, the gentle preset on the head. Your own runs on this problem stand here once you made some.")
 if not problem.split.classes:

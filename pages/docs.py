@@ -60,7 +60,7 @@ def draw(kind: str, part: str) -> None:
         alt, where = _PICTURE.fullmatch(part).groups()
         st.image(FOLDER / where, alt=alt)
     else:
-        linked = _OTHER.sub(lambda found: f"](docs?doc={found[1]}{found[2] or ''})", part)
+        linked = _OTHER.sub(lambda link: f"](docs?doc={link[1]}{link[2] or ''})", part)
         st.markdown(linked, width="stretch" if kind == "table" else WIDTH)
 
 
@@ -94,11 +94,11 @@ def overview() -> None:
 def chosen() -> str:
     """The document that the link names; the list where it names none, or one that is not there, which is said."""
     word = links.word("doc")
-    wanted = asked.choice([word], sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != LIST))
-    if wanted.wrong:
-        links.refuse("doc", wanted, "the list of all documents")
+    wish = asked.choice([word], sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != LIST))
+    if wish.wrong:
+        links.refuse("doc", wish, "the list of all documents")
         links.rewrite("doc")
-    return wanted.value if wanted.had else LIST
+    return wish.value if wish.had else LIST
 
 
 navigation.hand_over()

@@ -47,11 +47,11 @@ def read(page: Page) -> None:
     back = bool(getattr(get_script_run_ctx(), "is_history_navigation", False))
     if known and known.page == page.url_path and not back:
         return
-    asked = {name: st.query_params.get_all(name) for name in st.query_params}
+    words = {name: st.query_params.get_all(name) for name in st.query_params}
     outside = known is None or back
     if not outside:
-        asked = _own(asked)
-    now = Visit(page.url_path, asked, outside)
+        words = _own(words)
+    now = Visit(page.url_path, words, outside)
     if known:
         stays = known.page == page.url_path
         now.before = known.before if stays else None if back else (known.page, known.shown)
@@ -101,9 +101,9 @@ def take(name: str) -> list[str] | None:
 def word(name: str) -> str:
     """What the address says about `name` at the moment, for what is no widget."""
     take(name)
-    found = st.query_params.get(name, "")
-    show(name, [found] if found else [])
-    return found
+    text = st.query_params.get(name, "")
+    show(name, [text] if text else [])
+    return text
 
 
 def show(name: str, words: list[str]) -> None:
@@ -145,10 +145,10 @@ def rewrite(name: str, words: Sequence[str] = ()) -> bool:
     return True
 
 
-def refuse(name: str, asked: Asked, instead: str) -> None:
+def refuse(name: str, wish: Asked, instead: str) -> None:
     """Say what of `name` could not be had, what is allowed, and what was taken instead."""
-    words = ", ".join(short(part) for part in asked.wrong)
-    tell(f"**{plain(f'{name}={words}')}** cannot be had. Allowed: {plain(asked.allowed)}. {_instead(instead)}")
+    words = ", ".join(short(part) for part in wish.wrong)
+    tell(f"**{plain(f'{name}={words}')}** cannot be had. Allowed: {plain(wish.allowed)}. {_instead(instead)}")
 
 
 def tell(sentence: str) -> None:

@@ -42,13 +42,13 @@ def words(runs: Sequence[One], called: Callable[[str], str] = str) -> list[str]:
     groups: dict[str, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
         groups[called(run.name)].append(place)
-    found = [""] * len(runs)
+    differences = [""] * len(runs)
     for places in (group for group in groups.values() if len(group) > 1):
-        said = [_settings(runs[place], [runs[other] for other in places]) for place in places]
-        for place, text in zip(places, said, strict=True):
-            mark = runs[place].id[:SHORT] if said.count(text) > 1 else ""
-            found[place] = ", ".join(part for part in (text, mark) if part)
-    return found
+        settings = [_settings(runs[place], [runs[other] for other in places]) for place in places]
+        for place, text in zip(places, settings, strict=True):
+            mark = runs[place].id[:SHORT] if settings.count(text) > 1 else ""
+            differences[place] = ", ".join(part for part in (text, mark) if part)
+    return differences
 
 
 def caption(runs: Sequence[One]) -> None:

@@ -46,10 +46,10 @@ def choice(words: Sequence[str], options: Sequence[Any], label: Callable[[Any], 
     """One of `options`, by the word on the page or by its own; the last word counts."""
     if empty(words):
         return NOTHING
-    found = _match(words[-1], options, label)
-    if found is None:
+    matches = _match(words[-1], options, label)
+    if matches is None:
         return Asked(False, wrong=(words[-1],), allowed=one_of([label(o) for o in options], words[-1]))
-    return Asked(True, found[0], literal=label(found[0]) == words[-1])
+    return Asked(True, matches[0], literal=label(matches[0]) == words[-1])
 
 
 def choices(words: Sequence[str], options: Sequence[Any], label: Callable[[Any], str] = str) -> Asked:
@@ -62,9 +62,9 @@ def choices(words: Sequence[str], options: Sequence[Any], label: Callable[[Any],
         parts = [word] if whole else [part.strip() for part in word.split(",") if part.strip()]
         literal &= word in labels
         for part in parts:
-            found = _match(part, options, label)
-            wrong += [part] if found is None else []
-            value += [o for o in found or () if o not in value]
+            matches = _match(part, options, label)
+            wrong += [part] if matches is None else []
+            value += [o for o in matches or () if o not in value]
     allowed = one_of([label(o) for o in options], wrong[0]) if wrong else ""
     return Asked(bool(value), value, literal and not wrong, tuple(wrong), allowed)
 
@@ -73,9 +73,9 @@ def _match(word: str, options: Sequence[Any], label: Callable[[Any], str]) -> li
     """[the option] that `word` names, exactly or but for its letter case; None where there is none, or more than one."""
     for same in (lambda a: a == word, lambda a: folded(a) == folded(word)):
         for name in (label, str):
-            found = [o for o in options if same(name(o))]
-            if len(found) == 1:
-                return found
+            matches = [o for o in options if same(name(o))]
+            if len(matches) == 1:
+                return matches
     return None
 
 

@@ -55,9 +55,9 @@ def of_page(problem: Problem, about: str, extra: Callable[[], tuple[Mapping[str,
 
 def of_runs(ids: Sequence[str], others: Sequence[str]) -> list[str]:
     """What is said beside a link that names stored runs by `ids`: who can open it, and that it lacks those called `others`."""
-    said = []
+    sentences = []
     if ids and not limits.shares_runs():
-        said.append("It names runs of yours: on this server only you see them, whoever opens the link.")
+        sentences.append("It names runs of yours: on this server only you see them, whoever opens the link.")
     if others:
-        said.append(f"Not in it, as they are not stored: {', '.join(plain(name) for name in others)}.")
-    return said
+        sentences.append(f"Not in it, as they are not stored: {', '.join(plain(name) for name in others)}.")
+    return sentences

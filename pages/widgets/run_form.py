@@ -122,7 +122,7 @@ def methods_of(picked: list[str]) -> list[str]:
 
 def _fitting(picked: list[str], scope: str, whole_classes: bool) -> list[str]:
     """Those that make sense for the scope and the request; of the others a caption says why they are left out."""
-    kept = []
+    fitting = []
     for name in picked:
         method = METHODS["imu" if name in CONTROL_RUNS else name]
         try:
@@ -135,8 +135,8 @@ def _fitting(picked: list[str], scope: str, whole_classes: bool) -> list[str]:
             continue
         if method.note:
             st.caption(f"{method.title}: {method.note}")
-        kept.append(name)
-    return kept
+        fitting.append(name)
+    return fitting
 
 
 def config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, Settings]) -> RunConfig:
