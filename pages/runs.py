@@ -114,25 +114,25 @@ def listed(wanted: dict[str, Any]) -> None:
         return
     pages = -(-total // PAGE_SIZE)
     page = min(st.session_state.get("list_page") or 1, pages)
-    found = store.search(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
+    runs = store.search(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     above = st.container()
-    curves = keeper.curves(store, found)
+    curves = keeper.curves(store, runs)
     told = widgets_apart.words(
-        [widgets_apart.One(stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in found]
+        [widgets_apart.One(stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in runs]
     )
-    rows = [row(run, curves[run.id], apart) for run, apart in zip(found, told, strict=True)]
+    rows = [row(run, curves[run.id], apart) for run, apart in zip(runs, told, strict=True)]
     _, high = tables.fitted(rows, columns())
     event = tables.draw(
         rows,
         columns(),
-        height=min(38 + (high or 36) * len(found), 660),
+        height=min(38 + (high or 36) * len(runs), 660),
         on_select="rerun",
         selection_mode="multi-row",
-        key=f"table_{actions.signature(found)}",
-        alt=f"{len(found)} stored runs, newest first",
+        key=f"table_{actions.signature(runs)}",
+        alt=f"{len(runs)} stored runs, newest first",
     )
     with above:
-        actions.bar(store, [found[n] for n in event["selection"]["rows"] if n < len(found)])
+        actions.bar(store, [runs[n] for n in event["selection"]["rows"] if n < len(runs)])
     if pages > 1:
         st.pagination(pages, key="list_page")
     many = f"{total:,} runs" if total != 1 else "One run"
@@ -167,10 +167,10 @@ navigation.hand_over()
 actions.go_on()
 session_keeper.keeper().settle()
 try:
-    asked = links.word("run")
+    start = links.word("run")
     actions.said()
-    if asked:
-        record.show(asked)
+    if start:
+        record.show(start)
         st.stop()
     store = session_keeper.view()
     not_stored()

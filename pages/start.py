@@ -25,23 +25,23 @@ from pages.widgets.theme import NO_BAR, light_or_dark
 def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] | None) -> None:
     """Still recognised, kept and what retraining would have cost, for IMU at this step."""
     first, now = run.points[0].accuracies, point_at(run.points, step).accuracies
-    kept = figures.utility([], now)
+    key = figures.utility([], now)
     sizes = f"{len(problem.split.forget):,} images"
     term = "forget" if problem.split.classes else "random_sets"
     st.metric("Still recognised (IMU)", percent(now["forget"]), help=help_text(term), delta_description=sizes)
     st.metric(
-        "Change on the other classes" if kept == "test_other" else "Change on the test set",
-        f"{signed(100 * (now[kept] - first[kept]))} points",
-        help=help_text(kept),
+        "Change on the other classes" if key == "test_other" else "Change on the test set",
+        f"{signed(100 * (now[key] - first[key]))} points",
+        help=help_text(key),
     )
     if reference:
-        st.metric("Change if retrained", f"{signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained"))
+        st.metric("Change if retrained", f"{signed(100 * (reference[key] - first[key]))} points", help=help_text("retrained"))
 
 
 def replay(problem: Problem, runs: list[Run]) -> None:
     """The plane, the step and the pictures, all at one step."""
-    found = imu_core.retrained(problem)
-    reference = found.accuracies if found else None
+    retrained = imu_core.retrained(problem)
+    reference = retrained.accuracies if retrained else None
     last = max(run.points[-1].step for run in runs)
     bound.cursor("start", last)
     player = Player("start", last)
@@ -73,12 +73,12 @@ def link(problem: Problem, player: Player) -> None:
 
 def pictures(problem: Problem, run: Run, step: int) -> None:
     """Ten forget samples with what the model now says they are."""
-    said = point_at(run.points, step).forget_predictions
+    predictions = point_at(run.points, step).forget_predictions
     names, split = problem.dataset.class_names, problem.split
     ids = split.forget[:: max(1, len(split.forget) // 10)][:10].tolist()
     positions = [split.forget.tolist().index(i) for i in ids]
     st.caption(f"{len(ids)} of {len(split.forget):,} images to forget, and what IMU's model says they are at this step:")
-    strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
+    strip(problem, ids, [names[int(predictions[p])] for p in positions], label="Images to forget")
 
 
 DOORS = (

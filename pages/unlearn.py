@@ -50,14 +50,14 @@ def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, 
     """The charts: growing while runs are going on, replayed at the visitor's pace afterwards."""
     running = any(not item.job.finished for item in items)
     last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
-    asked = None if running else bound.cursor("unlearn", last)
+    step = None if running else bound.cursor("unlearn", last)
     player = Player("unlearn", last)
     if st.session_state.get("replay") and not running:
         st.session_state.replay = False
-        if asked is None and all(item.config.scope == "head" for item in items):
+        if step is None and all(item.config.scope == "head" for item in items):
             player.start()
-        elif asked is not None:
-            player.show(asked)  # the link that was opened shows this step of these runs
+        elif step is not None:
+            player.show(step)  # the link that was opened shows this step of these runs
         else:
             player.to_end()  # it was watched live
 

@@ -14,8 +14,8 @@ def answers(item: Kept) -> Any:
     if (known := item.cache.get("logits")) is not None:
         return known
     work = waited.known(_asking(item))
-    found = work.logits if work else known_logits(item.run)
-    return item.once("logits", lambda: found) if found else None
+    logits = work.logits if work else known_logits(item.run)
+    return item.once("logits", lambda: logits) if logits else None
 
 
 def logits(item: Kept) -> Any:

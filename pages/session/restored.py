@@ -42,16 +42,16 @@ def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
         now = time.monotonic()
         looked[f"try {key}"] = now + RETRY
         try:
-            found = keeper.keeper().ask(visitor.owner(), lambda store: _mine(store, problem, {i.stored for i in runs}))
+            records = keeper.keeper().ask(visitor.owner(), lambda store: _mine(store, problem, {i.stored for i in runs}))
         except ImuError:
             return
         except Exception:
             _LOG.exception("stored runs could not be brought back")
             return
-        if found is not None:
+        if records is not None:
             looked[key] = now
             looked.pop(f"try {key}")
-            _merge(problem, runs, *found, name_of)
+            _merge(problem, runs, *records, name_of)
 
 
 def changed() -> None:
@@ -70,9 +70,9 @@ def about_of(problem: Problem) -> tuple[str, str, str, int]:
 
 def _mine(store: Store, problem: Problem, here: set[str]) -> Found:
     """The visitor's runs on this problem, newest first, and the paths of those that are to be shown and are not `here`."""
-    found = store.search(problem=about_of(problem), own=True, listed=True, limit=LOOKED_THROUGH)
-    fresh = [run.id for run in found if run.id not in here and is_showable(run)]
-    return found, fitting(store, problem, fresh[:LISTED])
+    summaries = store.search(problem=about_of(problem), own=True, listed=True, limit=LOOKED_THROUGH)
+    fresh = [run.id for run in summaries if run.id not in here and is_showable(run)]
+    return summaries, fitting(store, problem, fresh[:LISTED])
 
 
 def fitting(store: Store, problem: Problem, ids: list[str]) -> dict[str, Trajectory]:
@@ -86,14 +86,14 @@ def is_showable(run: Summary) -> bool:
     return run.method in METHODS and run.state in keeper.STORED_STATES
 
 
-def _merge(problem: Problem, runs: list[Kept], found: list[Summary], paths: dict[str, Trajectory], name_of: Namer) -> None:
-    about, known = problem.describe(), {run.id: run for run in found}
-    if len(found) < LOOKED_THROUGH:  # all of them: what is not among them was deleted
+def _merge(problem: Problem, runs: list[Kept], summaries: list[Summary], paths: dict[str, Trajectory], name_of: Namer) -> None:
+    about, known = problem.describe(), {run.id: run for run in summaries}
+    if len(summaries) < LOOKED_THROUGH:  # all of them: what is not among them was deleted
         runs[:] = [i for i in runs if not i.stored or i.stored in known or i.problem.describe() != about or not i.job.finished]
     for item in runs:
         if item.stored in known and known[item.stored].name:
             item.name = known[item.stored].name
-    older = [restored(problem, run, paths[run.id], name_of) for run in reversed(found) if run.id in paths]
+    older = [restored(problem, run, paths[run.id], name_of) for run in reversed(summaries) if run.id in paths]
     runs[:0] = older
     _tell_apart(runs)
 
@@ -124,10 +124,10 @@ def others(problem: Problem) -> dict[str, Summary]:
     """
     here, owner = {item.stored for item in visitor.theirs("runs", list)}, visitor.owner()
     try:
-        found = keeper.keeper().ask(owner, lambda store: store.search(problem=about_of(problem), limit=OFFERED)) or []
+        summaries = keeper.keeper().ask(owner, lambda store: store.search(problem=about_of(problem), limit=OFFERED)) or []
     except ImuError:
         return {}
-    return {run.id: run for run in found if run.id not in here and is_showable(run)}
+    return {run.id: run for run in summaries if run.id not in here and is_showable(run)}
 
 
 def box(label: str, offered: dict[str, Summary], **more: Any) -> str | None:

@@ -55,7 +55,7 @@ def examples(problem: Problem) -> list[Kept]:
 _examples: SharedCache[tuple[Any, ...], list[Kept]] = SharedCache(30)  # by problem, for everybody; nobody changes them
 
 
-def _making(problem: Problem, found: list[Kept]) -> Iterator[tuple[float, str]]:
+def _making(problem: Problem, items: list[Kept]) -> Iterator[tuple[float, str]]:
     aim = target(problem)
     for number, name in enumerate(EXAMPLES):
         config = preset("gentle", name)
@@ -66,7 +66,7 @@ def _making(problem: Problem, found: list[Kept]) -> Iterator[tuple[float, str]]:
             yield (number + share) / len(EXAMPLES), f"{METHODS[name].title}, a finished example"
         job = Job(METHODS[name].title, lambda run=run: run)
         job.run()
-        found.append(Kept(METHODS[name].title, job, problem, config, is_example=True))
+        items.append(Kept(METHODS[name].title, job, problem, config, is_example=True))
 
 
 def tell_apart(items: list[Kept]) -> None:
@@ -123,7 +123,7 @@ def _made(problem: Problem, config: RunConfig) -> Kept:
     title = f"{name} · {problem.split.request[:30]}"
     quick = config.scope == "head" and METHODS[config.method].needs(config) <= {"forget"}
     job = Job(title, lambda: unlearn(problem, config), quick=quick, owner=visitor.owner(), after=ended)
-    item = Kept(name, job, problem, config, swap=lambda kept: keeper.lighten(into, kept))
+    item = Kept(name, job, problem, config, swap=lambda item: keeper.lighten(into, item))
     return item
 
 
@@ -169,5 +169,5 @@ def remove(item: Kept) -> None:
 
 def reference_of(problem: Problem) -> dict[str, float] | None:
     """Accuracies of the stored retrained reference, or None."""
-    found = retrained(problem)
-    return found.accuracies if found else None
+    reference = retrained(problem)
+    return reference.accuracies if reference else None

@@ -36,8 +36,8 @@ def numbers_of(metrics: Metrics, model: str) -> dict[str, float]:
 
 def reference_of(run: Summary) -> dict[str, float] | None:
     """Accuracies of the retrained model as they were measured with the run, as far as charts need them; else None."""
-    found = numbers_of(run.metrics, "retrained")
-    return found if {"forget", utility_key(run.accuracies)} <= found.keys() else None
+    accuracies = numbers_of(run.metrics, "retrained")
+    return accuracies if {"forget", utility_key(run.accuracies)} <= accuracies.keys() else None
 
 
 def known_title(method: str) -> str:

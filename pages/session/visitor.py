@@ -55,9 +55,9 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     threading.Thread(target=housekeeping.keep_house, args=(shelves(), stop, loop), name="imu-housekeeping", daemon=True).start()
     yield
     stop.set()
-    asked = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
-    if isinstance(asked, list):
-        asked.clear()
+    signals = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
+    if isinstance(signals, list):
+        signals.clear()
 
 
 class Shelf:

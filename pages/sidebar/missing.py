@@ -59,12 +59,12 @@ def no_model(dataset: str, model: str, error: CheckpointError) -> None:
         words = f"{title}: progress and Stop are in the sidebar; this page opens when it has finished."
         st.info(words, icon=":material/model_training:")
         return
-    asked = st.session_state.setdefault("asked_for", set())
-    automatic = dataset in QUICK and data.is_here(dataset) and title not in asked
+    titles = st.session_state.setdefault("asked_for", set())
+    automatic = dataset in QUICK and data.is_here(dataset) and title not in titles
     if not automatic:
         st.warning(plain(error))
     if automatic or (data.is_here(dataset) and st.button(title, type="primary")):
-        asked.add(title)
+        titles.add(title)
         progress.start_training(title, lambda: Training(data.load(dataset), model))
 
 

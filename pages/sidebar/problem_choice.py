@@ -134,11 +134,11 @@ def current() -> Problem:
         if source.free and not source.is_here():
             missing.read(state.dataset, source)
         progress.run_here(prepare(state.dataset, model=state.model), "features")
-        found = request.had(history.read(), suggestions, history.problem)
-        progress.run_here(reference.prepare(found), "reference_features")
-        for note in notes.before(found):  # what of its images was left out, and what is there twice
+        problem = request.had(history.read(), suggestions, history.problem)
+        progress.run_here(reference.prepare(problem), "reference_features")
+        for note in notes.before(problem):  # what of its images was left out, and what is there twice
             st.caption(f":material/photo_library: {plain(note)}")
-        return found
+        return problem
     except CheckpointError as error:
         missing.no_model(state.dataset, state.model, error)
     except DataError as error:

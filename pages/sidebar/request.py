@@ -45,17 +45,17 @@ def had(earlier: list[Any], suggestions: Suggestions, after: After) -> Problem:
     """
     state = st.session_state
     try:
-        found = _problem(state.forget, earlier, after)
+        problem = _problem(state.forget, earlier, after)
     except DataError as error:
-        kept = _kept(earlier, suggestions, after)
-        if not kept:
+        request = _kept(earlier, suggestions, after)
+        if not request:
             raise
-        if kept != _completed(state.forget, state.dataset, suggestions):
+        if request != _completed(state.forget, state.dataset, suggestions):
             state.request_said = _why(state.forget, error)
-        state.refused = kept
+        state.refused = request
         st.rerun()
     state.good = (_about(), state.forget)
-    return found
+    return problem
 
 
 def _problem(forget: str, earlier: list[Any], after: After) -> Problem:
@@ -97,8 +97,8 @@ def _why(text: str, error: DataError) -> str:
 def put_back() -> None:
     """Put the request in the box to the one that stays; call before the box is drawn."""
     state = st.session_state
-    if kept := state.pop("refused", ""):
-        state.forget = state.put_back = kept
+    if request := state.pop("refused", ""):
+        state.forget = state.put_back = request
     elif state.pop("put_back", "") == state.get("forget") is not None:
         state.forget = state.forget  # Streamlit writes into the address what is set for a widget that was there before
 
