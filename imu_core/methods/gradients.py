@@ -13,8 +13,8 @@ from imu_core.methods.view import View
 
 def gradients(view: View, loss: Tensor) -> list[Tensor]:
     """d loss / d parameter for each parameter in scope; zeros where the loss does not depend on it."""
-    found = torch.autograd.grad(loss, view.parameters, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(view.parameters, found, strict=True)]
+    derivatives = torch.autograd.grad(loss, view.parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(view.parameters, derivatives, strict=True)]
 
 
 def mean_gradient(view: View, which: str, limit: int | None = None) -> list[Tensor]:
@@ -23,8 +23,8 @@ def mean_gradient(view: View, which: str, limit: int | None = None) -> list[Tens
     with view.judging():
         for inputs, labels in view.batches(which, limit=limit):
             loss = F.cross_entropy(view.module(inputs), labels, reduction="sum")
-            for kept, g in zip(total, gradients(view, loss), strict=True):
-                kept += g
+            for running_sum, g in zip(total, gradients(view, loss), strict=True):
+                running_sum += g
             count += len(labels)
     return [t / max(1, count) for t in total]
 

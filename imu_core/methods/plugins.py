@@ -79,16 +79,18 @@ def _guarded(name: str, method: Method) -> Method:
     """`method`, whose `needs` and `stream` answer well or raise a ConfigError that names it; they have answered once."""
 
     def needs(config: RunConfig) -> frozenset[str]:
-        found = _answer(name, "needs", lambda: frozenset(method.needs(config)))
-        if not found <= set(SEES):
-            raise ConfigError(f"{name}, a method from elsewhere, needs {told(set(found))}; allowed are {', '.join(SEES)}.")
-        return found
+        names = _answer(name, "needs", lambda: frozenset(method.needs(config)))
+        if not names <= set(SEES):
+            raise ConfigError(f"{name}, a method from elsewhere, needs {told(set(names))}; allowed are {', '.join(SEES)}.")
+        return names
 
     def stream(config: RunConfig) -> str:
-        found = _answer(name, "stream", lambda: method.stream_for(config))
-        if not isinstance(found, str) or found not in STREAMS:
-            raise ConfigError(f"{name}, a method from elsewhere, has the stream {told(found)}; allowed are {', '.join(STREAMS)}.")
-        return found
+        choice = _answer(name, "stream", lambda: method.stream_for(config))
+        if not isinstance(choice, str) or choice not in STREAMS:
+            raise ConfigError(
+                f"{name}, a method from elsewhere, has the stream {told(choice)}; allowed are {', '.join(STREAMS)}."
+            )
+        return choice
 
     made = replace(method, needs=needs, stream=stream if callable(method.stream) else method.stream)
     usual = RunConfig(method=name)

@@ -52,10 +52,10 @@ class Workspace:
         """(logits (n, C), penultimate features (n, d)) of `inputs`."""
         if self.on_features:
             return self.module(inputs), inputs
-        kept: list[Tensor] = []
-        hook = self.head.register_forward_pre_hook(lambda head, passed: kept.append(passed[0]))
+        features: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda head, passed: features.append(passed[0]))
         try:
-            return self.module(inputs), kept[0]
+            return self.module(inputs), features[0]
         finally:
             hook.remove()
 
@@ -190,27 +190,27 @@ class Workspace:
             checkpoints.save(self._log_file(members), sums)
 
     def _original(self) -> checkpoints.Checkpoint:
-        found = checkpoints.find(self.problem.dataset, self.problem.model_name, torch.empty(0, dtype=torch.int64))
-        if found is None:
+        checkpoint = checkpoints.find(self.problem.dataset, self.problem.model_name, torch.empty(0, dtype=torch.int64))
+        if checkpoint is None:
             raise CheckpointError(f"No {self.problem.model_name} is stored for {self.problem.dataset.name}: train it first.")
-        return found
+        return checkpoint
 
     def companion(self, kind: str) -> dict[str, Tensor]:
         """Tensors stored beside the original model; names are those of the module (the head's lose their prefix)."""
         if kind == "initial":
             self._trained_here("what it began its training with")
-        found = self._original()
-        tensors = found.companion(kind) if found.has(kind) else self._made(kind, found)
+        checkpoint = self._original()
+        tensors = checkpoint.companion(kind) if checkpoint.has(kind) else self._made(kind, checkpoint)
         if not (self.on_features and kind == "initial"):
             return tensors
         prefix = head_name(self.problem.model) + "."
         return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
-    def _made(self, kind: str, original: checkpoints.Checkpoint) -> dict[str, Tensor]:
+    def _made(self, kind: str, checkpoint: checkpoints.Checkpoint) -> dict[str, Tensor]:
         """A companion that is not stored beside the original, because the model is large."""
         dataset, name = self.problem.dataset, self.problem.model_name
         if kind == "initial":
-            return fresh(name, dataset, original.card["seed"]).state_dict()
+            return fresh(name, dataset, checkpoint.card["seed"]).state_dict()
         if kind == "statistics":
             train = self.problem.train
             return feature_statistics(train.Z, train.labels, len(dataset.class_names))

@@ -32,9 +32,9 @@ def fisher_diagonal(view: View) -> list[Tensor]:
             share = logits.detach().softmax(1).mean(0)
             for y in range(logits.shape[1]):
                 loss = F.cross_entropy(logits, torch.full_like(labels, y))
-                found = torch.autograd.grad(loss, view.parameters, retain_graph=True)
-                for kept, g in zip(total, found, strict=True):
-                    kept += share[y] * g.square()
+                gradients = torch.autograd.grad(loss, view.parameters, retain_graph=True)
+                for running_sum, g in zip(total, gradients, strict=True):
+                    running_sum += share[y] * g.square()
             batches += 1
     return [t / max(1, batches) for t in total]
 

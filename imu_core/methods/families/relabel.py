@@ -131,8 +131,8 @@ class WithoutTheClass(Objective):
             before = self._original(batch.inputs).scatter(1, batch.labels[:, None], -torch.inf)
             target = before.log_softmax(1)
         q = target.exp()
-        kept = torch.where(q > 0, target, torch.zeros_like(target))  # 0 · log 0 is 0, and −∞ would spoil the sum
-        return (q * (kept - batch.logits.log_softmax(1))).sum(1).mean()
+        log_q = torch.where(q > 0, target, torch.zeros_like(target))  # 0 · log 0 is 0, and −∞ would spoil the sum
+        return (q * (log_q - batch.logits.log_softmax(1))).sum(1).mean()
 
 
 def delete(view: View, config: RunConfig) -> Objective:
