@@ -112,10 +112,10 @@ def control_of(line: Line, **changes: Any) -> Line:
 
 def lines_of(experiments: Sequence[Experiment]) -> list[Line]:
     """Every line of `experiments` once, by what it runs, not by what a table calls it."""
-    found: dict[tuple[Any, ...], Line] = {}
+    lines: dict[tuple[Any, ...], Line] = {}
     for line in (line for experiment in experiments for line in experiment.lines):
-        found.setdefault((line.method, line.scope, line.settings, line.epochs), line)
-    return list(found.values())
+        lines.setdefault((line.method, line.scope, line.settings, line.epochs), line)
+    return list(lines.values())
 
 
 _UNIFORM = dataclasses.replace(GA, title="GA")

@@ -84,15 +84,15 @@ def _half_known(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str
 
 def strays_of(rows: Iterable[RowRecord], target: float | None = None, close: float = CLOSE) -> dict[str, str]:
     """Row key → how it missed the depth: runs that did not get there, or that ended further than `close` from `target`."""
-    found = {}
+    strays = {}
     for row in (row for row in rows if "runs" in row):
         ends = [100 * each["forget"] for each in row["each"].values() if "forget" in each]
         if row["reached"] < row["runs"]:
             broken = f", {row['diverged']} broke" if row.get("diverged") else ""
-            found[row["key"]] = f"got there in {row['reached']} of {row['runs']} runs{broken}"
+            strays[row["key"]] = f"got there in {row['reached']} of {row['runs']} runs{broken}"
         elif target is not None and any(abs(end - 100 * target) > 100 * close + 1e-9 for end in ends):
-            found[row["key"]] = f"ended at {between(min(ends), max(ends))} %"
-    return found
+            strays[row["key"]] = f"ended at {between(min(ends), max(ends))} %"
+    return strays
 
 
 def off_depth(rows: Rows, keys: Iterable[str], strays: Mapping[str, str]) -> str:
@@ -163,7 +163,7 @@ def _reason(own: Paired, fair: Paired, titles: str) -> str:
     text = f" On the same layers ({titles}): {_measured(fair)}"
     if min(own.n, fair.n) < 2:
         return f"{text}."
-    seen, fair_seen = (found.seen is Seen.SEEN for found in (own, fair))
+    seen, fair_seen = (gap.seen is Seen.SEEN for gap in (own, fair))
     if not seen:
         return f"{text}."
     if not fair_seen and abs(own.mean - fair.mean) <= fair.half:
