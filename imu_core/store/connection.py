@@ -183,9 +183,9 @@ class Connected:
         if most == (None, None):
             return
         query = sql.select(RUNS.c.id, SIZE, RUNS.c.deleted).where(self._own()).order_by(RUNS.c.deleted)
-        kept = connection.execute(query).all()
-        number, size = 1 + len(kept), size_of(row) + sum(run[1] for run in kept)
-        for run_id, freed, deleted in kept:
+        runs = connection.execute(query).all()
+        number, size = 1 + len(runs), size_of(row) + sum(run[1] for run in runs)
+        for run_id, freed, deleted in runs:
             if deleted is not None and exceeds(number, size, *most):
                 connection.execute(sql.delete(RUNS).where(RUNS.c.id == run_id))
                 number, size = number - 1, size - freed

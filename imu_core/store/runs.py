@@ -124,10 +124,10 @@ class Store(Connected):
             raise StoreError(f"{str(start)[:40]!r} is too short for an id; give at least its first four characters.")
         with self._reading() as connection:
             query = sql.select(RUNS.c.id).where(RUNS.c.id.startswith(start, autoescape=True), self._visible()).limit(2)
-            found = connection.execute(query).scalars().all()
-        if len(found) != 1:
-            raise StoreError(f"{'Several runs begin' if found else 'No run begins'} with {start[:40]!r}.")
-        return found[0]
+            ids = connection.execute(query).scalars().all()
+        if len(ids) != 1:
+            raise StoreError(f"{'Several runs begin' if ids else 'No run begins'} with {start[:40]!r}.")
+        return ids[0]
 
     def find(self, key: str) -> Stored | None:
         """The newest run with that key that is not deleted, or None."""
@@ -222,30 +222,30 @@ class Store(Connected):
         The most frequent come first. `deleted` counts the deleted runs instead of the others.
         """
         columns = {"method": (RUNS.c.method,), "state": (RUNS.c.state,), "problem": PROBLEM}
-        found: dict[str, dict[Any, int]] = {}
+        counts: dict[str, dict[Any, int]] = {}
         with self._reading() as connection:
             for name, group in columns.items():
                 number = sql.func.count()
                 query = sql.select(*group, number).where(is_deleted(deleted), self._visible())
                 counted = [tuple(row) for row in connection.execute(query.group_by(*group))]
                 rows = sorted(counted, key=lambda row: (-row[-1], row))  # servers sort texts each in their own way
-                found[name] = {row[0] if len(group) == 1 else row[:-1]: row[-1] for row in rows}
-        return found
+                counts[name] = {row[0] if len(group) == 1 else row[:-1]: row[-1] for row in rows}
+        return counts
 
     def trajectories(self, run_ids: Sequence[str]) -> dict[str, Trajectory]:
         """The trajectories of those runs, without metrics and parameters; damaged and missing ones are left out."""
-        found: dict[str, Trajectory] = {}
+        trajectories: dict[str, Trajectory] = {}
         with self._reading() as connection:
             for part in chunks(run_ids):
                 query = sql.select(RUNS.c.id, RUNS.c.trajectory).where(RUNS.c.id.in_(part), self._visible())
                 for run_id, content in connection.execute(query):
                     with contextlib.suppress(ImuError):
-                        found[run_id] = unpack(content, {})
-        return found
+                        trajectories[run_id] = unpack(content, {})
+        return trajectories
 
     def latest(self, keys: Sequence[str]) -> dict[str, Summary]:
         """The newest run of each of `keys` that is stored and not deleted."""
-        found: dict[str, Summary] = {}
+        summaries: dict[str, Summary] = {}
         query = sql.select(*LIGHT, RUNS.c.parameters.is_not(None).label("has_parameters"))
         query = query.where(RUNS.c.deleted.is_(None), self._visible())
         with self._reading() as connection:
@@ -253,8 +253,8 @@ class Store(Connected):
                 ordered = query.where(RUNS.c.key.in_(part)).order_by(RUNS.c.created, RUNS.c.id.desc())
                 rows = connection.execute(ordered).mappings().all()
                 labels = tags_of(connection, [row["id"] for row in rows])
-                found |= {row["key"]: Summary(**row, tags=labels[row["id"]]) for row in rows}
-        return found
+                summaries |= {row["key"]: Summary(**row, tags=labels[row["id"]]) for row in rows}
+        return summaries
 
     def tags(self) -> dict[str, int]:
         """Every tag in use with the number of runs that carry it."""

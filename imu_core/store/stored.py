@@ -255,12 +255,12 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """The set of `tags` in order of the alphabet, without empty ones; DataError for long, many or unprintable ones."""
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise DataError(f"Tags are {str(tags)[:40]!r}; give a list of words.")
-    found = sorted({text_of(tag, "A tag", LONGEST_TAG).strip() for tag in tags} - {""})
-    if any("," in tag for tag in found):
+    labels = sorted({text_of(tag, "A tag", LONGEST_TAG).strip() for tag in tags} - {""})
+    if any("," in tag for tag in labels):
         raise DataError("A tag holds a comma; commas stand between tags.")
-    if len(found) > MOST_TAGS:
-        raise DataError(f"A run may carry {MOST_TAGS} tags; these are {len(found)}.")
-    return tuple(found)
+    if len(labels) > MOST_TAGS:
+        raise DataError(f"A run may carry {MOST_TAGS} tags; these are {len(labels)}.")
+    return tuple(labels)
 
 
 # Text: out, and back in with nothing taken on trust.
