@@ -49,8 +49,8 @@ class _Later(TyperCommand):
         for info in app.registered_commands:
             if info.name == self.name:
                 return get_command_from_info(info, **settings)
-        found = next(info for info in app.registered_groups if info.name == self.name)
-        return get_group_from_info(found, suggest_commands=True, **settings)
+        group = next(info for info in app.registered_groups if info.name == self.name)
+        return get_group_from_info(group, suggest_commands=True, **settings)
 
 
 class _Commands(TyperGroup):

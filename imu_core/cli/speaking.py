@@ -125,14 +125,14 @@ def write_csv(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def assignments(given: Sequence[str] | None) -> dict[str, str]:
     """["beta=0.5"] → {"beta": "0.5"}; ConfigError for a text without an equals sign, or a name given twice."""
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for text in given or ():
         name, equals, value = text.partition("=")
         name = name.strip().replace("-", "_")
-        if not equals or not name or name in found:
+        if not equals or not name or name in settings:
             raise ConfigError(f"--set is {text[:60]!r}; it must be NAME=VALUE, such as beta=0.5, and each name once.")
-        found[name] = value.strip()
-    return found
+        settings[name] = value.strip()
+    return settings
 
 
 def load_plugins(files: Sequence[Path] | None) -> None:
@@ -161,10 +161,10 @@ def fetch(dataset: str) -> None:
 
 def say_tenths(steps: Iterable[tuple[float, str]]) -> None:
     """A line a tenth of the way of what yields (fraction done, what is done)."""
-    said = -1
+    tenth = -1
     for fraction, words in steps:
-        if int(10 * fraction) > said:
-            said = int(10 * fraction)
+        if int(10 * fraction) > tenth:
+            tenth = int(10 * fraction)
             say(f"  {fraction:4.0%}  {words}")
 
 
@@ -173,15 +173,15 @@ def load(values: Mapping[str, Any]) -> Problem:
     RUN["problem_seed"].check(values["problem_seed"], "--problem-seed")
     say(f"Reading {values['problem']}, {values['model']} and its features.")
     say_tenths(prepare(values["problem"], model=values["model"]))
-    found = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
-    for note in notes.before(found):
+    problem = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
+    for note in notes.before(problem):
         say(f"Note: {note}")
-    return found
+    return problem
 
 
 def card_line(card: Card) -> str:
     """Accuracies, epochs and seconds of a trained model, in one line."""
-    found = ", ".join(f"{name} {percent(value)}" for name, value in card["accuracies"].items())
+    accuracies = ", ".join(f"{name} {percent(value)}" for name, value in card["accuracies"].items())
     if "brought" in card:
-        return f"{found}, brought as {card['brought']['architecture']}"
-    return f"{found}, {card['recipe']['epochs']} epochs, {card['seconds']:.0f} s"
+        return f"{accuracies}, brought as {card['brought']['architecture']}"
+    return f"{accuracies}, {card['recipe']['epochs']} epochs, {card['seconds']:.0f} s"
