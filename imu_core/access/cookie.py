@@ -58,9 +58,9 @@ class VisitorCookie:
 
         async def with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (200, 304):
-                kept = [pair for pair in message["headers"] if pair[0].lower() != b"cache-control"]
+                headers = [pair for pair in message["headers"] if pair[0].lower() != b"cache-control"]
                 extra = [(b"cache-control", b"private, no-store"), (b"set-cookie", cookie.encode())]
-                message = {**message, "headers": [*kept, *extra]}
+                message = {**message, "headers": [*headers, *extra]}
             await send(message)
 
         await self._app(scope, receive, with_cookie)
@@ -78,7 +78,7 @@ def _header(scope: Scope, name: bytes) -> str:
 def _given(scope: Scope) -> str | None:
     """The id that the browser sent, or None."""
     try:
-        found = SimpleCookie(_header(scope, b"cookie").replace(", ", "; ")).get(COOKIE)
+        cookie = SimpleCookie(_header(scope, b"cookie").replace(", ", "; ")).get(COOKIE)
     except CookieError:
         return None
-    return found.value if found is not None and is_id(found.value) else None
+    return cookie.value if cookie is not None and is_id(cookie.value) else None

@@ -97,8 +97,10 @@ def allowed(path: str | Path) -> bool:
         place = Path(path).expanduser().resolve()
         around = (place, *place.parents)
         if is_public():
-            kept = _identity(uploads())
-            return kept is not None and any(_identity(inner.parent) == kept and is_theirs(inner) for inner in around[:-1])
+            uploads_identity = _identity(uploads())
+            return uploads_identity is not None and any(
+                _identity(inner.parent) == uploads_identity and is_theirs(inner) for inner in around[:-1]
+            )
         identities = set(filter(None, map(_identity, around)))
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle, an unknown user
         return False
@@ -150,7 +152,7 @@ def _roots() -> Iterator[Path]:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which folder that is for the system, however it is spelt (a file system may ignore case); None where nothing is."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

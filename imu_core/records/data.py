@@ -145,11 +145,11 @@ class Dataset:
         different, which = train.unique(return_inverse=True)
         pairs = torch.stack([which, self.train.labels]).unique(dim=1)[0]  # each image once for each of its classes
         torn = torch.bincount(pairs, minlength=len(different))[which] > 1
-        asked = 0
+        query_elsewhere = 0
         if self.people is not None:
             query, *others = _prints(self.people.query.images, self.people.gallery.images, self.train.images)
-            asked = int(torch.isin(query, torch.cat(others)).sum())
-        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()), asked)
+            query_elsewhere = int(torch.isin(query, torch.cat(others)).sum())
+        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()), query_elsewhere)
 
     @cached_property
     def hash(self) -> str:
@@ -169,14 +169,14 @@ def _prints(*groups: Tensor) -> tuple[Tensor, ...]:
     All are told apart by few of their pixels; only where those are equal all pixels are read.
     """
     steps = [max(1, side // 16) for side in groups[0].shape[2:]]
-    found = torch.cat([_digests(images[:, :, :: steps[0], :: steps[1]]) for images in groups])
-    _, which, counts = found.unique(return_inverse=True, return_counts=True)
+    prints = torch.cat([_digests(images[:, :, :: steps[0], :: steps[1]]) for images in groups])
+    _, which, counts = prints.unique(return_inverse=True, return_counts=True)
     same, start = (counts[which] > 1).split([len(images) for images in groups]), 0
     for images, alike in zip(groups, same, strict=True):
         places = alike.nonzero()[:, 0]
-        found[start + places] = _digests(images[places])
+        prints[start + places] = _digests(images[places])
         start += len(images)
-    return found.split([len(images) for images in groups])
+    return prints.split([len(images) for images in groups])
 
 
 def _digests(images: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def verdict_of_all(
     runs: Sequence[tuple[str, Trajectory]], problem: Problem, reference: Accuracies | None, step: int | None = None
 ) -> str:
     """What all `runs` (title, record) have come to at `step` (None: at their ends), in sentences that name every one of them."""
-    now = [found for title, record in runs if (found := moment(title, record, step))]
+    now = [instant for title, record in runs if (instant := moment(title, record, step))]
     if not now:
         return ""
     first, what = now[0], _what(problem)
@@ -161,10 +161,10 @@ def _forget_words(now: Moment, problem: Problem) -> str:
 
 def _change(value: float, before: float) -> str:
     """'lost 0.2 points', 'gained 1.4 points', or 'kept its accuracy' where both are the same."""
-    found = side(value, before)
-    if found is Side.SAME:
+    position = side(value, before)
+    if position is Side.SAME:
         return "kept its accuracy" + ("" if tenths(value) == tenths(before) else f" ({change(value, before)} points)")
-    return f"{'lost' if found is Side.BELOW else 'gained'} {apart(value, before)}"
+    return f"{'lost' if position is Side.BELOW else 'gained'} {apart(value, before)}"
 
 
 def _aim(problem: Problem, runs: Sequence[Moment], reference: Accuracies | None) -> str:
@@ -174,10 +174,10 @@ def _aim(problem: Problem, runs: Sequence[Moment], reference: Accuracies | None)
         return " No retrained model is stored" + (
             " to compare with." if whole_classes else ", so nobody can say which figure would be right."
         )
-    aim, kept = reference["forget"], reference.get("test_other" if whole_classes else "test")
+    aim, utility = reference["forget"], reference.get("test_other" if whole_classes else "test")
     them = "it" if len(problem.split.forget) == 1 else "them"
     text = f" The retrained model, which never saw {them}, recognises {percent(aim)}"
-    text += "." if kept is None or before is None else f" and {_change(kept, before)}."
+    text += "." if utility is None or before is None else f" and {_change(utility, before)}."
     if whole_classes:
         return text
     gaps = listed([f"{run.title} {beside_words(run.forget, aim, run.at_end)}" for run in runs])
@@ -186,10 +186,10 @@ def _aim(problem: Problem, runs: Sequence[Moment], reference: Accuracies | None)
 
 def beside_words(value: float, aim: float, at_end: bool = True) -> str:
     """'ends 4.5 points above that', 'is 2.0 points below that', 'ends at that figure, to within 0.1 points'."""
-    verb, found = ("ends" if at_end else "is"), side(value, aim)
-    if found is Side.SAME:
+    verb, position = ("ends" if at_end else "is"), side(value, aim)
+    if position is Side.SAME:
         return f"{verb} at that figure" + ("" if tenths(value) == tenths(aim) else f", {_WITHIN}")
-    return f"{verb} {apart(value, aim)} {found.value} that"
+    return f"{verb} {apart(value, aim)} {position.value} that"
 
 
 _ENDED = {"cancelled": "", "diverged": "It broke down: ", "failed": "It failed: "}
@@ -300,10 +300,10 @@ def hiding_words(person: Hiding) -> str:
 
 
 def _search_words(value: float, other: float, than: str) -> str:
-    found = side(value, other)
-    if found is Side.SAME:
+    position = side(value, other)
+    if position is Side.SAME:
         return f"as easy to find as {than}"
-    return f"{apart(value, other)} of mAP {'easier' if found is Side.ABOVE else 'harder'} to find than {than}"
+    return f"{apart(value, other)} of mAP {'easier' if position is Side.ABOVE else 'harder'} to find than {than}"
 
 
 def _moved(before: float, now: float) -> str:
