@@ -102,8 +102,8 @@ def steps(model: nn.Module, images: ImageSet, data_key: str) -> Iterator[float]:
 
 def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tuple[float, str]]:
     """Compute the features of both sets of `dataset` that are not stored yet, yielding (fraction done, what is done)."""
-    asked = (runtime.home(), checkpoint.path, checkpoint.path.stat().st_mtime_ns)
-    if asked in _READY:
+    key = (runtime.home(), checkpoint.path, checkpoint.path.stat().st_mtime_ns)
+    if key in _READY:
         return
     model, total, before = networks.load_model(checkpoint, dataset), len(dataset.train) + len(dataset.test), 0
     for part, images in (("train", dataset.train), ("test", dataset.test)):
@@ -111,7 +111,7 @@ def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tu
             done = before + round(fraction * len(images))
             yield done / total, f"Features of {done:,} of {total:,} images, computed once and kept"
         before += len(images)
-    _READY.add(asked)
+    _READY.add(key)
 
 
 def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
@@ -134,8 +134,8 @@ def kept_at(model: nn.Module, data_key: str) -> Path:
 def kept_embedding(data_key: str, backbone: str, rows: int) -> Tensor | None:
     """Features (`rows`, d) that this `backbone` (its hash) gave for the set `data_key`, from the disk; None where none are."""
     with contextlib.suppress(CheckpointError, KeyError, FileNotFoundError):
-        found = checkpoints.read_tensors(_embedding_at(data_key, backbone))["Z"]
-        return found if len(found) == rows else None
+        Z = checkpoints.read_tensors(_embedding_at(data_key, backbone))["Z"]
+        return Z if len(Z) == rows else None
     return None
 
 

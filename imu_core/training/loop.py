@@ -122,8 +122,8 @@ class Training(Task):
                 self.outcome = Outcome("cancelled", f"Stopped by you after epoch {self.epoch}; training resumes from there.")
                 return
             if not loss <= self._worst:  # so that nan counts as well
-                said = f"rose to {loss:.3g} nats" if math.isfinite(loss) else "stopped being a number"
-                self.outcome = Outcome("diverged", f"The loss {said} in epoch {self.epoch + 1}. Use a smaller learning rate.")
+                words = f"rose to {loss:.3g} nats" if math.isfinite(loss) else "stopped being a number"
+                self.outcome = Outcome("diverged", f"The loss {words} in epoch {self.epoch + 1}. Use a smaller learning rate.")
                 return
             self.epoch += 1
             self.seconds += time.perf_counter() - start
@@ -186,9 +186,9 @@ class Training(Task):
         step, every = self._schedule.last_epoch, max(1, min(self._steps // 10, round(_LOOK_AHEAD / self.recipe.batch_size)))
         if not self._slow or (step % every and step < self._steps):
             return
-        kept, state = _SLOWEST * (step / self._steps) ** 3, self.model.state_dict()
+        share, state = _SLOWEST * (step / self._steps) ** 3, self.model.state_dict()
         for name, slow in self._slow.items():
-            slow.lerp_(state[name].to(slow.device), 1 - kept)
+            slow.lerp_(state[name].to(slow.device), 1 - share)
             state[name].copy_(slow)
 
     def _squared_gradient(self, loss: Tensor) -> Tensor:
@@ -317,8 +317,8 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, float |
         factor = next((value for part, value in rates.items() if part in name), 1.0)
         groups.setdefault(factor, []).append(parameter)
     return [
-        {"params": found, "lr": recipe.learning_rate * factor, "weight_decay": recipe.weight_decay / factor}
-        for factor, found in groups.items()
+        {"params": parameters, "lr": recipe.learning_rate * factor, "weight_decay": recipe.weight_decay / factor}
+        for factor, parameters in groups.items()
     ]
 
 
