@@ -27,7 +27,7 @@ def forms(text: str) -> tuple[str, ...]:
 
 def spelt(path: Path) -> Path:
     """`path` as the disk spells it: each of its names may be stored composed or decomposed. As given where it is not there."""
-    found = Path(path.anchor)
-    for part in path.parts[len(found.parts) :]:
-        found = next((found / form for form in forms(part) if (found / form).exists()), found / part)
-    return found
+    spelling = Path(path.anchor)
+    for part in path.parts[len(spelling.parts) :]:
+        spelling = next((spelling / form for form in forms(part) if (spelling / form).exists()), spelling / part)
+    return spelling

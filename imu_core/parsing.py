@@ -30,11 +30,11 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:40]!r} stands twice in one place")
-    return found
+    return mapping
 
 
 class _Strict(yaml.SafeLoader):
@@ -64,18 +64,18 @@ def from_yaml(text: str) -> Any:
             return None
         if _size(node, {}, frozenset()) > MOST_NODES:
             raise ValueError(f"its aliases write out to more than {MOST_NODES:,} values")
-        found = loader.construct_document(node)
-        _check_numbers(found)
+        content = loader.construct_document(node)
+        _check_numbers(content)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or "it has signs that YAML does not know"
-        raise ValueError(f"{str(said)[:120]}{where}") from error
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it has signs that YAML does not know"
+        raise ValueError(f"{str(reason)[:120]}{where}") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # a tag on something that it does not go with
         raise ValueError(f"a value in it is none of its kind ({str(error)[:80]})") from error
-    return found
+    return content
 
 
 def _size(node: yaml.Node, known: dict[int, int], above: frozenset[int]) -> int:

@@ -79,13 +79,13 @@ class Task:
 
     def _abandonable(self, work: Callable[[], T]) -> T:
         """Run `work`, which cannot be interrupted, in a thread of its own: Stop leaves it behind to end by itself."""
-        found: list[T] = []
+        outputs: list[T] = []
         errors: list[Exception] = []
 
         def target() -> None:
             step_back()
             try:
-                found.append(work())
+                outputs.append(work())
             except Exception as error:  # handed to the caller, who is in another thread
                 errors.append(error)
 
@@ -96,7 +96,7 @@ class Task:
             self._raise_if_cancelled()
         if errors:
             raise errors[0]
-        return found[0]
+        return outputs[0]
 
 
 def step_back() -> None:

@@ -44,10 +44,10 @@ def device() -> torch.device:
 
     Everything else stays on the processor, where the same seed gives the same bits. ConfigError for another name.
     """
-    asked = os.environ.get("IMU_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    if asked not in ("cpu", "cuda") or (asked == "cuda" and not torch.cuda.is_available()):
-        raise ConfigError(f"IMU_DEVICE is {asked!r}; it may be 'cpu', or 'cuda' where torch finds such a device.")
-    return torch.device(asked)
+    name = os.environ.get("IMU_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(f"IMU_DEVICE is {name!r}; it may be 'cpu', or 'cuda' where torch finds such a device.")
+    return torch.device(name)
 
 
 def limit_threads(maximum: int = 2) -> int:
