@@ -18,9 +18,10 @@ EPSILON = Parameter("epsilon", "ε of the attack", 0.1, "How far each pixel may 
 
 
 def nearest_labels(view: View, epsilon: float) -> Tensor:
-    """What the original says after one signed gradient step of `epsilon` in pixels against the true label, (n,) int64.
+    """The class the original sees in each forget image after a signed gradient step away from its label, (n,) int64.
 
-    Pixels are clamped and rounded to 1/255, as an image file would hold them (FGSM, Goodfellow et al. 2015).
+    The step moves each pixel (0 to 1) by `epsilon`. Pixels are clamped and rounded to 1/255, as an image file would hold them
+    (FGSM, Goodfellow et al. 2015).
     """
     model, answers = view.whole_original, []
     for pixels, labels in zip(view.pixels("forget").split(_CHUNK), view.forget.labels.split(_CHUNK), strict=True):

@@ -22,7 +22,10 @@ DAMPEN = Parameter(
 
 
 def forget_importances(view: View, squared: bool, size: int) -> list[Tensor]:
-    """Importances of the parameters in scope on the forget set, by the same rule and batch size as the stored ones."""
+    """Importance of each parameter in scope on the forget set, by the same rule and batch size as the stored ones.
+
+    It is the mean over batches of (gradient of the cross-entropy)² if `squared`, else of |gradient of the squared logit norm|.
+    """
     batches, total = 0, [torch.zeros_like(p) for p in view.parameters]
     with view.judging():
         for inputs, labels in view.batches("forget", size):
