@@ -21,7 +21,7 @@ _SAME = ("forget", "retain", "test")  # what must be equal for two rows to be th
 def sentences(
     experiment: Experiment, table: Table, rows: Sequence[RowRecord], target: float | None = None
 ) -> list[dict[str, str]]:
-    """[{verdict, lead, words}] of a table of ours whose runs stopped at `target`, the forget accuracy."""
+    """What is said of our table, as [{verdict, lead, words}]; `target` is the forget accuracy at which its runs stopped."""
     known = {row["key"]: row for row in rows}
     strays = strays_of(rows, target, _COARSE if experiment.kind == SUBCLASSES else CLOSE)
     remarks = [judge(claim, table, known, strays) for claim in experiment.claims]

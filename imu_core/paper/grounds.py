@@ -101,11 +101,14 @@ def _is_trained(dataset: str, model: str) -> bool:
 
 
 def seeds_of(line: Line, kind: str) -> range:
-    """Which seeds a line is run with: several where that costs nothing and the requests themselves are not draws."""
+    """The seeds that a line is run with: several for whole classes on the head, otherwise 0 alone.
+
+    Runs on the head cost little; runs on wide scopes do not, and random requests are draws themselves.
+    """
     return range(SEEDS if line.scope == "head" and kind == CLASSES else 1)
 
 
 def requests_of(line: Line, ground: Ground) -> Sequence[str]:
-    """Which requests a line is run on: all, but for a few draws on wide scopes."""
+    """The requests that a line is run on: all; of random samples, on scopes wider than the head, only the first few."""
     few = ground.kind == RANDOM and line.scope != "head"
     return ground.requests[:WIDE_DRAWS] if few else ground.requests

@@ -22,7 +22,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Column:
-    """A measured column: its heading, unit, direction (higher | lower | ""), and what a fraction of ours is multiplied with."""
+    """A measured column: its heading, unit, direction (higher | lower | ""), and the `factor` from our numbers to its unit."""
 
     title: str
     unit: str

@@ -82,7 +82,7 @@ def rows(name: str, listed: Sequence[RowRecord]) -> list[str]:
 
 
 def with_unrun(name: str, listed: Sequence[RowRecord]) -> list[RowRecord]:
-    """`listed`, and behind it a row without values of ours for every row of the paper that none of them answers."""
+    """`listed`, then a row without values of ours for every row of the paper that has none of ours beside it."""
     known = {row["paper"] for row in listed}
     left = [key for key in TABLES[name].rows if key not in known]
     titles = {"original": "Original model", "retrained": "Retrained model"}
@@ -119,9 +119,9 @@ def _figure(name: str, by_kind: Figure | None) -> list[str]:
 
 
 def told(name: str, by_kind: Figure) -> list[str]:
-    """What our data of a figure say, a sentence for each kind of forget set, made from the numbers.
+    """A sentence on our figure for each kind of forget set (`by_kind`: kind → figure), made from the numbers.
 
-    None for what was written before everything that a sentence needs was measured.
+    A kind is left out where its figure is from before all numbers that the sentence needs were measured.
     """
     return [_TOLD[name](kind, figure) for kind, figure in by_kind.items() if _is_whole(name, figure)]
 

@@ -72,7 +72,7 @@ def merged(records: Sequence[TablesRecord], new: TablesRecord) -> list[TablesRec
 
 
 def as_json(records: Sequence[TablesRecord]) -> dict[str, Json]:
-    """What the file holds."""
+    """The content of the file that holds `records`; numbers are rounded to six digits."""
     return finite({"format": FORMAT, "command": COMMAND, "records": [_rounded(record) for record in records]})
 
 
@@ -85,18 +85,18 @@ def _rounded(value: Any) -> Any:
 
 
 def command(record: TablesRecord, dataset: str = "") -> str:
-    """What makes a record again."""
+    """The command that makes a record again, on `dataset` if that is given."""
     return f"python -m imu_core tables --problem {dataset or record['dataset']} --model {record['model']}"
 
 
 def ids() -> list[str]:
-    """The tables that are made, then the figures, in the paper's order."""
+    """The keys of the tables that are made, then those of the figures, in the paper's order."""
     made = [name for name in TABLES if name not in NOT_MADE]
     return [*made, *FIGURES]
 
 
 def label(name: str) -> str:
-    """Table 1, or Table 1 (CIFAR-100)."""
+    """What a table or figure is called: "Table 1", "Table 1 (CIFAR-100)" or "Figure 2"."""
     if name in FIGURES:
         return f"Figure {FIGURES[name].number}"
     return f"Table {TABLES[name].number}" + (" (CIFAR-100)" if "cifar100" in TABLES[name].part else "")

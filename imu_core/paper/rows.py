@@ -23,7 +23,7 @@ Each = dict[str, dict[str, float]]  # request → column → value, means over s
 
 
 def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], strength: float) -> RowRecord:
-    """A line in numbers; `runs`: request → its stored runs, one a seed.
+    """The row of a line, in numbers; `runs`: request → its stored runs, one a seed.
 
     values   column → {mean, half, n}: mean and half the 95 % t-interval over requests, the seeds of a request averaged first
     each     the same before the mean, by request, for paired tests
@@ -45,7 +45,7 @@ def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], stren
 
 
 def reference_rows(runs: Iterable[Summary]) -> list[RowRecord]:
-    """The original and the retrained models as rows, from what was measured beside `runs`; what is not known is not there."""
+    """The original and the retrained models as rows, from what was measured beside `runs`; without a measurement, no row."""
     by_model: dict[str, Each] = {name: {} for name in MODELS}
     for run in runs:
         for name, each in by_model.items():
@@ -69,7 +69,7 @@ def reference_rows(runs: Iterable[Summary]) -> list[RowRecord]:
 
 
 def columns(run: Summary, model: str = "run") -> dict[str, float]:
-    """The columns of one stored run, or of another model that was measured beside it; fractions and seconds."""
+    """Column → number of one stored run, or of another `model` measured beside it; fractions and seconds. {} for no numbers."""
     accuracies = _part(run.metrics, "accuracies", model)
     numbers = {name: accuracies[name] for name in ("forget", "retain") if name in accuracies}
     if accuracies:

@@ -44,9 +44,10 @@ _WORDS = {
 
 
 def judge(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str] | None = None) -> dict[str, str] | None:
-    """The paper's difference beside ours, paired over requests: on the paper's layers, then on the same ones.
+    """{verdict, lead, words} on a claim, or None where its lines have no runs.
 
-    `strays` are the rows that did not end at the table's depth, as `strays_of` finds them.
+    It compares the paper's difference with ours, paired over requests: on the paper's layers, then on the same ones. `strays`
+    are the rows that did not end at the table's depth, as `strays_of` finds them.
     """
     strays = strays_of(rows.values()) if strays is None else strays
     own = difference(rows, claim.ours, claim.column)
@@ -96,13 +97,13 @@ def strays_of(rows: Iterable[RowRecord], target: float | None = None, close: flo
 
 
 def off_depth(rows: Rows, keys: Iterable[str], strays: Mapping[str, str]) -> str:
-    """Which of the rows are not at the depth, in a sentence behind the others; "" where all are."""
+    """A sentence, to follow others, on those of `keys` whose rows did not end at the depth; "" where all did."""
     late = [f"{rows[key]['title']} {strays[key]}" for key in dict.fromkeys(keys) if key in rows and key in strays]
     return f" Not at one depth, though: {'; '.join(late)}." if late else ""
 
 
 def compare(theirs: float, sure: bool | None, own: Paired) -> Verdict:
-    """One word for two differences in points: the paper's (`sure`: seen beyond its ±; None: it has none) and our paired one."""
+    """The verdict on two differences in points: the paper's (`sure`: beyond its ±; None: it has none) and our paired one."""
     if own.n < 2:
         return OPEN
     claimed = abs(theirs) >= SMALL if sure is None else sure

@@ -48,8 +48,8 @@ _CORE = (WIDE_GA, WIDE_IMU, WIDE_PERMUTED)  # of the wide lines: what the claims
 class Stage:
     """A part of the work: what it is called, its kind of request, its lines, and what is measured ("none" for a search).
 
-    `part` says from where to where in the kind's requests it goes, `compared` how many forget sets Figure 2 has once it has
-    ended.
+    `part` is the range (start, end) of the kind's requests that it runs, `compared` how many forget sets Figure 2 compares
+    once the stage has ended.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Stage:
 
     @property
     def is_search(self) -> bool:
-        """Whether it looks for strengths."""
+        """Whether the stage searches for strengths."""
         return self.measure == "none"
 
 
 def stages(kinds: Sequence[str]) -> list[Stage]:
-    """The whole work in its order: the head, where a run takes about a second, then wide scopes.
+    """All stages of the work in order: the head, where a run takes about a second, then wide scopes.
 
-    There every line is run on a few requests first, so that each table has rows soon, and intervals that narrow from then on.
+    On wide scopes every line is run on a few requests first, so that each table has rows soon; its intervals narrow later.
     """
     known = [kind for kind in (CLASSES, RANDOM, SUBCLASSES) if kind in kinds]
     first_stages = [stage for kind in known for stage in _on_the_head(kind)]
@@ -138,9 +138,9 @@ class Reproduction(Task):
     # What runs.
 
     def cells(self, stage: Stage, guess: bool = False) -> list[Cell]:
-        """The runs of a stage: request by request, so that all lines have the same ones when the time is up.
+        """The runs of a stage, request by request, so that all lines have run on the same requests when the time is up.
 
-        Lines whose search has not ended are left out, or have any strength with `guess`, which is enough for counting.
+        Lines whose search has not ended are left out; with `guess` they have the strength they start from, enough for counting.
         """
         ground = self.grounds[stage.kind]
         if stage.is_search:
@@ -225,7 +225,7 @@ class Reproduction(Task):
                 yield at, f"Figure 2, {request}: {error}"
 
     def sweep(self, stage: Stage, guess: bool = False) -> Sweep:
-        """The sweep behind a stage."""
+        """The sweep that does the runs of a stage."""
         tags = ("paper", "search") if stage.is_search else ("paper",)
         cells, brief = self.cells(stage, guess), stage.is_search
         return Sweep(cells, self.url, workers=self.workers, measure=stage.measure, tags=tags, brief=brief)

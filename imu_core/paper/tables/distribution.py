@@ -64,7 +64,7 @@ def _spreads(ground: Ground) -> Figure:
 
 
 def spread_of(problem: Problem) -> Figure:
-    """How the scores of one forget set are spread.
+    """{points, extremes, numbers}: how the scores of one forget set are spread.
 
     points    [sample, N·s] of at most `DRAWN` samples, in order of their number
     extremes  numbers of the samples with the largest and the smallest scores
@@ -117,7 +117,7 @@ def _changes(ground: Ground) -> Figure:
 
 
 def over_epochs(problem: Problem) -> Figure:
-    """Scores after each of five epochs of IMU (scores anew every epoch) and of GA, which is the control: does it need IMU?
+    """{lines, numbers}: scores after each of five epochs of IMU (recomputed every epoch) and of GA, which is the control.
 
     lines    sample → N·s at epochs 0 to 5, for `LINES` samples drawn from the forget set, under IMU
     numbers  imu and ga → {positive, even: as in `spread_of`; mean: of the scores; alike: Spearman with the scores before;

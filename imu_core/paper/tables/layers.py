@@ -20,18 +20,18 @@ _SETTINGS = ({"curvature": None}, {"curvature": _CURVED})  # in which a kept com
 
 
 def kept(problem: Problem) -> Found | None:
-    """The comparison of this problem, if one is kept here or ships."""
+    """The stored comparison of this problem, made here or shipped; None where there is none."""
     return next((comparison for settings in _SETTINGS if (comparison := agreement.stored(problem, **settings)) is not None), None)
 
 
 def missing(ground: Ground, most: int = WANTED) -> list[str]:
-    """Which of the first `most` forget sets have not been compared yet."""
+    """The requests, of the first `most`, whose forget sets have not been compared yet."""
     requests = ground.requests[:most]
     return [r for r in requests if kept(make_problem(ground.dataset, model=ground.model, forget=r)) is None]
 
 
 def compare(ground: Ground, request: str) -> Iterator[tuple[float, str]]:
-    """Compare one forget set, (fraction done, words); what is found is kept. ImuError where it failed."""
+    """Compare one forget set and store the comparison; yields (fraction done, words). ImuError where it failed."""
     work = Agreement(make_problem(ground.dataset, model=ground.model, forget=request), curvature=_CURVED)
     try:
         yield from work
