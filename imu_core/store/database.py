@@ -172,7 +172,7 @@ def is_away(url: sql.URL, error: DBAPIError) -> bool:
 
 
 def sentence(url: sql.URL, error: DBAPIError) -> str:
-    """What failed, and what to do about it."""
+    """A sentence that says what failed and what to do about it."""
     place = shown(url)
     message = " ".join((str(error.orig).strip() or type(error.orig).__name__).split())[:200]
     if is_away(url, error):

@@ -48,7 +48,7 @@ def size_of(row: Mapping[str, Json | bytes]) -> int:
 
 
 def exceeds(number: int, size: int, most_runs: int | None, most_bytes: int | None) -> bool:
-    """Whether so many runs of so many bytes in all are more than what is allowed (None: nothing is too much)."""
+    """Whether `number` runs of `size` bytes in all are more than the limits allow (None: no limit)."""
     return (most_runs is not None and number > most_runs) or (most_bytes is not None and size > most_bytes)
 
 
@@ -91,7 +91,7 @@ def tags_of(connection: sql.Connection, run_ids: Sequence[str]) -> dict[str, tup
 
 
 def chunks(values: Sequence[str]) -> Iterator[list[str]]:
-    """`values` in lists that one statement takes."""
+    """`values` in lists of at most `CHUNK`, so that one statement can take each."""
     for start in range(0, len(values), CHUNK):
         yield list(values[start : start + CHUNK])
 

@@ -166,7 +166,7 @@ class Store(Connected):
         self._change(run_ids, unlisted=time.time())
 
     def complete(self, run_id: str, metrics: Metrics) -> None:
-        """Put what was measured later into the record of that run, in place of what it held."""
+        """Replace the metrics in the record of that run by `metrics`, which were measured later."""
         self._change([run_id], metrics=finite(dict(metrics)))
 
     # Many runs.
@@ -217,9 +217,9 @@ class Store(Connected):
             return connection.execute(sql.select(sql.func.count()).select_from(RUNS).where(*where)).scalar_one()
 
     def used(self, *, deleted: bool = False) -> dict[str, dict[Any, int]]:
-        """What runs can be searched by: method, state and problem (as `search` takes it), each with its number of runs.
+        """What runs can be searched by: method | state | problem → each one in use → its number of runs.
 
-        The most frequent come first. `deleted` counts the deleted runs instead of the others.
+        A problem is as `search` takes it. The most frequent come first. `deleted` counts the deleted runs instead of the others.
         """
         columns = {"method": (RUNS.c.method,), "state": (RUNS.c.state,), "problem": PROBLEM}
         counts: dict[str, dict[Any, int]] = {}
@@ -233,7 +233,7 @@ class Store(Connected):
         return counts
 
     def trajectories(self, run_ids: Sequence[str]) -> dict[str, Trajectory]:
-        """The trajectories of those runs, without metrics and parameters; damaged and missing ones are left out."""
+        """Run id → trajectory, without metrics and parameters; damaged and missing runs are left out."""
         trajectories: dict[str, Trajectory] = {}
         with self._reading() as connection:
             for part in chunks(run_ids):
@@ -244,7 +244,7 @@ class Store(Connected):
         return trajectories
 
     def latest(self, keys: Sequence[str]) -> dict[str, Summary]:
-        """The newest run of each of `keys` that is stored and not deleted."""
+        """Key → the newest run with that key; keys without a run that is stored and not deleted are left out."""
         summaries: dict[str, Summary] = {}
         query = sql.select(*LIGHT, RUNS.c.parameters.is_not(None).label("has_parameters"))
         query = query.where(RUNS.c.deleted.is_(None), self._visible())
@@ -311,7 +311,7 @@ class Store(Connected):
             return is_stopped_by(connection, sweep)
 
     def forget_stop(self, sweep: str) -> None:
-        """The sweep has ended: nobody looks for its sign any more."""
+        """Remove the sign to stop of a sweep that has ended: no worker looks for it any more."""
         with self._writing() as connection:
             connection.execute(sql.delete(STOPS).where(STOPS.c.sweep == sweep))
 
