@@ -55,7 +55,7 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def rows(problem: Problem, item: session_runs.Kept) -> list[dict[str, str]]:
-    """A row an attack number that is known: its title, the models, the good direction, the samples behind, what it asks."""
+    """A row for each attack number that is known: title, its value for each model, good direction, images, what it asks."""
     forget, lines = f"{len(problem.split.forget):,} forget", []
     for title, key, values, size in (*_thresholds(problem, item), *_trained(problem, item)):
         lines.append(_row(problem, item, title, key, values, size))

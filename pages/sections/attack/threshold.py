@@ -29,7 +29,7 @@ ALIGNED = """<style>
 
 
 def section(problem: Problem, item: session_runs.Kept) -> None:
-    """Score, comparison, chart, slider, numbers and pictures; one fragment, so that the threshold moves at once."""
+    """Draw the attack: controls, chart, slider, numbers, pictures. It is one fragment, so that the threshold moves at once."""
     if answers.logits(item) is None:
         return
     choices = compared_with(problem, item)  # here and not in the fragment, from which no error comes out

@@ -93,7 +93,7 @@ _RETURNS = {
 
 
 def returning(steps: Mapping[str, int | None]) -> Return:
-    """How the steps that "run" needed (None: it did not get there) lie beside those of "retrained", if they are known."""
+    """How soon "run" learns it again beside "retrained", from the steps that each needed (None: it did not get there)."""
     if "retrained" not in steps:
         return Return.ALONE
     own, aim = steps["run"], steps["retrained"]
@@ -108,7 +108,7 @@ def returning(steps: Mapping[str, int | None]) -> Return:
 
 
 def relearn_verdict(name: str, findings: dict[str, Any]) -> str:
-    """Steps needed by the run, the retrained model and the control, their ratio, and what it says."""
+    """Sentences: the steps that the run, the retrained model and the control needed, the ratio of the first two, its meaning."""
     words, target = findings["words"], percent(findings["target"])
     retrained = [f"the retrained model **{words['retrained']}**"] if "retrained" in words else []
     others = listed([*retrained, f"a random head on the original {words[RANDOM_HEAD]}"])

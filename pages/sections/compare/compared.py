@@ -70,7 +70,7 @@ class Compared:
         return self.cache["network"]
 
     def logits(self, problem: Problem) -> Any:
-        """What it says to every training and test image; None, and a bar here, while that is asked."""
+        """Its logits for (all training images, all test images); None while these are computed, with a bar on the page."""
         if self.kept:
             return answers.logits(self.kept)
         if "logits" not in self.cache and self.on_head:
@@ -84,14 +84,14 @@ class Compared:
 
 
 def tell_apart(items: Sequence[Compared]) -> None:
-    """A line that tells those of `items` apart that have one name."""
+    """Draw a line that tells apart those of `items` that share a name; nothing where no two do."""
     ids = [item.id or item.key for item in items]
     ones = zip(items, ids, strict=True)
     apart.caption([apart.One(item.name, item.trajectory.config.changed(), run_id) for item, run_id in ones])
 
 
 def first_sight(problem: Problem, reference: Reference | None) -> dict[str, float]:
-    """What one look at the original's outputs tells, beside the retrained model's."""
+    """Metrics of the original model from its stored outputs: its accuracies, and its distances from `reference` where given."""
     pair = (problem.train.logits, problem.test.logits)
     accuracies = measurement.model_accuracies(problem, pair)
     return accuracies | (_distances(accuracies, pair, reference) if reference else {})
@@ -130,7 +130,7 @@ def _tug(own: Mapping[str, float], aim: Mapping[str, float]) -> float:
 
 
 def files(rows: Sequence[Row], stem: str, caption: str, decimals: Mapping[str, int]) -> None:
-    """A table to take away: CSV and JSON with full precision, LaTeX as it would be printed."""
+    """Draw the buttons that download a table: CSV and JSON with full precision, LaTeX with `decimals` a column."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Take the table with you:", width="content")
         made = {

@@ -1,4 +1,4 @@
-"""The plane of kept against forget accuracy, with the runs that nothing else beats on both."""
+"""The plane of kept accuracy against forget accuracy, with the runs that no other run beats on both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float], reference: Reference | None) -> None:
-    """Where runs end; those that differ by their seed alone are one mark with an interval."""
+    """Draw where runs end in the plane; those that differ by their seed alone are one mark with an interval."""
     key = utility_key(original)
     aim = 0.0 if problem.split.classes or not reference else reference.accuracies["forget"]
     places = []
@@ -42,7 +42,10 @@ def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float
 
 
 def front_words(names: Sequence[str], count: int, has_aim: bool) -> str:
-    """Which of `count` marks nobody beats on both axes; `has_aim`: being near the retrained model is better than forgetting."""
+    """A sentence that says that `names`, of `count` marks, are on the front.
+
+    `has_aim`: being near the retrained model is better than forgetting most.
+    """
     front = "the [Pareto front](glossary?term=pareto_front)"
     if not names:
         return f"No run has both figures, so nobody is on {front}."

@@ -40,7 +40,7 @@ def has_own(problem: Problem) -> bool:
 
 
 def asked_for() -> list[str]:
-    """The ids of stored runs in the link, `runs=ID,ID`; kept for this visit."""
+    """The ids of the stored runs that the link asks for by `runs=ID,ID`; they are kept for this session."""
     given = links.word("runs")
     if "runs" in st.query_params:
         st.session_state.compare_ids = list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
@@ -50,7 +50,7 @@ def asked_for() -> list[str]:
 
 
 def in_link(items: list[Compared]) -> tuple[dict[str, str], list[str]]:
-    """What a link says of the runs compared: their ids in place of names, which somebody else may give to other runs."""
+    """(parameters of a link to these runs, sentences on what it leaves out). It has ids: others may use the same names."""
     ids = {item.name: item.id for item in items if item.id}
     pair = {key: ids.get(words[-1], words[-1]) for key, words in links.shown().items() if key in PAIR}
     listed = sorted(ids.values(), key=lambda run_id: run_id not in pair.values())[:MOST]

@@ -50,7 +50,7 @@ LABELS = {
 
 
 def section(problem: Problem, items: list[Compared], reference: Reference | None) -> None:
-    """The controls, the table with its files, and the plane."""
+    """Draw the controls, the table of the chosen runs with its files, and the plane."""
     chosen, depth = compare_depth.controls(items, reference)
     original = compared.first_sight(problem, reference)
     known = {item.key: compared.numbers(problem, item, reference) for item in chosen}

@@ -25,7 +25,7 @@ TITLES = {"forgotten": "The forgotten person", "others": "People who stay"}
 
 
 def controls(problem: Problem) -> tuple[str, str, int]:
-    """CAM method, layer and opacity."""
+    """Draw the three choices and return (CAM method, layer, opacity of the heat in percent)."""
     sizes = saliency.layers(problem.model, problem.dataset.train.images[:1])
     one, two, three = st.columns([5, 4, 3], gap="large")
     with one:
@@ -44,7 +44,7 @@ def controls(problem: Problem) -> tuple[str, str, int]:
 
 
 def looked(problem: Problem, item: session_runs.Kept, method: str, layer: str) -> dict[str, Looked] | None:
-    """Maps of both groups under the original and the run's model; None, and a bar here, while they are computed."""
+    """Maps by group (`TITLES`), under the original and the run's model; None while they are computed, with a bar on the page."""
     key = ("looked", method, layer)
     if (known := item.cache.get(key)) is not None:
         return known
@@ -55,7 +55,7 @@ def looked(problem: Problem, item: session_runs.Kept, method: str, layer: str) -
 
 
 def section(problem: Problem, item: session_runs.Kept) -> None:
-    """Both row groups under the controls."""
+    """Draw the controls, and under them the maps of both groups, each with its summary."""
     try:
         method, layer, opacity = controls(problem)
     except ConfigError as error:
@@ -76,7 +76,7 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def one(problem: Problem, index: int, models: dict[str, object]) -> None:
-    """Training sample `index` under several models, their maps on one scale, for a sample's card."""
+    """Draw where each of several models looks on training sample `index`, all maps on one scale, for a sample's card."""
     image, label = problem.dataset.train.images[index : index + 1], problem.dataset.train.labels[index : index + 1]
     method = st.selectbox("Map", list(CAMS), key=f"card_cam_{index}", format_func=lambda k: CAMS[k].title)
     try:
@@ -95,7 +95,7 @@ def one(problem: Problem, index: int, models: dict[str, object]) -> None:
 
 
 def summary(maps: Looked) -> str:
-    """The share of heat on the cues, before and after, with intervals; and how many maps were empty."""
+    """A sentence: the share of heat on the person's cues, before and after, with intervals; and how many maps were empty."""
     counts = maps.empty()
     empty = f" Zero everywhere, and left out: {counts[0]} maps before, {counts[1]} after." if any(counts) else ""
     shares = maps.on_cues()
@@ -119,7 +119,7 @@ def _percent(mean: Mean) -> str:
 
 
 def triplets(maps: Looked) -> None:
-    """`SHOWN` images of the group, each with its two maps and their difference."""
+    """Draw `SHOWN` images of a group, each with its two maps and their difference."""
     before, after = maps.scaled()
     step = max(1, len(maps.images) // SHOWN)
     cells = [_triplet(maps, i, before[i], after[i]) for i in range(0, len(maps.images), step)][:SHOWN]

@@ -28,7 +28,7 @@ CHARTS = ("scores", "ranks", "discrepancy")
 
 
 def wanted() -> bool:
-    """Whether the charts are to go through all layers."""
+    """Draw the choice of view; returns whether the visitor wants the influence through all layers."""
     view = bound.segmented_control(
         "Influence through", VIEWS, default=VIEWS[0], key="through", required=True,
         help=help_text("full_influence"),
@@ -37,7 +37,10 @@ def wanted() -> bool:
 
 
 def section(problem: Problem, damping: float, select: Callable[[str], None]) -> None:
-    """What was found for this problem and damping, or the button that finds it; `select` takes the key of a chart dragged in."""
+    """Draw what was found for this problem and damping, or the button that computes it.
+
+    `select` is called with the key of a chart in which the visitor has selected samples.
+    """
     jobs = visitor.theirs("through_jobs", dict)
     key = f"{problem.describe()} {damping}"
     job = jobs.get(key)

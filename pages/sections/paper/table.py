@@ -26,7 +26,7 @@ from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def section(name: str, record: TableRecord | None) -> None:
-    """The whole table; `found` is None where nobody has run it."""
+    """Draw the table `name`; `record` is what our runs gave, None where nobody has run it."""
     published, rows = TABLES[name], list((record or {}).get("rows", ()))
     st.subheader(published.title, anchor=False)
     _said((record or {}).get("sentences", ()))

@@ -25,7 +25,7 @@ ON_A_PAGE = 8  # people to choose from
 
 
 def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
-    """`configs` in the batch-norm mode chosen here; it decides more about a search than the method does."""
+    """Draw the choice of the batch-norm mode; returns `configs` in it. It decides more about a search than the method does."""
     mode = bound.segmented_control(
         "Batch norm while unlearning",
         run_form.MODES,
@@ -38,7 +38,7 @@ def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
 
 
 def choose(problem: Problem) -> None:
-    """The training people by picture, a page at a time; those whose retrained model is stored come first."""
+    """Draw the training people to choose from, a page at a time; those whose retrained model is stored come first."""
     names, labels = problem.dataset.class_names, problem.dataset.train.labels.tolist()
     stored = {c.card["request"] for c in checkpoints.listing(problem.dataset.name, problem.model_name)}
     order = sorted(range(len(names)), key=lambda c: (f"identity:{names[c]}" not in stored, c))
@@ -65,7 +65,7 @@ def choose(problem: Problem) -> None:
 
 
 def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Found], reference: dict[str, float] | None) -> None:
-    """Every finished run beside the original and the retrained model (`known`), in percent."""
+    """Draw the table of retrieval: every finished run beside the original and the retrained model (`known`), in percent."""
     first = items[0].trajectory.points[0].accuracies
     rows = [("Original", known["original"].numbers() | first)]
     if "retrained" in known:
@@ -85,7 +85,7 @@ def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Fou
 
 
 def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
-    """One query, its ten nearest with the original model and after unlearning, and what moved."""
+    """Draw one query, its ten nearest images with the original model and after unlearning, and how many places changed."""
     before, after = original.embedded, found(item).embedded
     own, unseen = "the forgotten person", "unseen people"
     kinds = [own, unseen] if len(reidentification.queries_of(problem)) else [unseen]

@@ -24,7 +24,10 @@ METHODS_HERE = ("imu", "ga", "npo", "delete")
 
 
 def section(problem: Problem, known: dict[str, Found] | None) -> None:
-    """The stored or freshly computed rows, the chart, the sentence, and the button that runs all six again."""
+    """Draw the comparison of scopes and modes, stored or just computed, and the button that runs all six.
+
+    `known` says how well the original and the retrained model find people; None while that is computed.
+    """
     method = st.segmented_control(
         "Method", METHODS_HERE, default="imu", key="scopes_method", format_func=lambda k: METHODS[k].title, required=True
     )

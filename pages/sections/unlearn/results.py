@@ -40,7 +40,7 @@ ARROWS = {"higher": "↑", "lower": "↓"}  # anything else is to be near to som
 def verdicts(
     problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None, step: int | None = None
 ) -> None:
-    """One sentence a run that says what it has come to at `step` (None: at its end), and how long the whole run really took."""
+    """Write one sentence a run: its state at `step` (None: at its end), and how long the whole run really took."""
     ended = [item for item in items if item.job.finished and item.trajectory is not None]
     for item in ended:
         record = item.trajectory
@@ -53,7 +53,7 @@ def verdicts(
 
 
 def table(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
-    """Every run beside the original and the retrained model; fractions as percent, with direction and set sizes."""
+    """Draw the table of all runs beside the original and the retrained model; accuracies in percent, with direction and sizes."""
     rows = [
         _row("Original", "", model_accuracies(problem, (problem.train.logits, problem.test.logits)), _measured(items, "original"))
     ]
@@ -122,7 +122,7 @@ def _row(name: str, state: str, accuracies: dict[str, float], extra: Row, record
 
 
 def distances(item: session_runs.Kept) -> None:
-    """Seconds by phase, and how far the outputs are from the retrained model's, before and after."""
+    """Write the run's seconds by phase, and draw how far its outputs are from the retrained model's, before and after."""
     phases = phase_words(item.trajectory.phases)
     saw = ", ".join(item.trajectory.saw) or "nothing"
     st.caption(f"{plain(item.name)}: {phases}. Its method saw: {saw}.")
@@ -145,7 +145,7 @@ def distances(item: session_runs.Kept) -> None:
 
 
 def pictures(problem: Problem, item: session_runs.Kept) -> None:
-    """Which samples are no longer recognised, which still are, and which others were damaged."""
+    """Draw samples that are no longer recognised, that still are, and test images that were right only before."""
     try:
         if not answers.is_asked(item):
             offer = st.empty()
@@ -186,7 +186,7 @@ def pictures(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def reference_offer(problem: Problem) -> None:
-    """Where no retrained model is stored: say so, and offer to train it."""
+    """Where no retrained model is stored, say so and offer to train one; else nothing."""
     if retrained(problem):
         return
     title = f"Retrain without {problem.split.request[:30]}"
