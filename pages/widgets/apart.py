@@ -35,9 +35,9 @@ def base(name: str) -> str:
 
 
 def words(runs: Sequence[One], called: Callable[[str], str] = str) -> list[str]:
-    """For each run what tells it from the others of its name, such as "epochs 40"; empty where it is the only one.
+    """For each run a text that tells it from others of its name, such as "epochs 40"; "" where no other has that name.
 
-    `called` makes of a name what runs must have in common to be told apart.
+    `called` maps a name to its group: runs of one group are told apart.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
@@ -52,7 +52,7 @@ def words(runs: Sequence[One], called: Callable[[str], str] = str) -> list[str]:
 
 
 def caption(runs: Sequence[One]) -> None:
-    """A line under a choice of runs that tells those of one name apart; nothing where every name is a run's own."""
+    """Draw a line that tells apart those `runs` that share a name; nothing where no two do."""
     told = [f"{run.name}: {text}" for run, text in zip(runs, words(runs, base), strict=True) if text]
     if told:
         st.caption(plain(" · ".join(told)))

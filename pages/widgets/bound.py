@@ -202,7 +202,10 @@ def _shown(format_func: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def cursor(name: str, last: int) -> int | None:
-    """The step that the link asked for, until it was shown of runs that this visitor made; the player `name` begins there."""
+    """Set the player `name` to the step that the link asks for; a step that cannot be had, or is after `last`, gets a sentence.
+
+    Returns that step once, when runs that this visitor made are to be replayed; None otherwise.
+    """
     state, words = st.session_state, links.take("step")
     state[f"{name}_last"] = last
     if words is not None:
