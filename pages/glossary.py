@@ -35,7 +35,7 @@ def links(keys: tuple[str, ...], here: set[str]) -> str:
 
 
 def show(term: Term, here: set[str]) -> None:
-    """One entry: its name with an anchor, the sentence, the paragraph, related terms."""
+    """Draw one entry: its name with an anchor, the sentence, the paragraph, related terms."""
     name = f"  :small[:gray[{term.key}]]" if not term.title.lower().endswith(term.key) else ""
     st.subheader(f"{term.title}{name}", anchor=term.key)
     body = term.text.replace("The trap:", "**The trap:**").replace("The traps:", "**The traps:**")

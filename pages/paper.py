@@ -13,7 +13,7 @@ from pages.widgets import bound
 
 
 def part() -> str:
-    """The table or figure that is looked at; it is in the link. Table 1 where the link names none."""
+    """Draw the choice of a table or figure; returns the id of the chosen one, which is in the link ("table1" for none)."""
     names = {record.label(name): name for name in record.ids()}
     picked = bound.pills(
         "Table or figure", list(names), default=next(iter(names)), key="paper", required=True,

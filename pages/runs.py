@@ -27,7 +27,7 @@ SWEEP = "python -m imu_core sweep --methods imu,ga,npo --seeds 0-4 --tag mine"
 
 
 def filters(store: Store) -> dict[str, Any]:
-    """The search box and the four choices, in the link; returns what `Store.search` takes."""
+    """Draw the search box and the four filters, which are in the link; returns keyword arguments for `Store.search`."""
     used = store.used()
     common: dict[str, Any] = {"index": None, "placeholder": "any"}
     one, two, three, four, five = st.columns([4, 3, 4, 2, 2])
@@ -56,7 +56,7 @@ def filters(store: Store) -> dict[str, Any]:
 
 
 def clear_filters() -> None:
-    """All runs again."""
+    """Callback: empty all filters, so that all runs are listed again."""
     for key in FILTERS:
         st.session_state[key] = "" if key == "search" else None
 
@@ -81,7 +81,7 @@ def row(run: Summary, curve: session_keeper.Curve, apart: str = "") -> Row:
 
 
 def columns() -> Columns:
-    """What each column shows, with unit and direction."""
+    """The columns of the table by name, with width, format, unit and direction."""
     make = st.column_config
     change = "Test accuracy at the end less that before, points: on the other classes where whole classes go, else on all."
     return {
@@ -105,7 +105,7 @@ def columns() -> Columns:
 
 
 def listed(wanted: dict[str, Any]) -> None:
-    """The table of what fits, a page at a time, with what can be done with the chosen rows."""
+    """Draw the table of the runs that fit the filters `wanted`, a page at a time, and what can be done with the chosen rows."""
     keeper, store = session_keeper.keeper(), session_keeper.view()
     total = store.count(**wanted)
     if not total:
@@ -140,7 +140,7 @@ def listed(wanted: dict[str, Any]) -> None:
 
 
 def nothing_yet() -> None:
-    """What will appear here, and where to begin."""
+    """Write what will appear here, and where to begin."""
     st.markdown(
         "Nothing is stored yet. Every run that you finish or stop on the page Unlearn or Re-identify appears here by itself, "
         "with its settings, every step and its figures, and stays when you close the browser."
@@ -151,7 +151,7 @@ def nothing_yet() -> None:
 
 
 def not_stored() -> None:
-    """Runs of this visitor that could not be written, and another try."""
+    """Name the runs of this visitor that could not be stored, with a button that tries again; nothing where all are."""
     lost = [item for item in session_runs.kept() if item.trouble]
     if lost:
         names = ", ".join(plain(item.name) for item in lost[:5])

@@ -16,7 +16,7 @@ from pages.widgets.text import plain
 
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
-    """Run a page in it: at its top stands what the link asked and could not have."""
+    """Run a page inside this context: a note at its top then says what its link asked for and could not have."""
     place, now = st.empty(), links.visit()
     now.drawn.clear()
     try:

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
-    """Put the visitor's stored runs on `problem` onto their list `runs`, once for each problem and after each change of records.
+    """Put the visitor's stored runs on `problem` onto their list `runs`: once a problem, and again after each change of records.
 
     What was deleted on the page Runs leaves the list, what was renamed there has its new name. A database that cannot be read,
     or is slow, changes nothing; it is asked again later.
@@ -55,7 +55,7 @@ def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
 
 
 def changed() -> None:
-    """Records of this visitor were deleted, brought back, named or taken in: their lists are compared with the database again."""
+    """Note that records of this visitor were deleted, restored, named or imported; `bring_back` then reads the database again."""
     visitor.shelf(visitor.owner()).things["changed"] = time.monotonic()
 
 
@@ -63,7 +63,7 @@ Found = tuple[list[Summary], dict[str, Trajectory]]
 
 
 def about_of(problem: Problem) -> tuple[str, str, str, int]:
-    """Data set, model, request and seed: by these the database finds runs on `problem`."""
+    """(data set, model, forget request, seed) of `problem`, by which the database finds its runs."""
     about = problem.describe()
     return about["dataset"], about["model"], about["forget"], about["seed"]
 
@@ -76,13 +76,13 @@ def _mine(store: Store, problem: Problem, here: set[str]) -> Found:
 
 
 def fitting(store: Store, problem: Problem, ids: list[str]) -> dict[str, Trajectory]:
-    """The paths of runs that began where `problem` begins and can be drawn; the same request may come after another one."""
+    """The trajectories, by id, of the runs `ids` that can be drawn and are about `problem` with the same earlier requests."""
     paths = {run_id: drawable(path) for run_id, path in store.trajectories(ids).items()}
     return {run_id: path for run_id, path in paths.items() if path.points and path.problem == problem.describe()}
 
 
 def is_showable(run: Summary) -> bool:
-    """Whether it ended with something to show, by a method that is known here."""
+    """Whether `run` ended in a state that is stored (`STORED_STATES`), by a method that this program knows."""
     return run.method in METHODS and run.state in keeper.STORED_STATES
 
 
@@ -131,7 +131,7 @@ def others(problem: Problem) -> dict[str, Summary]:
 
 
 def box(label: str, offered: dict[str, Summary], **more: Any) -> str | None:
-    """A box to choose one of the `offered` runs from; nothing at first."""
+    """Draw a box to choose one of the `offered` runs; returns the id of the chosen one, None at first."""
     return st.selectbox(
         label, list(offered), None, format_func=lambda run_id: described(offered[run_id]), help=help_text("stored_run"),
         placeholder=f"{len(offered):,} on this problem" if len(offered) < OFFERED else f"the newest {OFFERED:,}", **more,
@@ -139,7 +139,7 @@ def box(label: str, offered: dict[str, Summary], **more: Any) -> str | None:
 
 
 def described(run: Summary) -> str:
-    """One line that tells a stored run from others: name, scope, seed, tags, when."""
+    """A stored run in one line: name, scope, seed, when it ran, tags, start of its id."""
     when = datetime.fromtimestamp(run.created, stored.zone())
     tags = "".join(f" #{tag}" for tag in run.tags)
     return f"{stored.title_of(run)} · {run.scope}, seed {run.seed} · {when:%d %b, %H:%M}{tags} · {run.id[:4]}"

@@ -31,7 +31,7 @@ def kept() -> list[Kept]:
 
 
 def own(problem: Problem) -> list[Kept]:
-    """The visitor's runs on `problem`, also those of an earlier visit."""
+    """The visitor's runs on `problem`, oldest first, also those of an earlier visit."""
     restored.bring_back(problem, kept(), title_of)
     return [item for item in kept() if item.problem.describe() == problem.describe()]
 
@@ -42,7 +42,7 @@ def of(problem: Problem) -> list[Kept]:
 
 
 def examples(problem: Problem) -> list[Kept]:
-    """IMU, GA and NPO with the gentle preset on the head, so that the page never opens empty."""
+    """Finished runs of IMU, GA and NPO with the gentle preset on the head, made once; so the page never opens empty."""
     about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), target(problem))
     known = _examples.get(about)
     if known is None:
@@ -70,12 +70,12 @@ def _making(problem: Problem, items: list[Kept]) -> Iterator[tuple[float, str]]:
 
 
 def tell_apart(items: list[Kept]) -> None:
-    """Under a choice of `items`: what tells those of one name apart."""
+    """Draw, under a choice of `items`, a line that tells apart those that share a name."""
     apart.caption([apart.One(item.name, item.config.changed(), item.stored or f"job {item.job.id}") for item in items])
 
 
 def title_of(config: RunConfig) -> str:
-    """What a run is called before anybody names it: IMU, GA on all layers, IMU (permuted)."""
+    """What a run is called before anybody names it, such as "IMU", "GA, all", "IMU (permuted)"."""
     text = METHODS[config.method].title + (f" ({config.control})" if config.control else "")
     return text if config.scope == "head" else f"{text}, {config.scope}"
 
@@ -94,9 +94,9 @@ def rename(item: Kept, name: str) -> None:
 
 
 def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
-    """Put one run a config in line, to run one after another, and their measurements behind them; each is stored as it ends.
+    """Queue one run for each config, one after another, and behind them their measurements; each run is stored as it ends.
 
-    False where that would be too many jobs at once; a sentence has said so.
+    Returns whether they are queued: not where that would be too many jobs at once, which the page then says.
     """
     if not progress.has_room(len(configs) * (2 if measure else 1)):
         return False
@@ -128,7 +128,7 @@ def _made(problem: Problem, config: RunConfig) -> Kept:
 
 
 def going(items: list[Kept]) -> None:
-    """Those of `items` that have not finished, side by side: state, progress and Stop. For a fragment that runs again."""
+    """Draw those of `items` that have not finished, side by side: state, progress, Stop. Call in a fragment that runs again."""
     with st.container(horizontal=True, gap="medium"):
         for item in items:
             if not item.job.finished:
@@ -142,7 +142,7 @@ def going(items: list[Kept]) -> None:
 def measure_later(item: Kept) -> bool:
     """Queue the membership attack and the distances for `item`; nothing is measured where the run failed.
 
-    False, and a sentence, where its visitor has too many jobs already.
+    Returns whether it is queued: not where its visitor has too many jobs already, which the page then says.
     """
 
     def make() -> Any:

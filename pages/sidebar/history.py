@@ -64,7 +64,10 @@ def _check_cost(configs: list[RunConfig]) -> None:
 
 
 def problem(history: History, forget: str) -> Problem:
-    """The sidebar's problem with request `forget`, after `history`; while that is repeated, its bar, Stop and the end."""
+    """The sidebar's problem with request `forget`, after `history`.
+
+    While the history is repeated (bar and Stop), or where that failed (a sentence), the page ends here.
+    """
     job = _job(history)
     if not job.finished:
         job.wait(PATIENCE)

@@ -21,7 +21,7 @@ After = Callable[[list[Any], str], Problem]  # the problem of a request after ea
 
 
 def typed(suggestions: Suggestions) -> None:
-    """Something was chosen or typed in the box: complete it. Call as a callback, before the box is drawn again."""
+    """Callback of the box, before it is drawn again: replace what was typed or chosen by the request it means."""
     state = st.session_state
     state.refused = state.request_said = ""
     state.forget = _completed(state.forget, state.dataset, suggestions)
@@ -95,7 +95,7 @@ def _why(text: str, error: DataError) -> str:
 
 
 def put_back() -> None:
-    """Put the request in the box to the one that stays; call before the box is drawn."""
+    """Put the request that stays into the box, where another was refused; call before the box is drawn."""
     state = st.session_state
     if request := state.pop("refused", ""):
         state.forget = state.put_back = request
@@ -104,7 +104,7 @@ def put_back() -> None:
 
 
 def said() -> None:
-    """Why the last request could not be had, and what the page shows instead."""
+    """Write why the last request could not be had and what the page shows instead; nothing where it could."""
     state = st.session_state
     if state.get("request_said"):
         text = f"{state.request_said} The page still shows {state.forget}."
