@@ -122,7 +122,7 @@ class Member(NamedTuple):
 
 
 def wanted(archive: zipfile.ZipFile) -> tuple[list[Member], tuple[LeftOut, ...]]:
-    """(the members to write, what is left out), after all were looked at; a DataError names the first that must not be there."""
+    """(the members to write, what is left out). All are checked before: a DataError names the first that is not allowed."""
     infos, tally, members = archive.infolist(), files.Tally(), []
     if len(infos) > MOST_MEMBERS:
         raise DataError(f"The archive has {len(infos):,} members; at most {MOST_MEMBERS:,} are unpacked. Take fewer.")
@@ -240,7 +240,7 @@ def _root(place: Path) -> Path:
 
 
 def holds(root: Path) -> bool:
-    """Whether the folder `root`, with its links resolved, is a whole unpacked archive."""
+    """Whether `root`, a path whose links are resolved, is the folder of an unpacked archive."""
     return root.parent == folder.kept().resolve() and folder.is_name(root.name) and root.is_dir()
 
 

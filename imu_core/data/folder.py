@@ -46,7 +46,7 @@ Listing = dict[str, dict[str, list[Path]]]  # train | test → class → files
 
 @dataclass(frozen=True)
 class Asked:
-    """What a name says: the folder, the side in pixels, and whether one channel is read."""
+    """The parts of a name `PATH@SIDE`: the folder, the side of its images in pixels, and whether they are read in grey."""
 
     path: str
     side: int
@@ -54,12 +54,15 @@ class Asked:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """How many channels the images are read with: 1 in grey, else 3."""
         return 1 if self.grey else 3
 
 
 def parse(text: str) -> Asked:
-    """`PATH`, `PATH@64` or `PATH@28grey`, without the prefix; a DataError where the side is out of range or nothing is named."""
+    """The parts of `text`, which is `PATH`, `PATH@64` or `PATH@28grey`, without the prefix.
+
+    A DataError where no folder is named, its name cannot be stored, or the side is out of range.
+    """
     text = text.strip()
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):  # a card and a sentence could not hold such a name
         raise DataError(
@@ -81,12 +84,12 @@ def checked_side(side: int) -> int:
 
 
 def is_name(text: str) -> bool:
-    """Whether unpacked images, or a brought model, may be called that."""
+    """Whether `text` may be the name of unpacked images or of a brought model."""
     return _NAME.fullmatch(text) is not None
 
 
 def checked_name(name: str) -> str:
-    """`name` if it is one; else a DataError."""
+    """`name` if it may be one (see `is_name`); else a DataError."""
     if not is_name(name):
         raise DataError(
             f"{name[:40]!r} is no name: it takes letters, digits, - and _, at most 40, and starts with a letter or digit."
@@ -95,7 +98,7 @@ def checked_name(name: str) -> str:
 
 
 def kept() -> Path:
-    """Where archives are unpacked: each into a folder of its own, which its name alone finds again."""
+    """The folder in which archives are unpacked: each into a folder of its own, which `find` finds by its name alone."""
     return rules.uploads()
 
 
@@ -137,15 +140,15 @@ def _reading(called: str) -> Iterator[None]:
 
 
 def listing(path: str, called: str = "") -> Listing:
-    """The image files of the folder at `path`; a DataError where classes are missing, empty, too many or badly named.
+    """The image files of the folder at `path`, as part → class → files.
 
-    `called` is what sentences call the folder, where that is not its name.
+    A DataError where classes are missing, empty, too many or badly named; it calls the folder `called`, by default by its name.
     """
     return survey(path, called)[0]
 
 
 def survey(path: str, called: str = "") -> tuple[Listing, tuple[LeftOut, ...]]:
-    """`listing`, and what is left out: every file that the folder holds and that is not read."""
+    """(what `listing` returns, what is left out): every file that the folder holds and that is not read is counted."""
     root, tally = find(path), Tally()
     called = called or root.name or root.anchor  # of / itself
     with _reading(called):
@@ -285,7 +288,7 @@ def _in_turns(classes: dict[str, list[Path]]) -> list[tuple[Path, int]]:
 
 
 def cache(text: str) -> Path:
-    """Where the decoded images of `PATH@SIDE` are kept: another name once files join or leave a class."""
+    """The file that keeps the decoded images of `PATH@SIDE`; it has another name once files join or leave a class."""
     choice = parse(text)
     root = find(choice.path)
     with _reading(choice.path):
@@ -297,7 +300,7 @@ def cache(text: str) -> Path:
 
 
 def is_here(text: str) -> bool:
-    """Whether the folder has been read on this machine; False where it is no such folder (`fetch` then says why)."""
+    """Whether the folder has been read on this machine; False also where it cannot be (`fetch` then says why)."""
     try:
         return cache(text).exists()
     except DataError:
@@ -338,7 +341,7 @@ def fetch(text: str) -> Iterator[tuple[float, str]]:
 
 
 def load(name: str) -> Dataset:
-    """The dataset `folder:PATH@SIDE`, read first where it was not yet."""
+    """The dataset `name`, which is `folder:PATH@SIDE`. Its images are read first where they were not yet."""
     text = name.removeprefix(PREFIX)
     if not is_here(text):
         for _ in fetch(text):

@@ -75,7 +75,7 @@ def find(path: str = "") -> Path:
 
 
 def checked(path: str | Path) -> Path:
-    """The folder at `path` if it holds Market-1501's three folders; a DataError names what it lacks, and nothing else of it.
+    """The folder at `path` if it holds Market-1501's three folders; a DataError tells what it lacks, and no more of it.
 
     Work that is done for a page finds only what the owner lets pages read (see `access.check`).
     """
@@ -164,7 +164,7 @@ def read(folder: Path, tally: Tally | None = None) -> Iterator[tuple[float, Name
 
 
 def sightings(named: list[Named]) -> Sightings:
-    """`named` images as one record, in the same order."""
+    """`named` images as one record, in the same order; a DataError where there are none, or a name says no identity."""
     if not named:
         raise DataError("A person set needs images in all of its three folders.")
     pairs = [parse(item.name) for item in named]
@@ -194,7 +194,10 @@ def held_out(ids: Tensor, cameras: Tensor) -> Tensor:
 def assemble(
     name: str, title: str, everything: Sightings, query: Sightings, gallery: Sightings, *, key: str = "", synthetic: bool = False
 ) -> Dataset:
-    """The Dataset of a person set: classes are the identities of `everything` (bounding_box_train), by number."""
+    """The Dataset of a person set: classes are the identities of `everything` (bounding_box_train), by number.
+
+    A DataError where fewer than two identities are left to train on, or none is seen by enough cameras to be tested by.
+    """
     kept_out = held_out(everything.ids, everything.cameras)
     train, test = everything.take((~kept_out).nonzero()[:, 0]), everything.take(kept_out.nonzero()[:, 0])
     known = train.ids.unique()
@@ -218,7 +221,7 @@ def store(path: Path, named: list[Named], left_out: tuple[LeftOut, ...] = ()) ->
 
 
 def restore(path: Path) -> list[Named]:
-    """What `store` kept; a damaged file is removed and a DataError says to load again."""
+    """The images that `store` kept at `path`; a damaged file is removed, and a DataError says to load again."""
     try:
         with safe_open(path, "pt") as stored:
             places = json.loads(stored.metadata()["names"])
@@ -236,7 +239,7 @@ def _restored_left_out(path: Path) -> tuple[LeftOut, ...]:
 
 
 def cache(path: str) -> Path:
-    """Where a folder's decoded images are kept: another name as soon as files are added to it or taken away."""
+    """The file that keeps a folder's decoded images; it has another name once files are added to the folder or taken away."""
     folder = find(path)
     with _reading(folder):
         key = f"{_RULES} {folder.resolve()} {''.join(str((folder / part).stat().st_mtime_ns) for part in FOLDERS)}"
@@ -244,7 +247,7 @@ def cache(path: str) -> Path:
 
 
 def is_here(path: str = "") -> bool:
-    """Whether the folder has been read on this machine; False where it is no such folder (`fetch` then says why)."""
+    """Whether the folder has been read on this machine; False also where it cannot be (`fetch` then says why)."""
     try:
         return cache(path).exists()
     except DataError:
@@ -273,6 +276,6 @@ def load(name: str, path: str = "") -> Dataset:
 
 
 def reordered(named: list[Named]) -> tuple[Sightings, Sightings, Sightings]:
-    """(everything of the training identities, query, gallery), as `assemble` takes them."""
+    """`named` images, apart: (those of training identities, query, gallery), as `assemble` takes them."""
     train, gallery, query = (sightings([item for item in named if item.folder == part]) for part in FOLDERS)
     return train, query, gallery
