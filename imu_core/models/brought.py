@@ -26,7 +26,7 @@ def _place(dataset: str, model: str) -> Path:
 
 
 def path(dataset: str, model: str) -> Path:
-    """Where the tensors of the brought `model` on `dataset` lie, or would."""
+    """The path of the tensors of the brought `model` on `dataset`, whether the file is there or not."""
     return _place(dataset, model) / "original.safetensors"
 
 
@@ -48,7 +48,7 @@ def names(dataset: str) -> tuple[str, ...]:
 
 
 def everything() -> list[tuple[str, str]]:
-    """(dataset, model) of every brought model on this machine; for a page of a public app of those that its visitor brought."""
+    """(dataset, model) of every brought model on this machine; on a page of a public app, of those that its visitor brought."""
     models = []
     for file in sorted((runtime.home() / "models").glob(f"*/{PREFIX}*/original.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):

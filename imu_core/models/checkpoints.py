@@ -38,7 +38,7 @@ class Checkpoint:
     card: Card
 
     def has(self, kind: str) -> bool:
-        """Whether a companion of that kind is stored."""
+        """Whether the companion `kind` is stored beside the model (see `companion`)."""
         return self.path.with_name(f"{self.path.stem}.{kind}.safetensors").exists()
 
     def companion(self, kind: str) -> dict[str, Tensor]:

@@ -11,7 +11,10 @@ from imu_core.records.run import scope_blocks
 
 
 def head_name(model: nn.Module) -> str:
-    """Dotted name of the classifier head: what a brought model says (`head_layer`), else the last `nn.Linear` defined."""
+    """Dotted name of the classifier head: what a brought model says (`head_layer`), else the last `nn.Linear` defined.
+
+    CheckpointError where there is none.
+    """
     if named := getattr(model, "head_layer", ""):
         return named
     names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
@@ -38,7 +41,7 @@ def split_head(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
 def blocks(model: nn.Module) -> list[nn.Module]:
     """Modules with parameters in forward order, the head last; containers (Sequential, ModuleList) of blocks are opened.
 
-    So is whatever the head lies in, so that the head is a block of its own.
+    A module that the head lies in is opened too, so that the head is a block of its own.
     """
     head = find_head(model)
     others = [block for block in _opened(model, head) if block is not head]

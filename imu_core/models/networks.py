@@ -14,7 +14,10 @@ _PREPARE = 5000  # training images that a model may look at before its first ste
 
 
 def suited(dataset: str, source: Source) -> tuple[str, ...]:
-    """The models to offer for `dataset`, which `source` describes, the usual one first; what somebody brought is one of them."""
+    """Names of the models to offer for `dataset`, which `source` describes, the one to choose by default first.
+
+    Models that somebody brought are among them, except for a set of people.
+    """
     if source.people:
         return source.models or FOR_PEOPLE
     usual, own = source.models or (FOR_COLOUR if source.channels == 3 else FOR_CLASSES), brought.names(dataset)
