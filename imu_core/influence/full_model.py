@@ -94,11 +94,11 @@ class FullInfluence(Task):
 
     @property
     def influence(self) -> Influence | None:
-        """The scores by the last estimator; None unless it is done."""
+        """What the last estimator gave; None until it is done."""
         return self.influences.get(self.estimators[-1])
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """The same without the last line and with its errors raised: ConvergenceError, DataError, Cancelled."""
+        """Compute the scores, yielding (fraction done, words). Raises ConvergenceError, DataError, and Cancelled once stopped."""
         memory, start = runtime.Memory(), time.perf_counter()
         gradients = yield from self._gradients()
         shared = (memory.peak(), time.perf_counter() - start)
