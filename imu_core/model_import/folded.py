@@ -15,7 +15,7 @@ Tensors = dict[str, Tensor]
 
 
 def folded(tensors: Tensors) -> tuple[Tensors, tuple[str, ...]]:
-    """(the same with every weight in one piece under its usual name, in words what was done); the order stays."""
+    """(`tensors`, in their order, with every weight in one piece under its usual name; phrases on what was done)."""
     named, notes = _unwrapped(tensors)
     entries: Tensors = {}
     used: set[str] = set()

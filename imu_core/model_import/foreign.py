@@ -36,9 +36,9 @@ _MEAN = re.compile(r"(^|.*[._])mean$")
 
 @dataclass(frozen=True, eq=False)
 class Strange:
-    """The tensors of a file by dotted name, in the file's order where it has one: whatever lies in it, the network among it.
+    """All tensors of a file by dotted name, in the file's order where it has one; those of the network are among them.
 
-    `notes` say in words what was done to them, `sha256` is the file's; `flaws` say of some tensors why they cannot be used.
+    `notes` say what was done to the tensors; `flaws` say of some, by name, why they cannot be used; `sha256` is the file's.
     Where the network can be laid over ours in several ways, `way` says which is taken (`ways`).
     """
 
@@ -52,7 +52,7 @@ class Strange:
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Tensors under the names of a network of ours, and in words how they were told which is which."""
+    """Tensors under the names of a network of ours, and words on how it was told which tensor is which."""
 
     state: dict[str, Tensor]
     how: str
@@ -150,8 +150,8 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 def match(model: nn.Module, strange: Strange, classes: int) -> Matched:
     """The tensors of `strange` under the names that `model` has, told apart by names, shapes and order; or a CheckpointError.
 
-    Whether that was right, accuracy decides. A file may lack the counters of batch norm and the bias of a head that had none, and
-    hold whatever it likes beside the network, which is named.
+    Only the accuracy shows whether that was right. A file may lack the counters of batch norm and the bias of a head that had
+    none. It may hold other things beside the network; `Matched.how` names them.
     """
     choices = ways(model, strange)
     if not choices:
@@ -252,7 +252,7 @@ def ends_in(model: nn.Module, head: str, images: Tensor) -> bool:
 
 
 def check_answers(logits: Tensor) -> None:
-    """CheckpointError where a network answers an image, a row of `logits` (n, C), with what is no number."""
+    """Raise CheckpointError where a row of `logits` (n, C), the answer to one image, holds a value that is not finite."""
     wrong = int((~torch.isfinite(logits)).flatten(1).any(1).sum())
     if wrong:
         raise CheckpointError(
@@ -263,5 +263,5 @@ def check_answers(logits: Tensor) -> None:
 
 
 def candidates(model: nn.Module, classes: int) -> list[str]:
-    """The linear layers with one output a class, the last first: what could be the head."""
+    """The names of the linear layers with one output per class, the last first: one of them may be the head."""
     return [name for name, layer in reversed(linear_layers(model).items()) if layer.out_features == classes]

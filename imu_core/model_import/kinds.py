@@ -64,7 +64,7 @@ _HEAD = 4096
 
 
 def unlike(content: bytes, file: str) -> str:
-    """Words that go on after the file's name where `content` is recognised and no checkpoint; "" where it may be one."""
+    """Words on what `content` is, if not a checkpoint, that go on after the file's name; "" where it may be one."""
     if not content:
         return "is empty: it has 0 bytes. Copy or download it again."
     if content[:2] == b"PK":
@@ -159,7 +159,7 @@ def _json(content: bytes, head: str) -> str:
 
 
 def joined(count: int) -> str:
-    """How a checkpoint of `count` parts becomes one file."""
+    """A sentence on how to make one file of a checkpoint in `count` parts."""
     return (
         f"Join all {count} parts into one file: read each one into the same dictionary, and save that with "
         "safetensors.torch.save_file or torch.save."

@@ -28,7 +28,10 @@ class Carried(NamedTuple):
 
 
 def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> Statistics:
-    """(mean, std) of each channel that `text` means for `dataset`; what an export of this program carries itself comes first."""
+    """(mean, std) of each channel: what the file `strange` carries itself, else what `text` means for `dataset`.
+
+    ConfigError where `text` is no normalisation; CheckpointError where an export of this program carries impossible numbers.
+    """
     channels = dataset.train.images.shape[1]
     fixed = {
         "imagenet": _IMAGENET.get(channels, _IMAGENET[3]),

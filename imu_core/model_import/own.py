@@ -223,8 +223,8 @@ def _whole(path: Path, *more: Path) -> Iterator[None]:
 def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn.Module, str, str]:
     """(network in eval mode, name of its head, how the tensors were matched); CheckpointError says what does not fit.
 
-    A head is a linear layer with one output a class that the network returns unchanged. Where none is, or the one that was named
-    is not, the sentence lists the linear layers.
+    A head is a linear layer with one output a class that the network returns unchanged. HeadError, which lists the linear layers,
+    where there is no such layer or the named one is none.
     """
     classes, images = len(dataset.class_names), to_input(dataset.test.images[:_PROBE])
     mean, std = normalisation(order.normalisation, dataset, strange)
@@ -340,7 +340,7 @@ def _kept(counts: Tensor, columns: list[int]) -> float:
 
 
 def recipe_of(architecture: str, samples: int) -> Recipe:
-    """The recipe that references of a brought model are trained by: ours, not its makers', who know theirs."""
+    """The recipe by which references of a brought model are trained: this program's, not that of the model's makers."""
     usual = RECIPES.get(architecture) or Recipe(learning_rate=0.05, crop=0.125, edge="reflect")
     return replace(usual, batch_size=max(2, min(usual.batch_size, samples // 8)))
 
@@ -387,5 +387,5 @@ def _card(bringing: Bringing, dataset: Dataset, strange: foreign.Strange, accura
 
 
 def checked(dataset: Dataset, model: nn.Module, logits: Tensor, how: str) -> Check:
-    """The same check of a model that is here already, from its `logits` (N, C) on the test set."""
+    """The check of a model that is here already, by its `logits` (N, C) on the test set; `how` becomes its `matched`."""
     return judge(dataset, logits, Order("here", b"", ""), (head_name(model), find_head(model).in_features, how))

@@ -173,7 +173,7 @@ class _Sequence(Inert):
 
 
 def _learnt(message: str, kinds: dict[str, type[Inert]]) -> bool:
-    """Whether torch's error `message` named a kind of object that is now in `kinds`, or in another form, so that reading goes on."""
+    """Whether `kinds` now holds, in a form that goes further, the kind of object that torch's error `message` names."""
     mistaken = _MISTAKEN.search(message)
     if mistaken:
         name = mistaken[2].removeprefix("inert.")
@@ -284,7 +284,7 @@ def packed(checkpoint: Found) -> bytes:
 
 
 def unpacked(content: bytes) -> Found:
-    """What `packed` was given."""
+    """The checkpoint that `packed` was given."""
     held = safetensors.torch.load(content)
     about = json.loads(held.pop(ABOUT).numpy().tobytes())
     shapes = {name: torch.empty(shape, device="meta") for name, shape in about["shapes"].items()}
@@ -353,7 +353,10 @@ def _limit(size: int, seconds: int) -> None:
 
 
 def main(seconds: int) -> int:
-    """Read standard input and answer on standard output; the exit status says with what."""
+    """Read a checkpoint from standard input, write the answer to standard output, and return the exit status.
+
+    The answer is its tensors as `packed` writes them (0), or a sentence (`REFUSED`).
+    """
     content = sys.stdin.buffer.read()
     _limit(len(content), seconds)
     try:
