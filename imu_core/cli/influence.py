@@ -112,7 +112,7 @@ def _checked_scope(scope: str, estimator: str | None, curvature: int | None) -> 
 
 
 def _compared(problem: Problem, scope: str, damping: float, curvature: int | None) -> agreement.Found:
-    """Scores by the head and through the layers, as found before or now, with a line of progress for every new sentence."""
+    """Scores by the head and through the layers: stored ones, else computed now with a line of progress every 2 % of the work."""
     known = agreement.stored(problem, scope=scope, damping=damping, curvature=curvature)
     if known is not None:
         say("Found earlier with these settings, and kept.")

@@ -68,7 +68,7 @@ def _facts() -> dict[str, Any]:
 
 
 def _known() -> list[tuple[str, str]]:
-    """(dataset, model) that something may be stored of: the registries, and what was brought."""
+    """The pairs (dataset, model) of which models may be stored: those of the registries, and those that somebody brought."""
     return [*((dataset, model) for dataset in data.DATASETS for model in MODELS), *brought.everything()]
 
 

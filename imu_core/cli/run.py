@@ -150,12 +150,12 @@ def _config(values: Mapping[str, Any]) -> RunConfig:
 
 
 def _own_target(settings: Sequence[str] | None) -> str | None:
-    """Whatever `--set stop_at=…` says: a target of one's own, which the request does not change."""
+    """The text behind `--set stop_at=`, a target of the user's own that the request does not change; None without it."""
     return assignments(settings).get("stop_at")
 
 
 def _fraction_or_none(about: Setting, text: str) -> float | None:
-    """The fraction that `text` says; None for none, and for a target that is read from the retrained model later."""
+    """The fraction that `text` says; None for "none", and for "retrained", which is read from the retrained model later."""
     given: Any = None if text == "none" else text
     with suppress(ValueError, TypeError):
         given = float(given)
@@ -164,7 +164,7 @@ def _fraction_or_none(about: Setting, text: str) -> float | None:
 
 
 def _with_target(config: RunConfig, problem: Problem, stop_at: str | None) -> RunConfig:
-    """`config` with the accuracy at which to stop, where that is read from the retrained reference."""
+    """`config` with the target that `stop_at` or the forget set asks for; ConfigError where a needed reference is missing."""
     if stop_at == _RETRAINED:
         reference = retrained(problem)
         if reference is None:
@@ -189,7 +189,7 @@ def _warn_of_idle(method: methods.Method, given: Mapping[str, Any]) -> None:
 
 
 def _follow(work: Run) -> None:
-    """Run it to its end; a line on stderr about once a second."""
+    """Iterate the run to its end, with a line on stderr about once a second."""
     last_line_at = -math.inf
     with stoppable(work):
         for point in work:
@@ -237,7 +237,10 @@ def _summarise(work: Run, measured: Metrics) -> None:
 
 
 def _sentence(work: Run, reference: Mapping[str, float] | None) -> str:
-    """The run in one line. Only where whole classes go is the forget accuracy a success on its own account."""
+    """The run in one line: accuracies before and after, steps and seconds, with the retrained model's accuracies.
+
+    Where whole classes go, a low forget accuracy is the aim by itself, so the retrained model's is left out.
+    """
     problem, last = work.problem, work.points[-1]
     before = model_accuracies(problem, (problem.train.logits, problem.test.logits))
     classes = bool(problem.split.gone_classes)

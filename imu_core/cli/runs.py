@@ -67,7 +67,7 @@ def list_command(
 
 
 def heading() -> str:
-    """The titles above what `line` says of runs."""
+    """The titles of the columns in the lines that `line` writes."""
     return f"{'id':<8}  {'when':<16}  {'method':<12} {'scope':<7} {'state':<9} {'forget':>7} {'test':>7} {'seconds':>8}  what"
 
 
