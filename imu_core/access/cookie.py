@@ -25,7 +25,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def new_id() -> str:
-    """An id that nobody else has and nobody can guess."""
+    """A new id of 32 hex digits, which nobody else has and nobody can guess."""
     return secrets.token_hex(16)
 
 
@@ -40,10 +40,10 @@ def name_of(visitor_id: str) -> str:
 
 
 class VisitorCookie:
-    """Around a server's `app` (ASGI): every page that a browser asks for comes with the cookie, the old one or a new one.
+    """An ASGI application around a server's `app`: it adds the cookie, the old one or a new one, to every page it sends.
 
-    `path` is where on its host the server lives. A page that carries a cookie is kept by no cache on the way, so that two
-    visitors never get the same one.
+    `path` is the server's path on its host. No cache on the way may keep a page that carries a cookie, so that two visitors
+    never get the same cookie.
     """
 
     def __init__(self, app: Application, path: str = "/") -> None:

@@ -39,9 +39,9 @@ def is_public() -> bool:
 
 
 def serve_when(serving: Callable[[], bool], who: Callable[[], str] = str) -> None:
-    """From now on work is done for a page whenever `serving()` says so, for the visitor whom `who()` names (empty: nobody).
+    """Register how to tell whom work is for: `serving()` says whether it is for a page, `who()` names its visitor (or is empty).
 
-    The pages say it once, when they are loaded.
+    The pages call this once, when they are loaded. It replaces what was registered before.
     """
     _SERVING[:], _WHO[:] = [serving], [who]
 
@@ -53,7 +53,7 @@ def is_serving() -> bool:
 
 @contextmanager
 def acting_for(name: str) -> Iterator[None]:
-    """Inside, this thread works for the visitor called `name`, whose page may have gone."""
+    """Inside the `with` block this thread works for the visitor called `name`, whose page may have gone."""
     token = _ACTING.set(name)
     try:
         yield
@@ -67,7 +67,7 @@ def visitor() -> str:
 
 
 def mark(folder: Path) -> None:
-    """Note in `folder` that the visitor for whom this work is done has brought what it holds; nobody else's mark stays."""
+    """Write the name of this work's visitor, who brought what `folder` holds, into its file `MARK`; without a visitor remove it."""
     if name := visitor():
         (folder / MARK).write_text(name)
     else:
@@ -77,7 +77,7 @@ def mark(folder: Path) -> None:
 def is_theirs(folder: Path) -> bool:
     """Whether this work may use what was brought into `folder`.
 
-    All of it, but for a page of a public app: there only what its visitor brought.
+    Always, except for a page of a public app: that may only use what its own visitor brought.
     """
     if not (is_public() and is_serving()):
         return True
@@ -90,8 +90,8 @@ def is_theirs(folder: Path) -> bool:
 def allowed(path: str | Path) -> bool:
     """Whether a page may read the file or folder at `path`.
 
-    It lies, links followed, in IMU_DATA, a folder of IMU_FOLDERS or among the images that were uploaded; in a public app among
-    those that its visitor uploaded.
+    It may if the path, links followed, lies in IMU_DATA, in a folder of IMU_FOLDERS or among the images that were uploaded. In a
+    public app it may only read what its own visitor uploaded.
     """
     try:
         place = Path(path).expanduser().resolve()
@@ -108,7 +108,7 @@ def allowed(path: str | Path) -> bool:
 
 
 def uploads() -> Path:
-    """Where images that somebody brought as a zip file are unpacked: each set into a folder of its own."""
+    """The folder where images that somebody brought as a zip file are unpacked, each set into a folder of its own."""
     return runtime.home() / "images"
 
 
@@ -124,9 +124,9 @@ def check(path: str | Path) -> None:
 
 
 def opened(path: Path) -> BinaryIO:
-    """The regular file at `path`, open for reading; `check` holds for what was opened, whatever takes its name meanwhile.
+    """The regular file at `path`, open for reading. `check` is made again on the open file, in case another took its name.
 
-    An OSError where it is a device, a pipe or a folder, or cannot be opened.
+    ClosedError where this work may not read it; OSError where it is a device, a pipe or a folder, or cannot be opened.
     """
     check(path)
     file = runtime.open_regular(path)

@@ -74,12 +74,12 @@ class Moment:
 
     @property
     def forgetting(self) -> Side:
-        """What it recognises of the forget set beside before: BELOW where it has forgotten some."""
+        """Where its forget accuracy lies beside the one before the first step: BELOW where it has forgotten some."""
         return side(self.forget, self.forget_before)
 
     @property
     def keeping(self) -> Side | None:
-        """The accuracy to keep beside before: BELOW where the run did harm; None where it is not known."""
+        """Where the accuracy to keep lies beside the one before the first step: BELOW after harm; None where it is not known."""
         return None if self.kept is None or self.kept_before is None else side(self.kept, self.kept_before)
 
 
@@ -211,9 +211,10 @@ def early_words(outcome: Outcome) -> str:
 
 
 def one_path(runs: Sequence[tuple[str, Sequence[Point]]]) -> str:
-    """Which of `runs` (name, points) no chart tells apart, a sentence for each such group; "" where all can be seen.
+    """A sentence for each group of `runs` (name, points) that no chart can tell apart; "" where there is no such group.
 
-    They were evaluated at the same steps, and at each their accuracies on the forget set and on the test set are the same.
+    Runs of a group were evaluated at the same steps, and at each their accuracies on the forget set and on what should be kept
+    are the same.
     """
     groups: list[list[tuple[str, Sequence[Point]]]] = []
     for run in (run for run in runs if run[1]):
@@ -258,12 +259,15 @@ class Hiding:
 
     @property
     def beside_before(self) -> Side:
-        """BELOW: harder to find than before."""
+        """Where the mAP now lies beside that of the original: BELOW where the person is harder to find than before."""
         return side(self.now, self.before)
 
     @property
     def beside_aim(self) -> Side | None:
-        """ABOVE: easier to find than for a model that never saw them; None where no such model is stored."""
+        """Where the mAP now lies beside the retrained model's; None where no such model is stored.
+
+        ABOVE: the person is easier to find than for a model that never saw them.
+        """
         return None if self.aim is None else side(self.now, self.aim)
 
 
