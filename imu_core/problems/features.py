@@ -49,7 +49,7 @@ def keep(model: nn.Module, data_key: str, Z: Tensor, logits: Tensor) -> None:
 
 
 class _Work:
-    """The features of one image set on their way to `path`. Whoever needs them computes the next chunk, none twice."""
+    """The features of one image set while they are computed, to be stored at `path`. Threads share the work: no chunk twice."""
 
     def __init__(self, model: nn.Module, images: Tensor, path: Path) -> None:
         self._backbone, self._head = split_head(model)
@@ -61,7 +61,7 @@ class _Work:
 
     @property
     def fraction(self) -> float:
-        """How much is computed, 0 to 1."""
+        """The share of the chunks that is computed, 0 to 1."""
         return len(self._found) / len(self._parts)
 
     @torch.no_grad()
@@ -88,9 +88,9 @@ _READY: set[tuple[Path, Path, int]] = set()
 
 
 def steps(model: nn.Module, images: ImageSet, data_key: str) -> Iterator[float]:
-    """Compute what `features` would have to compute, yielding the fraction that is done; nothing where it is stored already.
+    """Compute what `features` would have to compute, yielding the fraction done; yields nothing where it is stored already.
 
-    Callers in several threads share the work, and what one leaves undone the next one goes on with.
+    Callers in several threads share the work, and the next caller goes on with what one leaves undone.
     """
     path = kept_at(model, data_key)
     if _read(path, len(images)) is None:
@@ -150,7 +150,7 @@ def _embedding_at(data_key: str, backbone: str) -> Path:
 
 
 def _read(path: Path, rows: int) -> dict[str, Tensor] | None:
-    """What is stored at `path`; None where that is nothing, damaged or something else: it is computed again then."""
+    """The tensors stored at `path`; None where there are none, or damaged or other ones: they are computed again then."""
     try:
         stored = checkpoints.read_tensors(path) if path.exists() else {}
     except CheckpointError:

@@ -60,7 +60,7 @@ def _text(request: str) -> str:
 
 
 def _parse(request: str, dataset: Dataset) -> tuple[str, str]:
-    """(kind, what is behind the colon); names alone are whole classes, or people in a set of people."""
+    """(kind, text behind the colon); names alone are a request for whole classes, or for people in a set of people."""
     text = _text(request)
     kind, colon, body = text.partition(":")
     kind = kind.strip().lower()
@@ -85,7 +85,7 @@ def _whole(dataset: Dataset) -> str:
 
 
 def _folded(name: str) -> str:
-    """A name in any letter case, any Unicode form and any spacing is one name; so are 42 and 0042."""
+    """`name` in one form for every letter case, Unicode form and spacing; 42 and 0042 are one name too."""
     text = " ".join(key(unicodedata.normalize("NFKC", name).casefold()).split())
     return str(int(text)) if re.fullmatch(r"[0-9]{1,18}", text) else text
 

@@ -49,7 +49,7 @@ def problem(
 def prepare(dataset: str = "fashion", *, model: str = "small_resnet") -> Iterator[tuple[float, str]]:
     """Compute the features that `problem` needs and nobody has stored yet, yielding (fraction done, what is done).
 
-    Nothing comes where they are stored. What is left undone is gone on with by the next caller. Raises as `problem` does.
+    It yields nothing where they are stored. The next caller goes on with what one leaves undone. Raises as `problem` does.
     """
     loaded = data.load(dataset)
     yield from prepare_features(original(loaded, model), loaded)

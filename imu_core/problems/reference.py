@@ -79,13 +79,13 @@ def retrain(problem: Problem) -> Training:
 
 
 def seconds_to_retrain(problem: Problem) -> float | None:
-    """Seconds that the quickest stored training of this model on this data took, wherever that was; None where none says."""
+    """Seconds that the quickest stored training of this model on this data took, on any machine; None where none is on record."""
     cards = [checkpoint.card.get("seconds") for checkpoint in checkpoints.listing(problem.dataset.name, problem.model_name)]
     return min((float(seconds) for seconds in cards if seconds), default=None)
 
 
 def target(problem: Problem) -> tuple[float, str] | None:
-    """The forget accuracy that runs should stop at where whole classes are *not* what goes, and why, in words; else None.
+    """(forget accuracy at which runs should stop, the reason in words); None where the forget set is whole classes.
 
     A model that never saw a random sample still recognises it as often as any new image. So the aim is the retrained
     model's accuracy on the forget set; where none is stored, the original's test accuracy stands in for it, which is fair

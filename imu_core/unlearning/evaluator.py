@@ -33,7 +33,7 @@ class Judgement:
 
 
 class Evaluation:
-    """Judges an workspace's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
+    """Judges a workspace's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
 
     The subsets are drawn once, from the problem's seed, so that two runs on one problem are judged by the same samples.
     """
@@ -62,7 +62,7 @@ class Evaluation:
 
     @torch.no_grad()
     def judge(self, full: bool) -> Judgement:
-        """Evaluate now; raises Cancelled between two chunks once the run is cancelled."""
+        """The judgement of the module now, on whole sets if `full` or over features; Cancelled once the run is cancelled."""
         if self._workspace.on_features:
             return self.judge_heads([(self._workspace.head.weight, self._workspace.head.bias)])[0]
         self._workspace.set_mode(training=False)
