@@ -14,10 +14,11 @@ MOST_NODES, MOST_BITS = 200_000, 1024  # of a YAML text with its aliases written
 
 
 def from_json(text: str) -> Any:
-    """What the JSON `text` says.
+    """The Python values that the JSON `text` says.
 
-    ValueError where a name stands twice in one object, a number is none (nan, Infinity) or has thousands of digits, or it is
-    nested deeper than Python can follow. A number such as 1e400 is infinite: its range is checked where it is used.
+    ValueError where it is no JSON, a name stands twice in one object, a number is none (nan, Infinity) or has thousands of
+    digits, or it is nested deeper than Python can follow. A number such as 1e400 is infinite: its range is checked where it is
+    used.
     """
     try:
         return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
@@ -52,7 +53,7 @@ class _Strict(yaml.SafeLoader):
 
 
 def from_yaml(text: str) -> Any:
-    """What the YAML `text` says; a ValueError says why it cannot be read, with the line where that is known.
+    """The Python values that the YAML `text` says; a ValueError says why it cannot be read, with the line where that is known.
 
     Refused are keys that stand twice, aliases that write out to more than `MOST_NODES` values or into themselves, numbers of
     more than `MOST_BITS` bits, and whatever is no YAML.
