@@ -54,7 +54,7 @@ _HOMES = {
     "unlearning": ("Run", "unlearn"),
     "unlearning.sequence": ("after", "problem_after"),
 }
-_MOVED = {"explain": "evaluation.saliency"}  # rooms that others know by an earlier name
+_MOVED = {"explain": "evaluation.saliency"}  # modules that others know by an earlier name
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 

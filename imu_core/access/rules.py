@@ -67,7 +67,7 @@ def visitor() -> str:
 
 
 def mark(folder: Path) -> None:
-    """Write the name of this work's visitor, who brought what `folder` holds, into its file `MARK`; without a visitor remove it."""
+    """Write the name of this work's visitor, who brought what `folder` holds, into its file `MARK`; remove that without one."""
     if name := visitor():
         (folder / MARK).write_text(name)
     else:

@@ -1,4 +1,4 @@
-"""The nouns of the engine, frozen: what one room hands to the next. No record is changed after it is made."""
+"""The nouns of the engine, frozen: what one package hands to the next. No record is changed after it is made."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Training(Task):
         self._slow = {name: tensor.clone() for name, tensor in moving.items()} if recipe.lookahead else {}
 
     def trace(self, watched: Sequence[Tensor]) -> None:
-        """Add up in `traced`, for each set of indices in `watched`, the changes of all steps whose batch holds one of its samples.
+        """Add up in `traced`, for each index set in `watched`, the changes of all steps whose batch holds one of its samples.
 
         `traced` then holds one dictionary a set: the name of a parameter and the sum of its changes. Such a training does not
         resume, and a stopped one is not kept: the sums would miss the steps before.

@@ -134,8 +134,9 @@ def _check_ended(run: Run, request: str) -> None:
 def after(run: Run, forget: str) -> Problem:
     """The problem of forgetting what `forget` names from the model that `run` left behind.
 
-    What `run` forgot is neither in the forget set nor in the retain set. The history of the new problem holds every request and config before it, so that the chain can be repeated. ConfigError where
-    `run` has not ended, or ended in numbers that are not finite.
+    What `run` forgot is neither in the forget set nor in the retain set. The history of the new problem holds every request
+    and config before it, so that the chain can be repeated. ConfigError where `run` has not ended, or ended in numbers that are
+    not finite.
     """
     old = run.problem
     if run.outcome.state in ("queued", "running"):
