@@ -54,12 +54,12 @@ _HOMES = {
     "unlearning": ("Run", "unlearn"),
     "unlearning.sequence": ("after", "problem_after"),
 }
-_MOVED = {"explain": "evaluation.saliency"}  # rooms that others know by an earlier name
+_MOVED = {"explain": "evaluation.saliency"}  # modules that others know by an earlier name
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, or a room by its name."""
+    """The public object or module of imu_core called `name`, loaded at its first use; AttributeError where there is none."""
     if name in _HOME_OF:
         value = getattr(importlib.import_module(f"imu_core.{_HOME_OF[name]}"), name)
     else:

@@ -15,7 +15,7 @@ V = TypeVar("V")
 class SharedCache(MutableMapping[K, V]):
     """A dictionary of at most `most` entries: the one that was used longest ago leaves for a new one.
 
-    Threads may share it; each operation is whole. `leaving` is called with the value of an entry that had to leave.
+    Threads may share it; each operation is atomic. `leaving` is called with the value of an entry that had to leave.
     """
 
     def __init__(self, most: int, leaving: Callable[[V], object] = lambda value: None) -> None:
@@ -40,7 +40,7 @@ class SharedCache(MutableMapping[K, V]):
             del self._entries[key]
 
     def pop(self, key: K, default: Any = None) -> Any:
-        """The value of `key`, which is there no longer; `default` where there was none."""
+        """Remove `key` and return its value; `default` where it was not there."""
         with self._lock:
             return self._entries.pop(key, default)
 

@@ -32,7 +32,7 @@ class AtDepth:
     overshoot: float
 
     def words(self) -> str:
-        """One sentence that says which of the three it is."""
+        """In words: never reached, reached at a step, or interpolated between two points."""
         if not self.reached:
             return "the target was never reached; these are the figures at the end"
         if not self.interpolated:

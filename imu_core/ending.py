@@ -40,7 +40,7 @@ def tell(stop: Callable[[], None]) -> None:
 
 
 def working() -> list[threading.Thread]:
-    """The daemon threads, but for the caller's, that are inside this program's code just now."""
+    """The daemon threads that run this program's code just now, without the caller's own."""
     frames = sys._current_frames()
     others = (t for t in threading.enumerate() if t.daemon and t is not threading.current_thread())
     return [thread for thread in others if _is_inside(frames.get(thread.ident or 0))]

@@ -13,14 +13,17 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 
 
 def cut(text: str, most: int = _LONGEST, end: int = _END) -> str:
-    """`text` as a screen may show it: at most `most` signs, the last `end` of them its own end, none that steers a terminal."""
+    """`text` as a screen may show it: at most `most` signs, and those that would steer a terminal escaped.
+
+    Where it is longer, a … stands for its middle, and its last `end` signs stay.
+    """
     if len(text) > most:
         text = f"{text[: most - end - 1]}…{text[-end:] if end else ''}"
     return _UNSAFE.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def told(value: object) -> str:
-    """`repr(value)`, cut; some values are too large to be written out, or cannot be printed at all."""
+    """`repr(value)`, cut to 120 signs; for a value that cannot be printed a few words with its type."""
     try:
         return cut(repr(value), 120, 20)
     except Exception:
@@ -28,7 +31,7 @@ def told(value: object) -> str:
 
 
 def shown(value: object, most: int = 60) -> str:
-    """`value` as a sentence may hold it: one line, at most `most` signs, and whatever does not print or is no UTF-8 as \\x1b."""
+    """`value` as a sentence may hold it: one line, at most `most` signs; what does not print or is no UTF-8 becomes \\x1b."""
     text = str(value)
     printed = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:most])
     return printed if len(text) <= most and len(printed) <= most else f"{printed[: most - 1]}…"

@@ -26,7 +26,8 @@ class Job:
     """An iterable to be run by a `JobQueue`. `make` builds it in the worker, so that building may be slow too.
 
     What it yields is collected in `items`. If the iterable has `cancel()`, Stop calls it; if it has an `outcome`, that
-    decides between done, cancelled, diverged and failed, and `reason` says why. A `quick` one ends within a second or so.
+    decides between done, cancelled, diverged and failed, and `reason` says why. A `quick` job ends within a second or so.
+    `after` is called with the job, in the worker, once its work has ended other than failed.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job has ended, in whichever way."""
         return self.state in FINISHED
 
     @property
@@ -72,7 +73,7 @@ class Job:
         return (self.ended or time.time()) - self.started if self.started else 0.0
 
     def snapshot(self) -> list[Any]:
-        """What it has yielded so far; a copy that stays as it is."""
+        """What the iterable has yielded so far, as a list that no longer changes."""
         return list(self.items)
 
     def cancel(self) -> None:
@@ -141,7 +142,7 @@ class JobQueue:
     operation, and then waits for all the others. Page work has its own as well: somebody waits for it, and it stands behind
     nobody's run, not even behind those of its owner.
 
-    Each job runs within `around(owner)`, as whoever needs to know for whom it works.
+    Each job runs inside the context `around(owner)`, for code that needs to know for whom it works.
     """
 
     def __init__(self, workers: int = 3, around: Callable[[str], AbstractContextManager[Any]] = nullcontext) -> None:

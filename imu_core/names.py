@@ -16,7 +16,7 @@ def normal(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """What all spellings of one name have in common: composed, and in small letters."""
+    """`text` composed (NFC) and in small letters: the same text for all spellings of one name."""
     return normal(normal(text).lower())
 
 
@@ -26,8 +26,8 @@ def forms(text: str) -> tuple[str, ...]:
 
 
 def spelt(path: Path) -> Path:
-    """`path` as the disk spells it: each of its names may be stored composed or decomposed. As given where it is not there."""
-    found = Path(path.anchor)
-    for part in path.parts[len(found.parts) :]:
-        found = next((found / form for form in forms(part) if (found / form).exists()), found / part)
-    return found
+    """`path` as the disk spells it, composed or decomposed; from the first name that is not there on it stays as given."""
+    spelling = Path(path.anchor)
+    for part in path.parts[len(spelling.parts) :]:
+        spelling = next((spelling / form for form in forms(part) if (spelling / form).exists()), spelling / part)
+    return spelling

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def as_number(value: Any) -> Any:
-    """`value` as Python's own int or float where it is a number (or a bool, where it is NumPy's or torch's); else as it is."""
+    """`value` as Python's own int, float or bool where it is a number or a bool, NumPy's and torch's too; else as it is."""
     torch = sys.modules.get("torch")  # who gives a tensor has loaded it; whoever gives none need not wait for it
     tensor = torch is not None and isinstance(value, torch.Tensor)
     if (tensor or isinstance(value, np.ndarray)) and value.ndim == 0:

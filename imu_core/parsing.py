@@ -14,10 +14,11 @@ MOST_NODES, MOST_BITS = 200_000, 1024  # of a YAML text with its aliases written
 
 
 def from_json(text: str) -> Any:
-    """What the JSON `text` says.
+    """The Python values that the JSON `text` says.
 
-    ValueError where a name stands twice in one object, a number is none (nan, Infinity) or has thousands of digits, or it is
-    nested deeper than Python can follow. A number such as 1e400 is infinite: its range is checked where it is used.
+    ValueError where it is no JSON, a name stands twice in one object, a number is none (nan, Infinity) or has thousands of
+    digits, or it is nested deeper than Python can follow. A number such as 1e400 is infinite: its range is checked where it is
+    used.
     """
     try:
         return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
@@ -30,11 +31,11 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:40]!r} stands twice in one place")
-    return found
+    return mapping
 
 
 class _Strict(yaml.SafeLoader):
@@ -52,7 +53,7 @@ class _Strict(yaml.SafeLoader):
 
 
 def from_yaml(text: str) -> Any:
-    """What the YAML `text` says; a ValueError says why it cannot be read, with the line where that is known.
+    """The Python values that the YAML `text` says; a ValueError says why it cannot be read, with the line where that is known.
 
     Refused are keys that stand twice, aliases that write out to more than `MOST_NODES` values or into themselves, numbers of
     more than `MOST_BITS` bits, and whatever is no YAML.
@@ -64,18 +65,18 @@ def from_yaml(text: str) -> Any:
             return None
         if _size(node, {}, frozenset()) > MOST_NODES:
             raise ValueError(f"its aliases write out to more than {MOST_NODES:,} values")
-        found = loader.construct_document(node)
-        _check_numbers(found)
+        content = loader.construct_document(node)
+        _check_numbers(content)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or "it has signs that YAML does not know"
-        raise ValueError(f"{str(said)[:120]}{where}") from error
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it has signs that YAML does not know"
+        raise ValueError(f"{str(reason)[:120]}{where}") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # a tag on something that it does not go with
         raise ValueError(f"a value in it is none of its kind ({str(error)[:80]})") from error
-    return found
+    return content
 
 
 def _size(node: yaml.Node, known: dict[int, int], above: frozenset[int]) -> int:

@@ -17,10 +17,10 @@ Part = TypeVar("Part", bound="Task")
 
 
 class Task:
-    """The frame of such work: a kind of it says what it does in `working`; `outcome` says how it ended.
+    """The base class of such work: a subclass says in `working` what it does; `outcome` says how it ended.
 
-    Errors of the engine end it as failed. What it had found by then, or when it was stopped, stays. Kinds that yield something
-    else than (fraction done, words) say in `progress` how far that is.
+    Errors of the engine end it as failed. What it had computed by then, or when it was stopped, stays. A subclass that yields
+    something else than (fraction done, words) says in `progress` how far that is.
     """
 
     STOPPED = ""  # said instead of the reason that `Cancelled` gives
@@ -31,23 +31,23 @@ class Task:
         self._part: Task | None = None
 
     def cancel(self) -> None:
-        """Ask it to stop; safe from any thread. What it had found stays."""
+        """Ask the work to stop; safe from any thread. What it has computed stays."""
         self._cancel.set()
         if self._part is not None:
             self._part.cancel()
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether it was asked to stop."""
+        """Whether the work was asked to stop."""
         return self._cancel.is_set()
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until its end, where it knows better than by the share of the work that is done; else None."""
+        """Seconds until the end, where the work knows them better than from the share that is done; else None."""
         return None
 
     def progress(self, last: Any) -> tuple[float, str]:
-        """(fraction done, words) once `last` is what it has yielded last."""
+        """(fraction done, words) after the work has yielded `last`."""
         return min(1.0, last[0]), str(last[1])
 
     def __iter__(self) -> Iterator[tuple[float, str]]:
@@ -63,7 +63,7 @@ class Task:
             self.outcome = Outcome("failed", str(error))
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """The work without its end: errors are raised, and Cancelled where it was stopped."""
+        """Do the work, yielding (fraction done, words). It raises its errors, and Cancelled where it was stopped."""
         raise TypeError(f"{type(self).__name__} does not say what it does.")
 
     def _through(self, part: Part) -> Part:
@@ -79,13 +79,13 @@ class Task:
 
     def _abandonable(self, work: Callable[[], T]) -> T:
         """Run `work`, which cannot be interrupted, in a thread of its own: Stop leaves it behind to end by itself."""
-        found: list[T] = []
+        outputs: list[T] = []
         errors: list[Exception] = []
 
         def target() -> None:
             step_back()
             try:
-                found.append(work())
+                outputs.append(work())
             except Exception as error:  # handed to the caller, who is in another thread
                 errors.append(error)
 
@@ -96,7 +96,7 @@ class Task:
             self._raise_if_cancelled()
         if errors:
             raise errors[0]
-        return found[0]
+        return outputs[0]
 
 
 def step_back() -> None:

@@ -44,10 +44,10 @@ def device() -> torch.device:
 
     Everything else stays on the processor, where the same seed gives the same bits. ConfigError for another name.
     """
-    asked = os.environ.get("IMU_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    if asked not in ("cpu", "cuda") or (asked == "cuda" and not torch.cuda.is_available()):
-        raise ConfigError(f"IMU_DEVICE is {asked!r}; it may be 'cpu', or 'cuda' where torch finds such a device.")
-    return torch.device(asked)
+    name = os.environ.get("IMU_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(f"IMU_DEVICE is {name!r}; it may be 'cpu', or 'cuda' where torch finds such a device.")
+    return torch.device(name)
 
 
 def limit_threads(maximum: int = 2) -> int:
@@ -62,7 +62,7 @@ def limit_threads(maximum: int = 2) -> int:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, torch uses a single thread and `limit_threads` allows no more: the same sums in the same order in every worker."""
+    """Inside the `with` block torch uses one thread and `limit_threads` allows no more: every worker sums in the same order."""
     before, token = torch.get_num_threads(), _CAP.set(1)
     limit_threads()
     try:
@@ -160,7 +160,7 @@ def target(path: Path) -> Path:
 
 
 def check_place(path: Path) -> None:
-    """An OSError where no file called `path` could be written: it is tried in its folder, and nothing is left of that."""
+    """An OSError where no file called `path` could be written. A file is made in its folder to try, and nothing is left of it."""
     path = target(path)
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
@@ -201,7 +201,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Inside, `folder` is there; where what is done in it fails, those of it and the folders above it that were made go again."""
+    """Inside the `with` block `folder` exists; where the block fails, every folder that was made for it is removed again."""
     missing = _missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -212,7 +212,7 @@ def made(folder: Path) -> Iterator[None]:
 
 
 def _missing(folder: Path) -> list[Path]:
-    """`folder` and those above it that are not there, the innermost first."""
+    """`folder` and the folders above it, those that do not exist, the innermost first."""
     return [place for place in (folder, *folder.parents) if not place.exists()]
 
 
@@ -229,7 +229,7 @@ def _size(count: int) -> str:
 
 @contextmanager
 def storing(what: str) -> Iterator[None]:
-    """Inside, a disk that is full or closed to this program is a DataError that says `what` was to be stored."""
+    """Inside the `with` block, a disk that is full or not writable is a DataError, which says that `what` was to be stored."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -265,7 +265,7 @@ _ARENA_MAX, _HEAPS = -8, 2  # glibc's name for the number of heaps
 
 
 def limit_heaps() -> None:
-    """Two heaps for all threads where the C library is glibc: else the many threads of pages get more, and free memory late."""
+    """Let glibc, where it is the C library, use two heaps for all threads: with more, the threads of pages free memory late."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _HEAPS)
 
@@ -292,9 +292,10 @@ limit_heaps()
 
 
 class Memory:
-    """By how many bytes this process has grown at most since this was made: resident memory, all threads together.
+    """Measures by how many bytes this process has grown at most since this was made: resident memory, all threads together.
 
-    Linux keeps the high-water mark and lets a process reset it; where that is not so, what `peak` was asked at counts.
+    Linux keeps the high-water mark and lets a process reset it. Where it cannot be reset, growth before this was made counts
+    too; where the system keeps no mark, the growth is 0.
     """
 
     def __init__(self) -> None:
@@ -303,12 +304,12 @@ class Memory:
         self._before = _resident("VmRSS")
 
     def peak(self) -> int:
-        """Bytes, from 0."""
+        """The growth in bytes, 0 or more."""
         return max(0, _resident("VmHWM") - self._before)
 
 
 def _resident(field: str) -> int:
-    """A field of this process's status in bytes, 0 where the system does not tell."""
+    """The number that `field` of this process's status holds, in bytes; 0 where the system does not tell."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(field):

@@ -53,7 +53,7 @@ class Setting:
 
     @property
     def switch(self) -> bool:
-        """Whether it is on or off."""
+        """Whether the setting is a switch: on or off."""
         return isinstance(self.default, bool)
 
     @cached_property
@@ -111,7 +111,7 @@ def between(low: float, high: float, whole: bool = False, above: bool = False, b
 
 
 def table(*settings: Setting) -> Mapping[str, Setting]:
-    """`settings` by name, in order."""
+    """A mapping from the name of each of `settings` to it, in the order given."""
     return {setting.name: setting for setting in settings}
 
 

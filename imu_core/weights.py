@@ -74,18 +74,18 @@ def _weigh(values: Tensor, psi: Callable[[Tensor], Tensor], top: float, clip_qua
         raise DataError(
             "Some scores are no numbers (nan or infinity), so they weight nothing. Raise the damping, or scale the features."
         )
-    kept = (values > 0).nonzero()[:, 0]
-    if not len(kept):
+    index = (values > 0).nonzero()[:, 0]
+    if not len(index):
         raise DataError(
             "No forget sample has a positive score, so there is nothing to weight. Use control='uniform', or another estimator."
         )
-    order = values[kept].argsort(descending=True, stable=True)
-    kept = kept[order[: max(1, math.ceil(round(top * len(kept), 9)))]]
-    chosen = psi(values[kept])
+    order = values[index].argsort(descending=True, stable=True)
+    index = index[order[: max(1, math.ceil(round(top * len(index), 9)))]]
+    chosen = psi(values[index])
     if clip_quantile is not None:
         chosen = chosen.clamp(max=float(torch.quantile(chosen, clip_quantile)))
     weights = torch.zeros_like(values)
-    weights[kept] = chosen
+    weights[index] = chosen
     return weights / weights.sum()
 
 

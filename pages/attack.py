@@ -20,7 +20,7 @@ def attackable(items: list[session_runs.Kept]) -> list[session_runs.Kept]:
 
 
 def not_here(items: list[session_runs.Kept]) -> None:
-    """The runs that cannot be attacked: going on still, failed, or stopped before they began; each with a sentence."""
+    """Write which runs cannot be attacked and why: going on (with progress), failed, stopped before they began, no model kept."""
     going = [item for item in items if not item.job.finished]
 
     @st.fragment(run_every=pace.tick() if going else None)
@@ -37,7 +37,7 @@ def not_here(items: list[session_runs.Kept]) -> None:
 
 
 def choose(items: list[session_runs.Kept]) -> session_runs.Kept:
-    """The run under attack, by name; it is in the link."""
+    """Draw the choice of the run to attack; returns the chosen one. Its name is in the link."""
     names = [item.name for item in items]
     if st.session_state.get("attacked") not in names:
         st.session_state.pop("attacked", None)
@@ -47,7 +47,7 @@ def choose(items: list[session_runs.Kept]) -> session_runs.Kept:
 
 
 def in_link(item: session_runs.Kept) -> tuple[dict[str, str], list[str]]:
-    """What the link says in place of the name of the run under attack, which somebody else may give to another run."""
+    """(parameters of a link to the run under attack, sentences on what it leaves out). It has the id: others may use the name."""
     ids = [item.stored] if item.stored else []
     words = {"run": item.stored, "attacked": "" if ids else item.name}
     return words, link_box.of_runs(ids, [] if ids or item.is_example else [item.name])
@@ -63,7 +63,7 @@ results.reference_offer(problem)
 mine = session_runs.of(problem)
 not_here(mine)
 first = st.container()  # the box below it adds to what is chosen from in it
-asked = another.asked(problem, attackable(mine))
+wish = another.asked(problem, attackable(mine))
 items = [*attackable(mine), *attackable(another.another(problem, session_runs.title_of))] or attackable(
     session_runs.examples(problem)
 )
@@ -74,8 +74,8 @@ with first:
     item = choose(items)
 with title:
     link_box.of_page(problem, "Opens this page with the same problem, run and choices", lambda: in_link(item))
-if asked:
-    links.refuse("run", asked, item.name)
+if wish:
+    links.refuse("run", wish, item.name)
 if item.is_example:
     st.caption("Finished examples, the gentle preset on the head. Your own runs on this problem stand here once you made some.")
 if not problem.split.classes:

@@ -18,7 +18,7 @@ ALL, OWN, PAIR = "All methods", "Your runs", "A against B"
 
 
 def view_of(has_record: bool, opens_on_record: bool) -> str:
-    """Which part of the page is wanted; it is in the link."""
+    """Draw the choice of the part of the page; returns the chosen one, which is in the link."""
     views = [ALL, OWN, PAIR] if has_record else [OWN, PAIR]
     chosen = bound.segmented_control(
         "Show", views, default=ALL if opens_on_record else OWN, key="compare", required=True,
@@ -28,7 +28,7 @@ def view_of(has_record: bool, opens_on_record: bool) -> str:
 
 
 def runs(problem: Problem, view: str, has_record: bool) -> list[Compared]:
-    """The table of runs, or two of them; returns what there is to compare."""
+    """Draw the table of runs, or two of them closely, by `view`; returns all runs there are to compare."""
     items = link.gather(problem)
     reference = retrained(problem)
     results.reference_offer(problem)

@@ -29,7 +29,7 @@ LAYOUT = """<style>
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """The blocks of a document, each with what it is (h1 … h3, code, python, table, picture, text); comments are left out."""
+    """Yield the blocks of a document as (kind, text), without comments; kinds: h1 … h3, code, python, table, picture, text."""
     lines = text.splitlines()
     for token in MarkdownIt("commonmark").enable("table").parse(text):
         if token.level or token.nesting < 0 or token.type == "html_block":
@@ -46,7 +46,7 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def anchor(title: str) -> str:
-    """What a link calls the section `title`, by the rule of GitHub: small letters, a hyphen for each space, no other signs."""
+    """The anchor of the section `title`, by the rule of GitHub: small letters, a hyphen for each space, no other signs."""
     return re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-")
 
 
@@ -60,7 +60,7 @@ def draw(kind: str, part: str) -> None:
         alt, where = _PICTURE.fullmatch(part).groups()
         st.image(FOLDER / where, alt=alt)
     else:
-        linked = _OTHER.sub(lambda found: f"](docs?doc={found[1]}{found[2] or ''})", part)
+        linked = _OTHER.sub(lambda link: f"](docs?doc={link[1]}{link[2] or ''})", part)
         st.markdown(linked, width="stretch" if kind == "table" else WIDTH)
 
 
@@ -79,7 +79,7 @@ def show(name: str) -> None:
 
 
 def leading(label: str, icon: str, *name: str) -> None:
-    """A button that leads to the document `name`, or to the list; a link from a page to itself leaves the address as it was."""
+    """Draw a button to the document `name`, or to the list; a link from a page to itself would leave the address as it is."""
     st.button(label, key=f"doc_{''.join(name)}", icon=icon, type="tertiary", on_click=links.rewrite, args=("doc", name))
 
 
@@ -92,13 +92,13 @@ def overview() -> None:
 
 
 def chosen() -> str:
-    """The document that the link names; the list where it names none, or one that is not there, which is said."""
+    """The name of the document that the link asks for; `LIST` where it asks for none, or for an unknown one, which is said."""
     word = links.word("doc")
-    wanted = asked.choice([word], sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != LIST))
-    if wanted.wrong:
-        links.refuse("doc", wanted, "the list of all documents")
+    wish = asked.choice([word], sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != LIST))
+    if wish.wrong:
+        links.refuse("doc", wish, "the list of all documents")
         links.rewrite("doc")
-    return wanted.value if wanted.had else LIST
+    return wish.value if wish.had else LIST
 
 
 navigation.hand_over()

@@ -35,17 +35,17 @@ def links(keys: tuple[str, ...], here: set[str]) -> str:
 
 
 def show(term: Term, here: set[str]) -> None:
-    """One entry: its name with an anchor, the sentence, the paragraph, related terms."""
+    """Draw one entry: its name with an anchor, the sentence, the paragraph, related terms."""
     name = f"  :small[:gray[{term.key}]]" if not term.title.lower().endswith(term.key) else ""
     st.subheader(f"{term.title}{name}", anchor=term.key)
     body = term.text.replace("The trap:", "**The trap:**").replace("The traps:", "**The traps:**")
     st.markdown(f"{term.short}\n\n{body}\n\n:small[See also: {links(term.see, here)}]")
 
 
-def unknown(asked: str, here: set[str]) -> None:
+def unknown(word: str, here: set[str]) -> None:
     """Say that the link names no term, and which ones it may have meant."""
-    readable = re.sub(r"[^\w :+-]", "", asked)[:40]
-    near = difflib.get_close_matches(asked.lower()[:40], TERMS, n=3, cutoff=0.6)
+    readable = re.sub(r"[^\w :+-]", "", word)[:40]
+    near = difflib.get_close_matches(word.lower()[:40], TERMS, n=3, cutoff=0.6)
     meant = f" Did you mean {links(tuple(near), here)}?" if near else ""
     st.info(f"There is no term called “{readable}” here.{meant}")
 
@@ -62,28 +62,28 @@ with st.container(width=WIDTH):
         help="Finds every entry that holds all of your words, in its name or in its text.",
         max_chars=80,
     )
-    asked = session_links.word("term")
+    word = session_links.word("term")
     group = bound.pills(
         "Show",
         (*GROUPS, ALL),
-        default=TERMS[asked].group if asked in TERMS else GROUPS[0],
+        default=TERMS[word].group if word in TERMS else GROUPS[0],
         key="term_group",
         disabled=bool(search),
         help="One group of terms, or all of them. A search goes through all.",
     )
     everywhere = search or group in (None, ALL)
-    found = [term for term in TERMS.values() if (everywhere or term.group == group) and matches(term, search or "")]
-    here = {term.key for term in found} | ({asked} & TERMS.keys())
-    if asked in TERMS:
+    terms = [term for term in TERMS.values() if (everywhere or term.group == group) and matches(term, search or "")]
+    here = {term.key for term in terms} | ({word} & TERMS.keys())
+    if word in TERMS:
         with st.container(border=True):
-            show(TERMS[asked], here)
-    elif asked:
-        unknown(asked, here)
+            show(TERMS[word], here)
+    elif word:
+        unknown(word, here)
     if search:
-        st.caption(f"{len(found)} of {len(TERMS)} terms")
-    if not found:
+        st.caption(f"{len(terms)} of {len(TERMS)} terms")
+    if not terms:
         st.markdown("No entry holds all of these words. Try fewer, or a shorter one.")
-    rest = [term for term in found if term.key != asked]
+    rest = [term for term in terms if term.key != word]
     if search:
         for term in sorted(rest, key=lambda term: rank(term, search)):
             show(term, here)

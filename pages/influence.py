@@ -32,7 +32,7 @@ def _select(chart: str) -> None:
 
 
 def charts(problem: Problem, scored: Influence) -> None:
-    """Histogram and scatter: drag in either, and the gallery shows those samples."""
+    """Draw the histogram and the scatter of scores; the gallery shows the samples that are selected in either."""
     values, ids = scored.scores.numpy(), problem.split.forget.numpy()
     st.plotly_chart(
         figures.histogram(values, ids),
@@ -56,7 +56,7 @@ def charts(problem: Problem, scored: Influence) -> None:
 
 
 def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
-    """Positions to show, in order, and a sentence that says why these."""
+    """(positions within the forget set to show, in order; a sentence that says why these)."""
     order = scored.scores.argsort(descending=True, stable=True).tolist()
     chosen = set(st.session_state.get("chosen", [])) & set(order)
     if chosen:
@@ -70,7 +70,7 @@ def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
 
 
 def right_side(problem: Problem, scored: Influence, weights: object) -> None:
-    """The gallery with its order, and what can be done with the selection."""
+    """Draw the gallery with the choice of its order, and what can be done with the selection."""
     bound.segmented_control(
         "Show",
         ["most influential", "least influential", "picked by hand"],
@@ -97,7 +97,7 @@ def right_side(problem: Problem, scored: Influence, weights: object) -> None:
 
 
 def facts(problem: Problem, scored: Influence, exact: Influence, weights: object) -> None:
-    """The numbers that sum the ranking up, and the file of all scores."""
+    """Draw the numbers that sum the ranking up, and the button for the file of all scores."""
     columns = st.columns([2, 2, 2, 2, 3], vertical_alignment="bottom")
     size = f"{len(scored.scores):,} samples"
     top = ranking.held_by_top(scored.scores, 0.05)
@@ -118,7 +118,7 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
 
 
 def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
-    """Concentration, and the ranking beside the exact one."""
+    """Draw how much of the total score the top samples hold, and the ranks beside the exact estimator's."""
     left, right = st.columns(2)
     with left:
         mark = (0.05, ranking.held_by_top(scored.scores, 0.05))
@@ -155,7 +155,7 @@ except ImuError as error:
 
 @st.fragment
 def linked() -> None:
-    """Charts and gallery in one fragment, so that a selection does not run the whole page."""
+    """Draw charts and gallery in one fragment, so that a selection does not run the whole page."""
     left, right = st.columns([6, 6], gap="large")
     with left:
         if through.wanted():

@@ -13,7 +13,7 @@ from pages.widgets import bound
 
 
 def part() -> str:
-    """The table or figure that is looked at; it is in the link. Table 1 where the link names none."""
+    """Draw the choice of a table or figure; returns the id of the chosen one, which is in the link ("table1" for none)."""
     names = {record.label(name): name for name in record.ids()}
     picked = bound.pills(
         "Table or figure", list(names), default=next(iter(names)), key="paper", required=True,
@@ -30,11 +30,11 @@ st.markdown(
 )
 records = paper_record.load()
 name = part()
-found = paper_record.chosen(records)
+tables_record = paper_record.chosen(records)
 if name in FIGURES:
-    figures = found["figures"] if found else {}
-    figure.section(name, figures.get(name), found["dataset"] if found else "")
+    figures = tables_record["figures"] if tables_record else {}
+    figure.section(name, figures.get(name), tables_record["dataset"] if tables_record else "")
 else:
-    table.section(name, found["tables"].get(name) if found else None)
+    table.section(name, tables_record["tables"].get(name) if tables_record else None)
 st.caption("This makes all of it again, and goes on where it was stopped:")
-st.code(record.command(found) if found else record.COMMAND, language="bash", wrap_lines=True)
+st.code(record.command(tables_record) if tables_record else record.COMMAND, language="bash", wrap_lines=True)

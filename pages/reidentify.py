@@ -20,7 +20,7 @@ from pages.widgets.text import plain
 
 
 def run_row(problem: Problem) -> None:
-    """The form, Run and Stop, as on the Unlearn page."""
+    """Draw the form, Run and Stop, as on the page Unlearn, with the batch-norm mode; start the runs where Run is pressed."""
     try:
         configs = run_form.settings(target(problem), also=run_form.scope_of(problem))
     except ImuError as error:
@@ -44,7 +44,7 @@ def run_row(problem: Problem) -> None:
 
 
 def waiting(items: list[session_runs.Kept]) -> None:
-    """The runs that are going on, with progress and Stop; the page starts again when the last has ended."""
+    """Draw the runs that are going on, with progress and Stop; the page starts again when the last has ended."""
     going = [item for item in items if not item.job.finished]
     if not going:
         return
@@ -59,13 +59,13 @@ def waiting(items: list[session_runs.Kept]) -> None:
 
 
 def verdict(problem: Problem, item: session_runs.Kept, known: dict[str, Found]) -> str:
-    """Is the person still found? Sentences with numbers."""
+    """Sentences with numbers that say whether the person is still found after `item`."""
     now, before = searched.found(item), known["original"]
     return plain(search_verdict(problem, now, before, known.get("retrained"), item.name, item.run.outcome))
 
 
 def drifted(problem: Problem, item: session_runs.Kept) -> None:
-    """How far the batch-norm statistics moved, where they did."""
+    """Write how far the batch-norm statistics moved, or that none did."""
     moved = reidentification.drift(problem.model, searched.network(item))
     largest = max(moved, key=moved.get, default="")
     if largest and moved[largest] > 0:

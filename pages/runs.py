@@ -27,7 +27,7 @@ SWEEP = "python -m imu_core sweep --methods imu,ga,npo --seeds 0-4 --tag mine"
 
 
 def filters(store: Store) -> dict[str, Any]:
-    """The search box and the four choices, in the link; returns what `Store.search` takes."""
+    """Draw the search box and the four filters, which are in the link; returns keyword arguments for `Store.search`."""
     used = store.used()
     common: dict[str, Any] = {"index": None, "placeholder": "any"}
     one, two, three, four, five = st.columns([4, 3, 4, 2, 2])
@@ -56,7 +56,7 @@ def filters(store: Store) -> dict[str, Any]:
 
 
 def clear_filters() -> None:
-    """All runs again."""
+    """Callback: empty all filters, so that all runs are listed again."""
     for key in FILTERS:
         st.session_state[key] = "" if key == "search" else None
 
@@ -81,7 +81,7 @@ def row(run: Summary, curve: session_keeper.Curve, apart: str = "") -> Row:
 
 
 def columns() -> Columns:
-    """What each column shows, with unit and direction."""
+    """The columns of the table by name, with width, format, unit and direction."""
     make = st.column_config
     change = "Test accuracy at the end less that before, points: on the other classes where whole classes go, else on all."
     return {
@@ -105,7 +105,7 @@ def columns() -> Columns:
 
 
 def listed(wanted: dict[str, Any]) -> None:
-    """The table of what fits, a page at a time, with what can be done with the chosen rows."""
+    """Draw the table of the runs that fit the filters `wanted`, a page at a time, and what can be done with the chosen rows."""
     keeper, store = session_keeper.keeper(), session_keeper.view()
     total = store.count(**wanted)
     if not total:
@@ -114,25 +114,25 @@ def listed(wanted: dict[str, Any]) -> None:
         return
     pages = -(-total // PAGE_SIZE)
     page = min(st.session_state.get("list_page") or 1, pages)
-    found = store.search(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
+    runs = store.search(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     above = st.container()
-    curves = keeper.curves(store, found)
+    curves = keeper.curves(store, runs)
     told = widgets_apart.words(
-        [widgets_apart.One(stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in found]
+        [widgets_apart.One(stored.title_of(run), run.settings | {"scope": run.scope}, run.id) for run in runs]
     )
-    rows = [row(run, curves[run.id], apart) for run, apart in zip(found, told, strict=True)]
+    rows = [row(run, curves[run.id], apart) for run, apart in zip(runs, told, strict=True)]
     _, high = tables.fitted(rows, columns())
     event = tables.draw(
         rows,
         columns(),
-        height=min(38 + (high or 36) * len(found), 660),
+        height=min(38 + (high or 36) * len(runs), 660),
         on_select="rerun",
         selection_mode="multi-row",
-        key=f"table_{actions.signature(found)}",
-        alt=f"{len(found)} stored runs, newest first",
+        key=f"table_{actions.signature(runs)}",
+        alt=f"{len(runs)} stored runs, newest first",
     )
     with above:
-        actions.bar(store, [found[n] for n in event["selection"]["rows"] if n < len(found)])
+        actions.bar(store, [runs[n] for n in event["selection"]["rows"] if n < len(runs)])
     if pages > 1:
         st.pagination(pages, key="list_page")
     many = f"{total:,} runs" if total != 1 else "One run"
@@ -140,7 +140,7 @@ def listed(wanted: dict[str, Any]) -> None:
 
 
 def nothing_yet() -> None:
-    """What will appear here, and where to begin."""
+    """Write what will appear here, and where to begin."""
     st.markdown(
         "Nothing is stored yet. Every run that you finish or stop on the page Unlearn or Re-identify appears here by itself, "
         "with its settings, every step and its figures, and stays when you close the browser."
@@ -151,7 +151,7 @@ def nothing_yet() -> None:
 
 
 def not_stored() -> None:
-    """Runs of this visitor that could not be written, and another try."""
+    """Name the runs of this visitor that could not be stored, with a button that tries again; nothing where all are."""
     lost = [item for item in session_runs.kept() if item.trouble]
     if lost:
         names = ", ".join(plain(item.name) for item in lost[:5])
@@ -167,10 +167,10 @@ navigation.hand_over()
 actions.go_on()
 session_keeper.keeper().settle()
 try:
-    asked = links.word("run")
+    start = links.word("run")
     actions.said()
-    if asked:
-        record.show(asked)
+    if start:
+        record.show(start)
         st.stop()
     store = session_keeper.view()
     not_stored()

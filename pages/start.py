@@ -23,25 +23,25 @@ from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def numbers(problem: Problem, run: Run, step: int, reference: dict[str, float] | None) -> None:
-    """Still recognised, kept and what retraining would have cost, for IMU at this step."""
+    """Draw, for IMU at `step`, how much is still recognised and how the kept accuracy changed, beside that of retraining."""
     first, now = run.points[0].accuracies, point_at(run.points, step).accuracies
-    kept = figures.utility([], now)
+    key = figures.utility([], now)
     sizes = f"{len(problem.split.forget):,} images"
     term = "forget" if problem.split.classes else "random_sets"
     st.metric("Still recognised (IMU)", percent(now["forget"]), help=help_text(term), delta_description=sizes)
     st.metric(
-        "Change on the other classes" if kept == "test_other" else "Change on the test set",
-        f"{signed(100 * (now[kept] - first[kept]))} points",
-        help=help_text(kept),
+        "Change on the other classes" if key == "test_other" else "Change on the test set",
+        f"{signed(100 * (now[key] - first[key]))} points",
+        help=help_text(key),
     )
     if reference:
-        st.metric("Change if retrained", f"{signed(100 * (reference[kept] - first[kept]))} points", help=help_text("retrained"))
+        st.metric("Change if retrained", f"{signed(100 * (reference[key] - first[key]))} points", help=help_text("retrained"))
 
 
 def replay(problem: Problem, runs: list[Run]) -> None:
-    """The plane, the step and the pictures, all at one step."""
-    found = imu_core.retrained(problem)
-    reference = found.accuracies if found else None
+    """Draw the replay: the plane, the numbers, the sentence and the pictures, all at the player's step."""
+    retrained = imu_core.retrained(problem)
+    reference = retrained.accuracies if retrained else None
     last = max(run.points[-1].step for run in runs)
     bound.cursor("start", last)
     player = Player("start", last)
@@ -66,19 +66,19 @@ def replay(problem: Problem, runs: list[Run]) -> None:
 
 
 def link(problem: Problem, player: Player) -> None:
-    """The whole address of this page with its problem, at the step shown."""
+    """Write the whole address of this page with its problem, at the step shown."""
     at = {} if player.step == player.last else {"step": player.step}
     link_box.write(address("", run_link.about(problem.describe()) | at), "Opens this page with the same problem, at this step")
 
 
 def pictures(problem: Problem, run: Run, step: int) -> None:
-    """Ten forget samples with what the model now says they are."""
-    said = point_at(run.points, step).forget_predictions
+    """Draw ten forget samples, each with the class that the model predicts at `step`."""
+    predictions = point_at(run.points, step).forget_predictions
     names, split = problem.dataset.class_names, problem.split
     ids = split.forget[:: max(1, len(split.forget) // 10)][:10].tolist()
     positions = [split.forget.tolist().index(i) for i in ids]
     st.caption(f"{len(ids)} of {len(split.forget):,} images to forget, and what IMU's model says they are at this step:")
-    strip(problem, ids, [names[int(said[p])] for p in positions], label="Images to forget")
+    strip(problem, ids, [names[int(predictions[p])] for p in positions], label="Images to forget")
 
 
 DOORS = (
@@ -96,7 +96,7 @@ DOORS = (
 
 
 def doors() -> None:
-    """Where to go from here."""
+    """Draw the links to the four pages that a visitor can go to from here."""
     for column, (page, label, text, icon, query) in zip(st.columns(len(DOORS)), DOORS, strict=True):
         with column, st.container(border=True, gap="xsmall"):
             st.page_link(page, label=f"**{label}**", icon=icon, query_params=query)

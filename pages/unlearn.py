@@ -18,7 +18,7 @@ from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def run_row(problem: Problem) -> None:
-    """The form, Run and Stop."""
+    """Draw the form, Run and Stop; start the runs where Run is pressed."""
     try:
         configs = run_form.settings(target(problem), bool(problem.split.classes), run_form.scope_of(problem))
     except ImuError as error:
@@ -40,24 +40,24 @@ def run_row(problem: Problem) -> None:
 
 
 def measuring(items: list[session_runs.Kept]) -> None:
-    """How far the attacks on the results are, once the runs have ended; charts are not drawn again for that."""
+    """Draw how far the attacks on the results are, once all runs have ended; charts are not drawn again for that."""
     waiting = [item.measuring for item in items if item.measuring and not item.measuring.finished]
     if waiting and all(item.job.finished for item in items):
         progress.watch_all(waiting, "stop_measuring")
 
 
 def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
-    """The charts: growing while runs are going on, replayed at the visitor's pace afterwards."""
+    """Draw the charts: they grow while runs are going on, and are replayed at the visitor's pace afterwards."""
     running = any(not item.job.finished for item in items)
     last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
-    asked = None if running else bound.cursor("unlearn", last)
+    step = None if running else bound.cursor("unlearn", last)
     player = Player("unlearn", last)
     if st.session_state.get("replay") and not running:
         st.session_state.replay = False
-        if asked is None and all(item.config.scope == "head" for item in items):
+        if step is None and all(item.config.scope == "head" for item in items):
             player.start()
-        elif asked is not None:
-            player.show(asked)  # the link that was opened shows this step of these runs
+        elif step is not None:
+            player.show(step)  # the link that was opened shows this step of these runs
         else:
             player.to_end()  # it was watched live
 

@@ -19,8 +19,8 @@ try:
     result.result(form.bringing().get("job"))
 except ImuError as error:
     st.warning(plain(error))
-if said := st.session_state.get("own_said"):
-    st.warning(plain(said))
+if sentence := st.session_state.get("own_said"):
+    st.warning(plain(sentence))
     st.session_state.own_said = ""
 form.form()
 result.kept()

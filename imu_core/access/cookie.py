@@ -25,7 +25,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def new_id() -> str:
-    """An id that nobody else has and nobody can guess."""
+    """A new id of 32 hex digits, which nobody else has and nobody can guess."""
     return secrets.token_hex(16)
 
 
@@ -40,10 +40,10 @@ def name_of(visitor_id: str) -> str:
 
 
 class VisitorCookie:
-    """Around a server's `app` (ASGI): every page that a browser asks for comes with the cookie, the old one or a new one.
+    """An ASGI application around a server's `app`: it adds the cookie, the old one or a new one, to every page it sends.
 
-    `path` is where on its host the server lives. A page that carries a cookie is kept by no cache on the way, so that two
-    visitors never get the same one.
+    `path` is the server's path on its host. No cache on the way may keep a page that carries a cookie, so that two visitors
+    never get the same cookie.
     """
 
     def __init__(self, app: Application, path: str = "/") -> None:
@@ -58,9 +58,9 @@ class VisitorCookie:
 
         async def with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (200, 304):
-                kept = [pair for pair in message["headers"] if pair[0].lower() != b"cache-control"]
+                headers = [pair for pair in message["headers"] if pair[0].lower() != b"cache-control"]
                 extra = [(b"cache-control", b"private, no-store"), (b"set-cookie", cookie.encode())]
-                message = {**message, "headers": [*kept, *extra]}
+                message = {**message, "headers": [*headers, *extra]}
             await send(message)
 
         await self._app(scope, receive, with_cookie)
@@ -78,7 +78,7 @@ def _header(scope: Scope, name: bytes) -> str:
 def _given(scope: Scope) -> str | None:
     """The id that the browser sent, or None."""
     try:
-        found = SimpleCookie(_header(scope, b"cookie").replace(", ", "; ")).get(COOKIE)
+        cookie = SimpleCookie(_header(scope, b"cookie").replace(", ", "; ")).get(COOKIE)
     except CookieError:
         return None
-    return found.value if found is not None and is_id(found.value) else None
+    return cookie.value if cookie is not None and is_id(cookie.value) else None

@@ -30,7 +30,7 @@ class Limit:
 
     @property
     def value(self) -> int:
-        """What holds now; ConfigError where the variable holds no whole number from 1."""
+        """The limit that holds now: the variable, else the default. ConfigError where it is no whole number from 1 to `most`."""
         text = os.environ.get(self.variable, "").strip()
         if not text:
             return self.public if is_public() else self.private
@@ -49,7 +49,10 @@ _WORDS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": Fa
 
 
 def shares_runs() -> bool:
-    """Whether everybody may see everybody's runs: IMU_SHARE_RUNS, else whether the server is private."""
+    """Whether everybody may see everybody's runs: what IMU_SHARE_RUNS says, else whether the server is private.
+
+    ConfigError where the variable says neither yes nor no.
+    """
     text = os.environ.get(SHARE, "").strip().lower()
     if not text:
         return not is_public()
@@ -59,7 +62,7 @@ def shares_runs() -> bool:
 
 
 def check() -> None:
-    """ConfigError, a sentence, where one of the variables cannot be read."""
+    """Read all variables; ConfigError, with a sentence, where the content of one is not allowed."""
     shares_runs()
     for limit in ALL:
         _ = limit.value

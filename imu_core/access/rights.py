@@ -1,4 +1,4 @@
-"""What whoever opens the database may see, change and keep there."""
+"""What a visitor, or the owner, may see, change and keep in the database of runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from imu_core.access.rules import is_public
 
 @dataclass(frozen=True)
 class Rights:
-    """Of one visitor, or (without a `visitor`) of the owner, who may do everything: a command or the library.
+    """What one visitor may do in the database of runs. Without a `visitor` it is the owner, who may do everything.
 
-    `sees_all` and `changes_all` say whether that goes for the runs of others and of nobody too. `most_runs` and `most_bytes`
-    are what a visitor may keep; nothing means as much as fits.
+    Commands and the library work as the owner. `sees_all` and `changes_all` say whether the visitor may see and change runs of
+    others and of nobody too. `most_runs` and `most_bytes` limit what the visitor may keep; None is no limit.
     """
 
     visitor: str | None = None
@@ -27,7 +27,7 @@ OWNER = Rights()
 
 
 def of_visitor(name: str) -> Rights:
-    """What the visitor called `name` (as `visitors.name_of` made it; empty: nobody) may do on this server."""
+    """What the visitor called `name` (as `cookie.name_of` made it; empty: nobody) may do on this server."""
     return Rights(
         visitor=name or None,
         sees_all=limits.shares_runs(),

@@ -39,9 +39,9 @@ def is_public() -> bool:
 
 
 def serve_when(serving: Callable[[], bool], who: Callable[[], str] = str) -> None:
-    """From now on work is done for a page whenever `serving()` says so, for the visitor whom `who()` names (empty: nobody).
+    """Register how to tell whom work is for: `serving()` says whether it is for a page, `who()` names its visitor (or is empty).
 
-    The pages say it once, when they are loaded.
+    The pages call this once, when they are loaded. It replaces what was registered before.
     """
     _SERVING[:], _WHO[:] = [serving], [who]
 
@@ -53,7 +53,7 @@ def is_serving() -> bool:
 
 @contextmanager
 def acting_for(name: str) -> Iterator[None]:
-    """Inside, this thread works for the visitor called `name`, whose page may have gone."""
+    """Inside the `with` block this thread works for the visitor called `name`, whose page may have gone."""
     token = _ACTING.set(name)
     try:
         yield
@@ -67,7 +67,7 @@ def visitor() -> str:
 
 
 def mark(folder: Path) -> None:
-    """Note in `folder` that the visitor for whom this work is done has brought what it holds; nobody else's mark stays."""
+    """Write the name of this work's visitor, who brought what `folder` holds, into its file `MARK`; remove that without one."""
     if name := visitor():
         (folder / MARK).write_text(name)
     else:
@@ -77,7 +77,7 @@ def mark(folder: Path) -> None:
 def is_theirs(folder: Path) -> bool:
     """Whether this work may use what was brought into `folder`.
 
-    All of it, but for a page of a public app: there only what its visitor brought.
+    Always, except for a page of a public app: that may only use what its own visitor brought.
     """
     if not (is_public() and is_serving()):
         return True
@@ -90,15 +90,17 @@ def is_theirs(folder: Path) -> bool:
 def allowed(path: str | Path) -> bool:
     """Whether a page may read the file or folder at `path`.
 
-    It lies, links followed, in IMU_DATA, a folder of IMU_FOLDERS or among the images that were uploaded; in a public app among
-    those that its visitor uploaded.
+    It may if the path, links followed, lies in IMU_DATA, in a folder of IMU_FOLDERS or among the images that were uploaded. In a
+    public app it may only read what its own visitor uploaded.
     """
     try:
         place = Path(path).expanduser().resolve()
         around = (place, *place.parents)
         if is_public():
-            kept = _identity(uploads())
-            return kept is not None and any(_identity(inner.parent) == kept and is_theirs(inner) for inner in around[:-1])
+            uploads_identity = _identity(uploads())
+            return uploads_identity is not None and any(
+                _identity(inner.parent) == uploads_identity and is_theirs(inner) for inner in around[:-1]
+            )
         identities = set(filter(None, map(_identity, around)))
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle, an unknown user
         return False
@@ -106,7 +108,7 @@ def allowed(path: str | Path) -> bool:
 
 
 def uploads() -> Path:
-    """Where images that somebody brought as a zip file are unpacked: each set into a folder of its own."""
+    """The folder where images that somebody brought as a zip file are unpacked, each set into a folder of its own."""
     return runtime.home() / "images"
 
 
@@ -122,9 +124,9 @@ def check(path: str | Path) -> None:
 
 
 def opened(path: Path) -> BinaryIO:
-    """The regular file at `path`, open for reading; `check` holds for what was opened, whatever takes its name meanwhile.
+    """The regular file at `path`, open for reading. `check` is made again on the open file, in case another took its name.
 
-    An OSError where it is a device, a pipe or a folder, or cannot be opened.
+    ClosedError where this work may not read it; OSError where it is a device, a pipe or a folder, or cannot be opened.
     """
     check(path)
     file = runtime.open_regular(path)
@@ -150,7 +152,7 @@ def _roots() -> Iterator[Path]:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which folder that is for the system, however it is spelt (a file system may ignore case); None where nothing is."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -40,7 +40,7 @@ class _Later(TyperCommand):
     """A command by its name alone; its file is loaded once it is used."""
 
     def make_context(self, info_name: str | None, args: list[str], *given: Any, **more: Any) -> typer.Context:
-        """As the command itself does it."""
+        """The context that the command itself makes, once its file is loaded."""
         return self._loaded().make_context(info_name, args, *given, **more)
 
     def _loaded(self) -> Any:
@@ -49,30 +49,30 @@ class _Later(TyperCommand):
         for info in app.registered_commands:
             if info.name == self.name:
                 return get_command_from_info(info, **settings)
-        found = next(info for info in app.registered_groups if info.name == self.name)
-        return get_group_from_info(found, suggest_commands=True, **settings)
+        group = next(info for info in app.registered_groups if info.name == self.name)
+        return get_group_from_info(group, suggest_commands=True, **settings)
 
 
 class _Commands(TyperGroup):
-    """The commands; what cannot be an argument at all is said in a sentence, and long arguments are cut in it."""
+    """The group of all commands. An argument that cannot be one ends in a sentence, and long arguments are cut in sentences."""
 
     def __init__(self, **settings: Any) -> None:
         later = {name: _Later(name, short_help=words, help=words) for name, (_, words) in COMMANDS.items()}
         super().__init__(**settings | {"commands": later})
 
     def list_commands(self, ctx: typer.Context) -> list[str]:
-        """In the order of `COMMANDS`."""
+        """The names of the commands, in the order of `COMMANDS`."""
         return list(self.commands)
 
     def make_context(self, info_name: str | None, args: list[str], *given: Any, **more: Any) -> typer.Context:
-        """As Typer does it, once the arguments have been looked at."""
+        """The context that Typer makes; BadParameter where an argument holds a null byte."""
         with _short():
             if any("\0" in argument for argument in args):
                 raise typer.BadParameter("an argument holds a null byte, which no name or number has. Leave it out.")
             return super().make_context(info_name, args, *given, **more)
 
     def invoke(self, ctx: typer.Context) -> Any:
-        """As Typer does it: the arguments of the command itself are read here."""
+        """What Typer returns. It reads the arguments of the command itself here, so sentences about them are cut here too."""
         with _short():
             return super().invoke(ctx)
 

@@ -79,22 +79,22 @@ def influence_command(
     wide = _checked_scope(scope, estimator, curvature)
     INFLUENCE["psi"].check(psi, "--psi")
     INFLUENCE["damping"].check(damping, "--damping")
-    asked = load(context.params)
+    case = load(context.params)
     estimator = estimator or ("exact" if wide else "diagonal")
-    compared = _compared(asked, scope, damping, curvature) if wide else None
-    found = compared.through_layers(estimator) if compared else forget_scores(asked, estimator, damping)
-    held = weights.sample_weights(found, psi=psi)
-    rows = _influence_rows(asked, found, held)
-    facts = _influence_facts(asked, found, psi, held)
-    if compared:
-        facts |= {"curvature": compared.curvature, "agreement": [dataclasses.asdict(row) for row in compared.rows()]}
+    comparison = _compared(case, scope, damping, curvature) if wide else None
+    influence = comparison.through_layers(estimator) if comparison else forget_scores(case, estimator, damping)
+    held = weights.sample_weights(influence, psi=psi)
+    rows = _influence_rows(case, influence, held)
+    facts = _influence_facts(case, influence, psi, held)
+    if comparison:
+        facts |= {"curvature": comparison.curvature, "agreement": [dataclasses.asdict(row) for row in comparison.rows()]}
     _show_influence(rows, facts, top)
-    if compared:
-        _show_agreement(compared)
+    if comparison:
+        _show_agreement(comparison)
     if csv_file is not None:
         from imu_core.report.exports import scores_csv
 
-        runtime.write_whole(csv_file, lambda part: part.write_text(scores_csv(asked, found, held), encoding="utf-8"))
+        runtime.write_whole(csv_file, lambda part: part.write_text(scores_csv(case, influence, held), encoding="utf-8"))
         typer.echo(f"Written: {csv_file}")
     write_json(json_file, {**facts, "samples": rows})
 
@@ -112,35 +112,35 @@ def _checked_scope(scope: str, estimator: str | None, curvature: int | None) -> 
 
 
 def _compared(problem: Problem, scope: str, damping: float, curvature: int | None) -> agreement.Found:
-    """Scores by the head and through the layers, as found before or now, with a line of progress for every new sentence."""
+    """Scores by the head and through the layers: stored ones, else computed now with a line of progress every 2 % of the work."""
     known = agreement.stored(problem, scope=scope, damping=damping, curvature=curvature)
     if known is not None:
         say("Found earlier with these settings, and kept.")
         return known
-    work, said = Agreement(problem, scope=scope, damping=damping, curvature=curvature), -1.0
+    work, last_fraction = Agreement(problem, scope=scope, damping=damping, curvature=curvature), -1.0
     with stoppable(work):
         for fraction, words in work:
-            if fraction - said >= _EVERY:
-                said = fraction
+            if fraction - last_fraction >= _EVERY:
+                last_fraction = fraction
                 say(f"  {fraction:4.0%}  {words}")
     if work.found is None:
         raise Cancelled(work.outcome.reason) if work.outcome.state == "cancelled" else ConvergenceError(work.outcome.reason)
     return work.found
 
 
-def _show_agreement(found: agreement.Found) -> None:
-    other = agreement.words_of(found.scope)
-    typer.echo(f"\nAgainst {other}, exact, with the curvature of {_samples(found.curvature)}:")
+def _show_agreement(comparison: agreement.Found) -> None:
+    other = agreement.words_of(comparison.scope)
+    typer.echo(f"\nAgainst {other}, exact, with the curvature of {_samples(comparison.curvature)}:")
     shares = "".join(f"{f'top {100 * share:g} %':>9}" for share in agreement.SHARES)
     typer.echo(f"{'scores':<16} {'Spearman':>9} {'95 %':>15}{shares} {'differ':>7} {'seconds':>8} {'MB':>6} {'iterations':>10}")
-    for row in found.rows():
+    for row in comparison.rows():
         overlap = "".join(f"{row.overlap[share]:>9.0%}" for share in agreement.SHARES)
         interval = "—" if math.isnan(row.low) else f"{decimal(row.low, 3)} to {decimal(row.high, 3)}"
         typer.echo(
             f"{row.scores:<16} {ranking.written(row.spearman):>9} {interval:>15}{overlap} {_differ(row.discrepancy):>7} "
             f"{row.seconds:>8.2f} {megabytes(row.peak_bytes):>6} {row.iterations:>10}"
         )
-    typer.echo(agreement.verdict(found))
+    typer.echo(agreement.verdict(comparison))
 
 
 def _samples(count: int) -> str:
@@ -152,52 +152,52 @@ def _differ(share: float) -> str:
     return f"{share:.0f} x" if share >= 10 else percent(share)
 
 
-def _influence_rows(problem: Problem, found: Influence, held: Tensor) -> list[dict[str, Any]]:
+def _influence_rows(problem: Problem, influence: Influence, held: Tensor) -> list[dict[str, Any]]:
     """One row a forget sample, the largest score first."""
     names, index = problem.dataset.class_names, problem.split.forget
-    order = found.scores.argsort(descending=True, stable=True).tolist()
+    order = influence.scores.argsort(descending=True, stable=True).tolist()
     return [
         {
             "rank": rank + 1,
             "id": int(index[i]),
             "class": names[int(problem.train.labels[index[i]])],
-            "score": float(found.scores[i]),
+            "score": float(influence.scores[i]),
             "weight": float(held[i]),
-            "loss": float(found.losses[i]),
-            "gradient_norm": float(found.gradient_norms[i]),
+            "loss": float(influence.losses[i]),
+            "gradient_norm": float(influence.gradient_norms[i]),
         }
         for rank, i in enumerate(order)
     ]
 
 
-def _influence_facts(problem: Problem, found: Influence, psi: str, held: Tensor) -> dict[str, Any]:
+def _influence_facts(problem: Problem, influence: Influence, psi: str, held: Tensor) -> dict[str, Any]:
     return {
         "problem": problem.describe(),
-        "estimator": found.estimator,
-        "scope": found.scope,
-        "damping": found.damping,
+        "estimator": influence.estimator,
+        "scope": influence.scope,
+        "damping": influence.damping,
         "psi": psi,
         "forget": len(held),
-        "total": found.total,
-        "seconds": found.seconds,
-        "residual": found.residual,
-        "iterations": found.iterations,
-        "positive_share": float((found.scores > 0).double().mean()),
-        "top_share_of_scores": ranking.held_by_top(found.scores, _LARGEST_SHARE),
+        "total": influence.total,
+        "seconds": influence.seconds,
+        "residual": influence.residual,
+        "iterations": influence.iterations,
+        "positive_share": float((influence.scores > 0).double().mean()),
+        "top_share_of_scores": ranking.held_by_top(influence.scores, _LARGEST_SHARE),
         "top_share_of_weights": ranking.held_by_top(held, _LARGEST_SHARE),
-        "spearman_to_exact": _spearman_to_exact(problem, found),
+        "spearman_to_exact": _spearman_to_exact(problem, influence),
     }
 
 
-def _spearman_to_exact(problem: Problem, found: Influence) -> float | None:
+def _spearman_to_exact(problem: Problem, influence: Influence) -> float | None:
     """Rank correlation of the scores with those of the exact head Hessian; None where there is nothing to rank."""
     try:
-        is_exact = (found.estimator, found.scope) == ("exact", "head")
-        exact = found if is_exact else forget_scores(problem, "exact", found.damping)
+        is_exact = (influence.estimator, influence.scope) == ("exact", "head")
+        exact = influence if is_exact else forget_scores(problem, "exact", influence.damping)
     except ImuError as error:
         say(f"No comparison with exact: {error}")
         return None
-    value = ranking.spearman(found.scores, exact.scores)
+    value = ranking.spearman(influence.scores, exact.scores)
     return value if math.isfinite(value) else None
 
 

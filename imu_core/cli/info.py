@@ -68,18 +68,18 @@ def _facts() -> dict[str, Any]:
 
 
 def _known() -> list[tuple[str, str]]:
-    """(dataset, model) that something may be stored of: the registries, and what was brought."""
+    """The pairs (dataset, model) of which models may be stored: those of the registries, and those that somebody brought."""
     return [*((dataset, model) for dataset in data.DATASETS for model in MODELS), *brought.everything()]
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def _cards(dataset: str, model: str) -> list[Card]:

@@ -44,23 +44,23 @@ def look_command(
     """Forget, then measure at every layer how much of the heat falls on what identifies a person, before and after."""
     check_writable(json_file)
     config = dataclasses.replace(make_preset(preset, method, scope), bn=bn, eval_every=1000)
-    asked = load(context.params)
-    run = unlearn(asked, config)
+    case = load(context.params)
+    run = unlearn(case, config)
     for _ in run:
         pass
     after, rows = run.model(), []
     typer.echo(f"{'layer':<10} {'group':<10} {'before':>14} {'after':>14} {'change':>14} {'cues':>6} {'zero maps':>10}")
-    for layer in saliency.layers(asked.model, asked.dataset.train.images[:1]):
+    for layer in saliency.layers(case.model, case.dataset.train.images[:1]):
         for group in saliency.GROUPS:
-            rows.append(_shares(saliency.look(asked, after, group, layer=layer, method=cam), layer, group))
+            rows.append(_shares(saliency.look(case, after, group, layer=layer, method=cam), layer, group))
             typer.echo(_share_line(rows[-1]))
     last = run.points[-1].accuracies
     typer.echo(f"Percent, {rows[-1]['images']} images a group. {last['forget']:.1%} of the forget set is still recognised.")
-    write_json(json_file, {"problem": asked.describe(), "config": config.changed(), "cam": cam, "rows": rows})
+    write_json(json_file, {"problem": case.describe(), "config": config.changed(), "cam": cam, "rows": rows})
 
 
-def _shares(found: saliency.Looked, layer: str, group: str) -> dict[str, Any]:
-    measured = found.on_cues()
+def _shares(maps: saliency.Looked, layer: str, group: str) -> dict[str, Any]:
+    measured = maps.on_cues()
     if measured is None:
         raise DataError(
             "This set does not say where its cues are, so no share can be measured. Take the people: --problem people."
@@ -68,7 +68,7 @@ def _shares(found: saliency.Looked, layer: str, group: str) -> dict[str, Any]:
     *means, area = measured
     named = zip(("before", "after", "change"), means, strict=True)
     shares = {name: {"mean": mean.mean, "half": mean.half, "n": mean.n} for name, mean in named}
-    return {"layer": layer, "group": group, "images": len(found.images), "area": area, "empty": found.empty(), **shares}
+    return {"layer": layer, "group": group, "images": len(maps.images), "area": area, "empty": maps.empty(), **shares}
 
 
 def _share_line(row: dict[str, Any]) -> str:

@@ -59,11 +59,11 @@ def bring_command(
     """Check the accuracy of a stranger's checkpoint, say whether it fits, and store it as own-NAME if it does."""
     check_writable(json_file)
     work = own.Bringing(_order(context.params))
-    said = -1
+    twentieth = -1
     with stoppable(work):
         for fraction, words in work:
-            if int(20 * fraction) > said:
-                said = int(20 * fraction)
+            if int(20 * fraction) > twentieth:
+                twentieth = int(20 * fraction)
                 say(f"  {fraction:4.0%}  {words}")
     if work.outcome.state != "done" or work.check is None:
         say(work.outcome.reason)
@@ -100,8 +100,8 @@ def _report(work: own.Bringing, check: own.Check) -> None:
         typer.echo(note)
     typer.echo(f"Head: {check.head}, {check.features} features, {len(check.class_names)} classes. Matched: {check.matched}.")
     worst = sorted(zip(check.per_class.tolist(), check.class_names, strict=True))
-    for label, found in (("Worst", worst[:3]), ("Best", worst[:-4:-1])):
-        typer.echo(f"{label} classes: {', '.join(f'{name} {percent(value)}' for value, name in found)}")
+    for label, classes in (("Worst", worst[:3]), ("Best", worst[:-4:-1])):
+        typer.echo(f"{label} classes: {', '.join(f'{name} {percent(value)}' for value, name in classes)}")
     if check.fits:
         typer.echo(
             f"Stored as {work.model_name}. Next: python -m imu_core run --problem {work.dataset_name} --model {work.model_name}"
@@ -132,16 +132,16 @@ def _facts(work: own.Bringing, check: own.Check) -> dict[str, Any]:
 def list_command(json_file: JsonFile = None) -> None:
     """List the models that were brought to this machine."""
     check_writable(json_file)
-    found = [(dataset, model, brought.card(dataset, model)) for dataset, model in brought.everything()]
-    for dataset, model, card in found:
+    models = [(dataset, model, brought.card(dataset, model)) for dataset, model in brought.everything()]
+    for dataset, model, card in models:
         about = card["brought"]
         test = percent(card["accuracies"]["test"])
         typer.echo(
             f"{model} on {dataset}: {about['architecture']}, {test} of {about['tested']:,} test images, from {about['file']}"
         )
-    if not found:
+    if not models:
         typer.echo("Nothing was brought yet.")
-    write_json(json_file, {"models": [card for *_, card in found]})
+    write_json(json_file, {"models": [card for *_, card in models]})
 
 
 @own_app.command("delete", short_help="Delete what was brought.")

@@ -45,13 +45,13 @@ def reid_command(
 ) -> None:
     """Forget at three scopes and in both batch-norm modes, and search for the person with every result."""
     check_writable(json_file)
-    asked = load(context.params)
-    known = reidentification.references(asked)
-    work = SideBySide(asked, method, preset)
+    case = load(context.params)
+    known = reidentification.references(case)
+    work = SideBySide(case, method, preset)
     work.configs()  # names that do not exist are said before anything runs
     typer.echo(_HEADING)
-    for name, found in known.items():
-        typer.echo(_line(name, "", found.numbers()))
+    for name, search in known.items():
+        typer.echo(_line(name, "", search.numbers()))
     with stoppable(work):
         shown = 0
         for _ in work:
@@ -61,11 +61,9 @@ def reid_command(
     if work.outcome.state != "done":
         say(work.outcome.reason)
         raise typer.Exit(130)
-    numbers = {name: found.numbers() for name, found in known.items()}
+    numbers = {name: search.numbers() for name, search in known.items()}
     typer.echo(_queries(known["original"]))
-    typer.echo(
-        f"Raw pixels, without a network: {percent(reidentification.pixels_alone(asked.dataset).map)} mAP of unseen people."
-    )
+    typer.echo(f"Raw pixels, without a network: {percent(reidentification.pixels_alone(case.dataset).map)} mAP of unseen people.")
     typer.echo(side_by_side_verdict(work.rows, numbers))
     write_json(json_file, scopes.as_record(work, known))
 
@@ -91,9 +89,9 @@ def _row(row: ScopeRow) -> str:
     return f"{_line(row['scope'], row['bn'], row)}   {same:<10} {row['drift']:>7.3f} {row['seconds']:>8.1f}"
 
 
-def _queries(found: Found) -> str:
-    mine = f"{found.person.queries} queries of the person" if found.person else found.why
-    return f"Percent. {found.unseen.queries} queries of unseen people; {mine}."
+def _queries(search: Found) -> str:
+    mine = f"{search.person.queries} queries of the person" if search.person else search.why
+    return f"Percent. {search.unseen.queries} queries of unseen people; {mine}."
 
 
 _SEED = dataclasses.replace(RUN["seed"], help="Draws everybody and every shot.")
@@ -115,9 +113,9 @@ def people_command(
     """Draw 225 made-up pedestrians and write them as Market-1501 is laid out: bounding_box_train, bounding_box_test, query."""
     check_writable(out / "any")
     _SEED.check(seed, "--seed")
-    said = 0
+    tenth = 0
     for fraction, _ in people.write(out, seed):
-        if int(10 * fraction) > said:
-            said = int(10 * fraction)
+        if int(10 * fraction) > tenth:
+            tenth = int(10 * fraction)
             say(f"  {fraction:4.0%}")
     typer.echo(f"{people.count():,} images of made-up people are in {out}.")

@@ -116,16 +116,16 @@ def run_command(
     if save is not None and save.suffix != ".safetensors":
         raise ConfigError(f"--save is {str(save)!r}; the name of the file must end in .safetensors.")
     check_writable(save, json_file)
-    kept, config = Store() if store else None, _config(context.params)
-    asked = load(context.params)
-    work = unlearn(asked, _with_target(config, asked, stop_at or _own_target(settings)))
+    database, config = Store() if store else None, _config(context.params)
+    case = load(context.params)
+    work = unlearn(case, _with_target(config, case, stop_at or _own_target(settings)))
     _follow(work)
     measured, ended = _measure(work) if metrics and work.outcome.state in ("done", "diverged") else ({}, work.outcome.state)
     _summarise(work, measured)
     if save is not None and work.outcome.state != "failed":
         _save_model(work, save)
-    if kept is not None:
-        typer.echo(f"Stored: {save_run(kept, work, measured, name, tags or ())}")
+    if database is not None:
+        typer.echo(f"Stored: {save_run(database, work, measured, name, tags or ())}")
     write_json(json_file, dataclasses.replace(work.trajectory, metrics=measured).to_dict())
     raise typer.Exit({"failed": 1, "cancelled": 130}.get(ended, 0))
 
@@ -150,12 +150,12 @@ def _config(values: Mapping[str, Any]) -> RunConfig:
 
 
 def _own_target(settings: Sequence[str] | None) -> str | None:
-    """Whatever `--set stop_at=…` says: a target of one's own, which the request does not change."""
+    """The text behind `--set stop_at=`, a target of the user's own that the request does not change; None without it."""
     return assignments(settings).get("stop_at")
 
 
 def _fraction_or_none(about: Setting, text: str) -> float | None:
-    """The fraction that `text` says; None for none, and for a target that is read from the retrained model later."""
+    """The fraction that `text` says; None for "none", and for "retrained", which is read from the retrained model later."""
     given: Any = None if text == "none" else text
     with suppress(ValueError, TypeError):
         given = float(given)
@@ -164,7 +164,7 @@ def _fraction_or_none(about: Setting, text: str) -> float | None:
 
 
 def _with_target(config: RunConfig, problem: Problem, stop_at: str | None) -> RunConfig:
-    """`config` with the accuracy at which to stop, where that is read from the retrained reference."""
+    """`config` with the target that `stop_at` or the forget set asks for; ConfigError where a needed reference is missing."""
     if stop_at == _RETRAINED:
         reference = retrained(problem)
         if reference is None:
@@ -189,18 +189,18 @@ def _warn_of_idle(method: methods.Method, given: Mapping[str, Any]) -> None:
 
 
 def _follow(work: Run) -> None:
-    """Run it to its end; a line on stderr about once a second."""
-    said = -math.inf
+    """Iterate the run to its end, with a line on stderr about once a second."""
+    last_line_at = -math.inf
     with stoppable(work):
         for point in work:
-            if time.monotonic() - said > 1.0:
-                said = time.monotonic()
+            if time.monotonic() - last_line_at > 1.0:
+                last_line_at = time.monotonic()
                 say(_progress_line(point, work.steps))
 
 
 def _progress_line(point: Point, steps: int) -> str:
-    found = "  ".join(f"{name} {percent(value)}" for name, value in point.accuracies.items())
-    return f"step {point.step}/{steps}  {found}" + ("" if point.full else "  (subsets)")
+    accuracies = "  ".join(f"{name} {percent(value)}" for name, value in point.accuracies.items())
+    return f"step {point.step}/{steps}  {accuracies}" + ("" if point.full else "  (subsets)")
 
 
 def _measure(work: Run) -> tuple[Metrics, str]:
@@ -237,11 +237,14 @@ def _summarise(work: Run, measured: Metrics) -> None:
 
 
 def _sentence(work: Run, reference: Mapping[str, float] | None) -> str:
-    """The run in one line. Only where whole classes go is the forget accuracy a success on its own account."""
+    """The run in one line: accuracies before and after, steps and seconds, with the retrained model's accuracies.
+
+    Where whole classes go, a low forget accuracy is the aim by itself, so the retrained model's is left out.
+    """
     problem, last = work.problem, work.points[-1]
     before = model_accuracies(problem, (problem.train.logits, problem.test.logits))
     classes = bool(problem.split.gone_classes)
-    kept, title = ("test_other", "other classes") if classes else ("test", "test")
+    set_name, title = ("test_other", "other classes") if classes else ("test", "test")
 
     def change(name: str, compare: bool) -> str:
         retrained_is = f" (retrained: {percent(reference[name])})" if reference and compare else ""
@@ -249,7 +252,7 @@ def _sentence(work: Run, reference: Mapping[str, float] | None) -> str:
 
     forget = f"forget {change('forget', not classes)}" if classes else f"forget set {change('forget', True)}"
     subset = "" if last.full else " (on subsets)"
-    return f"{work.method.title}: {forget}, {title} {change(kept, True)}{subset}, {last.step:,} steps, {last.seconds:.2f} s"
+    return f"{work.method.title}: {forget}, {title} {change(set_name, True)}{subset}, {last.step:,} steps, {last.seconds:.2f} s"
 
 
 def _metric_lines(work: Run, measured: Metrics) -> Iterator[str]:
@@ -259,12 +262,12 @@ def _metric_lines(work: Run, measured: Metrics) -> Iterator[str]:
     titles = {"original": "original", "run": work.method.title, "retrained": "retrained"}
     attack = measured.get("membership", {})
     if attack:
-        found = ", ".join(f"{titles[name]} {percent(value)}" for name, value in attack.items())
-        yield f"Membership attack, forget samples judged never seen: {found} (nearest the retrained model is best)"
+        figures = ", ".join(f"{titles[name]} {percent(value)}" for name, value in attack.items())
+        yield f"Membership attack, forget samples judged never seen: {figures} (nearest the retrained model is best)"
     distance = measured.get("divergence", {})
     if distance:
-        found = ", ".join(f"{titles[name]} {sets['test']['js']:.4f}" for name, sets in distance.items())
-        yield f"Distance from the retrained model on the test set, JS in nats: {found} (lower is better)"
+        figures = ", ".join(f"{titles[name]} {sets['test']['js']:.4f}" for name, sets in distance.items())
+        yield f"Distance from the retrained model on the test set, JS in nats: {figures} (lower is better)"
 
 
 def _effort_line(work: Run) -> str:

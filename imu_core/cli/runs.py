@@ -56,18 +56,18 @@ def list_command(
     """List stored runs, newest first."""
     check_writable(csv_file, json_file)
     store, wanted = Store(), {"text": text, "method": method, "tags": tag or (), "deleted": deleted}
-    found = store.search(**wanted, limit=limit)
-    if found:
+    runs = store.search(**wanted, limit=limit)
+    if runs:
         typer.echo(heading())
-    for run in found:
+    for run in runs:
         typer.echo(line(run))
-    typer.echo(f"{len(found):,} of {store.count(**wanted):,} runs{' that were deleted' if deleted else ''} in {store.place}.")
-    write_csv(csv_file, table(found))
-    write_json(json_file, {"runs": table(found)})
+    typer.echo(f"{len(runs):,} of {store.count(**wanted):,} runs{' that were deleted' if deleted else ''} in {store.place}.")
+    write_csv(csv_file, table(runs))
+    write_json(json_file, {"runs": table(runs)})
 
 
 def heading() -> str:
-    """The titles above what `line` says of runs."""
+    """The titles of the columns in the lines that `line` writes."""
     return f"{'id':<8}  {'when':<16}  {'method':<12} {'scope':<7} {'state':<9} {'forget':>7} {'test':>7} {'seconds':>8}  what"
 
 
@@ -100,7 +100,7 @@ def show_command(run_id: RunId, json_file: JsonFile = None) -> None:
 
 def _facts(run: Any) -> list[tuple[str, str]]:
     given = ", ".join(f"{name}={value}" for name, value in run.settings.items())
-    found = ", ".join(f"{name} {percent(value)}" for name, value in run.accuracies.items() if value is not None)
+    accuracies = ", ".join(f"{name} {percent(value)}" for name, value in run.accuracies.items() if value is not None)
     size = f"{len(run.parameters):,} bytes" if run.parameters is not None else "not stored"
     deleted = [("deleted", datetime.fromtimestamp(run.deleted).isoformat(" ", "seconds"))] if run.deleted else []
     return [
@@ -114,7 +114,7 @@ def _facts(run: Any) -> list[tuple[str, str]]:
         ("outcome", f"{run.state}. {run.trajectory.outcome.reason}"),
         ("points", f"{len(run.trajectory.points):,}"),
         ("seconds", f"{run.seconds:.3f}"),
-        ("accuracy", found or "none"),
+        ("accuracy", accuracies or "none"),
         ("measured", run.depth),
         ("parameters", size),
     ]

@@ -48,7 +48,7 @@ def app_command(
 
 
 def serving(address: str, port: int, base_path: str) -> list[str]:
-    """The command that serves the pages; ConfigError where they are not here or the base path is no path."""
+    """The command line that serves the pages. ConfigError where the pages are missing or `base_path` is no path of a URL."""
     script, path = runtime.APP, base_path.strip("/")
     if not script.is_file():
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What the commands share: the app they join, options that mean the same everywhere, and how they speak and stop."""
+"""What the commands share: options that mean the same everywhere, and how commands speak, write files and stop."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ class Cancellable(Protocol):
     """Work that ends at its next step once `cancel` was called."""
 
     def cancel(self) -> None:
-        """Ask it to stop."""
+        """Ask the work to stop."""
 
 
 def say(text: str) -> None:
-    """`text` on stderr, where progress and notes go."""
+    """Write `text`, cut where it is long, to stderr, where progress and notes go."""
     typer.echo(cut(text), err=True)
 
 
 def speaking(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, with what goes wrong said in a sentence on stderr and never shown as a traceback."""
+    """`command`, wrapped: an ImuError, OSError or Ctrl-C ends in a sentence on stderr and an exit code, not in a traceback."""
 
     @functools.wraps(command)
     def spoken(*args: Any, **kwargs: Any) -> None:
@@ -90,7 +90,7 @@ def speaking(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def stoppable(work: Cancellable) -> Iterator[None]:
-    """Ctrl-C asks `work` to stop at its next step; a second Ctrl-C ends the program at once."""
+    """Inside the `with` block, Ctrl-C asks `work` to stop at its next step; a second Ctrl-C ends the program at once."""
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -105,7 +105,7 @@ def stoppable(work: Cancellable) -> Iterator[None]:
 
 
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
-    """`content` as strict JSON in `path`, whole or not at all; nothing where no path was given."""
+    """Write `content` as strict JSON (nan becomes null) to `path`, whole or not at all. Without a path nothing happens."""
     if path is not None:
         text = json.dumps(finite(dict(content)), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         runtime.write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
@@ -113,7 +113,7 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`rows` as CSV in `path`, whole or not at all, with every column that any row has; nothing where no path was given."""
+    """Write `rows` as CSV to `path`, whole or not at all, with every column that any row has. Without a path nothing happens."""
     if path is not None:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
@@ -125,14 +125,14 @@ def write_csv(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def assignments(given: Sequence[str] | None) -> dict[str, str]:
     """["beta=0.5"] → {"beta": "0.5"}; ConfigError for a text without an equals sign, or a name given twice."""
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for text in given or ():
         name, equals, value = text.partition("=")
         name = name.strip().replace("-", "_")
-        if not equals or not name or name in found:
+        if not equals or not name or name in settings:
             raise ConfigError(f"--set is {text[:60]!r}; it must be NAME=VALUE, such as beta=0.5, and each name once.")
-        found[name] = value.strip()
-    return found
+        settings[name] = value.strip()
+    return settings
 
 
 def load_plugins(files: Sequence[Path] | None) -> None:
@@ -141,7 +141,7 @@ def load_plugins(files: Sequence[Path] | None) -> None:
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Find out before the work, not after it, that a result has nowhere to go."""
+    """ConfigError where no file can be written to one of `paths`. Call it before the work, so that no result is lost after it."""
     for path in filter(None, paths):
         try:
             runtime.check_place(path)
@@ -150,7 +150,10 @@ def check_writable(*paths: Path | None) -> None:
 
 
 def fetch(dataset: str) -> None:
-    """Download `dataset` where it is not here yet, with a line a tenth of the way; say what somebody's own images lack."""
+    """Download `dataset` where it is not on this machine yet, with a line of progress for every tenth.
+
+    Of images in a folder it also says what was left out and what is there twice.
+    """
     if not data.is_here(dataset):
         say(f"{dataset} is not on this machine yet. {data.source(dataset).verb}ing it.")
         say_tenths(data.download(dataset))
@@ -160,28 +163,28 @@ def fetch(dataset: str) -> None:
 
 
 def say_tenths(steps: Iterable[tuple[float, str]]) -> None:
-    """A line a tenth of the way of what yields (fraction done, what is done)."""
-    said = -1
+    """Go through `steps`, which yield (fraction done, what is done), and write a line to stderr for every tenth."""
+    tenth = -1
     for fraction, words in steps:
-        if int(10 * fraction) > said:
-            said = int(10 * fraction)
+        if int(10 * fraction) > tenth:
+            tenth = int(10 * fraction)
             say(f"  {fraction:4.0%}  {words}")
 
 
 def load(values: Mapping[str, Any]) -> Problem:
-    """The problem that the options name; says so first, since reading a model's features the first time takes seconds."""
+    """The problem that the options name. Lines on stderr come first: reading a model's features the first time takes seconds."""
     RUN["problem_seed"].check(values["problem_seed"], "--problem-seed")
     say(f"Reading {values['problem']}, {values['model']} and its features.")
     say_tenths(prepare(values["problem"], model=values["model"]))
-    found = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
-    for note in notes.before(found):
+    problem = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
+    for note in notes.before(problem):
         say(f"Note: {note}")
-    return found
+    return problem
 
 
 def card_line(card: Card) -> str:
     """Accuracies, epochs and seconds of a trained model, in one line."""
-    found = ", ".join(f"{name} {percent(value)}" for name, value in card["accuracies"].items())
+    accuracies = ", ".join(f"{name} {percent(value)}" for name, value in card["accuracies"].items())
     if "brought" in card:
-        return f"{found}, brought as {card['brought']['architecture']}"
-    return f"{found}, {card['recipe']['epochs']} epochs, {card['seconds']:.0f} s"
+        return f"{accuracies}, brought as {card['brought']['architecture']}"
+    return f"{accuracies}, {card['recipe']['epochs']} epochs, {card['seconds']:.0f} s"

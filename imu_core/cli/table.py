@@ -107,7 +107,10 @@ def _describe(plan: Plan) -> PlanRecord:
 
 
 def markdown(rows: list[Standing], reference: dict[str, float], plan: Plan) -> str:
-    """A table for each scope: whoever always gets there, best first, then the others; 95 % t-intervals over requests."""
+    """The comparison as Markdown, a table for each scope. Intervals are 95 % t-intervals over the requests.
+
+    Methods that reached the target in every run come first, the best of them at the top, then the others.
+    """
     parts = []
     for scope, seeds in plan.seeds:
         mine = sorted((r for r in rows if r["scope"] == scope), key=lambda r: (r["reached"] < r["runs"], -r["change"]))

@@ -77,7 +77,7 @@ def _work(problem: str, model: str, workers: int, minutes: float | None, **more:
 
 
 def _say_cost(work: Reproduction, workers: int, minutes: float | None) -> None:
-    """What is to be done, stage by stage, before anything is."""
+    """Write to stderr, before anything is done, what there is to do and how long it may take, stage by stage."""
     planned = work.plan()
     for stage, total, todo, cost in planned:
         rest = f"{todo} to do, about {duration(cost / workers)}" if todo else "all stored"

@@ -89,8 +89,8 @@ def _training(values: Mapping[str, Any]) -> Training:
         dataset, removed, request = data.load(values["problem"]), NOTHING, ""
         recipe = recipe_for(values["model"], values["problem"])
     else:
-        asked = load(values)
-        dataset, removed, request = asked.dataset, asked.split.removed, asked.split.request
+        problem = load(values)
+        dataset, removed, request = problem.dataset, problem.split.removed, problem.split.request
         recipe = Recipe(**original(dataset, values["model"]).card["recipe"])
     return Training(dataset, values["model"], removed, values["seed"], dataclasses.replace(recipe, **given), request)
 
@@ -108,19 +108,19 @@ def _train(training: Training, out: Path | None) -> checkpoints.Checkpoint:
     say("Saving.")
     stored = training.save(out)
     typer.echo(f"Trained {_what(training)}: {card_line(stored.card)}.")
-    found = checkpoints.find(training.dataset, training.model_name, training.removed)
-    if found is None or found.path != stored.path:
+    checkpoint_in_use = checkpoints.find(training.dataset, training.model_name, training.removed)
+    if checkpoint_in_use is None or checkpoint_in_use.path != stored.path:
         folders = " and ".join(map(str, checkpoints.folders()))
-        instead = f"use {found.path}" if found else f"look in {folders} for a model of seed 0"
+        instead = f"use {checkpoint_in_use.path}" if checkpoint_in_use else f"look in {folders} for a model of seed 0"
         say(f"Note: this file is not what runs and pages use: they {instead}.")
     return stored
 
 
 def _epoch_line(point: Point, training: Training) -> str:
-    found = "  ".join(f"{name} {percent(value)}" for name, value in point.accuracies.items())
+    accuracies = "  ".join(f"{name} {percent(value)}" for name, value in point.accuracies.items())
     each = training.seconds / training.epoch
     pace = f"{each:.1f} s each, {training.time_left:.0f} s left"
-    return f"epoch {point.step}/{training.recipe.epochs}  loss {point.loss:.3f}  {found}  {pace}"
+    return f"epoch {point.step}/{training.recipe.epochs}  loss {point.loss:.3f}  {accuracies}  {pace}"
 
 
 def _what(training: Training) -> str:

@@ -111,12 +111,18 @@ def source(name: str) -> Source:
 
 
 def check_folder(name: str) -> None:
-    """A DataError where `name` is a folder that is not there; a ClosedError where pages may not read it, there or not."""
+    """Raise an error where dataset `name` is a folder that is missing or closed to pages; else do nothing.
+
+    DataError: there is no such folder or dataset. ClosedError: pages may not read the folder, whether it is there or not.
+    """
     source(name).check()
 
 
 def is_open(name: str) -> bool:
-    """Whether `name` is no folder of this machine that its owner keeps from pages (see `imu_core.access.rules`)."""
+    """Whether pages may read dataset `name`: False for a folder of this machine that its owner has closed to them.
+
+    True also for a folder that is missing. See `imu_core.access.rules`.
+    """
     try:
         check_folder(name)
     except ClosedError:
@@ -132,22 +138,22 @@ def is_here(name: str) -> bool:
 
 
 def class_names(name: str) -> tuple[str, ...]:
-    """The classes of dataset `name` as far as they are known without its images; Fashion-MNIST's where they are not.
+    """The class names of dataset `name`, told without reading its images.
 
-    () for a folder: nothing of it is listed before somebody asks for it to be read.
+    Fashion-MNIST's names where only the images would tell; () for an image folder, which is not opened before it is to be read.
     """
     known = source(name)
     return known.class_names or (() if known.brought else fashion.CLASS_NAMES)
 
 
 def part_requests(name: str) -> tuple[str, ...]:
-    """A forget request for each subclass of dataset `name`, superclass by superclass; () where there is no such thing."""
+    """A forget request for each subclass of dataset `name`, superclass by superclass; () where it has none."""
     groups = DATASETS[name].superclasses if name in DATASETS else {}
     return tuple(f"subclass:{above}/{part}" for above, group in groups.items() for part in group)
 
 
 def shows_people(name: str) -> bool:
-    """Whether the classes of dataset `name` are people; False for a name that is none."""
+    """Whether the classes of dataset `name` are people; False for an unknown name."""
     try:
         return source(name).people
     except DataError:
@@ -162,7 +168,7 @@ def download(name: str) -> Iterator[tuple[float, str]]:
 def load(name: str) -> Dataset:
     """Dataset `name`, read once and shared by everybody; nothing may change its tensors.
 
-    A folder is read again once images joined or left it. `load.cache_clear()` lets go of all that were read.
+    A folder is read again once images joined or left it. `load.cache_clear()` forgets every dataset read so far.
     """
     return _loaded(name, _state(name))
 

@@ -122,8 +122,8 @@ class Member(NamedTuple):
 
 
 def wanted(archive: zipfile.ZipFile) -> tuple[list[Member], tuple[LeftOut, ...]]:
-    """(the members to write, what is left out), after all were looked at; a DataError names the first that must not be there."""
-    infos, tally, found = archive.infolist(), files.Tally(), []
+    """(the members to write, what is left out). All are checked before: a DataError names the first that is not allowed."""
+    infos, tally, members = archive.infolist(), files.Tally(), []
     if len(infos) > MOST_MEMBERS:
         raise DataError(f"The archive has {len(infos):,} members; at most {MOST_MEMBERS:,} are unpacked. Take fewer.")
     for info in infos:
@@ -131,15 +131,15 @@ def wanted(archive: zipfile.ZipFile) -> tuple[list[Member], tuple[LeftOut, ...]]
         member = Member(info, str(PurePosixPath(name)))
         _check(member)
         if not name.endswith("/") and _is_wanted(PurePosixPath(member.path), tally):
-            found.append(member)
+            members.append(member)
     size = sum(info.file_size for info in infos)
     if size > MOST_BYTES:
         raise DataError(
             f"Unpacked, the archive has {gibibytes(size, 1)}; at most {gibibytes(MOST_BYTES)} are unpacked. Take fewer "
             "images, or scale them down."
         )
-    _check_folders(found)
-    return _apart(found), tally.left_out()
+    _check_folders(members)
+    return _apart(members), tally.left_out()
 
 
 def _name(info: zipfile.ZipInfo) -> str:
@@ -240,7 +240,7 @@ def _root(place: Path) -> Path:
 
 
 def holds(root: Path) -> bool:
-    """Whether the folder `root`, with its links resolved, is a whole unpacked archive."""
+    """Whether `root`, a path whose links are resolved, is the folder of an unpacked archive."""
     return root.parent == folder.kept().resolve() and folder.is_name(root.name) and root.is_dir()
 
 

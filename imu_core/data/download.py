@@ -71,13 +71,13 @@ class _Bar:
         return min(1.0, self._done / (self.total or self._size))
 
     def update(self, count: int) -> None:
-        """`count` bytes more have arrived; Cancelled, which ends the download, where nobody waits for them any more."""
+        """Count `count` more bytes as arrived; raise Cancelled, which ends the download, where nobody waits for it any more."""
         if self.is_left:
             raise Cancelled("Nobody waits for this download any more.")
         self._done += count
 
     def reset(self) -> None:
-        """All have arrived; pooch counts them once more, which changes nothing."""
+        """Do nothing: pooch calls this once all bytes have arrived, to count them again."""
 
     def close(self) -> None:
-        """Nothing is to be put away."""
+        """Do nothing: there is nothing to close."""

@@ -48,13 +48,13 @@ def _fetch(download: bool) -> np.ndarray:
     from sklearn.datasets import fetch_olivetti_faces
 
     try:
-        found = fetch_olivetti_faces(data_home=runtime.data_folder(), download_if_missing=download)
+        faces = fetch_olivetti_faces(data_home=runtime.data_folder(), download_if_missing=download)
     except Exception as error:  # scikit-learn passes on whatever the network and the unpickling raise
         raise DataError(
             f"The faces could not be fetched ({type(error).__name__}: {error}). Check the connection and try again, or put the "
             f"folders s1 to s{PEOPLE} of the AT&T database into {runtime.data_folder() / _FOLDERS[0]}."
         ) from error
-    return (found.images * 255).round().astype(np.uint8)  # (400, 64, 64), person by person
+    return (faces.images * 255).round().astype(np.uint8)  # (400, 64, 64), person by person
 
 
 def _read(root: Path, tally: files.Tally) -> np.ndarray:

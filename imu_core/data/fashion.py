@@ -39,7 +39,10 @@ def load_embedded() -> Dataset:
 
 
 def load_full() -> Dataset:
-    """All 60,000 training and 10,000 test images, from `IMU_DATA`, Debian's package, or torchvision's folder."""
+    """All 60,000 training and 10,000 test images, from the data folder (`IMU_DATA`) or Debian's package.
+
+    In the data folder they lie where torchvision puts them, or in `fashion-mnist`. A DataError where they are nowhere.
+    """
     folder = _full_folder()
     if folder is None:
         raise DataError(
@@ -76,7 +79,10 @@ def _full_folder() -> Path | None:
 
 
 def read_idx(folder: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (N, 1, 28, 28) uint8 and labels (N,) int64 of `part` (train | test) from the gzip files in `folder`."""
+    """Images (N, 1, 28, 28) uint8 and labels (N,) int64 of `part` (train | test) from the gzip files in `folder`.
+
+    A DataError where a file is damaged, or images and labels do not belong together.
+    """
 
     def raw(kind: str, offset: int) -> np.ndarray:
         path = folder / f"{_PREFIX[part]}-{kind}-ubyte.gz"

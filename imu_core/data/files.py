@@ -41,7 +41,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of that name is an image of a kind that is read, and no hidden one."""
+    """Whether a file of that name is read as an image: its ending is one of `IMAGES`, and it is not hidden."""
     return not is_hidden(name) and ending(name) in IMAGES
 
 
@@ -65,7 +65,10 @@ class Tally:
         self._examples[why, what] = min(example, self._examples.get((why, what), example))  # the same one on every machine
 
     def sort(self, name: str, where: str) -> bool:
-        """Whether the file `name` in the folder called `where` may be read, by its name; else it is counted."""
+        """Whether the file `name` in the folder called `where` is an image, by its name.
+
+        Any other file is counted as left out, except those that this program itself keeps there.
+        """
         self.saw()
         if name in (NOTE, rules.MARK):
             return False
@@ -78,7 +81,7 @@ class Tally:
         return False
 
     def saw(self) -> None:
-        """One file more was looked at; a DataError where those are too many."""
+        """Count one more file as looked at; a DataError where that is one too many."""
         self._seen += 1
         if self._seen > self._most:
             raise DataError(
@@ -86,7 +89,10 @@ class Tally:
             )
 
     def misplaced(self, folder: Path) -> None:
-        """Everything in `folder`, where no image is looked for, and below it will be counted; links are not followed."""
+        """Have `left_out` count what lies in and below `folder`, where no images are looked for.
+
+        A hidden folder or a link counts as one file.
+        """
         if is_hidden(folder.name):
             self.add(Why.HIDDEN, "", folder.name)
         elif folder.is_symlink():
@@ -107,54 +113,54 @@ class Tally:
                         self.add(Why.PLACE, folder.name, f"{called}/{name}")
 
     def instead(self) -> str:
-        """`sentence` of what is left out, for an error about what is lacking; nothing where that is more than a glimpse shows."""
+        """The `sentence` on what is left out, to end an error with; "" where there are too many files for a quick look."""
         self._most = min(self._most, self._seen + _GLIMPSE)
         with suppress(DataError):
             return sentence(self.left_out())
         return ""
 
     def left_out(self) -> tuple[LeftOut, ...]:
-        """What was counted, the most first; a DataError where there is too much to be counted."""
+        """What was counted, the most frequent kind first; a DataError where there are too many files to count."""
         self._count_misplaced()
-        found = [LeftOut(why, what, count, shown(self._examples[why, what])) for (why, what), count in self._counts.items()]
-        return tuple(sorted(found, key=lambda entry: (-entry.count, entry.why, entry.what)))
+        entries = [LeftOut(why, what, count, shown(self._examples[why, what])) for (why, what), count in self._counts.items()]
+        return tuple(sorted(entries, key=lambda entry: (-entry.count, entry.why, entry.what)))
 
 
 def images(folder: Path, tally: Tally) -> list[Path]:
     """The image files in `folder`, by name; whatever else it holds is counted in `tally`."""
-    found = []
+    paths = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is(entry.is_dir):
                 tally.misplaced(Path(entry.path))
             elif tally.sort(entry.name, folder.name):
                 if _is(entry.is_file):
-                    found.append(Path(entry.path))
+                    paths.append(Path(entry.path))
                 else:  # a pipe would be waited for, a device never ends, a link leads nowhere
                     tally.add(Why.SPECIAL, "", f"{folder.name}/{entry.name}")
-    return sorted(found, key=lambda path: (names.normal(path.name), path.name))
+    return sorted(paths, key=lambda path: (names.normal(path.name), path.name))
 
 
-def _is(asked: Callable[[], bool]) -> bool:
-    """What the system says of an entry; no where it cannot tell, as of a link that leads in a circle."""
+def _is(question: Callable[[], bool]) -> bool:
+    """The system's answer to `question` about an entry; False where it has none, as for a link that leads in a circle."""
     try:
-        return asked()
+        return question()
     except OSError:
         return False
 
 
 def folders(folder: Path, tally: Tally | None = None) -> list[Path]:
     """The folders in `folder` that are not hidden, by name; files beside them are counted in `tally`."""
-    found = []
+    paths = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is(entry.is_dir) and not is_hidden(entry.name):
-                found.append(Path(entry.path))
+                paths.append(Path(entry.path))
             elif tally is not None and tally.sort(entry.name, folder.name):
                 tally.add(Why.PLACE, folder.name, f"{folder.name}/{entry.name}")
-    for inner in found:
+    for inner in paths:
         rules.check(inner)  # a link may lead out of what pages may read
-    return sorted(found, key=lambda path: (names.normal(path.name), path.name))
+    return sorted(paths, key=lambda path: (names.normal(path.name), path.name))
 
 
 def merged(*groups: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
@@ -176,7 +182,7 @@ def from_text(text: str) -> tuple[LeftOut, ...]:
 
 
 def sentence(left_out: Iterable[LeftOut]) -> str:
-    """Which files were left out, how many, and why; nothing where none was."""
+    """Words on which files were left out, how many, and why; "" where none was."""
     entries = tuple(left_out)
     if not entries:
         return ""

@@ -46,7 +46,7 @@ Listing = dict[str, dict[str, list[Path]]]  # train | test → class → files
 
 @dataclass(frozen=True)
 class Asked:
-    """What a name says: the folder, the side in pixels, and whether one channel is read."""
+    """The parts of a name `PATH@SIDE`: the folder, the side of its images in pixels, and whether they are read in grey."""
 
     path: str
     side: int
@@ -54,12 +54,15 @@ class Asked:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """How many channels the images are read with: 1 in grey, else 3."""
         return 1 if self.grey else 3
 
 
 def parse(text: str) -> Asked:
-    """`PATH`, `PATH@64` or `PATH@28grey`, without the prefix; a DataError where the side is out of range or nothing is named."""
+    """The parts of `text`, which is `PATH`, `PATH@64` or `PATH@28grey`, without the prefix.
+
+    A DataError where no folder is named, its name cannot be stored, or the side is out of range.
+    """
     text = text.strip()
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):  # a card and a sentence could not hold such a name
         raise DataError(
@@ -81,12 +84,12 @@ def checked_side(side: int) -> int:
 
 
 def is_name(text: str) -> bool:
-    """Whether unpacked images, or a brought model, may be called that."""
+    """Whether `text` may be the name of unpacked images or of a brought model."""
     return _NAME.fullmatch(text) is not None
 
 
 def checked_name(name: str) -> str:
-    """`name` if it is one; else a DataError."""
+    """`name` if it may be one (see `is_name`); else a DataError."""
     if not is_name(name):
         raise DataError(
             f"{name[:40]!r} is no name: it takes letters, digits, - and _, at most 40, and starts with a letter or digit."
@@ -95,7 +98,7 @@ def checked_name(name: str) -> str:
 
 
 def kept() -> Path:
-    """Where archives are unpacked: each into a folder of its own, which its name alone finds again."""
+    """The folder in which archives are unpacked: each into a folder of its own, which `find` finds by its name alone."""
     return rules.uploads()
 
 
@@ -137,23 +140,23 @@ def _reading(called: str) -> Iterator[None]:
 
 
 def listing(path: str, called: str = "") -> Listing:
-    """The image files of the folder at `path`; a DataError where classes are missing, empty, too many or badly named.
+    """The image files of the folder at `path`, as part → class → files.
 
-    `called` is what sentences call the folder, where that is not its name.
+    A DataError where classes are missing, empty, too many or badly named; it calls the folder `called`, by default by its name.
     """
     return survey(path, called)[0]
 
 
 def survey(path: str, called: str = "") -> tuple[Listing, tuple[LeftOut, ...]]:
-    """`listing`, and what is left out: every file that the folder holds and that is not read."""
+    """(what `listing` returns, what is left out): every file that the folder holds and that is not read is counted."""
     root, tally = find(path), Tally()
     called = called or root.name or root.anchor  # of / itself
     with _reading(called):
-        found = _found(root, called, tally)
-        total = sum(len(images) for part in found.values() for images in part.values())
+        parts = _found(root, called, tally)
+        total = sum(len(images) for part in parts.values() for images in part.values())
         if total > MOST_IMAGES:
             raise DataError(f"'{shown(called)}' holds {total:,} images; at most {MOST_IMAGES:,} are read. Take fewer.")
-        return found, files.merged(tally.left_out(), _not_unpacked(root))
+        return parts, files.merged(tally.left_out(), _not_unpacked(root))
 
 
 def _not_unpacked(root: Path) -> tuple[LeftOut, ...]:
@@ -217,8 +220,8 @@ def _classes(folder: Path, called: str, tally: Tally) -> dict[str, list[Path]]:
     for place in folders:
         _check_class(place.name)
     _check_twins([place.name for place in folders], called)
-    found = {names.normal(place.name): files.images(place, tally) for place in folders}
-    empty = [place for place in folders if not found[names.normal(place.name)]]
+    by_class = {names.normal(place.name): files.images(place, tally) for place in folders}
+    empty = [place for place in folders if not by_class[names.normal(place.name)]]
     if empty:
         own = Tally()
         files.images(empty[0], own)
@@ -226,7 +229,7 @@ def _classes(folder: Path, called: str, tally: Tally) -> dict[str, list[Path]]:
             f"The class {empty[0].name!r} in {called} has no image ({', '.join(files.IMAGES)}). Add some, or remove its folder. "
             f"{own.instead()}".rstrip()
         )
-    return found
+    return by_class
 
 
 def _check_class(name: str) -> None:
@@ -273,9 +276,9 @@ def decode(path: Path, side: int, grey: bool = False) -> np.ndarray:
 
 def _decoded(path: Path, side: int, grey: bool) -> tuple[np.ndarray, bool]:
     """`decode`, and whether the file holds further pictures."""
-    found = pixels.read(path, "L" if grey else "RGB", about=(side, side))
-    square = ImageOps.fit(found.image, (side, side), Image.Resampling.BILINEAR)
-    return np.asarray(square).reshape(side, side, -1), found.has_more
+    picture = pixels.read(path, "L" if grey else "RGB", about=(side, side))
+    square = ImageOps.fit(picture.image, (side, side), Image.Resampling.BILINEAR)
+    return np.asarray(square).reshape(side, side, -1), picture.has_more
 
 
 def _in_turns(classes: dict[str, list[Path]]) -> list[tuple[Path, int]]:
@@ -285,19 +288,19 @@ def _in_turns(classes: dict[str, list[Path]]) -> list[tuple[Path, int]]:
 
 
 def cache(text: str) -> Path:
-    """Where the decoded images of `PATH@SIDE` are kept: another name once files join or leave a class."""
-    asked = parse(text)
-    root = find(asked.path)
-    with _reading(asked.path):
+    """The file that keeps the decoded images of `PATH@SIDE`; it has another name once files join or leave a class."""
+    choice = parse(text)
+    root = find(choice.path)
+    with _reading(choice.path):
         inside = [root, *files.folders(root)]
         inside += [inner for part in inside[1:] if part.name.lower() in (*_TRAIN, *_TEST) for inner in files.folders(part)]
         stamp = "".join(str(folder.stat().st_mtime_ns) for folder in inside)
-    key = f"{_RULES} {root.resolve()} {asked.side} {asked.grey} {stamp}"
+    key = f"{_RULES} {root.resolve()} {choice.side} {choice.grey} {stamp}"
     return runtime.home() / "folders" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.safetensors"
 
 
 def is_here(text: str) -> bool:
-    """Whether the folder has been read on this machine; False where it is no such folder (`fetch` then says why)."""
+    """Whether the folder has been read on this machine; False also where it cannot be (`fetch` then says why)."""
     try:
         return cache(text).exists()
     except DataError:
@@ -306,24 +309,24 @@ def is_here(text: str) -> bool:
 
 def fetch(text: str) -> Iterator[tuple[float, str]]:
     """Read the folder and keep what was decoded, yielding (fraction read, class and file)."""
-    asked = parse(text)
+    choice = parse(text)
     target = cache(text)
     yield 0.0, "looking at what the folder holds"
-    (found, left_out), tally = survey(asked.path), Tally()
-    entries = {part: _in_turns(classes) for part, classes in found.items()}
+    (parts, left_out), tally = survey(choice.path), Tally()
+    entries = {part: _in_turns(classes) for part, classes in parts.items()}
     total = sum(map(len, entries.values()))
-    size = total * asked.channels * asked.side**2
+    size = total * choice.channels * choice.side**2
     if size > MOST_BYTES:
         raise DataError(
-            f"{total:,} images of {asked.side} x {asked.side} pixels are {gibibytes(size, 1)}; at most "
+            f"{total:,} images of {choice.side} x {choice.side} pixels are {gibibytes(size, 1)}; at most "
             f"{gibibytes(MOST_BYTES)} "
             "are held. Choose a smaller side or fewer images."
         )
     tensors, done = {}, 0
     for part, images in entries.items():
-        values = np.empty((len(images), asked.side, asked.side, asked.channels), np.uint8)
+        values = np.empty((len(images), choice.side, choice.side, choice.channels), np.uint8)
         for number, (file, _) in enumerate(images):
-            values[number], has_more = _decoded(file, asked.side, asked.grey)
+            values[number], has_more = _decoded(file, choice.side, choice.grey)
             if has_more:
                 tally.add(Why.FRAMES, "", f"{file.parent.name}/{file.name}")
             done += 1
@@ -331,14 +334,14 @@ def fetch(text: str) -> Iterator[tuple[float, str]]:
                 yield done / total, f"reading {shown(file.parent.name)}/{shown(file.name)}"
         tensors[part] = torch.from_numpy(values.transpose(0, 3, 1, 2).copy())
         tensors[f"{part}_labels"] = torch.tensor([label for _, label in images])
-    about = {"names": json.dumps(list(found["train"])), "left_out": files.to_text(files.merged(left_out, tally.left_out()))}
+    about = {"names": json.dumps(list(parts["train"])), "left_out": files.to_text(files.merged(left_out, tally.left_out()))}
     with runtime.storing("What was read of the images"):
         runtime.write_whole(target, lambda file: save_file(tensors, file, about))
     yield 1.0, "all images are read"
 
 
 def load(name: str) -> Dataset:
-    """The dataset `folder:PATH@SIDE`, read first where it was not yet."""
+    """The dataset `name`, which is `folder:PATH@SIDE`. Its images are read first where they were not yet."""
     text = name.removeprefix(PREFIX)
     if not is_here(text):
         for _ in fetch(text):
@@ -351,8 +354,8 @@ def load(name: str) -> Dataset:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         path.unlink(missing_ok=True)
         raise DataError(f"{path.name}, which this program keeps, was damaged and is removed. Load the page again.") from error
-    asked = parse(text)
-    title = f"{shown(find(asked.path).name)} ({asked.side} x {asked.side})"
+    choice = parse(text)
+    title = f"{shown(find(choice.path).name)} ({choice.side} x {choice.side})"
     return Dataset(names.normal(name), title, *parts, classes, *statistics(parts[0].images), left_out=left_out)
 
 

@@ -62,8 +62,8 @@ def find(path: str = "") -> Path:
     if path:
         return checked(path)
     places = [runtime.data_folder() / name for name in ("Market-1501-v15.09.15", "market1501", "Market-1501", "market")]
-    found = next((place for place in places if place.is_dir()), None)
-    if found is None:
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
         raise DataError(
             "Market-1501 is not in IMU_DATA. Its makers give it out on request; unpack it there as "
             f"{places[0].name}, or set IMU_DATA to the folder that holds it."
@@ -71,11 +71,11 @@ def find(path: str = "") -> Path:
             else f"Market-1501 is not in {runtime.data_folder()}. Its makers give it out on request; unpack it there as "
             f"{places[0].name}, name its folder as market:FOLDER, or set IMU_DATA to the folder that holds it."
         )
-    return _with_parts(found)
+    return _with_parts(folder)
 
 
 def checked(path: str | Path) -> Path:
-    """The folder at `path` if it holds Market-1501's three folders; a DataError names what it lacks, and nothing else of it.
+    """The folder at `path` if it holds Market-1501's three folders; a DataError tells what it lacks, and no more of it.
 
     Work that is done for a page finds only what the owner lets pages read (see `access.check`).
     """
@@ -125,7 +125,7 @@ def _reading(folder: Path) -> Iterator[None]:
 
 
 def _listing(folder: Path, tally: Tally | None) -> dict[str, list[Path]]:
-    found = {}
+    by_folder = {}
     for part in FOLDERS:
         own = tally if tally is not None else Tally()
         images = files.images(folder / part, own)
@@ -138,11 +138,11 @@ def _listing(folder: Path, tally: Tally | None) -> dict[str, list[Path]]:
             )
         if not images:
             raise DataError(f"{part} in {str(folder)!r} holds no images ({', '.join(files.IMAGES)}). {own.instead()}".rstrip())
-        found[part] = images
-    total = sum(len(images) for images in found.values())
+        by_folder[part] = images
+    total = sum(len(images) for images in by_folder.values())
     if total > MOST_IMAGES:
         raise DataError(f"{str(folder)!r} holds {total:,} images; at most {MOST_IMAGES:,} are read. Take fewer.")
-    return found
+    return by_folder
 
 
 def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB", tally: Tally | None = None) -> np.ndarray:
@@ -158,19 +158,19 @@ def decode(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB
 
 def read(folder: Path, tally: Tally | None = None) -> Iterator[tuple[float, Named]]:
     """Every image of `folder`, with the fraction read so far; what is left out is counted in `tally`."""
-    found = [(part, path) for part, paths in listing(folder, tally).items() for path in paths]
-    for number, (part, path) in enumerate(found):
-        yield (number + 1) / len(found), Named(part, path.name, decode(path, tally=tally))
+    entries = [(part, path) for part, paths in listing(folder, tally).items() for path in paths]
+    for number, (part, path) in enumerate(entries):
+        yield (number + 1) / len(entries), Named(part, path.name, decode(path, tally=tally))
 
 
 def sightings(named: list[Named]) -> Sightings:
-    """`named` images as one record, in the same order."""
+    """`named` images as one record, in the same order; a DataError where there are none, or a name says no identity."""
     if not named:
         raise DataError("A person set needs images in all of its three folders.")
-    found = [parse(item.name) for item in named]
-    if None in found:
-        raise DataError(f"{named[found.index(None)].name!r} does not say who is seen by which camera.")
-    ids, cameras = torch.tensor(found).unbind(1)
+    pairs = [parse(item.name) for item in named]
+    if None in pairs:
+        raise DataError(f"{named[pairs.index(None)].name!r} does not say who is seen by which camera.")
+    ids, cameras = torch.tensor(pairs).unbind(1)
     pixels = torch.from_numpy(np.stack([item.pixels for item in named])).permute(0, 3, 1, 2).contiguous()
     known = all(item.parts is not None for item in named)
     parts = torch.from_numpy(np.stack([item.parts for item in named])) if known else None
@@ -194,7 +194,10 @@ def held_out(ids: Tensor, cameras: Tensor) -> Tensor:
 def assemble(
     name: str, title: str, everything: Sightings, query: Sightings, gallery: Sightings, *, key: str = "", synthetic: bool = False
 ) -> Dataset:
-    """The Dataset of a person set: classes are the identities of `everything` (bounding_box_train), by number."""
+    """The Dataset of a person set: classes are the identities of `everything` (bounding_box_train), by number.
+
+    A DataError where fewer than two identities are left to train on, or none is seen by enough cameras to be tested by.
+    """
     kept_out = held_out(everything.ids, everything.cameras)
     train, test = everything.take((~kept_out).nonzero()[:, 0]), everything.take(kept_out.nonzero()[:, 0])
     known = train.ids.unique()
@@ -218,7 +221,7 @@ def store(path: Path, named: list[Named], left_out: tuple[LeftOut, ...] = ()) ->
 
 
 def restore(path: Path) -> list[Named]:
-    """What `store` kept; a damaged file is removed and a DataError says to load again."""
+    """The images that `store` kept at `path`; a damaged file is removed, and a DataError says to load again."""
     try:
         with safe_open(path, "pt") as stored:
             places = json.loads(stored.metadata()["names"])
@@ -236,7 +239,7 @@ def _restored_left_out(path: Path) -> tuple[LeftOut, ...]:
 
 
 def cache(path: str) -> Path:
-    """Where a folder's decoded images are kept: another name as soon as files are added to it or taken away."""
+    """The file that keeps a folder's decoded images; it has another name once files are added to the folder or taken away."""
     folder = find(path)
     with _reading(folder):
         key = f"{_RULES} {folder.resolve()} {''.join(str((folder / part).stat().st_mtime_ns) for part in FOLDERS)}"
@@ -244,7 +247,7 @@ def cache(path: str) -> Path:
 
 
 def is_here(path: str = "") -> bool:
-    """Whether the folder has been read on this machine; False where it is no such folder (`fetch` then says why)."""
+    """Whether the folder has been read on this machine; False also where it cannot be (`fetch` then says why)."""
     try:
         return cache(path).exists()
     except DataError:
@@ -267,12 +270,12 @@ def load(name: str, path: str = "") -> Dataset:
     if not is_here(path):
         for _ in fetch(path):
             pass
-    kept = cache(path)
-    whole = assemble(names.normal(name), f"Market-1501 ({find(path).name})", *reordered(restore(kept)))
-    return replace(whole, left_out=_restored_left_out(kept))
+    file = cache(path)
+    whole = assemble(names.normal(name), f"Market-1501 ({find(path).name})", *reordered(restore(file)))
+    return replace(whole, left_out=_restored_left_out(file))
 
 
 def reordered(named: list[Named]) -> tuple[Sightings, Sightings, Sightings]:
-    """(everything of the training identities, query, gallery), as `assemble` takes them."""
+    """`named` images, apart: (those of training identities, query, gallery), as `assemble` takes them."""
     train, gallery, query = (sightings([item for item in named if item.folder == part]) for part in FOLDERS)
     return train, query, gallery

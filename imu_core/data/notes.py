@@ -29,7 +29,7 @@ def about(dataset: Dataset) -> tuple[str, ...]:
 
 
 def before(problem: Problem) -> tuple[str, ...]:
-    """Sentences on the images of `problem`: whether what is to be forgotten stays in the retain set, then `about` all of them."""
+    """Sentences on the images of `problem`: on forget images that are in the retain set too, then those of `about`."""
     shared, forget = problem.copies.forget_in_retain, len(problem.split.forget)
     if not shared:
         return about(problem.dataset)
@@ -41,6 +41,6 @@ def before(problem: Problem) -> tuple[str, ...]:
 
 
 def counted(problem: Problem) -> dict[str, int]:
-    """The same as numbers, for the record of a run; empty where there is nothing to say."""
+    """The numbers behind the sentences of `before`, by name, for the record of a run; {} where there is nothing to say."""
     copies = {name: count for name, count in vars(problem.copies).items() if count}
     return copies | {f"left_out_{entry.why}{entry.what}"[:60]: entry.count for entry in problem.dataset.left_out}

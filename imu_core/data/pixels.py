@@ -31,7 +31,7 @@ class Read(NamedTuple):
 def read(path: Path, mode: str, most: int = MOST_PIXELS, about: tuple[int, int] | None = None) -> Read:
     """The image in the file `path`, upright, in `mode` (RGB | L); a DataError names one that is damaged or enormous.
 
-    A JPEG need not be decoded at more than `about` (width, height) twice over; `most` bounds the pixels.
+    `most` bounds the pixels. With `about` (width, height) a JPEG may be decoded at less than its size, not less than twice that.
     """
     where = f"{shown(path.parent.name)}/{shown(path.name)}"
     try:
@@ -97,7 +97,7 @@ def _opened(file: BinaryIO) -> Image.Image:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong in brackets, without the place of the file on this machine; nothing where Pillow knows no more."""
+    """What went wrong in brackets, without the place of the file on this machine; "" where Pillow knows no more."""
     words = getattr(error, "strerror", None) or str(error)
     return "" if isinstance(error, UnidentifiedImageError) or not words else f" ({shown(words, 100)})"
 

@@ -33,7 +33,7 @@ _TAIL = 22 + 65_535 + 20  # bytes that the end of an archive's directory is look
 def check(file: BinaryIO, called: str, most_members: int) -> None:
     """A DataError unless `file`, which sentences call `called`, looks like one whole .zip with at most `most_members` members.
 
-    Reads its first bytes and its end: before the directory itself is, which may have billions of entries.
+    Looks at the file's first bytes and its end alone, before the archive's directory is read: that may have billions of entries.
     """
     file.seek(0, 2)
     size = file.tell()
@@ -75,12 +75,12 @@ def _other(start: bytes) -> str:
         return "is cut off: its end is missing. Download or copy it again."
     if not start:
         return "is empty. Make it again, or copy it again."
-    found = kind(start)
-    return f"is {found}, no .zip. {_INSTEAD}" if found else "is damaged or no .zip. Make it again."
+    words = kind(start)
+    return f"is {words}, no .zip. {_INSTEAD}" if words else "is damaged or no .zip. Make it again."
 
 
 def kind(start: bytes) -> str:
-    """What a file is that begins with `start` (600 bytes will do), with its article; nothing where that is not known."""
+    """What a file is that begins with `start` (600 bytes will do), with its article; "" where that is not known."""
     known = next((words for first, words in _KINDS if start.startswith(first)), "")
     if known:
         return known

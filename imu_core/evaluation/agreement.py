@@ -28,7 +28,7 @@ _FORMAT = 1
 
 
 class Kind(StrEnum):
-    """Whose gradients a set of scores is made of, and by which estimator; the value is its name on record."""
+    """A kind of scores: from gradients of the head or of all layers, by which estimator; the value is its name in records."""
 
     HEAD = "head exact"
     DIAGONAL = "head diagonal"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
     @property
     def estimator(self) -> str:
-        """The name of the estimator."""
+        """The name of the estimator, exact or diagonal."""
         return "exact" if self in (Kind.HEAD, Kind.FULL) else "diagonal"
 
 
@@ -46,9 +46,10 @@ HEAD, DIAGONAL, FULL_DIAGONAL, FULL = KINDS = tuple(Kind)
 
 @dataclass(frozen=True)
 class Agreed:
-    """How one set of scores agrees with another: Spearman with its interval, overlap of the top shares, relative discrepancy.
+    """How well one set of scores agrees with another.
 
-    `discrepancy` is the median over samples of |a_i − b_i| / |b_i|.
+    `spearman` is the correlation of the ranks, with its interval from `low` to `high`. `overlap` maps each of `SHARES` to the
+    fraction of the top samples that both sets have in common. `discrepancy` is the median over samples of |a_i − b_i| / |b_i|.
     """
 
     spearman: float
@@ -60,7 +61,7 @@ class Agreed:
 
 @dataclass(frozen=True)
 class AgreementRow:
-    """How one kind of scores agrees with `FULL`, and what it cost: `peak_bytes` by which the process grew at most meanwhile."""
+    """How one kind of scores agrees with `FULL`, and its cost; `peak_bytes` is the most by which the process grew meanwhile."""
 
     scores: Kind
     spearman: float
@@ -76,7 +77,7 @@ class AgreementRow:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Scores of the forget samples by `KINDS`, with what each cost: `peak` bytes by which the process grew at most meanwhile."""
+    """The scores of the forget samples by kind, and what they cost; `peak`: kind → bytes by which the process grew at most."""
 
     scope: str
     damping: float
@@ -89,7 +90,7 @@ class Found:
         return self.scores[FULL if estimator == "exact" else FULL_DIAGONAL]
 
     def agreed(self, kind: str, other: str = FULL) -> Agreed:
-        """How `kind` agrees with `other`, through all layers by default."""
+        """How well the scores of `kind` agree with those of `other`, by default the exact ones through the layers."""
         a, b = self.scores[kind].scores, self.scores[other].scores
         rho = ranking.spearman(a, b)
         overlap = {share: ranking.overlap(a, b, share) for share in SHARES}
@@ -99,18 +100,18 @@ class Found:
         """A row for each kind: its agreement with `FULL`, seconds, bytes, iterations and residual."""
         return [
             AgreementRow(
-                kind, **vars(self.agreed(kind)), seconds=found.seconds, peak_bytes=self.peak[kind],
-                iterations=found.iterations, residual=found.residual,
+                kind, **vars(self.agreed(kind)), seconds=influence.seconds, peak_bytes=self.peak[kind],
+                iterations=influence.iterations, residual=influence.residual,
             )
-            for kind, found in self.scores.items()
+            for kind, influence in self.scores.items()
         ]  # fmt: skip
 
 
 class Agreement(Task):
-    """Scores by the head alone and through the layers in `scope`, and how they agree. Iterate for (fraction done, words).
+    """Computes scores by the head alone and through the layers in `scope`. Iterate it for (fraction done, words).
 
-    `found` is there once it is done, and kept on disk: `stored` finds it again. All four share the curvature set: the forget
-    samples, or `curvature` of them evenly spaced, which is what a large forget set of a large network takes.
+    At the end the scores are in `found` and on disk, where `stored` reads them. All four kinds of scores take the curvature
+    over the same samples: the forget set, or `curvature` of its samples evenly spaced, as large sets and networks need.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Agreement(Task):
         self._work = self._through(self._layers())
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """Scores of the head first, then through the layers; `found` once both are there."""
+        """Computes the scores of the head, then those through the layers, and fills `found` with both."""
         scores: dict[str, Influence] = {}
         peak: dict[str, int] = {}
         for kind in (HEAD, DIAGONAL):
@@ -156,7 +157,7 @@ class Agreement(Task):
 def stored(
     problem: Problem, *, scope: str = "all", damping: float = INFLUENCE["damping"].default, curvature: int | None = None
 ) -> Found | None:
-    """What an `Agreement` with these settings found earlier, here or in what ships; None where there is nothing to read."""
+    """The scores that an earlier `Agreement` with these settings stored here, or that ship with the program; None without any."""
     count = min(curvature or len(problem.split.forget), len(problem.split.forget))
     path = _path(problem, scope, float(damping), count)
     for place in (path, runtime.ASSETS / "influence" / path.name):
@@ -168,7 +169,7 @@ def stored(
 
 
 class Order(Enum):
-    """How alike two orders of the same samples are, by Spearman's correlation; the value is what is said."""
+    """How alike two orders of the same samples are, by Spearman's correlation; the value is the wording in sentences."""
 
     NEARLY_THE_SAME = "nearly the same order"
     SIMILAR = "a similar order"
@@ -182,7 +183,7 @@ _NEARLY, _SIMILAR = 0.95, 0.7  # correlations from which an order is called so
 
 
 def order(agreed: Agreed) -> Order:
-    """What a correlation and its interval say: chance first, then its size."""
+    """The `Order` that a correlation and its interval show: first whether it may be chance, then by its size."""
     if math.isnan(agreed.low):
         return Order.UNKNOWN
     if agreed.low <= 0.0 <= agreed.high:
@@ -194,18 +195,18 @@ def order(agreed: Agreed) -> Order:
     return Order.SIMILAR if agreed.spearman >= _SIMILAR else Order.LOOSE
 
 
-def verdict(found: Found) -> str:
-    """What the comparison says: how alike the two orders are, how alike the scores, and what the shortcut saves."""
-    head, like = found.agreed(HEAD), found.agreed(DIAGONAL, FULL_DIAGONAL)
+def verdict(comparison: Found) -> str:
+    """The comparison in sentences: how alike the two orders are, how alike the scores, and how much time the head alone saves."""
+    head, like = comparison.agreed(HEAD), comparison.agreed(DIAGONAL, FULL_DIAGONAL)
     if math.isnan(head.spearman):
-        why = ranking.unranked(found.scores[HEAD].scores) or "through all layers all scores are equal"
+        why = ranking.unranked(comparison.scores[HEAD].scores) or "through all layers all scores are equal"
         return f"There is nothing to rank: {why}."
-    alike, size = order(head), len(found.scores[FULL].scores)
+    alike, size = order(head), len(comparison.scores[FULL].scores)
     interval = "" if alike is Order.UNKNOWN else f", {decimal(head.low, 3)} to {decimal(head.high, 3)}"
-    times = found.scores[FULL].seconds / max(found.scores[HEAD].seconds, 1e-9)
+    times = comparison.scores[FULL].seconds / max(comparison.scores[HEAD].seconds, 1e-9)
     quick = f"the head is {times:,.0f} times faster" if times >= 1.5 else "the head is not much faster"
     text = (
-        f"Over these {size:,} samples, the head alone beside {words_of(found.scope)}: {alike.value} (Spearman correlation "
+        f"Over these {size:,} samples, the head alone beside {words_of(comparison.scope)}: {alike.value} (Spearman correlation "
         f"{decimal(head.spearman, 3)}{interval}). {100 * head.overlap[SHARES[0]]:.0f} % of the top tenth are the same"
     )
     text += "" if math.isnan(head.discrepancy) else f", the scores themselves differ by {percent(head.discrepancy, 0)} (median)"
@@ -232,12 +233,12 @@ def _path(problem: Problem, scope: str, damping: float, curvature: int) -> Path:
 _ARRAYS = ("scores", "losses", "gradient_norms")
 
 
-def _as_text(found: Found | None) -> str:
-    assert found is not None
+def _as_text(comparison: Found | None) -> str:
+    assert comparison is not None
     scores = {}
-    for kind, one in found.scores.items():
+    for kind, one in comparison.scores.items():
         scores[kind] = {name: value.tolist() if name in _ARRAYS else value for name, value in vars(one).items()}
-    return json.dumps(finite({**vars(found), "format": _FORMAT, "scores": scores}), allow_nan=False)
+    return json.dumps(finite({**vars(comparison), "format": _FORMAT, "scores": scores}), allow_nan=False)
 
 
 def _from_text(text: str) -> Found:

@@ -1,4 +1,4 @@
-"""Attacks that train something to find out what is left: a linear probe, relearning, and shadow heads.
+"""Attacks that train something to find out what a model still knows: a linear probe, relearning, and shadow heads.
 
 Each is iterated for (fraction done, what is happening), fills `result` as it goes, and ends at once after `cancel()`.
 """
@@ -28,7 +28,7 @@ CONTROL_SEED = 1  # the seed of the controls' random weights; trained models sta
 
 
 class Attack(Task):
-    """What the attacks share: `result` is valid at any time, `outcome` says how it ended (errors of the engine: failed)."""
+    """The base of all attacks: `result` is valid at any time, `outcome` says how it ended (errors of the engine: failed)."""
 
     STOPPED = "Stopped by you; what was found before stays."
 
@@ -46,11 +46,11 @@ class Attack(Task):
         images = getattr(self.problem.dataset, part).images[index]
         backbone, _ = split_head(model)
         backbone.eval()
-        found = []
+        features = []
         for chunk in images.split(chunk_of(images)):
             self._raise_if_cancelled()
-            found.append(backbone(to_input(chunk)))
-        return torch.cat(found)
+            features.append(backbone(to_input(chunk)))
+        return torch.cat(features)
 
     def _known(self, model: nn.Module, part: str) -> Features | None:
         if same_backbone(model, self.problem.model):
@@ -90,7 +90,7 @@ def descent(head: nn.Linear, Z: Tensor, labels: Tensor, decay: float, iterations
 
 @torch.no_grad()
 def share_right(module: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    """The share of `inputs` that `module` gives their label."""
+    """The share (0 to 1) of `inputs` for which the largest output of `module` is that of their label."""
     return float((module(inputs).argmax(1) == labels).double().mean())
 
 
@@ -98,7 +98,7 @@ def share_right(module: nn.Module, inputs: Tensor, labels: Tensor) -> float:
 def with_head(problem: Problem, head: nn.Linear, retain: Tensor) -> Problem:
     """`problem` with another head over the same features, and a retain set of its own; nothing of the original is changed.
 
-    What is in neither set is in no set at all: methods must not see it.
+    Training samples in neither the forget set nor `retain` are then in no set: methods must not see them.
     """
     model = copy.deepcopy(problem.model)
     find_head(model).load_state_dict(head.state_dict())
@@ -108,7 +108,7 @@ def with_head(problem: Problem, head: nn.Linear, retain: Tensor) -> Problem:
 
 
 def in_range(name: str, value: Any, low: float, high: float) -> Any:
-    """`value` as Python's own number; ConfigError where it is none from `low` to `high`."""
+    """`value` as a Python number; ConfigError unless it is a number from `low` to `high`."""
     value = as_number(value)
     if not is_number(value) or not low <= value <= high:
         raise ConfigError(f"{name} is {value!r}; it must be a number from {low:,} to {high:,}.")

@@ -1,8 +1,8 @@
 """Which dimension of a layer's output counts channels: found by what the network does, never guessed from sizes.
 
 A block's output (n, a, b, c) shows an image either as (channels, height, width) or as (height, width, channels). A picture twice
-as high makes the height grow and leaves the channels as they are. A network that takes pictures of one size alone is told by the
-layers inside of the block: what a convolution puts out has its channels first, what a linear layer or a layer norm puts out last.
+as high makes the height grow and leaves the channels as they are. Where a network takes pictures of one size only, the layers
+inside of the block tell: convolutions put out channels first, linear layers and layer norms put out channels last.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _IMAGES = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.MaxPoo
 def spatial(model: nn.Module, blocks: Iterable[str], images: Tensor) -> dict[str, tuple[tuple[int, ...], str]]:
     """Dotted name → (shape of the output, FIRST or LAST), of those `blocks` that put out an image for `images` (n, C, h, w).
 
-    In the order in which the network runs them. A block whose layout nothing tells is left out. `model` is neither hooked nor
-    changed.
+    Blocks are in the order in which the network runs them. A block whose layout cannot be told is left out. `model` is neither
+    hooked nor changed.
     """
     names = list(blocks)
-    shapes, higher, found = {}, {}, {}
+    shapes, higher, outputs = {}, {}, {}
     _note_outputs(model, names, images, shapes)
     with suppress(Exception):  # of another size, networks with a place for every patch stop at some layer, in their own ways
         _note_outputs(model, names, torch.cat([images, images], 2), higher)
     for name, shape in shapes.items():
         layout = _by_growth(shape, higher.get(name)) or _by_layers(model, name, images, shape)
         if layout:
-            found[name] = (shape, layout)
-    return found
+            outputs[name] = (shape, layout)
+    return outputs
 
 
 def channels_first(output: Tensor, layout: str) -> Tensor:
@@ -50,15 +50,15 @@ def _by_growth(shape: tuple[int, ...], higher: tuple[int, ...] | None) -> str:
     return {(2,): FIRST, (1,): LAST}.get(tuple(grown), "")
 
 
-def _note_outputs(model: nn.Module, names: list[str], images: Tensor, found: dict[str, tuple[int, ...]]) -> None:
-    """Put into `found` the shapes of the outputs, by name, of those blocks that put out one tensor of four dimensions."""
+def _note_outputs(model: nn.Module, names: list[str], images: Tensor, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Put into `shapes` those of the outputs, by name, of those blocks that put out one tensor of four dimensions."""
     work = copy.deepcopy(model).eval()
     modules = {work.get_submodule(name): name for name in names}
     for module, name in modules.items():
 
         def note(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
             if isinstance(output, Tensor) and output.ndim == 4:
-                found[name] = tuple(output.shape)
+                shapes[name] = tuple(output.shape)
 
         module.register_forward_hook(note)
     with torch.no_grad():
@@ -67,11 +67,11 @@ def _note_outputs(model: nn.Module, names: list[str], images: Tensor, found: dic
 
 def _by_layers(model: nn.Module, block: str, images: Tensor, shape: tuple[int, ...]) -> str:
     """What the layers inside of `block` tell that put out a tensor of the same `shape`; nothing where they disagree."""
-    work, said = copy.deepcopy(model).eval(), set()
+    work, layouts = copy.deepcopy(model).eval(), set()
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         if isinstance(output, Tensor) and tuple(output.shape) == shape:
-            said.add(FIRST if isinstance(module, _IMAGES) else LAST)
+            layouts.add(FIRST if isinstance(module, _IMAGES) else LAST)
 
     for module in work.get_submodule(block).modules():
         flat_norm = isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1
@@ -79,4 +79,4 @@ def _by_layers(model: nn.Module, block: str, images: Tensor, shape: tuple[int, .
             module.register_forward_hook(note)
     with torch.no_grad():
         work(images)
-    return said.pop() if len(said) == 1 else ""
+    return layouts.pop() if len(layouts) == 1 else ""

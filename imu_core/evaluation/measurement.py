@@ -63,17 +63,18 @@ class Measurement(Task):
         self.result: Metrics = {name: {} for name in parts}
 
     def memberships(self) -> dict[str, float]:
-        """Model → fraction of the forget set that the SVC judges non-member, and nothing else; Cancelled where it was stopped.
+        """Model → fraction of the forget set that the SVC judges non-member; Cancelled after a stop.
 
-        For many runs: the SVC learns from at most `FEW` samples a side, half a second instead of a minute on CIFAR-10.
+        Nothing else is measured: it is for many runs. The SVC learns from at most `FEW` samples a side, half a second instead
+        of a minute on CIFAR-10.
         """
-        found = {}
+        memberships = {}
         for name, logits in self._models().items():
-            found[name] = self._cached("few", name, lambda pair=logits: attack_membership(self.problem, pair, FEW))
-        return found
+            memberships[name] = self._cached("few", name, lambda pair=logits: attack_membership(self.problem, pair, FEW))
+        return memberships
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """Part after part into `result`; each says what it is before it begins."""
+        """Measures one part after another into `result`; yields what a part is before it begins."""
         yield 0.0, "outputs of all models"
         models = self._timed("outputs", self._models)
         for name, logits in models.items():
@@ -113,12 +114,12 @@ class Measurement(Task):
         known = set(problem.test.labels.tolist())
         if not known & set(problem.split.classes) or not 2 <= len(known - set(gone)) <= MOST_MACHINES:
             return
-        found = {}
+        shares = {}
         for name, pair in models.items():
-            found[name] = self._cached("neighbour", name, lambda pair=pair: neighbour_shares(problem, pair))
+            shares[name] = self._cached("neighbour", name, lambda pair=pair: neighbour_shares(problem, pair))
         nearest = neighbour.nearest_class(models["retrained"][0][problem.split.forget], gone)
         for name in ("original", "run"):
-            self.result["neighbour"][name] = neighbour.compare(found[name], found["retrained"], nearest)._asdict()
+            self.result["neighbour"][name] = neighbour.compare(shares[name], shares["retrained"], nearest)._asdict()
 
     def _zrf(self, models: dict[str, Logits]) -> None:
         index = spread(self.problem.split.forget, MOST_JUDGED)
@@ -127,10 +128,10 @@ class Measurement(Task):
             self.result["zrf"][name] = forgetting.zrf(train[index], noise)._asdict()
 
     def _retrieval(self) -> None:
-        found = {name: judged.numbers() for name, judged in references(self.problem).items()}
+        retrieval = {name: judged.numbers() for name, judged in references(self.problem).items()}
         model = self.run.model()
         self.result["drift"] = drift(self.problem.model, model)
-        self.result["retrieval"] = found | {"run": judge(self.problem, model).numbers()}
+        self.result["retrieval"] = retrieval | {"run": judge(self.problem, model).numbers()}
 
     def _attack(self, name: str, logits: Logits) -> float:
         return self._cached("membership", name, lambda: attack_membership(self.problem, logits))
@@ -150,14 +151,14 @@ class Measurement(Task):
 
     def _models(self) -> dict[str, Logits]:
         problem, run = self.problem, self.run
-        found: dict[str, Logits] = {
+        models: dict[str, Logits] = {
             "original": (problem.train.logits, problem.test.logits),
             "run": self._abandonable(lambda: run_logits(run)),
         }
         reference = retrained(problem)
         if reference is not None:
-            found["retrained"] = (reference.train.logits, reference.test.logits)
-        return found
+            models["retrained"] = (reference.train.logits, reference.test.logits)
+        return models
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         self._raise_if_cancelled()
@@ -186,7 +187,7 @@ def run_logits(run: Run) -> Logits:
 
 @torch.no_grad()
 def known_logits(run: Run) -> Logits | None:
-    """The same where no image must be asked for it; else None."""
+    """The logits of `run_logits` where they are known without a pass over the images; else None."""
     known = run.logits  # on the head these are computed when they are asked for
     if known is not None or not (run.config.scope == "head" and run.config.bn == "eval"):
         return known
@@ -195,7 +196,7 @@ def known_logits(run: Run) -> Logits | None:
 
 
 class Asking(Task):
-    """What `model` says to every image of `problem`: iterate it for (fraction done, words); `logits` is there at the end."""
+    """Computes the logits of `model` on all images of `problem`. Iterate it for (fraction done, words); then read `logits`."""
 
     def __init__(self, problem: Problem, model: nn.Module) -> None:
         super().__init__()
@@ -204,7 +205,7 @@ class Asking(Task):
 
     @torch.no_grad()
     def working(self) -> Iterator[tuple[float, str]]:
-        """A chunk of images at a time, with the bits of `compute`."""
+        """Works on a chunk of images at a time; the logits are bit for bit those of `compute`."""
         parts = self.problem.dataset.train.images, self.problem.dataset.test.images
         done, whole, answers, head = 0, sum(len(images) for images in parts), [], find_head(self.model)
         for images in parts:
@@ -224,10 +225,11 @@ def model_accuracies(problem: Problem, logits: Logits) -> dict[str, float]:
 
 
 def attack_membership(problem: Problem, logits: Logits, most: int | None = None) -> float:
-    """The SVC confidence attack as the literature sets it up: as many retain samples as there are test samples.
+    """The fraction of the forget set that the SVC confidence attack judges non-member.
 
-    Where whole classes are forgotten, their test samples are left out, as in the published tables. With `most`, each side is
-    cut to so many samples, spread over the set: the cost falls with their square.
+    As in the literature, it learns from as many retain samples as test samples. Where whole classes are forgotten, their test
+    samples are left out, as in the published tables. With `most`, each side is cut to so many samples, spread over the set:
+    the cost falls with their square.
     """
     train = _true_probability(logits[0], problem.train.labels)
     test = _true_probability(logits[1], problem.test.labels)
@@ -236,7 +238,7 @@ def attack_membership(problem: Problem, logits: Logits, most: int | None = None)
 
 
 def attacks(problem: Problem, logits: Logits) -> dict[str, float]:
-    """The metrics of kind ATTACK on one model, by their names in records.
+    """Name in records → value, for every metric of kind ATTACK on one model.
 
     Each side is cut to `LARGEST` samples, spread over the set. The logistic attack holds the forget set against test samples
     of its own kind: of the same classes, where whole classes go. It is left out where one side has fewer than five samples.
@@ -279,22 +281,23 @@ def threshold_sides(
 
 
 def divergences(problem: Problem, reference: Logits, model: Logits) -> dict[str, dict[str, float]]:
-    """KL, JS (nats), W1, activation distance, agreement of `model` with `reference` on forget, retain and test.
+    """How far `model` is from `reference`: set (forget, retain, test) → metric → number.
 
-    `w1_classes` leaves the forgotten classes out of the test set, as the IMU authors' code does; nothing else does.
+    The metrics are KL and JS (nats), W1, activation distance, agreement and `w1_classes`. The last one alone leaves the
+    forgotten classes out of the test set, as the IMU authors' code does.
     """
     split = problem.split
-    kept = ~torch.isin(problem.test.labels, torch.tensor(split.gone_classes, dtype=torch.int64))
+    remaining = ~torch.isin(problem.test.labels, torch.tensor(split.gone_classes, dtype=torch.int64))
     sets = {
         "forget": (reference[0][split.forget], model[0][split.forget]),
         "retain": (reference[0][split.retain], model[0][split.retain]),
         "test": (reference[1], model[1]),
     }
-    found = {name: {key: measure(*pair) for key, measure in of_kind(Kind.DISTANCE).items()} for name, pair in sets.items()}
+    distances = {name: {key: measure(*pair) for key, measure in of_kind(Kind.DISTANCE).items()} for name, pair in sets.items()}
     for name, pair in sets.items():
-        rows = kept if name == "test" and bool(kept.any()) else slice(None)
-        found[name] |= {key: measure(*(logits[rows] for logits in pair)) for key, measure in of_kind(Kind.CLASSES).items()}
-    return found
+        rows = remaining if name == "test" and bool(remaining.any()) else slice(None)
+        distances[name] |= {key: measure(*(logits[rows] for logits in pair)) for key, measure in of_kind(Kind.CLASSES).items()}
+    return distances
 
 
 def neighbour_shares(problem: Problem, logits: Logits) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A fresh head on the features that are left: does the representation still know?"""
+"""A linear probe: a fresh head on a model's features tells whether they still hold what was forgotten."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Probe(Attack):
 
     @property
     def numbers(self) -> dict[str, dict[str, float]]:
-        """Where every model's probe stands: name → {probe_forgotten, probe_others}, fractions."""
+        """The latest accuracies of every model's probe: name → {probe_forgotten, probe_others}, fractions."""
         last = {name: points[-1] for name, points in self.result.items() if points}
         return {name: {f"probe_{key}": point[key] for key in ("forgotten", "others")} for name, point in last.items()}
 
@@ -69,7 +69,7 @@ class Probe(Attack):
         Z = self._features(model, "train", self._learn)
         labels = self.problem.train.labels[self._learn]
         scale = _Scale(Z)
-        asked = {
+        sets = {
             key: (scale(self._features(model, part, index)), getattr(self.problem, part).labels[index])
             for key, (part, index) in self._asked.items()
         }
@@ -79,8 +79,8 @@ class Probe(Attack):
             self._raise_if_cancelled()
             if step:
                 advance()
-            found = {key: share_right(head, *pair) for key, pair in asked.items()}
-            self.result[name].append({"step": step, **found})
+            accuracies = {key: share_right(head, *pair) for key, pair in sets.items()}
+            self.result[name].append({"step": step, **accuracies})
             yield step
 
 

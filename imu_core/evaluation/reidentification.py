@@ -37,7 +37,7 @@ class Embedded:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """How well people are found: `unseen` people (the model's use), and the forgotten `person` (None, and `why`)."""
+    """How well a model finds `unseen` people (its purpose) and the forgotten `person`: None where `why` gives a reason."""
 
     unseen: Ranking
     person: Ranking | None
@@ -45,9 +45,9 @@ class Found:
     embedded: Embedded
 
     def numbers(self) -> dict[str, float]:
-        """map, rank1, rank5 of unseen people, person_… of the forgotten one, fractions."""
-        found = _numbers(self.unseen)
-        return found | ({f"person_{name}": value for name, value in _numbers(self.person).items()} if self.person else {})
+        """Name → fraction: map, rank1, rank5 of unseen people, and as person_… those of the forgotten one, if any."""
+        numbers = _numbers(self.unseen)
+        return numbers | ({f"person_{name}": value for name, value in _numbers(self.person).items()} if self.person else {})
 
 
 def _numbers(ranking: Ranking) -> dict[str, float]:
@@ -66,9 +66,9 @@ _EMBEDDED: SharedCache[tuple[str, str], Embedded] = SharedCache(24)  # by hashes
 
 
 def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
-    """Features of every image that retrieval needs; computed once for a backbone, kept on disk where `keep` says so.
+    """Features of every image that retrieval needs; computed once for each backbone, and stored on disk if `keep` is true.
 
-    Two models with the same backbone have the same features: whoever changes the head only pays nothing here.
+    Two models with the same backbone have the same features, so for a model whose head alone changed nothing is computed.
     """
     steps = embedding_of(model, dataset, keep)
     while True:
@@ -79,14 +79,14 @@ def embed(model: nn.Module, dataset: Dataset, keep: bool = False) -> Embedded:
 
 
 def embedding_of(model: nn.Module, dataset: Dataset, keep: bool = False) -> Generator[float, None, Embedded]:
-    """What `embed` gives; iterated, it yields the fraction done while it computes."""
+    """A generator that returns what `embed` returns; while it computes, it yields the fraction done."""
     people = people_of(dataset)
     backbone = hashes.state_hash(split_head(model)[0])
     key = (backbone, dataset.hash)
     embedded = _EMBEDDED.get(key)
     if embedded is None:
         sets = {"query": people.query, "gallery": people.gallery, "test": people.test}
-        whole, done, found = sum(len(part) for part in sets.values()), 0, {}
+        whole, done, features = sum(len(part) for part in sets.values()), 0, {}
         for name, part in sets.items():
             about = f"{dataset.hash}-{name}"
             Z = kept_embedding(about, backbone, len(part))
@@ -98,8 +98,8 @@ def embedding_of(model: nn.Module, dataset: Dataset, keep: bool = False) -> Gene
                 Z = torch.cat(chunks)
                 if keep:
                     keep_embedding(about, backbone, Z)
-            found[name], done = Z, done + len(part)
-        _EMBEDDED[key] = embedded = Embedded(backbone, **found)
+            features[name], done = Z, done + len(part)
+        _EMBEDDED[key] = embedded = Embedded(backbone, **features)
     return embedded
 
 
@@ -109,7 +109,7 @@ def distances(query: Tensor, gallery: Tensor) -> np.ndarray:
 
 
 def pixels_alone(dataset: Dataset) -> Ranking:
-    """Unseen people found by the distance of raw pixels, without any network: what a model must beat."""
+    """The ranking of unseen people by the distance of raw pixels, without any network: a model must do better."""
     people = people_of(dataset)
     space = distances(*(part.images.flatten(1).float() for part in (people.query, people.gallery)))
     return rank(space, people.query.ids, people.gallery.ids, people.query.cameras, people.gallery.cameras)
@@ -122,7 +122,7 @@ def queries_of(problem: Problem) -> Tensor:
 
 
 def person_gallery(people: People) -> Sightings:
-    """Where a forgotten person is looked for: everybody of the unseen gallery, and all training people in held-out cameras."""
+    """Where a forgotten person is searched: the gallery of unseen people, and all training people in held-out cameras."""
     return Sightings.join(people.gallery, people.test)
 
 
@@ -139,18 +139,18 @@ def judge(problem: Problem, model: nn.Module, keep: bool = False) -> Found:
 
 
 def _person(problem: Problem, people: People, z: Embedded) -> tuple[Ranking | None, str]:
-    asked, gallery = queries_of(problem), person_gallery(people)
+    queries, gallery = queries_of(problem), person_gallery(people)
     if not problem.split.classes:
         return None, "The request names no whole person, so nobody in particular can be searched for."
     names = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
-    if not len(asked):
+    if not len(queries):
         return None, (
             f"{names}: {_images(len(problem.split.forget))} from fewer than four cameras, trained on without exception; "
             "no image is left to search with."
         )
-    mine = people.test.take(asked)
+    mine = people.test.take(queries)
     try:
-        space = distances(z.test[asked], torch.cat([z.gallery, z.test]))
+        space = distances(z.test[queries], torch.cat([z.gallery, z.test]))
         return rank(space, mine.ids, gallery.ids, mine.cameras, gallery.cameras), ""
     except DataError:
         return None, f"Only one camera outside training saw {names}: without a second one there is nothing to find."
@@ -162,7 +162,7 @@ def _images(count: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """One place of a rank list: the gallery `position`, whether it shows the same person, its distance, its place before."""
+    """One entry of a rank list: gallery `position`, whether it shows the `same` person, its `distance`, and its rank `before`."""
 
     position: int
     same: bool
@@ -172,7 +172,10 @@ class Hit:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """Queries against a gallery under two models: `shown` holds the queries, `positions` those worth asking."""
+    """Queries and a gallery under two models: `shown` holds the queries, `positions` says which of them are to be searched with.
+
+    `before` and `after` are (features of the queries, features of the gallery) under each model.
+    """
 
     shown: Sightings
     positions: list[int]
@@ -197,7 +200,7 @@ _MOST_QUERIES = 12
 
 
 def search(problem: Problem, before: Embedded, after: Embedded, forgotten: bool) -> Search:
-    """Queries of the `forgotten` person in held-out cameras, or a dozen of unseen people, with the gallery of either."""
+    """A search with the forgotten person's queries from held-out cameras if `forgotten`, else with a dozen of unseen people."""
     people = people_of(problem.dataset)
     if forgotten:
         gallery, positions = person_gallery(people), queries_of(problem).tolist()
@@ -208,7 +211,7 @@ def search(problem: Problem, before: Embedded, after: Embedded, forgotten: bool)
 
 
 def drift(before: nn.Module, after: nn.Module) -> dict[str, float]:
-    """How far batch-norm means moved, layer by layer: root mean square over channels, in standard deviations of before."""
+    """Batch-norm layer → how far its means moved: root mean square over channels, in standard deviations of `before`."""
     old, moved = dict(before.named_modules()), {}
     for name, layer in after.named_modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -218,7 +221,7 @@ def drift(before: nn.Module, after: nn.Module) -> dict[str, float]:
 
 
 def references(problem: Problem) -> dict[str, Found]:
-    """The original model and, where it is stored, the retrained one: what every run is held against."""
+    """Name → how well the original model finds people and, where it is stored, the retrained one: runs are held against them."""
     work = searching_references(problem)
     for _ in work.working():
         pass
@@ -237,7 +240,7 @@ class Searching(Task):
         self.found: dict[str, Found] = {}
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """Network after network, a chunk of images at a time."""
+        """Judges one network after another; the images go through it in chunks."""
         for number, (name, model) in enumerate(self.models.items()):
             words, keep = f"with the model {name}", name in self.keep
             for fraction in embedding_of(model, self.problem.dataset, keep):
@@ -250,6 +253,6 @@ class Searching(Task):
 
 def searching_references(problem: Problem) -> Searching:
     """The search with the original model and, where it is stored, the retrained one; its `found` is what `references` gives."""
-    models, kept = {"original": problem.model}, {"retrained"} if problem.history else {"original", "retrained"}
+    models, keep = {"original": problem.model}, {"retrained"} if problem.history else {"original", "retrained"}
     reference = retrained_model(problem)
-    return Searching(problem, models | ({} if reference is None else {"retrained": reference}), kept)
+    return Searching(problem, models | ({} if reference is None else {"retrained": reference}), keep)

@@ -31,7 +31,7 @@ class Relearn(Attack):
     """How soon does the model learn again what it forgot? Adam on the forget set, its accuracy taken after every step.
 
     Compared are the unlearned model ("run"), the retrained one where it is stored, and a control: the original with a random
-    head. What comes back faster than the retrained model learns it had not gone. `result` holds
+    head. Where the run learns faster than the retrained model, it had not forgotten. `result` holds
 
         target   forget accuracy to reach: (1 − alpha) times the original's, a fraction
         most     steps after which it gives up

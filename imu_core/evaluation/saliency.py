@@ -34,7 +34,7 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Method:
-    """A map of the library: its title, module and class there, and the paper."""
+    """A kind of map: its title, its module and class in the grad-cam library, and the paper that it is from."""
 
     title: str
     module: str
@@ -57,7 +57,7 @@ CAMS: dict[str, Method] = {
 def layers(model: nn.Module, images: Tensor) -> dict[str, tuple[int, int]]:
     """Dotted name → (height, width) of the map, for every block of `model` whose output is an image; the last is the default.
 
-    Channels may come first or last (`layout`); a block of which nothing tells is left out. ConfigError where none is left.
+    Channels may come first or last (`layout`); a block whose layout cannot be told is left out. ConfigError where none is left.
     """
     return {name: size for name, (size, _) in _maps_of(model, images).items()}
 
@@ -65,13 +65,13 @@ def layers(model: nn.Module, images: Tensor) -> dict[str, tuple[int, int]]:
 def _maps_of(model: nn.Module, images: Tensor) -> dict[str, tuple[tuple[int, int], str]]:
     """Dotted name → (size of the map, layout) of every block whose output is an image."""
     names = {module: name for name, module in model.named_modules()}
-    found = layout.spatial(model, [names[block] for block in blocks(model)], to_input(images[:1]))
-    if not found:
+    outputs = layout.spatial(model, [names[block] for block in blocks(model)], to_input(images[:1]))
+    if not outputs:
         raise ConfigError(
             f"{type(model).__name__} has no layer whose output is certainly an image: none has four dimensions, or nothing tells "
             "its channels from its height. Maps are drawn of convolutional networks and of transformers that keep the grid."
         )
-    return {name: (shape[2:] if how == layout.FIRST else shape[1:3], how) for name, (shape, how) in found.items()}
+    return {name: (shape[2:] if how == layout.FIRST else shape[1:3], how) for name, (shape, how) in outputs.items()}
 
 
 def heat(
@@ -177,9 +177,10 @@ GROUPS = ("forgotten", "others")
 
 
 def chosen(problem: Problem, group: str, most: int) -> tuple[list[int], list[int]]:
-    """Positions in the training and in the test set to look at: of the forget set and its classes, or of everything that stays.
+    """(positions in the training set, in the test set) of at most `most` images for a `group` of `GROUPS`.
 
-    Half of them come from either set where both have enough; always the same ones for one problem.
+    "forgotten" takes the forget set and test images of its classes, "others" takes what stays. Half of the images come from
+    each set where both have enough. For one problem they are always the same.
     """
     split, test = problem.split, problem.test.labels
     if group == "forgotten":
@@ -199,7 +200,7 @@ def _spread(index: Tensor, count: int) -> list[int]:
 
 
 def look(problem: Problem, after: nn.Module, group: str, *, layer: str = "", method: str = "gradcam", most: int = 24) -> Looked:
-    """Up to `most` images of `group` (forgotten | others) through the problem's model and `after`, for the true class."""
+    """Maps for the true class of up to `most` images of `group` (forgotten | others), under the problem's model and `after`."""
     train, test = chosen(problem, group, most)
     dataset = problem.dataset
     images = torch.cat([dataset.train.images[train], dataset.test.images[test]])
@@ -218,7 +219,7 @@ class Looking(Task):
         self.found: dict[str, Looked] = {}
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """The images to be forgotten first."""
+        """Makes the maps of the images to be forgotten first, then those of the others."""
         for number, group in enumerate(GROUPS):
             yield number / len(GROUPS), "asking both models where they look"
             self._raise_if_cancelled()

@@ -39,12 +39,12 @@ class SideBySide(Task):
         self.steps = len(SCOPES) * len(MODES)
 
     def configs(self) -> list[RunConfig]:
-        """The settings of the runs, one a row."""
+        """The settings of all runs; each run becomes one row."""
         made = ((preset(self.preset, self.method, scope), bn) for scope in SCOPES for bn in MODES)
         return [dataclasses.replace(config, bn=bn, eval_every=_SELDOM) for config, bn in made]
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """Run after run, each judged as it ends."""
+        """Does one run after another and judges each as it ends."""
         for number, config in enumerate(self.configs()):
             yield number / self.steps, f"scope {config.scope}, batch norm in {config.bn} mode"
             self._raise_if_cancelled()
@@ -63,19 +63,19 @@ class SideBySide(Task):
 
 
 def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> ScopeRow:
-    """What one finished `run` did, classified and retrieved."""
-    last, found = run.points[-1], judge(problem, model)
-    kept = {name: last.accuracies[name] for name in ("forget", "test_other", "test") if name in last.accuracies}
+    """The row of one finished `run`: settings, accuracies, how well its `model` finds people, and how far batch norm drifted."""
+    last, retrieval = run.points[-1], judge(problem, model)
+    accuracies = {name: last.accuracies[name] for name in ("forget", "test_other", "test") if name in last.accuracies}
     return {
         "scope": run.config.scope,
         "bn": run.config.bn,
         "state": run.outcome.state,
         "steps": last.step,
         "seconds": seconds,
-        **kept,
-        **found.numbers(),
+        **accuracies,
+        **retrieval.numbers(),
         "drift": max(drift(problem.model, model).values(), default=0.0),
-        "same_features": found.embedded.backbone == embed(problem.model, problem.dataset).backbone,
+        "same_features": retrieval.embedded.backbone == embed(problem.model, problem.dataset).backbone,
     }
 
 
@@ -87,28 +87,28 @@ def _stored_path(problem: Problem, method: str) -> Path:
 def stored_rows(problem: Problem, method: str) -> ScopeRecord | None:
     """The rows of `SideBySide` that ship for this problem, with the command that made them; None where none fit."""
     try:
-        found = json.loads(_stored_path(problem, method).read_text())
+        record = json.loads(_stored_path(problem, method).read_text())
     except (OSError, ValueError):
         return None
-    fits = found.get("model_hash") == hashes.state_hash(problem.model) and found.get("data_hash") == problem.dataset.hash
-    return found if fits and not problem.history else None
+    fits = record.get("model_hash") == hashes.state_hash(problem.model) and record.get("data_hash") == problem.dataset.hash
+    return record if fits and not problem.history else None
 
 
-def as_record(found: SideBySide, known: dict[str, Found]) -> ScopeRecord:
-    """JSON-ready: rows and references of a finished comparison, the command that makes it, the hashes it belongs to."""
-    problem = found.problem
+def as_record(comparison: SideBySide, known: dict[str, Found]) -> ScopeRecord:
+    """A finished comparison as JSON: its rows, the `known` references, the command that makes it, hashes of model and data."""
+    problem = comparison.problem
     command = (
         f"python -m imu_core reid --problem {problem.dataset.name} --model {problem.model_name} "
-        f"--forget {problem.split.request} --method {found.method}"
+        f"--forget {problem.split.request} --method {comparison.method}"
     )
     return finite(
         {
             "command": command,
             "problem": problem.describe(),
-            "method": found.method,
-            "preset": found.preset,
-            "references": {name: judged.numbers() for name, judged in known.items()},
-            "rows": found.rows,
+            "method": comparison.method,
+            "preset": comparison.preset,
+            "references": {name: retrieval.numbers() for name, retrieval in known.items()},
+            "rows": comparison.rows,
             "model_hash": hashes.state_hash(problem.model),
             "data_hash": problem.dataset.hash,
         }

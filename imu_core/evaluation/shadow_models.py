@@ -1,4 +1,4 @@
-"""U-LiRA: many shadow networks, with and without the forget set."""
+"""U-LiRA: many shadow heads, trained with and without the forget set."""
 
 from __future__ import annotations
 

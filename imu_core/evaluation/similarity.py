@@ -129,19 +129,22 @@ def block_names(model: nn.Module) -> tuple[str, ...]:
 
 
 def block_outputs(model: nn.Module, images: Tensor) -> Iterator[tuple[float, dict[str, Tensor]]]:
-    """(fraction done, name of block → its outputs so far) of uint8 `images`, a chunk at a time; eval mode.
+    """Yields (fraction done, {}) a chunk of uint8 `images`, at the end (1.0, name of block → outputs (n, d)); eval mode.
 
     It works on a copy: a hook on a shared model would be seen by everybody who uses it.
     """
-    network, found = copy.deepcopy(model).eval(), {}
+    network, activations = copy.deepcopy(model).eval(), {}
     for name, block in zip(block_names(network), blocks(network), strict=True):
-        parts = found.setdefault(name, [])
+        parts = activations.setdefault(name, [])
         block.register_forward_hook(lambda _, __, out, parts=parts: parts.append(out.flatten(1)))
     chunks = images.split(chunk_of(images))
     for number, chunk in enumerate(chunks, 1):
         with torch.no_grad():
             network(to_input(chunk))
-        yield number / len(chunks), {name: torch.cat(parts) for name, parts in found.items()} if number == len(chunks) else {}
+        yield (
+            number / len(chunks),
+            {name: torch.cat(parts) for name, parts in activations.items()} if number == len(chunks) else {},
+        )
 
 
 class LayerSimilarity(Task):
@@ -165,7 +168,7 @@ class LayerSimilarity(Task):
         self.identical: dict[str, int] = {}
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """Model after model; those that were compared before a Stop stay compared."""
+        """Compares one model after another; the values of those that were compared before a Stop stay."""
         reference = retrained_model(self.problem)
         models = {"original": self.problem.model, **({"retrained": reference} if reference is not None else {}), **self._models}
         known: dict[str, dict[str, Tensor]] = {}
@@ -191,11 +194,11 @@ class LayerSimilarity(Task):
             with torch.no_grad():
                 logits = find_head(model)(self.problem.test.Z[self._index])
             return {**original, self.layers[-1]: gram(logits)}
-        found: dict[str, Tensor] = {}
-        for fraction, found in block_outputs(model, self.problem.dataset.test.images[self._index]):  # noqa: B007
+        activations: dict[str, Tensor] = {}
+        for fraction, activations in block_outputs(model, self.problem.dataset.test.images[self._index]):  # noqa: B007
             yield start + 0.8 * fraction / models, f"activations of {name}"
             self._raise_if_cancelled()
-        _GRAMS[key] = grams = {layer: gram(values) for layer, values in found.items()}
+        _GRAMS[key] = grams = {layer: gram(values) for layer, values in activations.items()}
         return grams
 
 
@@ -301,9 +304,9 @@ def sample_features(problem: Problem, model: nn.Module, ids: Tensor) -> Tensor:
 
 
 def as_table(matrix: np.ndarray, names: tuple[str, ...], most: int = 12) -> tuple[np.ndarray, list[str]]:
-    """`matrix` (C, C) with its class names, cut to the `most` classes that lie most off the diagonal where there are more."""
+    """`matrix` (C, C) and its class names; of more than `most` classes, those with the largest counts off the diagonal stay."""
     if len(names) <= most:
         return matrix, list(names)
     off: Any = matrix - np.diag(np.diag(matrix))
-    kept = np.sort(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:most])
-    return matrix[np.ix_(kept, kept)], [names[c] for c in kept]
+    classes = np.sort(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:most])
+    return matrix[np.ix_(classes, classes)], [names[c] for c in classes]

@@ -61,13 +61,13 @@ class Ended:
 
 
 def begin_worker(parent: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the workers hear of it from the sweep, in good order. They end with it."""
+    """Prepare a worker process: it ends after process `parent` has ended, and ignores Ctrl-C: the sweep itself stops it."""
     ending.with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_cell(cell: Cell, assignment: Assignment) -> Ended:
-    """Run one cell in this process with one thread, measure it and store it; StoreError only where that cannot be done."""
+    """Run one cell in this process with one thread, measure it and store it; StoreError where it cannot be stored."""
     store, start = _store(assignment.url), time.perf_counter()
     if store.is_stopped(assignment.sweep):
         return Ended(cell.key, "stopped", "")
@@ -130,13 +130,13 @@ def _measured(run: Run, measure: str, watched: list[Any]) -> Metrics:
         return measurement.result
     if measure == "none":
         return {}
-    found = _quick(run)
+    metrics = _quick(run)
     if measure == "membership":
         start = time.perf_counter()
         watched.append(measurement := Measurement(run))
-        found["membership"] = measurement.memberships()
-        found["seconds"]["membership"] = time.perf_counter() - start
-    return found
+        metrics["membership"] = measurement.memberships()
+        metrics["seconds"]["membership"] = time.perf_counter() - start
+    return metrics
 
 
 def _quick(run: Run) -> Metrics:
@@ -149,8 +149,8 @@ def _quick(run: Run) -> Metrics:
         known = (reference.train.logits, reference.test.logits)
         distances = {name: divergences(problem, known, pair) for name, pair in logits.items()}
         logits["retrained"] = known
-    found = {name: model_accuracies(problem, pair) for name, pair in logits.items()}
-    return {"accuracies": found, "divergence": distances, "seconds": {"quick": time.perf_counter() - start}}
+    accuracies = {name: model_accuracies(problem, pair) for name, pair in logits.items()}
+    return {"accuracies": accuracies, "divergence": distances, "seconds": {"quick": time.perf_counter() - start}}
 
 
 @contextmanager
@@ -185,22 +185,22 @@ def ending_in_words(trajectory: Trajectory) -> str:
     if trajectory.outcome.state == "failed":
         return f"failed: {trajectory.outcome.reason}"
     last = trajectory.points[-1]
-    found = ", ".join(f"{name} {percent(value)}" for name, value in last.accuracies.items())
-    return f"{trajectory.outcome.state} after {last.step:,} steps, {found}"
+    accuracies = ", ".join(f"{name} {percent(value)}" for name, value in last.accuracies.items())
+    return f"{trajectory.outcome.state} after {last.step:,} steps, {accuracies}"
 
 
 _SETTLED = ("done", "diverged", "failed")  # a run that was stopped is run again
 
 
-def is_settled(cell: Cell, found: Summary | None, measure: str, retry: bool) -> bool:
+def is_settled(cell: Cell, summary: Summary | None, measure: str, retry: bool) -> bool:
     """Whether the stored run leaves nothing to do for `cell`: it ended, and was measured as deeply as `measure` asks."""
-    if found is None or found.state not in _SETTLED:
+    if summary is None or summary.state not in _SETTLED:
         return False
-    if found.state == "failed":
+    if summary.state == "failed":
         return not retry
-    if measure != "none" and not knows_reference(found.metrics) and is_retrained(cell):
+    if measure != "none" and not knows_reference(summary.metrics) and is_retrained(cell):
         return False
-    return found.depth.level >= Measure(measure).level
+    return summary.depth.level >= Measure(measure).level
 
 
 def is_retrained(cell: Cell) -> bool:

@@ -39,34 +39,34 @@ _NOT_COMPARED = ("retrain",)  # it is the reference, and stands in a row of its 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a comparison: a method, or IMU with its weights taken away (`control`)."""
+    """One line of a comparison: a method, or IMU with other weights in place of its own (`control`)."""
 
     method: str
     control: str | None = None
 
     @property
     def key(self) -> str:
-        """imu, or imu-permuted."""
+        """Its name in records: imu, or imu-permuted."""
         return self.method + (f"-{self.control}" if self.control else "")
 
     @property
     def title(self) -> str:
-        """IMU, or IMU with permuted weights."""
+        """Its name for people: "IMU" or "IMU, permuted weights"."""
         return METHODS[self.method].title + (f", {self.control.replace('_', ' ')} weights" if self.control else "")
 
     def start(self, scope: str, target: float, seed: int = 0) -> RunConfig:
-        """What its search begins with."""
+        """The settings that its search begins with."""
         return dataclasses.replace(start(self.method, scope, target, seed), control=self.control)
 
 
 def entries(names: Sequence[str] | None = None) -> list[Entry]:
     """An entry for each of `names` (default: every method), and IMU's five controls behind IMU."""
-    found: list[Entry] = []
+    entries: list[Entry] = []
     for name in names or [n for n in METHODS if n not in _NOT_COMPARED]:
         find(name)
-        found.append(Entry(name))
-        found += [Entry(name, control) for control in CONTROLS] if name == "imu" else []
-    return found
+        entries.append(Entry(name))
+        entries += [Entry(name, control) for control in CONTROLS] if name == "imu" else []
+    return entries
 
 
 def supports(entry: Entry, scope: str, whole_classes: bool) -> bool:
@@ -90,7 +90,7 @@ class Plan:
     budget: int = BUDGET
 
     def cell(self, config: RunConfig, request: str) -> Cell:
-        """A run of the plan."""
+        """The cell of a run of the plan: with settings `config`, on the forget request `request`."""
         return Cell(self.dataset, self.model, request, 0, config)
 
 
@@ -108,19 +108,19 @@ class Comparison(Task):
         self.pairs = [(e, s) for s, _ in plan.seeds for e in plan.entries if supports(e, s, self._whole)]
 
     def searching(self) -> dict[tuple[Entry, str], list[Cell]]:
-        """The cells of every search."""
+        """The cells of every search, by entry and scope."""
         return {(entry, scope): self._grid_of(entry.start(scope, self.plan.target)) for entry, scope in self.pairs}
 
     def _grid_of(self, config: RunConfig) -> list[Cell]:
         return [self.plan.cell(with_strength(config, v), self.plan.requests[0]) for v in grid(config, self.plan.budget)]
 
     def searches(self) -> dict[tuple[Entry, str], list[Tried]]:
-        """What the searches that have ended found, by entry and scope."""
-        found = self._stored([cell for cells in self.searching().values() for cell in cells])
+        """What each value of a search reached, by entry and scope; searches that have not ended are missing."""
+        trajectories = self._stored([cell for cells in self.searching().values() for cell in cells])
         return {
-            pair: [tried(found[c.key], self.plan.target) for c in cells]
+            pair: [tried(trajectories[c.key], self.plan.target) for c in cells]
             for pair, cells in self.searching().items()
-            if all(c.key in found for c in cells)
+            if all(c.key in trajectories for c in cells)
         }
 
     def comparing(self) -> dict[tuple[Entry, str], list[Cell]]:
@@ -155,8 +155,8 @@ class Comparison(Task):
     def rows(self) -> list[Standing]:
         """One row an entry and scope that is finished, in the order of the plan; see `row` for what it holds."""
         searches, cells = self.searches(), self.comparing()
-        found = self._stored([c for group in cells.values() for c in group])
-        runs = {pair: [found.get(c.key) for c in group] for pair, group in cells.items()}
+        trajectories = self._stored([c for group in cells.values() for c in group])
+        runs = {pair: [trajectories.get(c.key) for c in group] for pair, group in cells.items()}
         finished = {pair: group for pair, group in runs.items() if all(group)}
         return [
             row(entry, scope, group, searches[entry, scope], finished.get((Entry(BASELINE), scope)), self.plan.target)
@@ -173,8 +173,8 @@ class Comparison(Task):
                 return {}
             key = utility_key(known.accuracies)
             hits = problem.test.logits.argmax(1) == problem.test.labels
-            kept = ~torch.isin(problem.test.labels, torch.tensor(problem.split.gone_classes, dtype=torch.int64))
-            changes.append(known.accuracies[key] - float(hits[kept].double().mean()))
+            remaining = ~torch.isin(problem.test.labels, torch.tensor(problem.split.gone_classes, dtype=torch.int64))
+            changes.append(known.accuracies[key] - float(hits[remaining].double().mean()))
         spread = mean_interval(changes)
         return {"change": spread.mean, "half": spread.half, "n": spread.n}
 
@@ -187,7 +187,7 @@ def row(
     baseline: Sequence[Trajectory] | None,
     target: float,
 ) -> Standing:
-    """An entry in numbers: value chosen and the oracle's, how often it got there, what that cost, how sure that is.
+    """An entry in numbers: value chosen and the oracle's, how many runs reached the target, what that cost, how sure that is.
 
     change, half    mean change of the accuracy to keep at the target, and half its 95 % interval over requests: the seeds of
                     a request are averaged first, for they are no new evidence about classes (a single request: over seeds);
@@ -195,21 +195,21 @@ def row(
     against         mean difference to the baseline on the same requests and seeds, half its interval, p, and a sentence
     """
     depths = [at_depth(t, target) for t in runs]
-    changes, kept = _changes(runs, target), [d.accuracies["forget"] for d in depths]
+    changes, forget_accuracies = _changes(runs, target), [d.accuracies["forget"] for d in depths]
     spread = mean_interval(_by_request(changes, runs))
-    found: Standing = {
+    standing: Standing = {
         "key": entry.key, "method": entry.method, "control": entry.control, "title": entry.title, "scope": scope,
         "saw": list(runs[0].saw), "value": choose(searched).value, "oracle": oracle(searched).value,
         "setting": METHODS[entry.method].strength, "runs": len(runs), "reached": sum(d.reached for d in depths),
-        "forget": fmean(kept), "change": spread.mean, "half": spread.half, "worst": min(changes),
+        "forget": fmean(forget_accuracies), "change": spread.mean, "half": spread.half, "worst": min(changes),
         "seconds": fmean(sum(t.phases.values()) for t in runs), "peak_bytes": fmean(t.costs.get("peak_bytes", 0.0) for t in runs),
         "kl_test": _mean_divergence(runs, "test"), "kl_forget": _mean_divergence(runs, "forget"),
         "diverged": sum(t.outcome.state == "diverged" for t in runs), "failed": sum(t.outcome.state == "failed" for t in runs),
     }  # fmt: skip
     if baseline is not None and entry.key != BASELINE:
         test = paired(_by_request(changes, runs), _by_request(_changes(baseline, target), baseline))
-        found["against"] = {"mean": test.mean, "half": test.half, "p": test.p, "words": test.seen.value}
-    return found
+        standing["against"] = {"mean": test.mean, "half": test.half, "p": test.p, "words": test.seen.value}
+    return standing
 
 
 def _by_request(values: Sequence[float], runs: Sequence[Trajectory]) -> list[float]:
@@ -222,15 +222,15 @@ def _by_request(values: Sequence[float], runs: Sequence[Trajectory]) -> list[flo
 
 def _changes(runs: Sequence[Trajectory], target: float) -> list[float]:
     """For each run: the accuracy to keep at the target minus that of the original model."""
-    found = []
+    changes = []
     for t in runs:
         if not t.points:  # it failed before anything was judged
-            found.append(math.nan)
+            changes.append(math.nan)
             continue
         key = utility_key(t.points[0].accuracies)
         before = t.metrics.get("accuracies", {}).get("original", {}).get(key, t.points[0].accuracies[key])
-        found.append(at_depth(t, target).accuracies[key] - before)
-    return found
+        changes.append(at_depth(t, target).accuracies[key] - before)
+    return changes
 
 
 def _mean_divergence(runs: Sequence[Trajectory], part: str) -> float | None:
@@ -266,6 +266,6 @@ def estimate(plan: Plan, workers: int) -> float:
 
 
 def default_url() -> str:
-    """Where the runs of comparisons are kept: apart from what visitors run, so that neither hides the other."""
+    """The address of the database of comparisons: apart from the runs of visitors, so that neither hides the other."""
     path: Path = runtime.home() / "comparisons.sqlite"
     return f"sqlite:///{path}"

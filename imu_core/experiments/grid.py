@@ -41,7 +41,7 @@ _MOST_CELLS, _MOST_SEEDS, _LONGEST_FILE = 20_000, 10_000, 1_000_000
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep, by names: small enough to be sent anywhere. `forget` is spelt as a split's `request` is."""
+    """One run of a sweep, as names and settings, small enough to send anywhere; `forget` is spelt as a split's `request` is."""
 
     dataset: str
     model: str
@@ -97,7 +97,7 @@ def read_spec(spec: Mapping[str, Json] | Path | str) -> dict[str, Json]:
 
 
 def checked_measure(value: Any) -> Measure:
-    """How far runs are to be measured; ConfigError for what is none of `Measure`."""
+    """`value` as a `Measure`, which says how far runs are measured; ConfigError where it is none."""
     try:
         return Measure(value)
     except ValueError:
@@ -110,29 +110,29 @@ def _load_yaml(path: Path) -> Any:
     except OSError as error:
         raise ConfigError(f"{cut(str(path), 200, 60)} cannot be read: {error.strerror}. A sweep is a page of text.") from error
     except ValueError as error:  # no UTF-8, too
-        said = "it is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = "it is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise ConfigError(
-            f"{cut(str(path), 200, 60)} is not YAML as it is read here: {said}. Write lines such as: methods: [imu, ga]"
+            f"{cut(str(path), 200, 60)} is not YAML as it is read here: {reason}. Write lines such as: methods: [imu, ga]"
         ) from error
 
 
 def cells(spec: Mapping[str, Json] | Path | str) -> list[Cell]:
-    """Every run that `spec` (see `read_spec`) means, each once, runs on one problem together.
+    """Every run that `spec` (see `read_spec`) describes, each once; runs on one problem follow each other.
 
-    Names, requests and settings are checked before anything runs: ImuError in a sentence, with what is allowed. A setting
+    Names, requests and settings are checked before anything runs: an ImuError says what is allowed. A setting
     that a method does not use is left out for it, so that a grid over it repeats no run; so are combinations that make no
     sense (a method at a scope or on a request it does not support), unless nothing else is left.
     """
-    asked = _DEFAULTS | read_spec(spec)
-    load_plugins(plugin_files(asked))
-    axes = {name: _values(name, asked[name]) for name in _DEFAULTS}
+    description = _DEFAULTS | read_spec(spec)
+    load_plugins(plugin_files(description))
+    axes = {name: _values(name, description[name]) for name in _DEFAULTS}
     _check_names(axes)
     problems = list(itertools.product(axes["problem"], axes["model"], axes["forget"], axes["problem_seed"]))
     runs = list(itertools.product(axes["method"], axes["scope"], axes["preset"], axes["seed"]))
     _check_number(len(problems) * len(runs))
-    configs = [config for run in runs for config in _configs(*run, asked, axes["method"])]
+    configs = [config for run in runs for config in _configs(*run, description, axes["method"])]
     _check_number(len(problems) * len(configs))
-    found: dict[str, Cell] = {}
+    by_key: dict[str, Cell] = {}
     for dataset, model, forget, seed in problems:
         split, refused = make_problem(dataset, model=model, forget=forget, seed=seed).split, None
         for config in configs:
@@ -142,10 +142,10 @@ def cells(spec: Mapping[str, Json] | Path | str) -> list[Cell]:
                 refused = error
                 continue
             cell = Cell(dataset, model, split.request, seed, config)
-            found.setdefault(cell.key, cell)
-    if not found and refused:
+            by_key.setdefault(cell.key, cell)
+    if not by_key and refused:
         raise refused
-    return list(found.values())
+    return list(by_key.values())
 
 
 @lru_cache(maxsize=16)
@@ -178,14 +178,14 @@ def _values(name: str, given: Any) -> list[Any]:
 
 def _seeds(name: str, value: Any) -> list[int]:
     """The numbers that 3, "0-4" or "0,2,5-7" mean."""
-    found: list[int] = []
+    seeds: list[int] = []
     for piece in str(value).split(","):
         match = re.fullmatch(r"\s*(\d{1,10})(?:\s*-\s*(\d{1,10}))?\s*", piece)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if isinstance(value, (bool, float)) or last < first or last > RUN["seed"].high or last - first >= _MOST_SEEDS:
             raise ConfigError(f"{name} is {str(value)[:40]!r}; write whole numbers and ranges, such as 0-4 or 0,3.")
-        found.extend(range(first, last + 1))
-    return found
+        seeds.extend(range(first, last + 1))
+    return seeds
 
 
 def _check_names(axes: Mapping[str, Sequence[str]]) -> None:
@@ -200,15 +200,15 @@ def _check_names(axes: Mapping[str, Sequence[str]]) -> None:
 
 
 def _configs(
-    method: str, scope: str, preset: str, seed: int, asked: Mapping[str, Json], everyone: Sequence[str]
+    method: str, scope: str, preset: str, seed: int, description: Mapping[str, Json], everyone: Sequence[str]
 ) -> list[RunConfig]:
     """The grid of settings over one method's preset."""
     start = methods.preset(preset, method, scope, seed)
-    overrides = _named(asked.get("overrides"), "overrides")
+    overrides = _named(description.get("overrides"), "overrides")
     for name in overrides:
         if name not in everyone:
             raise ConfigError(f"overrides name {str(name)[:40]!r}, which is not among the methods: {', '.join(everyone)}.")
-    common, own = _named(asked.get("settings"), "settings"), _named(overrides.get(method), f"overrides of {method}")
+    common, own = _named(description.get("settings"), "settings"), _named(overrides.get(method), f"overrides of {method}")
     grid = {name: value for name, value in common.items() if _uses(method, name, everyone)}
     _check_unused({name: value for name, value in common.items() if name not in grid}, everyone)
     for name, value in own.items():
@@ -251,10 +251,10 @@ def _listed(name: str, value: Any) -> list[Any]:
 
 def _uses(method: str, name: str, everyone: Sequence[str]) -> bool:
     """Whether `name` changes what `method` does; ConfigError where it is a setting of none of the methods."""
-    found = methods.find(method)
+    declaration = methods.find(method)
     if name in _FIELDS:
         special = {n for known in methods.METHODS.values() for n in known.uses}
-        return name not in special or name in found.uses
+        return name not in special or name in declaration.uses
     own = {n: {p.name for p in methods.find(n).parameters} for n in {method, *everyone}}
     if not any(name in names for names in own.values()):
         listed = sorted(_FIELDS | set().union(*own.values()))
@@ -276,7 +276,7 @@ def parse_value(value: Any) -> Any:
 
 
 def with_settings(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
-    """`config` with settings by name: common ones as they are, a method's own ones in `options`; checked, ConfigError."""
+    """`config` with settings by name: common ones as they are, a method's own ones in `options`; ConfigError for bad ones."""
     common = {name: value for name, value in values.items() if name in _FIELDS}
     own = {name: value for name, value in values.items() if name not in _FIELDS}
     changed = dataclasses.replace(config, **common, options={**config.options, **own})

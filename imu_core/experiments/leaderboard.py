@@ -1,4 +1,4 @@
-"""Who stands where: the runs that nobody beats, runs that differ by their seed alone, and the record of all methods in words."""
+"""Rankings: the runs on the Pareto front, runs that differ by their seed alone, and the record of all methods in words."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _TEXTS, _NUMBERS = (
 )
 
 
-def front(depths: Sequence[float], kept: Sequence[float]) -> list[bool]:
-    """Which of the points are on the Pareto front: no other is at least as good in both and better in one.
+def front(depths: Sequence[float], utilities: Sequence[float]) -> list[bool]:
+    """For each point, whether it is on the Pareto front: no other is at least as good in both numbers and better in one.
 
-    `depths` are better lower, `kept` better higher; equal points stand or fall together. A point with a nan is never on it.
+    `depths` are better lower, `utilities` better higher; equal points stand or fall together. A point with a nan is never on it.
     """
-    x, y = np.asarray(depths, np.float64), np.asarray(kept, np.float64)
+    x, y = np.asarray(depths, np.float64), np.asarray(utilities, np.float64)
     if x.shape != y.shape or x.ndim != 1:
         raise DataError(f"{x.shape} depths and {y.shape} utilities; the front needs two lists of the same length.")
     as_good = (x[None] <= x[:, None]) & (y[None] >= y[:, None])
@@ -64,20 +64,20 @@ def over_seeds(values: Sequence[float]) -> Mean:
 def load(path: Path | None = None) -> Standings | None:
     """The record that `python -m imu_core table --json` wrote to `path` (by default the one that ships).
 
-    None where there is none, DataError for something else.
+    None where there is no such file, DataError where it holds something else.
     """
     path = path or RECORD
     if not path.exists():
         return None
     try:
-        found = json.loads(runtime.read_text(path, LARGEST))
-        rows = found["rows"]
-        good = isinstance(found["command"], str) and isinstance(found["plan"], dict) and all(_is_row(row) for row in rows)
+        record = json.loads(runtime.read_text(path, LARGEST))
+        rows = record["rows"]
+        good = isinstance(record["command"], str) and isinstance(record["plan"], dict) and all(_is_row(row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of more than LARGEST bytes, too
         good = False
     if not good:
         raise DataError(f"{path.name} is no record of methods. Make one with: python -m imu_core table --json {path.name}")
-    return found
+    return record
 
 
 def _is_row(row: Any) -> bool:
@@ -91,7 +91,7 @@ def scopes(record: Standings) -> list[str]:
 
 
 def got_there(row: Standing) -> bool:
-    """Whether every run of that row reached the depth; where one did not, its change is that of less forgetting."""
+    """Whether every run of the row reached the depth; if one did not, the row's change is the price of less forgetting."""
     return row["reached"] == row["runs"]
 
 
@@ -102,12 +102,12 @@ def ranked(record: Standings, scope: str) -> list[Standing]:
 
 
 def findings(record: Standings, scope: str) -> list[str]:
-    """What the numbers of one scope say, a sentence each, most important first; no sentence is there that they do not bear."""
+    """What the numbers of one scope show, in sentences, the most important first; each sentence is backed by the numbers."""
     rows = [row for row in ranked(record, scope) if got_there(row)]
     if not rows:
         return ["No method reached that depth in every run, so nothing can be said about the price of it."]
-    found = [_best_without_retain(rows), _keeping_up(rows, record), _against_ascent(rows), _worth_of_weights(rows)]
-    return [text for text in found if text]
+    sentences = [_best_without_retain(rows), _keeping_up(rows, record), _against_ascent(rows), _worth_of_weights(rows)]
+    return [text for text in sentences if text]
 
 
 def _half(row: Change) -> float:
@@ -122,7 +122,7 @@ class Apart(Enum):
 
 
 def apart(one: Change, other: Change) -> Apart:
-    """Whether the changes of two rows are further apart than their intervals reach."""
+    """Whether two rows' changes differ by more than the sum of their half intervals; UNKNOWN where an interval is missing."""
     reach = _half(one) + _half(other)
     if math.isnan(reach):
         return Apart.UNKNOWN
@@ -135,7 +135,7 @@ def written(row: Change) -> str:
 
 
 def is_ascent(row: Standing) -> bool:
-    """Whether the row is one of the ascents on the forget set alone, IMU among them, without its controls."""
+    """Whether the row is a gradient ascent that sees the forget set alone; IMU is one of them, its controls are not."""
     method = METHODS.get(row["method"])
     return method is not None and method.family in _ASCENTS and list(row["saw"]) == ["forget"] and not row.get("control")
 

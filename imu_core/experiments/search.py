@@ -25,7 +25,7 @@ _MOST_EPOCHS = {"forget": {"head": 200, "wide": 10}, "retain": {"head": 10, "wid
 
 @dataclass(frozen=True)
 class Tried:
-    """One value of a search: what it reached. `utility` is hidden from the rule."""
+    """One value of a search and what its run reached; `moved` is ‖θ − θ₀‖₂, `utility` is hidden from the rule."""
 
     value: float
     reached: bool
@@ -35,7 +35,10 @@ class Tried:
 
 
 def start(method: str, scope: str, target: float, seed: int = 0) -> RunConfig:
-    """What a search varies the strength of: the gentle preset with steps of equal length, momentum 0.9, until `target`."""
+    """The settings whose strength a search varies: the gentle preset until `target`; with steps of equal length, momentum 0.9.
+
+    A method that edits the parameters at once keeps the preset's optimizer settings.
+    """
     config = preset("gentle", method, scope, seed)
     if find(method).edit:
         return dataclasses.replace(config, stop_at=target, eval_every=_EVERY["head" if scope == "head" else "wide"])
@@ -56,7 +59,7 @@ def start(method: str, scope: str, target: float, seed: int = 0) -> RunConfig:
 
 
 def with_strength(config: RunConfig, value: float) -> RunConfig:
-    """`config` with the setting that says how strongly its method acts put to `value`."""
+    """`config` with its strength set to `value`: the learning rate, or the method's own setting of how strongly it acts."""
     strength = METHODS[config.method].strength
     if strength == "learning_rate":
         return dataclasses.replace(config, learning_rate=value)
@@ -64,7 +67,7 @@ def with_strength(config: RunConfig, value: float) -> RunConfig:
 
 
 def strength_of(config: RunConfig) -> float:
-    """The value of that setting."""
+    """The strength of `config`: the value of the setting that `with_strength` changes."""
     method = METHODS[config.method]
     own = {p.name: p.default for p in method.parameters} | config.options
     return config.learning_rate if method.strength == "learning_rate" else float(own[method.strength])
@@ -81,18 +84,18 @@ def grid(config: RunConfig, budget: int = BUDGET) -> list[float]:
 
 
 def tried(trajectory: Trajectory, target: float) -> Tried:
-    """What one run of a search says; a run that fell to chance or to no number counts as not reaching anything."""
+    """What one run of a search reached; a run that failed or diverged (to chance or to nan) did not reach the target."""
     value = strength_of(trajectory.config)
     if not trajectory.points or trajectory.outcome.state in ("failed", "diverged"):
         return Tried(value, False, 1.0, math.inf, 0.0)
-    found = at_depth(trajectory, target)
-    accuracies = found.accuracies
+    depth = at_depth(trajectory, target)
+    accuracies = depth.accuracies
     moved = trajectory.costs.get("moved") or 0.0
-    return Tried(value, found.reached, accuracies["forget"], moved, accuracies[utility_key(accuracies)])
+    return Tried(value, depth.reached, accuracies["forget"], moved, accuracies[utility_key(accuracies)])
 
 
 def choose(rows: Sequence[Tried]) -> Tried:
-    """The value that the rule takes; ties go to the smaller one."""
+    """The row that the rule takes; of equal rows the one with the smaller value."""
     reached = [row for row in rows if row.reached]
     if reached:
         return min(reached, key=lambda row: (row.moved, row.value))
@@ -100,6 +103,6 @@ def choose(rows: Sequence[Tried]) -> Tried:
 
 
 def oracle(rows: Sequence[Tried]) -> Tried:
-    """The value that keeps most accuracy on the test set among those that reach the depth: nobody could know it."""
+    """The row that keeps most test accuracy among those that reach the depth (else among all); no rule could know it."""
     reached = [row for row in rows if row.reached] or list(rows)
     return max(reached, key=lambda row: (row.utility, -row.value))

@@ -122,13 +122,13 @@ class Sweep(Task):
     def results(self) -> list[Summary]:
         """The stored runs of this sweep, in the order of its cells; those that have not run yet are missing."""
         keys = [cell.key for cell in self.cells]
-        found = self.store.latest(keys)
-        return [found[key] for key in keys if key in found]
+        summaries = self.store.latest(keys)
+        return [summaries[key] for key in keys if key in summaries]
 
     def pending(self) -> list[Cell]:
         """The cells that are not stored yet, or were measured less than asked for or before their retrained model was there."""
-        found = self.store.latest([cell.key for cell in self.cells])
-        return [cell for cell in self.cells if not is_settled(cell, found.get(cell.key), self.assignment.measure, self.retry)]
+        summaries = self.store.latest([cell.key for cell in self.cells])
+        return [cell for cell in self.cells if not is_settled(cell, summaries.get(cell.key), self.assignment.measure, self.retry)]
 
     def plan(self) -> Plan:
         """What is to be done, and how long that may take judging by what is stored."""
@@ -239,7 +239,7 @@ def _kind(cell: Cell) -> tuple[str, ...]:
 
 def _paces(store: Store, todo: Iterable[Cell], measure: str) -> dict[tuple[str, ...], float]:
     """Seconds that stored runs of each kind took, the median, with their measurement."""
-    found = {}
+    paces = {}
     for kind in {_kind(cell) for cell in todo}:
         seen = [
             run.seconds + (_seconds_of(run.metrics) if measure != "none" else 0.0)
@@ -249,8 +249,8 @@ def _paces(store: Store, todo: Iterable[Cell], measure: str) -> dict[tuple[str, 
             and run.depth.level >= Measure(measure).level
         ]
         if seen:
-            found[kind] = statistics.median(seen)
-    return found
+            paces[kind] = statistics.median(seen)
+    return paces
 
 
 def _seconds_of(metrics: Metrics) -> float:
@@ -260,6 +260,3 @@ def _seconds_of(metrics: Metrics) -> float:
 
 def _runs(count: int) -> str:
     return f"{count:,} run" + ("" if count == 1 else "s")
-
-
-# In a worker.

@@ -38,10 +38,10 @@ def table(runs: Iterable[Summary]) -> list[dict[str, Value]]:
 def _measured_numbers(run: Summary) -> dict[str, float]:
     """What was measured, by metric; nothing where an imported record is shaped otherwise."""
     try:
-        found = numbers(_filled(run.metrics))
+        by_metric = numbers(_filled(run.metrics))
     except (AttributeError, TypeError, ValueError):
         return {}
-    return {key: value for key, value in found.items() if key not in run.accuracies}
+    return {key: value for key, value in by_metric.items() if key not in run.accuracies}
 
 
 def _filled(tree: Any) -> Any:

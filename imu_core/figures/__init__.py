@@ -30,13 +30,13 @@ class Shown:
 
 
 def utility(shown: Sequence[Shown], reference: dict[str, float] | None = None) -> str:
-    """The accuracy that must be kept: on the other classes where whole classes go, else on the whole test set."""
+    """The key of the accuracy that must be kept: test_other (other classes) where whole classes go, else test (the whole set)."""
     keys = reference or next((s.trajectory.points[0].accuracies for s in shown if s.trajectory.points), {})
     return utility_key(keys)
 
 
 def utility_title(key: str) -> str:
-    """The title of that accuracy."""
+    """The title of the accuracy with this key of `utility`."""
     return "Test accuracy, other classes" if key == "test_other" else "Test accuracy"
 
 
@@ -169,13 +169,13 @@ _MOST_BARS = 12
 def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: int, theme: str = "light") -> go.Figure:
     """Class probabilities of one sample under several models, side by side; the true class is set in bold.
 
-    Of many classes only those that any model thinks of most are drawn.
+    Of more than twelve classes, twelve are drawn: the true one and those to which any model gives most probability.
     """
     if len(names) > _MOST_BARS:
         likely = np.max(list(models.values()), axis=0)
-        kept = sorted({truth, *np.argsort(-likely)[: _MOST_BARS - 1].tolist()})
-        names, truth = [names[c] for c in kept], kept.index(truth)
-        models = {name: values[kept] for name, values in models.items()}
+        classes = sorted({truth, *np.argsort(-likely)[: _MOST_BARS - 1].tolist()})
+        names, truth = [names[c] for c in classes], classes.index(truth)
+        models = {name: values[classes] for name, values in models.items()}
     colours = {"Original": GREY, "Retrained": INK[theme]}
     figure = go.Figure()
     for name, values in models.items():
@@ -191,8 +191,8 @@ def probabilities(names: Sequence[str], models: dict[str, np.ndarray], truth: in
 def scopes(rows: Sequence[ScopeRow], references: dict[str, dict[str, float]], theme: str = "light") -> go.Figure:
     """mAP of the forgotten person and of unseen people, percent, a row for each scope and batch-norm mode.
 
-    The original model is a thin solid line, the retrained one dashed: right of it the person is easier to find than for a
-    model that never saw them.
+    The original model is a thin solid line, the retrained one dashed: right of the dashed line the person is easier to
+    find than for a model that never saw them.
     """
     titles = {"person_map": "Person: mAP, %", "map": "Unseen: mAP, %"}
     figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.06)
@@ -219,7 +219,7 @@ def scopes(rows: Sequence[ScopeRow], references: dict[str, dict[str, float]], th
 
 
 def png(shown: Sequence[Shown], reference: dict[str, float] | None) -> bytes:
-    """Both charts on one picture for a slide or a paper, as PNG bytes, 150 dots an inch."""
+    """The two charts of runs, by step and in the plane, as one picture for a slide or a paper: PNG bytes, 1100 x 420 pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -228,9 +228,9 @@ def png(shown: Sequence[Shown], reference: dict[str, float] | None) -> bytes:
     drawn = []
     for item in shown:
         points, look = item.trajectory.points, item.style.for_matplotlib()
-        forget, kept = ([100 * p.accuracies[name] for p in points] for name in ("forget", key))
+        forget, utilities = ([100 * p.accuracies[name] for p in points] for name in ("forget", key))
         left.plot([p.step for p in points], forget, **look)
-        drawn += right.plot(forget, kept, **look)
+        drawn += right.plot(forget, utilities, **look)
     if reference:
         left.axhline(100 * reference["forget"], color="black", linestyle="--", linewidth=1)
         drawn += right.plot([100 * reference["forget"]], [100 * reference[key]], "k*", markersize=13, linestyle="none")

@@ -31,9 +31,10 @@ class Side:
 def mirrored(
     up: Side, down: Side, threshold: float, accuses: Accuses, span: tuple[float, float], title: str, theme: str = "light"
 ) -> go.Figure:
-    """Two histograms back to back, percent of each side, over one axis `span`; what the threshold accuses is drawn full.
+    """Two histograms back to back, percent of each side, over one axis `span`; accused bars are drawn full.
 
-    `accuses` is the side that is shown as accused. The margins are fixed (58 and 14 pixels), the bars the same for both sides.
+    `accuses` says which side of the threshold is accused. The margins are fixed (58 and 14 pixels), the bins of both sides
+    the same.
     """
     edges = np.linspace(*span, BARS + 1)
     figure, most = go.Figure(), 0.0
@@ -90,13 +91,13 @@ def _point_at_accused(figure: go.Figure, threshold: float, accuses: Accuses, spa
 
 
 def probe(
-    result: Mapping[str, Sequence[dict[str, float]]], name: str, style: Style, asked: str, theme: str = "light"
+    result: Mapping[str, Sequence[dict[str, float]]], name: str, style: Style, title: str, theme: str = "light"
 ) -> go.Figure:
-    """Accuracy of a fresh head by step, percent: on what `asked` names (left) and on the rest (right), a line a model.
+    """Accuracy of a fresh head by step, percent, a line a model: on what the `title` names (left), on everything else (right).
 
     `result` is that of `attacks.Probe`; the model called "unlearned" is drawn as the run `name` with its `style`.
     """
-    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=(asked, "Everything else"))
+    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=(title, "Everything else"))
     for model, points in [(model, list(points)) for model, points in result.items()]:  # it may be growing
         for column, key in ((1, "forgotten"), (2, "others")):
             line = _line(model, name, style, theme, [p["step"] for p in points], [100 * p[key] for p in points])

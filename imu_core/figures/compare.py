@@ -39,9 +39,9 @@ def told_apart(first: Who, second: Who) -> Who:
 
 
 def shade(value: float, theme: str = "light") -> str:
-    """The ground of a table's cell for a signed `value` from −1 to 1: orange below 0, blue above; "" for nan.
+    """The background colour (#rrggbb) of a table's cell for a `value` from −1 to 1: orange below 0, blue above; "" for nan.
 
-    At 0 it is the ground of the page. The square root makes small distances visible; beyond ±1 it is the strongest tone.
+    At 0 it is the background of the page. The square root makes small distances visible; beyond ±1 it is the strongest tone.
     """
     if math.isnan(value):
         return ""
@@ -53,9 +53,6 @@ def shade(value: float, theme: str = "light") -> str:
 
 def _rgb(colour: str) -> tuple[float, float, float]:
     return tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-
-
-# All methods.
 
 
 # The plane.
@@ -193,7 +190,7 @@ def class_changes(
 def matrix(counts: np.ndarray, names: Sequence[str], rows: str, columns: str, theme: str = "light") -> go.Figure:
     """Counts (C, C) as a heat map with its numbers: what `rows` says down, what `columns` says across; log colours.
 
-    The diagonal, where both say the same, is left without colour: what differs is what there is to see.
+    The diagonal, where both say the same, has no colour, so that the differences stand out.
     """
     off = counts.astype(np.float64) - np.diag(np.diag(counts))
     figure = go.Figure(
@@ -223,16 +220,16 @@ def layers(
 
     `values`: model → {original, retrained} → CKA; models without an entry in `who` are drawn as the retrained one.
     """
-    sides = [side for side in ("original", "retrained") if any(side in found for found in values.values())]
+    sides = [side for side in ("original", "retrained") if any(side in similarities for similarities in values.values())]
     figure = make_subplots(1, len(sides), shared_yaxes=True, subplot_titles=[f"To the {side}" for side in sides])
     for column, side in enumerate(sides, 1):
-        for name, found in values.items():
-            if side not in found or name == side:
+        for name, similarities in values.items():
+            if side not in similarities or name == side:
                 continue
             style = who[name].style if name in who else Style(INK[theme], "dash", "star")
             line = go.Scatter(
                 x=list(names),
-                y=list(found[side]),
+                y=list(similarities[side]),
                 name=who[name].name if name in who else "Retrained",
                 legendgroup=name,
                 showlegend=column == 1,
@@ -242,7 +239,9 @@ def layers(
                 hovertemplate="%{x}: %{y:.3f}<extra></extra>",
             )
             figure.add_trace(line, row=1, col=column)
-    low = min((v for found in values.values() for side in found.values() for v in side if not math.isnan(v)), default=0.0)
+    low = min(
+        (v for similarities in values.values() for side in similarities.values() for v in side if not math.isnan(v)), default=0.0
+    )
     figure.update_yaxes(range=[min(low - 0.05, 0.45) if low < 0.5 else math.floor(10 * low) / 10 - 0.02, 1.03], zeroline=False)
     figure.update_yaxes(title="Linear CKA", row=1, col=1)
     base(figure, 330)
@@ -250,14 +249,14 @@ def layers(
 
 
 def common_frame(
-    found: Embedding, titles: Mapping[str, str], arrows: Mapping[str, Sequence[int]], theme: str = "light"
+    embedding: Embedding, titles: Mapping[str, str], arrows: Mapping[str, Sequence[int]], theme: str = "light"
 ) -> go.Figure:
     """The same samples under each model of `titles` (key → title), one panel each, all in one frame with the same axes.
 
     Forgotten samples are warm triangles, others cool dots. Arrows lead from where the original has a sample to where this
     model has it; `arrows`: key → positions.
     """
-    keys = [key for key in titles if key in found.places]
+    keys = [key for key in titles if key in embedding.places]
     figure = make_subplots(
         -(-len(keys) // 2),
         2,
@@ -271,9 +270,9 @@ def common_frame(
         at = {"row": number // 2 + 1, "col": number % 2 + 1}
         moved = list(arrows.get(key, ()))
         if moved:
-            figure.add_trace(_arrows(found.places["original"][moved], found.places[key][moved], theme), **at)
+            figure.add_trace(_arrows(embedding.places["original"][moved], embedding.places[key][moved], theme), **at)
         for forget in (False, True):
-            figure.add_trace(_cloud(found, key, forget, number == 0), **at)
+            figure.add_trace(_cloud(embedding, key, forget, number == 0), **at)
     figure.update_xaxes(zeroline=False, showticklabels=False, showgrid=False)
     figure.update_yaxes(zeroline=False, showticklabels=False, showgrid=False)
     figure.update_xaxes(title="component 1", row=-(-len(keys) // 2))
@@ -282,17 +281,17 @@ def common_frame(
     return figure.update_layout(margin={"t": 60}, legend={"y": 1.06, "itemsizing": "constant"})
 
 
-def _cloud(found: Embedding, key: str, forget: bool, legend: bool) -> go.Scattergl:
-    mine = found.is_forget == forget
+def _cloud(embedding: Embedding, key: str, forget: bool, legend: bool) -> go.Scattergl:
+    mine = embedding.is_forget == forget
     name = "to be forgotten" if forget else "others"
     return go.Scatter(
-        x=found.places[key][mine, 0],
-        y=found.places[key][mine, 1],
+        x=embedding.places[key][mine, 0],
+        y=embedding.places[key][mine, 1],
         mode="markers",
         name=name,
         legendgroup=name,
         showlegend=legend,
-        customdata=found.ids[mine],
+        customdata=embedding.ids[mine],
         marker={
             "color": FORGET if forget else RETAIN,
             "symbol": "triangle-up" if forget else "circle",

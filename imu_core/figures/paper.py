@@ -109,8 +109,8 @@ def _legend(theme: str) -> go.Scatter:
 def influence(points: Mapping[str, Sequence[Sequence[float]]], titles: Mapping[str, str], theme: str = "light") -> go.Figure:
     """N·s of single forget samples in ascending order, a panel for each kind of forget set; dots are samples."""
     figure = make_subplots(1, max(1, len(points)), subplot_titles=[titles[kind] for kind in points], horizontal_spacing=0.08)
-    for column, (kind, found) in enumerate(points.items(), 1):
-        ordered = sorted(found, key=lambda pair: pair[1])
+    for column, (kind, samples) in enumerate(points.items(), 1):
+        ordered = sorted(samples, key=lambda pair: pair[1])
         trace = go.Scatter(
             x=[100 * (place + 0.5) / len(ordered) for place in range(len(ordered))],
             y=[value for _, value in ordered],

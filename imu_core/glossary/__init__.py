@@ -26,7 +26,7 @@ GROUPS: tuple[str, ...] = tuple(dict.fromkeys(term.group for term in _ALL))
 
 
 def add(term: Term) -> None:
-    """Put in a term that another room declares beside what it explains, as methods do; a key that is taken keeps its term."""
+    """Add a term that another package declares, as methods do. Where its key is taken, the earlier term stays."""
     TERMS.setdefault(term.key, term)
 
 

@@ -1,4 +1,4 @@
-"""Words for the weights that IMU's are judged by."""
+"""Words for the controls: other weights that IMU's own weights are compared with."""
 
 from __future__ import annotations
 

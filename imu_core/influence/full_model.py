@@ -94,11 +94,11 @@ class FullInfluence(Task):
 
     @property
     def influence(self) -> Influence | None:
-        """The scores by the last estimator; None unless it is done."""
+        """What the last estimator gave; None until it is done."""
         return self.influences.get(self.estimators[-1])
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """The same without the last line and with its errors raised: ConvergenceError, DataError, Cancelled."""
+        """Compute the scores, yielding (fraction done, words). Raises ConvergenceError, DataError, and Cancelled once stopped."""
         memory, start = runtime.Memory(), time.perf_counter()
         gradients = yield from self._gradients()
         shared = (memory.peak(), time.perf_counter() - start)
@@ -136,16 +136,16 @@ class FullInfluence(Task):
     def _gradients(self) -> Generator[tuple[float, str], None, _Gradients]:
         """What the estimators share: norms, the query's mean gradient and, for `diagonal`, the curvature set's mean squares."""
         own, diagonal = self._own, "diagonal" in self.estimators
-        found = yield from self._per_sample(own, diagonal and self._curved is own)
+        gradients = yield from self._per_sample(own, diagonal and self._curved is own)
         if self._query is not own:
             count = len(self._query[1])
-            found.mean.zero_()
+            gradients.mean.zero_()
             for x, y in self._chunks(self._query):
-                found.mean.add_(self._network.pull(x, lambda z, y=y: _residual(z, y)), alpha=1 / count)
+                gradients.mean.add_(self._network.pull(x, lambda z, y=y: _residual(z, y)), alpha=1 / count)
                 yield _BEFORE, "mean gradient of the query"
         if diagonal and self._curved is not own:
-            found.squares = (yield from self._per_sample(self._curved, True)).squares
-        return found
+            gradients.squares = (yield from self._per_sample(self._curved, True)).squares
+        return gradients
 
     def _per_sample(self, pair: tuple[Tensor, Tensor], squared: bool) -> Generator[tuple[float, str], None, _Gradients]:
         """One sample after another, so that only one gradient is ever there."""
@@ -173,12 +173,12 @@ class FullInfluence(Task):
         solve, done = solving(gradients.mean, rtol=self.rtol, max_iterations=self._most), 0.0
         start = time.perf_counter()
         try:
-            asked = next(solve)
+            request = next(solve)
             while True:
-                done = max(done, self._share(asked.residual))
+                done = max(done, self._share(request.residual))
                 left = f", about {(time.perf_counter() - start) * (1 - done) / done:.0f} s left" if done else ""
-                words = f"iteration {asked.iterations}, residual {asked.residual:.0e} on the way to {self.rtol:.0e}{left}"
-                asked = solve.send((yield from self._product(asked.vector, done, words)))
+                words = f"iteration {request.iterations}, residual {request.residual:.0e} on the way to {self.rtol:.0e}{left}"
+                request = solve.send((yield from self._product(request.vector, done, words)))
         except StopIteration as ended:
             return ended.value
 
@@ -270,8 +270,8 @@ class _Network:
         """Jᵀ u (size,) float64, summed over the samples; `cotangent` makes u (n, C) from the logits."""
         leaves = {name: parameter.detach().requires_grad_() for name, parameter in self._parameters.items()}
         logits = self._logits(leaves, x)
-        found = torch.autograd.grad(logits, list(leaves.values()), cotangent(logits.detach()), materialize_grads=True)
-        return torch.cat([part.reshape(-1).double() for part in found])
+        gradients = torch.autograd.grad(logits, list(leaves.values()), cotangent(logits.detach()), materialize_grads=True)
+        return torch.cat([part.reshape(-1).double() for part in gradients])
 
 
 def _residual(logits: Tensor, labels: Tensor) -> Tensor:

@@ -169,24 +169,24 @@ def head_scores(
     estimator, damping = INFLUENCE["estimator"].check(estimator), INFLUENCE["damping"].check(damping)
     total, rtol = INFLUENCE["total"].check(total), INFLUENCE["rtol"].check(rtol)
     own = _sample_set(features, labels, weight, bias)
-    asked = own if query is None else _sample_set(*query, weight, bias)
+    query_set = own if query is None else _sample_set(*query, weight, bias)
     curved = own if curvature is None else _sample_set(*curvature, weight, bias)
     N = len(own) if total is None else int(total)
     try:
-        inner, residual, iterations = ESTIMATORS[estimator](own, asked, curved, damping, rtol)
+        inner, residual, iterations = ESTIMATORS[estimator](own, query_set, curved, damping, rtol)
     except torch.linalg.LinAlgError as error:
         raise ConvergenceError(
             f"The curvature for {estimator!r} cannot be taken apart: features or logits are too large for its numbers. Scale the "
             "features down, or use another estimator."
         ) from error
-    if not damping and not inner.any() and own.along(asked.mean_gradient()).any():
+    if not damping and not inner.any() and own.along(query_set.mean_gradient()).any():
         raise ConvergenceError(
             f"Every score by {estimator!r} is 0, though the gradients are not: the network is so sure of its answers that no "
             "curvature is left to divide by. Raise the damping, which is 0."
         )
     if estimator != "gradient" or not bool(torch.isfinite(inner).all()):
-        gradient = max(float(own.norms.max()), float(asked.norms.max()))
-        check_scores(inner / len(own), torch.cat([own.losses, asked.losses]), gradient, estimator, damping)
+        gradient = max(float(own.norms.max()), float(query_set.norms.max()))
+        check_scores(inner / len(own), torch.cat([own.losses, query_set.losses]), gradient, estimator, damping)
     return Influence(
         inner / N,
         own.losses,
@@ -220,26 +220,26 @@ def _sample_set(features: Any, labels: Any, weight: Any, bias: Any) -> _Set:
 Solved = tuple[Tensor, float, int]
 
 
-def _diagonal(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
+def _diagonal(own: _Set, query_set: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
     D = curved.mean(lambda part: part.R.square() @ part.A.square())
-    return own.along(_divide(asked.mean_gradient(), D + damping)), 0.0, 0
+    return own.along(_divide(query_set.mean_gradient(), D + damping)), 0.0, 0
 
 
-def _diagonal_ggn(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
+def _diagonal_ggn(own: _Set, query_set: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
     D = curved.mean(lambda part: (part.P * (1 - part.P)) @ part.A.square())
-    return own.along(_divide(asked.mean_gradient(), D + damping)), 0.0, 0
+    return own.along(_divide(query_set.mean_gradient(), D + damping)), 0.0, 0
 
 
-def _gradient(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
-    return own.along(asked.mean_gradient()), 0.0, 0
+def _gradient(own: _Set, query_set: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
+    return own.along(query_set.mean_gradient()), 0.0, 0
 
 
-def _exact(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
+def _exact(own: _Set, query_set: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
     m, C = curved.width, curved.classes
     pays = damping > 0 and max(m, C) <= _MOST_WIDTH
     X, residual, iterations = conjugate_gradients(
         lambda V: curved.hessian_product(V) + damping * V,
-        asked.mean_gradient(),
+        query_set.mean_gradient(),
         rtol=rtol,
         precondition=(lambda: _Kronecker(curved, corrected=False, precision=torch.float32).inverse(damping)) if pays else None,
         patience=_patience(len(curved), m, C),
@@ -253,12 +253,12 @@ def _patience(n: int, m: int, C: int) -> int:
     return 2 + (2 * n * (m * m + C * C) + _EIGEN * (m**3 + C**3)) // (4 * n * m * C)
 
 
-def _kfac(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
-    return own.along(_Kronecker(curved, corrected=False).inverse(damping)(asked.mean_gradient())), 0.0, 0
+def _kfac(own: _Set, query_set: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
+    return own.along(_Kronecker(curved, corrected=False).inverse(damping)(query_set.mean_gradient())), 0.0, 0
 
 
-def _ekfac(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
-    return own.along(_Kronecker(curved, corrected=True).inverse(damping)(asked.mean_gradient())), 0.0, 0
+def _ekfac(own: _Set, query_set: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
+    return own.along(_Kronecker(curved, corrected=True).inverse(damping)(query_set.mean_gradient())), 0.0, 0
 
 
 class _Kronecker:
@@ -292,7 +292,7 @@ class _Kronecker:
         return apply
 
 
-def _dual(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
+def _dual(own: _Set, query_set: _Set, curved: _Set, damping: float, rtol: float) -> Solved:
     """Empirical Fisher F = (1/m) Σ g gᵀ of the curvature set through its Gram matrix K = (R Rᵀ) ∘ (A Aᵀ)."""
     m = len(curved)
     if m > DUAL_LIMIT:
@@ -300,12 +300,12 @@ def _dual(own: _Set, asked: _Set, curved: _Set, damping: float, rtol: float) -> 
             f"The dual estimator builds a {m:,} x {m:,} matrix; it takes at most {DUAL_LIMIT:,} samples. Use 'exact' instead."
         )
     K = torch.cat([_gram(part, curved) for part in curved.parts()])
-    if asked is curved:  # push-through: (λI + F)⁻¹ g_F = (1/m) Gᵀ (λI + K/m)⁻¹ 1, stable down to λ = 0
+    if query_set is curved:  # push-through: (λI + F)⁻¹ g_F = (1/m) Gᵀ (λI + K/m)⁻¹ 1, stable down to λ = 0
         y = _solve(K, m * damping, K.new_ones(m))
         return own.along(_combined(curved, y)), 0.0, 0
     if damping == 0.0:
         raise ConfigError("The dual estimator with a separate query set needs a damping above 0.")
-    g = asked.mean_gradient()
+    g = query_set.mean_gradient()
     y = _solve(K, m * damping, curved.along(g))  # Woodbury
     X = (g - _combined(curved, y)) / damping
     left = g - damping * X - _combined(curved, curved.along(X)) / m

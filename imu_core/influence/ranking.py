@@ -17,7 +17,7 @@ def _array(scores: Any) -> np.ndarray:
 def concentration(scores: Any) -> tuple[np.ndarray, np.ndarray]:
     """(share of samples, share of the total positive score they hold), both (n + 1,) from 0 to 1, largest scores first.
 
-    Negative scores count as 0, as they do in IMU's weights. All zero: the diagonal.
+    Negative scores count as 0, as they do in IMU's weights. Where all are 0, both arrays are the same.
     """
     ordered = np.sort(np.clip(_array(scores), 0, None))[::-1]
     share = np.linspace(0.0, 1.0, len(ordered) + 1)
@@ -46,7 +46,7 @@ def spearman(one: Any, other: Any) -> float:
 
 
 def unranked(scores: Any) -> str:
-    """Why `scores` have no order; nothing where they have one."""
+    """Words on why `scores` have no order; "" where they have one."""
     values = _array(scores)
     if len(values) < 2:
         return "one sample alone has no order"

@@ -31,8 +31,8 @@ def forget_scores(
 ) -> Influence:
     """`head_scores` of the forget set of `problem`, from its stored features; ImuError where the estimator refuses it.
 
-    At the original's head, or at another one `head` (W, b). The curvature is that of the forget set, or of the training samples
-    `curvature`.
+    `head` is (W, b), by default the original's. `curvature` holds the indices of the training samples that the curvature is taken
+    from, by default the forget set.
     """
     part, index, (weight, bias) = problem.train, problem.split.forget, head or (problem.head.weight, problem.head.bias)
     curved = None if curvature is None else (part.Z[curvature], part.labels[curvature])
@@ -50,6 +50,6 @@ class Scoring(Task):
         self.found: Influence | None = None
 
     def working(self) -> Iterator[tuple[float, str]]:
-        """One system of equations: how far it is nobody knows before it is solved."""
+        """Solve one system of equations and set `found`; yields 0 alone, since nobody knows how far it is before it ends."""
         yield 0.0, f"solving the equations of {len(self.problem.split.forget):,} samples"
         self.found = self._abandonable(lambda: forget_scores(self.problem, self.estimator, self.damping))

@@ -32,10 +32,11 @@ class Asked(NamedTuple):
 
 
 def check_scores(scores: Tensor, losses: Tensor, gradient: float, estimator: str, damping: float) -> None:
-    """ConvergenceError where `scores`, each in nats of the mean loss, are no numbers or far beyond any of the `losses`.
+    """Raise ConvergenceError where `scores`, each in nats of the mean loss, are not finite or far beyond any of the `losses`.
 
-    Then the curvature has vanished: the network is sure of its answers, and what is left of it is rounding. A damping that is
-    something beside the square of the largest `gradient` gives numbers that are what the formula says, however large.
+    Such scores mean that the curvature has vanished: the network is so sure of its answers that only rounding errors are left
+    of it. Where the damping is not negligible beside the square of `gradient`, the largest norm of a gradient, scores are what
+    the formula says, however large; then they need only be finite.
     """
     largest, most = float(scores.abs().max()), float(losses.max())
     damped = damping >= _NOTHING * gradient * gradient
@@ -49,7 +50,7 @@ def check_scores(scores: Tensor, losses: Tensor, gradient: float, estimator: str
 
 
 def check_step(step: Tensor, parameters: Sequence[Tensor], damping: float) -> None:
-    """ConvergenceError where a solved `step` holds what is no number, or is a million times as long as the `parameters`."""
+    """Raise ConvergenceError where a solved `step` is not finite, or is a million times as long as the `parameters`."""
     length, own = float(step.double().norm()), math.sqrt(sum(float(p.detach().double().square().sum()) for p in parameters))
     if math.isfinite(length) and length <= _FAR * (1.0 + own):
         return
@@ -66,9 +67,9 @@ def conjugate_gradients(product: Product, b: Tensor, **settings: object) -> Solv
     """
     solve = solving(b, **settings)
     try:
-        asked = next(solve)
+        request = next(solve)
         while True:
-            asked = solve.send(product(asked.vector))
+            request = solve.send(product(request.vector))
     except StopIteration as done:
         return done.value
 
@@ -86,8 +87,8 @@ def solving(
 
     So whoever computes the products can show how far it is and stop in the middle of one. It goes in rounds: each solves for
     what is left, r = b − product(x), and then r is computed afresh in b's precision and not taken from the recursion, which
-    drifts. With `rough`, a faster precision that products come in as well, rounds search in that one as long as it gets them
-    on (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it is called only when more than
+    drifts. With `rough`, a faster precision in which products are available too, rounds search in that one as long as they get
+    nearer (iterative refinement, Wilkinson 1963). `precondition` makes the preconditioner; it is called only when more than
     `patience` iterations would be needed at the speed seen so far. The residual returned, ‖r‖ / ‖b‖, is the true one;
     ConvergenceError when it stays above `rtol`.
     Hestenes and Stiefel 1952; any shape of b (the inner product runs over all its entries).

@@ -1,4 +1,4 @@
-"""The unlearning methods, by name. To add one: a file in `families` with its METHODS; from elsewhere: `register` (`plugins`)."""
+"""The unlearning methods, by name. A new one is a file in `families` that declares METHODS; other code calls `register`."""
 
 from __future__ import annotations
 

@@ -46,10 +46,10 @@ RETAIN_SHARE = Parameter(
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One mini-batch as it went through the module.
+    """One mini-batch after its forward pass.
 
-    `position` (n,) within its own set, `inputs`, `labels` (n,), `logits` (n, C), penultimate `features` (n, d) (with gradient
-    where the scope goes below the head), `is_forget` (n,): whether a sample belongs to the forget set.
+    `position` (n,): the place of each sample in its own set; `inputs`, `labels` (n,), `logits` (n, C); penultimate `features`
+    (n, d), with gradient where the scope goes below the head; `is_forget` (n,): whether a sample belongs to the forget set.
     """
 
     position: Tensor
@@ -71,7 +71,7 @@ class Objective:
 
     `refresh` runs before the forward pass of every step (IMU recomputes its scores there); `weights` are the current
     sample weights (n,) if there are any: the loop puts their summary on record. `extra` are parameters of the method's own
-    that are trained beside the model's and thrown away. `before_step` and `after_step` frame the optimizer's step.
+    that are trained beside the model's and thrown away. `before_step` and `after_step` run around the optimizer's step.
     """
 
     weights: Tensor | None = None
@@ -81,21 +81,22 @@ class Objective:
         """Bring the objective up to date before step `step` (from 0) of epoch `epoch` (from 0)."""
 
     def before_step(self) -> None:
-        """The gradients are there, the parameters have not moved yet."""
+        """Called when the gradients of a step are computed and the parameters have not moved yet."""
 
     def after_step(self) -> None:
-        """The parameters have just moved."""
+        """Called when the optimizer has just moved the parameters."""
 
     def __call__(self, batch: Batch) -> Tensor | None:
-        """The loss of one batch, a scalar with gradient."""
+        """The loss of one batch, a scalar with gradient, or None to skip the batch; every subclass has its own."""
         raise TypeError(f"{type(self).__name__} does not say what to minimise.")
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """Where a method without steps leads: a tensor for each parameter in scope. `words` join the outcome of the run.
+    """What a method without steps computes: `target`, a new tensor for each parameter in scope.
 
-    The loop walks from the original to `target` in a straight line, in equal parts, so that it can be judged at any depth.
+    `words` join the reason in the outcome of the run. The loop walks from the original to `target` in a straight line, in equal
+    parts, so that the model can be judged at any depth. Raises: ConvergenceError for nan or infinity in `target`.
     """
 
     target: list[Tensor]
@@ -110,7 +111,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Method:
-    """The declaration of a method; what is left out is filled in, so that any method has a form, an entry and a look.
+    """The declaration of a method. Its form, glossary entry and look are made from it; fields left out have defaults.
 
     start        view, config → Objective, or Edit; called once, before the first step
     needs        config → the names in `SEES` that the view opens; anything else raises AccessError
@@ -156,7 +157,7 @@ class Method:
     card: Card | None = None
 
     def explained(self) -> Card:
-        """Its card, or one that says what the declaration says."""
+        """The method's card; where it has none, a card made of its title, family and source."""
         if self.card:
             return self.card
         title, family, source = (re.sub(r"[$`\s]+", " ", text)[:60] for text in (self.title, self.family, self.source))
@@ -169,7 +170,7 @@ class Method:
         return self.stream(config) if callable(self.stream) else self.stream
 
     def trains_on_retain(self, config: RunConfig) -> bool:
-        """Whether steps are taken on the retain set (an edit may read it and takes none)."""
+        """Whether the method takes steps on the retain set; an edit may read that set but takes no steps."""
         return not self.edit and self.stream_for(config) != "forget"
 
     def options(self, config: RunConfig) -> Mapping[str, Value]:
@@ -182,13 +183,13 @@ class Method:
         return {name: p.check(config.options.get(name, p.default)) for name, p in known.items()}
 
     def check(self, scope: str, split: Split) -> None:
-        """ConfigError where the method makes no sense at `scope`, or for what `split` wants forgotten."""
+        """Raise ConfigError where the method makes no sense at `scope`, or cannot forget what `split` asks for."""
         self.check_scope(scope)
         if self.classes and not split.classes:
             raise ConfigError(f"{self.title} can only forget whole classes. Ask for class:NAME, or choose another method.")
 
     def check_scope(self, scope: str) -> None:
-        """ConfigError where the method makes no sense at `scope`."""
+        """Raise ConfigError where the method makes no sense at `scope`."""
         if scope == "head" and not self.head:
             raise ConfigError(f"{self.title} has no gradient in the head. Choose scope 'last:1' or 'all'.")
         if scope != "head" and not self.wide:

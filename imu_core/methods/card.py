@@ -27,7 +27,7 @@ class Card:
     see: tuple[str, ...] = ("method",)
 
     def term(self, key: str) -> Term:
-        """The entry of the method that is called `key`."""
+        """The glossary entry of the method called `key`."""
         return Term(key=key, title=self.title, group=OF_METHODS, short=self.short, text=self.text, see=self.see)
 
 

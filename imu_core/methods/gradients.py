@@ -13,18 +13,21 @@ from imu_core.methods.view import View
 
 def gradients(view: View, loss: Tensor) -> list[Tensor]:
     """d loss / d parameter for each parameter in scope; zeros where the loss does not depend on it."""
-    found = torch.autograd.grad(loss, view.parameters, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(view.parameters, found, strict=True)]
+    derivatives = torch.autograd.grad(loss, view.parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(view.parameters, derivatives, strict=True)]
 
 
 def mean_gradient(view: View, which: str, limit: int | None = None) -> list[Tensor]:
-    """Gradient of the mean cross-entropy over the set `which` (forget | retain) at the current parameters, eval mode."""
+    """Gradient of the mean cross-entropy over the set `which` (forget | retain), a tensor for each parameter in scope.
+
+    It is taken at the current parameters in eval mode, over a fixed random `limit` of the set.
+    """
     total, count = [torch.zeros_like(p) for p in view.parameters], 0
     with view.judging():
         for inputs, labels in view.batches(which, limit=limit):
             loss = F.cross_entropy(view.module(inputs), labels, reduction="sum")
-            for kept, g in zip(total, gradients(view, loss), strict=True):
-                kept += g
+            for running_sum, g in zip(total, gradients(view, loss), strict=True):
+                running_sum += g
             count += len(labels)
     return [t / max(1, count) for t in total]
 
@@ -37,11 +40,11 @@ def sample_gradients(view: View, which: str, limit: int) -> Iterator[Tensor]:
 
 
 def flat(tensors: list[Tensor]) -> Tensor:
-    """All entries behind each other, (p,)."""
+    """All entries of `tensors`, one after another, as one vector (p,)."""
     return torch.cat([t.reshape(-1) for t in tensors])
 
 
 def moved(view: View, step: Tensor) -> list[Tensor]:
-    """The parameters in scope plus `step` (p,), cut into their shapes; the parameters themselves stay."""
+    """The parameters in scope plus `step` (p,), as new tensors of their shapes; the parameters themselves do not change."""
     parts = step.split([p.numel() for p in view.parameters])
     return [p.detach() + part.view_as(p) for p, part in zip(view.parameters, parts, strict=True)]

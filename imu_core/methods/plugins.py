@@ -34,7 +34,7 @@ _LONGEST_FILE = 10_000_000  # bytes
 def register(name: str, method: Method) -> None:
     """Add `method` to the registry as `name`; ConfigError where the name is taken or the method is not well formed.
 
-    Its `needs` and `stream` are asked at once with default settings, and checked whenever they are asked again.
+    Its `needs` and `stream` are called at once with default settings; their answers are checked now and at every later call.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
         raise ConfigError(
@@ -79,16 +79,18 @@ def _guarded(name: str, method: Method) -> Method:
     """`method`, whose `needs` and `stream` answer well or raise a ConfigError that names it; they have answered once."""
 
     def needs(config: RunConfig) -> frozenset[str]:
-        found = _answer(name, "needs", lambda: frozenset(method.needs(config)))
-        if not found <= set(SEES):
-            raise ConfigError(f"{name}, a method from elsewhere, needs {told(set(found))}; allowed are {', '.join(SEES)}.")
-        return found
+        names = _answer(name, "needs", lambda: frozenset(method.needs(config)))
+        if not names <= set(SEES):
+            raise ConfigError(f"{name}, a method from elsewhere, needs {told(set(names))}; allowed are {', '.join(SEES)}.")
+        return names
 
     def stream(config: RunConfig) -> str:
-        found = _answer(name, "stream", lambda: method.stream_for(config))
-        if not isinstance(found, str) or found not in STREAMS:
-            raise ConfigError(f"{name}, a method from elsewhere, has the stream {told(found)}; allowed are {', '.join(STREAMS)}.")
-        return found
+        choice = _answer(name, "stream", lambda: method.stream_for(config))
+        if not isinstance(choice, str) or choice not in STREAMS:
+            raise ConfigError(
+                f"{name}, a method from elsewhere, has the stream {told(choice)}; allowed are {', '.join(STREAMS)}."
+            )
+        return choice
 
     made = replace(method, needs=needs, stream=stream if callable(method.stream) else method.stream)
     usual = RunConfig(method=name)
@@ -108,14 +110,14 @@ def _answer(name: str, what: str, ask: Callable[[], Any]) -> Any:
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Whether somebody pressed Ctrl-C: Python tells the main thread alone, so that elsewhere a method raised it by itself."""
+    """Whether `error` is Ctrl-C: a KeyboardInterrupt in the main thread. In any other thread a method raised it by itself."""
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def load_plugins(files: Sequence[str | Path] = ()) -> list[str]:
-    """Load what installed packages and IMU_METHODS offer, and `files`; the names that were new. A file loads once.
+    """Load methods of installed packages, of IMU_METHODS and of `files`; returns the names that are new. A file loads once.
 
-    A damaged file that was asked for is a ConfigError; a damaged package or environment is a warning, so that it stops nobody.
+    A damaged one of `files` raises ConfigError; a damaged package or file of IMU_METHODS only warns, so that it stops nobody.
     """
     before = set(METHODS)
     for entry in metadata.entry_points(group=GROUP):
@@ -143,7 +145,7 @@ def is_foreign(name: str) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """Its kind and its words; some errors of other people cannot even be printed."""
+    """Type and message of `error`, or the type alone: some errors of other people cannot even be printed."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:

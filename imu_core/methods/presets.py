@@ -28,7 +28,7 @@ PRESETS: dict[str, str] = {
 
 
 def preset(name: str, method: str = "imu", scope: str = "head", seed: int = 0) -> RunConfig:
-    """The RunConfig that preset `name` means for `method` at `scope`."""
+    """The RunConfig that preset `name` means for `method` at `scope`; ConfigError for an unknown preset or scope."""
     if name not in PRESETS:
         raise ConfigError(f"There is no preset called {name!r}. Known presets: {', '.join(PRESETS)}.")
     scope_blocks(scope)

@@ -1,4 +1,4 @@
-"""What a method is allowed to see. It declared it in `needs`; asking for more raises."""
+"""What a method is allowed to see: what it declared in `needs`. Asking for more raises AccessError."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class Samples:
 
 
 class View:
-    """The declared part of a problem, the original model, and the copy that is being unlearned. Never the reference.
+    """What a method works with: the declared parts of the problem, the original model, the copy being unlearned.
 
-    `options` are the method's own settings, defaults filled in; `classes` those the request removes entirely.
+    It never opens the retrained reference. A part that was not declared raises AccessError. `options` are the method's own
+    settings, defaults filled in; `classes` are the classes that the request removes entirely.
     """
 
     def __init__(
@@ -65,9 +66,9 @@ class View:
         return Samples(index, train.labels[index], train.losses[index])
 
     def batches(self, which: str, size: int = 500, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """(inputs, labels) of the set `which` (forget | retain), in order, `size` at a time; of a fixed random `limit` of them.
+        """Yield (inputs, labels) of the set `which` (forget | retain), in order, `size` samples at a time.
 
-        Ends with Cancelled as soon as the run is stopped.
+        `limit` takes so many random samples, the same ones at each call. Raises Cancelled as soon as the run is stopped.
         """
         samples = self.forget if which == "forget" else self.retain
         index = self._workspace.sample(samples.index, limit)
@@ -105,7 +106,7 @@ class View:
 
     @property
     def training_log(self) -> list[Tensor]:
-        """What the training steps whose batches held a forget sample added, summed, a tensor for each parameter in scope."""
+        """For each parameter in scope, the sum of its changes in those training steps whose batch held a forget sample."""
         self._open("training_log")
         traced = self._workspace.training_log(self.raise_if_stopped)
         return [traced[name] for name in self.names]
@@ -145,7 +146,7 @@ class View:
 
     @contextmanager
     def judging(self) -> Iterator[None]:
-        """Eval mode throughout, as for accuracies: running statistics stay and are used."""
+        """Inside `with`, the copy is in eval mode, as for accuracies: batch norm uses its running statistics and keeps them."""
         self._workspace.set_mode(training=False)
         try:
             yield
@@ -153,7 +154,7 @@ class View:
             self._workspace.set_mode(training=True)
 
     def raise_if_stopped(self) -> None:
-        """Cancelled once the visitor has pressed Stop; for work before the first step that takes longer than a moment."""
+        """Raise Cancelled once the visitor has pressed Stop; to be called in long work before the first step."""
         self._workspace.raise_if_stopped()
 
     def original_losses(self, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -178,5 +179,5 @@ Needs = Callable[[Any], frozenset[str]]
 
 
 def needs(*names: str) -> Needs:
-    """A `needs` that does not depend on the config."""
+    """A function for `Method.needs` that returns `names` for every config."""
     return lambda config: frozenset(names)

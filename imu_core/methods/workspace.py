@@ -32,7 +32,7 @@ Head = tuple[Tensor, Tensor]  # weight (C, d), bias (C,)
 
 
 class Workspace:
-    """A private copy to unlearn, with its inputs by training index.
+    """A private copy of the model to unlearn, and its inputs by training index.
 
     With `scope="head"`, `bn="eval"` and no augmentation the module is the head alone and its inputs are cached features:
     the frozen part would compute the same numbers again and again. Otherwise it is the whole model over images.
@@ -52,10 +52,10 @@ class Workspace:
         """(logits (n, C), penultimate features (n, d)) of `inputs`."""
         if self.on_features:
             return self.module(inputs), inputs
-        kept: list[Tensor] = []
-        hook = self.head.register_forward_pre_hook(lambda head, passed: kept.append(passed[0]))
+        features: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda head, passed: features.append(passed[0]))
         try:
-            return self.module(inputs), kept[0]
+            return self.module(inputs), features[0]
         finally:
             hook.remove()
 
@@ -72,12 +72,12 @@ class Workspace:
         return self.module if isinstance(self.module, nn.Linear) else find_head(self.module)
 
     def head_copy(self) -> Head | None:
-        """A copy of the head as it is now, where inputs are features; elsewhere more than the head would have to be kept."""
+        """A copy of the current head where inputs are features; None elsewhere, where the head alone would not be enough."""
         return (self.head.weight.detach().clone(), self.head.bias.detach().clone()) if self.on_features else None
 
     @torch.no_grad()
     def put_head(self, head: Head) -> None:
-        """Make the head of the copy what `head_copy` returned earlier."""
+        """Set the head back to `head`, which `head_copy` returned earlier."""
         for parameter, then in zip((self.head.weight, self.head.bias), head, strict=True):
             parameter.copy_(then)
 
@@ -88,7 +88,7 @@ class Workspace:
             parameter.copy_(new if share == 1.0 else old + share * (new - old))
 
     def set_mode(self, training: bool) -> None:
-        """Batch norm follows `bn` while training and is always in eval mode otherwise; nothing else has a mode here."""
+        """Put the module in eval mode; only batch norm layers go into training mode, with `training` and `bn="train"`."""
         if self.on_features:
             return  # a head has no mode
         self.module.eval()
@@ -125,7 +125,10 @@ class Workspace:
         return (find_head(network) if self.on_features else network).eval().requires_grad_(False)
 
     def random_inputs(self, count: int, generator: torch.Generator) -> Tensor:
-        """Standard normal noise in normalised pixels, as images in [0, 1] units; or in the features' own units."""
+        """`count` inputs of standard normal noise: as features, or as normalised pixels of images.
+
+        Images are returned in [0, 1] units, so before normalisation.
+        """
         if self.on_features:
             Z = self.problem.head.in_features
             return torch.randn(count, Z, generator=generator)
@@ -136,7 +139,7 @@ class Workspace:
     def features_of(self, index: Tensor) -> Tensor:
         """Features (n, d) of training samples under the copy as it is now, eval mode, without augmentation.
 
-        The cached ones where nothing below the head can have moved, or nothing has yet: before the first step at any scope.
+        Cached features are returned where nothing below the head can move, and at any scope before the first step.
         """
         if (self.config.scope == "head" and self.config.bn == "eval") or self._is_untouched():
             return self.problem.train.Z[index]
@@ -149,7 +152,7 @@ class Workspace:
 
     @property
     def recipe(self) -> dict[str, Value]:
-        """The recipe on the original model's card."""
+        """The training recipe on the original model's card; CheckpointError for a model that somebody brought."""
         self._trained_here("how it was trained")
         return self._original().card["recipe"]
 
@@ -161,9 +164,10 @@ class Workspace:
             )
 
     def training_log(self, raise_if_stopped: Callable[[], None]) -> dict[str, Tensor]:
-        """Sum, over the training steps whose batch held a removed sample, of what the step added to each parameter.
+        """Parameter name → the sum of what it gained in those training steps whose batch held a removed sample.
 
-        Nobody stores a whole training. It is repeated here with the original's own recipe and seed, once, and the sum is kept.
+        No log of the training is stored. The training is repeated here, once, with the original's own recipe and seed, and the
+        sum is kept on disk.
         """
         self._trained_here("what each step of its training did")
         removed = self.problem.split.removed
@@ -190,27 +194,30 @@ class Workspace:
             checkpoints.save(self._log_file(members), sums)
 
     def _original(self) -> checkpoints.Checkpoint:
-        found = checkpoints.find(self.problem.dataset, self.problem.model_name, torch.empty(0, dtype=torch.int64))
-        if found is None:
+        checkpoint = checkpoints.find(self.problem.dataset, self.problem.model_name, torch.empty(0, dtype=torch.int64))
+        if checkpoint is None:
             raise CheckpointError(f"No {self.problem.model_name} is stored for {self.problem.dataset.name}: train it first.")
-        return found
+        return checkpoint
 
     def companion(self, kind: str) -> dict[str, Tensor]:
-        """Tensors stored beside the original model; names are those of the module (the head's lose their prefix)."""
+        """Name → tensor of a companion of the original model, `kind` initial, statistics or importances; computed if not stored.
+
+        Initial weights are named as in the module: those of the head alone lose their prefix.
+        """
         if kind == "initial":
             self._trained_here("what it began its training with")
-        found = self._original()
-        tensors = found.companion(kind) if found.has(kind) else self._made(kind, found)
+        checkpoint = self._original()
+        tensors = checkpoint.companion(kind) if checkpoint.has(kind) else self._made(kind, checkpoint)
         if not (self.on_features and kind == "initial"):
             return tensors
         prefix = head_name(self.problem.model) + "."
         return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
-    def _made(self, kind: str, original: checkpoints.Checkpoint) -> dict[str, Tensor]:
+    def _made(self, kind: str, checkpoint: checkpoints.Checkpoint) -> dict[str, Tensor]:
         """A companion that is not stored beside the original, because the model is large."""
         dataset, name = self.problem.dataset, self.problem.model_name
         if kind == "initial":
-            return fresh(name, dataset, original.card["seed"]).state_dict()
+            return fresh(name, dataset, checkpoint.card["seed"]).state_dict()
         if kind == "statistics":
             train = self.problem.train
             return feature_statistics(train.Z, train.labels, len(dataset.class_names))

@@ -65,8 +65,8 @@ def w1_classes(reference: Any, model: Any) -> float:
     """Wasserstein-1 distance between the two models' lists of predicted class *numbers*, from logits (n, C); 0 to C − 1.
 
     The "W_dist" of the IMU authors' code, which takes it over the test set without the forgotten classes. It depends on the
-    arbitrary order of the classes, and two models that swap their answers between samples have distance 0: `w1` has the
-    first fault mended.
+    arbitrary order of the classes, and two models that swap their answers between samples have distance 0. `w1` does not
+    depend on the order of the classes.
     """
     from scipy.stats import wasserstein_distance
 

@@ -41,6 +41,6 @@ def _differences(run: Numbers, retrained: Numbers, names: tuple[str, ...]) -> li
     for which, numbers in (("the run", run), ("the retrained model", retrained)):
         for key in keys:
             if key not in numbers or not 0.0 <= numbers[key] <= 1.0:
-                found = numbers.get(key, "missing")
-                raise DataError(f"{key} of {which} is {found}; a gap needs {', '.join(keys)}, each a fraction from 0 to 1.")
+                number = numbers.get(key, "missing")
+                raise DataError(f"{key} of {which} is {number}; a gap needs {', '.join(keys)}, each a fraction from 0 to 1.")
     return [abs(run[key] - retrained[key]) for key in keys]

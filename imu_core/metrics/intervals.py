@@ -27,12 +27,12 @@ class Mean(NamedTuple):
 
 def mean_interval(values: Any, confidence: float = 0.95) -> Mean:
     """Mean of `values` (n,) and the half-width of its t-interval; nan values are left out, half is nan below two values."""
-    kept = np.asarray(values, np.float64)
-    kept = kept[~np.isnan(kept)]
-    if len(kept) < 2:
-        return Mean(float(kept.mean()) if len(kept) else math.nan, math.nan, len(kept))
-    half = float(stats.t.ppf(0.5 + confidence / 2, len(kept) - 1) * kept.std(ddof=1) / math.sqrt(len(kept)))
-    return Mean(float(kept.mean()), half, len(kept))
+    numbers = np.asarray(values, np.float64)
+    numbers = numbers[~np.isnan(numbers)]
+    if len(numbers) < 2:
+        return Mean(float(numbers.mean()) if len(numbers) else math.nan, math.nan, len(numbers))
+    half = float(stats.t.ppf(0.5 + confidence / 2, len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)))
+    return Mean(float(numbers.mean()), half, len(numbers))
 
 
 def spearman_interval(rho: float, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -36,10 +36,10 @@ def u_lira(unlearned: Any, never: Any) -> Lira:
     if a.ndim != 2 or a.shape != b.shape or len(a) < 2 or not a.shape[1] or not np.isfinite([a, b]).all():
         raise DataError(f"Margins of shapes {a.shape} and {b.shape}; expected finite (K, n) twice, K at least 2, n at least 1.")
     ratios = np.stack([_ratios(a, b, k) for k in range(len(a))])
-    found = thresholds.curve(ratios[:, 0].ravel(), ratios[:, 1].ravel())
+    curve = thresholds.curve(ratios[:, 0].ravel(), ratios[:, 1].ravel())
     says = np.sign(ratios)  # 0 is a coin toss
     balanced = 0.5 + float(says[:, 0].mean() - says[:, 1].mean()) / 4
-    return Lira(found.auc, balanced, found.tpr_at(0.01), len(a))
+    return Lira(curve.auc, balanced, curve.tpr_at(0.01), len(a))
 
 
 def _ratios(a: np.ndarray, b: np.ndarray, k: int) -> np.ndarray:
@@ -47,5 +47,5 @@ def _ratios(a: np.ndarray, b: np.ndarray, k: int) -> np.ndarray:
     others = np.arange(len(a)) != k
     means = a[others].mean(0), b[others].mean(0)
     variance = np.mean([(world[others] - mean) ** 2 for world, mean in zip((a, b), means, strict=True)])
-    asked = np.stack([a[k], b[k]])
-    return ((asked - means[1]) ** 2 - (asked - means[0]) ** 2) / (2 * max(variance, _SMALLEST_VARIANCE))
+    margins = np.stack([a[k], b[k]])
+    return ((margins - means[1]) ** 2 - (margins - means[0]) ** 2) / (2 * max(variance, _SMALLEST_VARIANCE))

@@ -27,8 +27,8 @@ def shares(logits: Any, labels: Any, gone: Sequence[int]) -> np.ndarray:
     """t (C,): the share of the forgotten classes' samples that linear SVMs on a model's own logits take for each class.
 
     One SVM a kept class (this class against the rest), trained on the logits of the test samples of kept classes, the columns
-    of the classes `gone` left out and each column standardised; a sample goes to the SVM that is surest. Entries of classes
-    that are gone, or without a test sample, are 0; t sums to 1.
+    of the classes `gone` left out and each column standardised; a sample counts for the class whose SVM is surest. Entries of
+    classes that are gone, or without a test sample, are 0; t sums to 1.
 
     Args: logits (n, C) and labels (n,) of the whole test set; `gone`, the forgotten classes.
     Raises: DataError when shapes do not fit, or there is nothing to train on or to ask about.
@@ -42,11 +42,11 @@ def shares(logits: Any, labels: Any, gone: Sequence[int]) -> np.ndarray:
     if not is_gone.any() or len(np.unique(y[~is_gone])) < 2:
         raise DataError("MIA-NN needs test samples of a forgotten class and of at least two kept ones.")
     columns = np.setdiff1d(np.arange(x.shape[1]), list(gone))
-    kept, asked = x[~is_gone][:, columns], x[is_gone][:, columns]
-    centre, spread = kept.mean(0), np.maximum(kept.std(0), 1e-12)
-    machines = LinearSVC(dual=False, tol=1e-3).fit((kept - centre) / spread, y[~is_gone])
-    said = machines.predict((asked - centre) / spread)
-    return np.bincount(said, minlength=x.shape[1]) / len(said)
+    others, forgotten = x[~is_gone][:, columns], x[is_gone][:, columns]
+    centre, spread = others.mean(0), np.maximum(others.std(0), 1e-12)
+    machines = LinearSVC(dual=False, tol=1e-3).fit((others - centre) / spread, y[~is_gone])
+    predictions = machines.predict((forgotten - centre) / spread)
+    return np.bincount(predictions, minlength=x.shape[1]) / len(predictions)
 
 
 def nearest_class(retrained: Any, gone: Sequence[int]) -> int:

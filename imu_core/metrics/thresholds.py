@@ -28,8 +28,8 @@ def scores(logits: Any, labels: Any) -> dict[str, np.ndarray]:
     z, y = checked(logits, labels)
     log_p = z.log_softmax(1)
     true = log_p.gather(1, y[:, None])[:, 0]
-    found = {"loss": -true, "confidence": true.exp(), "margin": margins(z, y), "entropy": entropy(log_p)}
-    return {name: value.numpy() for name, value in found.items()}
+    by_name = {"loss": -true, "confidence": true.exp(), "margin": margins(z, y), "entropy": entropy(log_p)}
+    return {name: value.numpy() for name, value in by_name.items()}
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
@@ -58,10 +58,10 @@ def checked(logits: Any, labels: Any) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What every threshold t on one score gives: `fpr` and `fnr` at `thresholds`, all (m,); `low` tells which side is accused.
+    """The error rates of every threshold t on one score: `fpr` and `fnr` at `thresholds`, all (m,).
 
-    Accused of having been trained on are samples with score ≥ t, or ≤ t where `low`. Thresholds go from strict to lax: the
-    first accuses nobody, the last everybody. `positives` and `negatives` are how many samples stand behind.
+    Samples with score ≥ t (≤ t if `low`) are accused of having been trained on. Thresholds go from strict to lax: the
+    first accuses nobody, the last everybody. `positives` and `negatives` are the numbers of samples.
     """
 
     thresholds: np.ndarray

@@ -35,16 +35,16 @@ def unpickled(content: bytes, stop: threading.Event | None = None) -> Found:
             given.seek(0)
             status = _run(given, answer, PATIENCE + len(content) / _SPEED, stop)
             answer.seek(0)
-            said = answer.read()
+            reply = answer.read()
     except OSError as error:
         raise Refused(
             f"could not be read apart from this program ({shown(error, 120)}). Free memory and disk, try again."
         ) from error
     if status == pickled.REFUSED:
-        raise Refused(said.decode("utf-8", "replace"))
+        raise Refused(reply.decode("utf-8", "replace"))
     if status:
         raise Refused("is damaged: the process that read it broke down. Save the model again, as safetensors.")
-    return pickled.unpacked(said)
+    return pickled.unpacked(reply)
 
 
 def _run(given: IO[bytes], answer: IO[bytes], seconds: float, stop: threading.Event | None) -> int:

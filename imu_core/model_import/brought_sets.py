@@ -59,9 +59,9 @@ def remove_decoded(dataset: str) -> None:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Inside, nobody else looks whether a name is free and takes it, or deletes: no other visitor and no command beside the app.
+    """Hold a lock: meanwhile nobody else, no other visitor and no command beside the app, takes a free name or deletes.
 
-    Again within itself: Python may drop another `Bringing`, which then cleans up, at any moment.
+    It may be taken again while it is held: at any moment Python may drop another `Bringing`, which then cleans up.
     """
     path = runtime.home() / "own.lock"
     with runtime.storing("A model of your own"):

@@ -22,8 +22,8 @@ _GOOD, _POOR = 0.9, 0.7  # below the first, trials are made; below the second, n
 class Trial:
     """Accuracy (0 to 1) on a few training images under another choice.
 
-    `order` are the classes renumbered as suits these images best; `best` is what such an order reaches on images that it was not
-    drawn from: many classes and few images always find an order that flatters the images themselves.
+    `order` lists the classes renumbered as suits these images best. `best` is the accuracy of such an order on images that it was
+    not derived from: with many classes and few images, some order always flatters the images that it was derived from.
     """
 
     architecture: str
@@ -34,7 +34,7 @@ class Trial:
 
 
 class Fit(Enum):
-    """Whether a brought model is taken, and why; the value is what is said."""
+    """Whether a brought model is taken, and why; the value is the sentence that says so."""
 
     FITS = "It fits."
     AS_EXPECTED = "It fits: that is what you expect, {expected}."
@@ -52,7 +52,7 @@ class Fit(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """What was found out: accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
+    """The check of a model: its accuracy on the test set with its interval, beside chance, class by class, and whether it fits.
 
     `suggestion` holds fields of an `Order` that would do better: normalisation, classes (as `in_list` writes them). `notes` are
     sentences on the images: which files were left out, which images are there twice.
@@ -74,7 +74,7 @@ class Check:
 
     @property
     def fits(self) -> bool:
-        """Whether it is taken."""
+        """Whether the model is taken."""
         return self.fit in (Fit.FITS, Fit.AS_EXPECTED, Fit.ABOVE_EXPECTED, Fit.NEAR_EXPECTED)
 
     @property
@@ -90,8 +90,11 @@ class Check:
         )
 
 
-def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int, str]) -> Check:
-    """What the `logits` (N, C) on the test set say; `found` is the head, its number of features, and how names were matched."""
+def judge(dataset: Dataset, logits: Tensor, order: Order, network: tuple[str, int, str]) -> Check:
+    """The check of a model by its `logits` (N, C) on the test set: its accuracy, and whether it fits.
+
+    `network` is (name of the head, number of its features, how the tensors were matched).
+    """
     labels, classes = dataset.test.labels, len(dataset.class_names)
     accuracy = _share(logits, labels)
     sizes = torch.bincount(labels, minlength=classes).double()
@@ -99,7 +102,7 @@ def judge(dataset: Dataset, logits: Tensor, order: Order, found: tuple[str, int,
     chance = float(sizes.max() / sizes.sum())
     fit = _fit(accuracy, chance, order.expected)
     known = (hits / sizes).numpy(), dataset.class_names
-    return Check(accuracy, chance, *known, *found, fit, order.expected, notes=notes.about(dataset))
+    return Check(accuracy, chance, *known, *network, fit, order.expected, notes=notes.about(dataset))
 
 
 def _share(logits: Tensor, labels: Tensor) -> Share:
@@ -125,7 +128,10 @@ def _tried(dataset: Dataset) -> int:
 
 
 def advised(check: Check, trials: tuple[Trial, ...], order: Order, few: int) -> Check:
-    """`check` with what the `trials` recommend; without an expectation, a much better choice means that this one does not fit."""
+    """`check` with what the `trials`, each on `few` training images, recommend; the first of them is the choice as given.
+
+    Where no accuracy is expected, a much better choice means that the one given does not fit.
+    """
     now = trials[0].accuracy
     best = max(trials, key=lambda trial: trial.accuracy)
     renumbered = max(trials, key=lambda trial: trial.best)

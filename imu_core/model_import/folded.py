@@ -15,21 +15,21 @@ Tensors = dict[str, Tensor]
 
 
 def folded(tensors: Tensors) -> tuple[Tensors, tuple[str, ...]]:
-    """(the same with every weight in one piece under its usual name, in words what was done); the order stays."""
+    """(`tensors`, in their order, with every weight in one piece under its usual name; phrases on what was done)."""
     named, notes = _unwrapped(tensors)
-    found: Tensors = {}
+    entries: Tensors = {}
     used: set[str] = set()
     done: Counter[str] = Counter()
     for name, tensor in named.items():
         whole, pieces, how = _whole(name, named) if name not in used else ("", {}, "")
-        if how and whole not in named and whole not in found:
-            found[whole], done[how] = pieces.pop("result"), done[how] + 1
+        if how and whole not in named and whole not in entries:
+            entries[whole], done[how] = pieces.pop("result"), done[how] + 1
             used |= pieces.keys()
         else:
-            found[name] = tensor
-    kept = {name: tensor for name, tensor in found.items() if name not in used}
-    said = [f"{how} of {count} tensor{'s' * (count > 1)} computed into the weights" for how, count in done.items()]
-    return kept, (*notes, *said)
+            entries[name] = tensor
+    state = {name: tensor for name, tensor in entries.items() if name not in used}
+    phrases = [f"{how} of {count} tensor{'s' * (count > 1)} computed into the weights" for how, count in done.items()]
+    return state, (*notes, *phrases)
 
 
 def _unwrapped(tensors: Tensors) -> tuple[Tensors, tuple[str, ...]]:
@@ -37,9 +37,9 @@ def _unwrapped(tensors: Tensors) -> tuple[Tensors, tuple[str, ...]]:
     names, taken = [], Counter()
     for name in tensors:
         parts = name.split(".")
-        kept = [part for part in parts[:-1] if part not in WRAPPERS]
+        inner = [part for part in parts[:-1] if part not in WRAPPERS]
         taken.update({part for part in parts[:-1] if part in WRAPPERS})
-        names.append(".".join([*kept, parts[-1]]))
+        names.append(".".join([*inner, parts[-1]]))
     if not taken or len(set(names)) < len(names):
         return tensors, ()
     words = " and ".join(f"{part}." for part in taken)

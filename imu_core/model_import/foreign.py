@@ -36,9 +36,9 @@ _MEAN = re.compile(r"(^|.*[._])mean$")
 
 @dataclass(frozen=True, eq=False)
 class Strange:
-    """The tensors of a file by dotted name, in the file's order where it has one: whatever lies in it, the network among it.
+    """All tensors of a file by dotted name, in the file's order where it has one; those of the network are among them.
 
-    `notes` say in words what was done to them, `sha256` is the file's; `flaws` say of some tensors why they cannot be used.
+    `notes` say what was done to the tensors; `flaws` say of some, by name, why they cannot be used; `sha256` is the file's.
     Where the network can be laid over ours in several ways, `way` says which is taken (`ways`).
     """
 
@@ -52,7 +52,7 @@ class Strange:
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Tensors under the names of a network of ours, and in words how they were told which is which."""
+    """Tensors under the names of a network of ours, and words on how it was told which tensor is which."""
 
     state: dict[str, Tensor]
     how: str
@@ -71,15 +71,15 @@ def read(source: bytes | Path, file: str = "", stop: threading.Event | None = No
     try:
         if not is_safe:
             _check_kind(content, file)
-        found = _safetensors(content) if is_safe else apart.unpickled(content, stop)
+        checkpoint = _safetensors(content) if is_safe else apart.unpickled(content, stop)
         if is_safe:  # that format sorts by itself; conv2 comes before conv10
-            found.tensors = dict(sorted(found.tensors.items(), key=lambda item: _natural(item[0])))
-        tensors, notes = folded(found.tensors)
+            checkpoint.tensors = dict(sorted(checkpoint.tensors.items(), key=lambda item: _natural(item[0])))
+        tensors, notes = folded(checkpoint.tensors)
     except Refused as refusal:
         raise CheckpointError(f"{file} {refusal}") from refusal
-    if found.objects:
-        notes = (*notes, f"objects beside the tensors left out and not run: {listed(found.objects)}")
-    return Strange(file, hashlib.sha256(content).hexdigest(), tensors, notes, found.flaws | _not_numbers(tensors))
+    if checkpoint.objects:
+        notes = (*notes, f"objects beside the tensors left out and not run: {listed(checkpoint.objects)}")
+    return Strange(file, hashlib.sha256(content).hexdigest(), tensors, notes, checkpoint.flaws | _not_numbers(tensors))
 
 
 def _check_kind(content: bytes, file: str) -> None:
@@ -150,14 +150,14 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 def match(model: nn.Module, strange: Strange, classes: int) -> Matched:
     """The tensors of `strange` under the names that `model` has, told apart by names, shapes and order; or a CheckpointError.
 
-    Whether that was right, accuracy decides. A file may lack the counters of batch norm and the bias of a head that had none, and
-    hold whatever it likes beside the network, which is named.
+    Only the accuracy shows whether that was right. A file may lack the counters of batch norm and the bias of a head that had
+    none. It may hold other things beside the network; `Matched.how` names them.
     """
-    found = ways(model, strange)
-    if not found:
+    choices = ways(model, strange)
+    if not choices:
         own, head = _own_layers(model, strange)[0]
         raise CheckpointError(why_not(own, _given_layers(own, strange), head, classes, strange))
-    way = found[min(strange.way, len(found) - 1)]
+    way = choices[min(strange.way, len(choices) - 1)]
     own, names = model.state_dict(), {}
     for ours, theirs in way.pairs:
         held = [name[len(ours) :] for name in own if name.startswith(ours) and "." not in name[len(ours) :]]
@@ -166,14 +166,14 @@ def match(model: nn.Module, strange: Strange, classes: int) -> Matched:
     for its in names.values():
         if its in strange.flaws:
             raise CheckpointError(f"{strange.file} {strange.flaws[its]}")
-    return Matched(dict(own) | {mine: strange.tensors[its] for mine, its in names.items()}, _how(way, found, names, strange))
+    return Matched(dict(own) | {mine: strange.tensors[its] for mine, its in names.items()}, _how(way, choices, names, strange))
 
 
 def ways(model: nn.Module, strange: Strange) -> list[Pairing]:
     """Every way in which the file's tensors can be those of `model`, the most plausible first; none for another network."""
     for own, head in _own_layers(model, strange):
-        if found := pairings(own, _given_layers(own, strange), head):
-            return found
+        if choices := pairings(own, _given_layers(own, strange), head):
+            return choices
     return []
 
 
@@ -189,10 +189,10 @@ def _own_layers(model: nn.Module, strange: Strange) -> list[tuple[Layers, str]]:
         if name not in _NORMALISE and (t.is_floating_point() or name.rpartition(".")[2] in leaves)
     }
     head = getattr(model, "head_layer", "")
-    found = [(of_layers(own), f"{head}." if head else "")]
+    forms = [(of_layers(own), f"{head}." if head else "")]
     if own.pop(f"{head}.bias", None) is not None and head:
-        found.append((of_layers(own), f"{head}."))
-    return found
+        forms.append((of_layers(own), f"{head}."))
+    return forms
 
 
 def _given_layers(own: Layers, strange: Strange) -> Layers:
@@ -202,16 +202,16 @@ def _given_layers(own: Layers, strange: Strange) -> Layers:
 
 def statistics(strange: Strange) -> list[tuple[str, str]]:
     """(name of means, name of standard deviations) of each layer in the file that normalises images, as its names tell."""
-    found = []
+    pairs = []
     for name in strange.tensors:
         if _MEAN.match(name) and not name.endswith("running_mean"):
             std = f"{name.removesuffix('mean')}std"
             if std in strange.tensors and not {name, std} & strange.flaws.keys():
-                found.append((name, std))
-    return sorted(found, key=lambda names: is_spare(names[0]))
+                pairs.append((name, std))
+    return sorted(pairs, key=lambda names: is_spare(names[0]))
 
 
-def _how(way: Pairing, found: list[Pairing], names: Mapping[str, str], strange: Strange) -> str:
+def _how(way: Pairing, choices: list[Pairing], names: Mapping[str, str], strange: Strange) -> str:
     count = sum(not name.endswith(COUNTER) for name in names)
     words = {
         "names": f"all {count} tensors by their names",
@@ -219,16 +219,16 @@ def _how(way: Pairing, found: list[Pairing], names: Mapping[str, str], strange: 
         "likeness": f"{count} tensors by their shapes, and like ones by their names",
         "units": f"{count} tensors by their shapes, and like ones by the layers beside them",
     }
-    said = [words[way.by] + (f", under {shown(way.root.rstrip('.'))}" if way.root else "")]
-    others = list(dict.fromkeys(other.root for other in found if other.root != way.root))
+    phrases = [words[way.by] + (f", under {shown(way.root.rstrip('.'))}" if way.root else "")]
+    others = list(dict.fromkeys(other.root for other in choices if other.root != way.root))
     if others:
-        said.append(f"not taken, though it fits as well: {listed([root.rstrip('.') or 'the rest' for root in others])}")
+        phrases.append(f"not taken, though it fits as well: {listed([root.rstrip('.') or 'the rest' for root in others])}")
     used = {*names.values(), *(name for pair in statistics(strange) for name in pair)}
     used |= {name for name in strange.tensors if name.endswith(COUNTER) or name.startswith(tuple(filter(None, others)))}
     left = [name for name in strange.tensors if name not in used]
     if left:
-        said.append(f"left out as no part of the network: {grouped(left, way.root)}")
-    return "; ".join([*said, *strange.notes])
+        phrases.append(f"left out as no part of the network: {grouped(left, way.root)}")
+    return "; ".join([*phrases, *strange.notes])
 
 
 # Which layer is the head.
@@ -240,19 +240,19 @@ def ends_in(model: nn.Module, head: str, images: Tensor) -> bool:
 
     CheckpointError where the logits are no numbers: then nothing can be compared.
     """
-    layer, kept = model.get_submodule(head), []
-    hook = layer.register_forward_hook(lambda module, inputs, output: kept.append((inputs[0], output)))
+    layer, calls = model.get_submodule(head), []
+    hook = layer.register_forward_hook(lambda module, inputs, output: calls.append((inputs[0], output)))
     try:
         logits = model(images)
     finally:
         hook.remove()
     check_answers(logits)
-    once = len(kept) == 1 and kept[0][0].ndim == 2
-    return once and kept[0][1].shape == logits.shape and torch.equal(kept[0][1], logits)
+    once = len(calls) == 1 and calls[0][0].ndim == 2
+    return once and calls[0][1].shape == logits.shape and torch.equal(calls[0][1], logits)
 
 
 def check_answers(logits: Tensor) -> None:
-    """CheckpointError where a network answers an image, a row of `logits` (n, C), with what is no number."""
+    """Raise CheckpointError where a row of `logits` (n, C), the answer to one image, holds a value that is not finite."""
     wrong = int((~torch.isfinite(logits)).flatten(1).any(1).sum())
     if wrong:
         raise CheckpointError(
@@ -263,5 +263,5 @@ def check_answers(logits: Tensor) -> None:
 
 
 def candidates(model: nn.Module, classes: int) -> list[str]:
-    """The linear layers with one output a class, the last first: what could be the head."""
+    """The names of the linear layers with one output per class, the last first: one of them may be the head."""
     return [name for name, layer in reversed(linear_layers(model).items()) if layer.out_features == classes]

@@ -64,7 +64,7 @@ _HEAD = 4096
 
 
 def unlike(content: bytes, file: str) -> str:
-    """Words that go on after the file's name where `content` is recognised and no checkpoint; "" where it may be one."""
+    """Words on what `content` is, if not a checkpoint, that go on after the file's name; "" where it may be one."""
     if not content:
         return "is empty: it has 0 bytes. Copy or download it again."
     if content[:2] == b"PK":
@@ -136,30 +136,30 @@ def _quoted(text: str) -> str:
 
 
 def _json(content: bytes, head: str) -> str:
-    found = None
+    document = None
     if len(content) <= _MOST_JSON:
         try:
-            found = json.loads(content)
+            document = json.loads(content)
         except (ValueError, RecursionError):
-            found = None
-    if not isinstance(found, dict):
+            document = None
+    if not isinstance(document, dict):
         return f"is a text in JSON, no checkpoint{_quoted(head)}. {_AGAIN}"
-    if isinstance(found.get("weight_map"), dict):
-        parts = sorted({str(part) for part in found["weight_map"].values()})
+    if isinstance(document.get("weight_map"), dict):
+        parts = sorted({str(part) for part in document["weight_map"].values()})
         return (
             f"is the index of a checkpoint that is split into {len(parts)} files ({_few(parts)}); the tensors are in those, the "
             f"index holds none. {joined(len(parts))}"
         )
-    if {"model_type", "architectures", "num_classes", "architecture"} & found.keys():
-        return f"describes a model in JSON ({_few(list(found))}) and holds no tensors. Give the file with the weights."
-    said = next((found[key] for key in ("error", "message", "detail", "msg", "errors") if found.get(key)), None)
-    if said is not None:
-        return f"is an error message in JSON that a server sent instead of the file: “{shown(said, 120)}”. {_AGAIN}"
-    return f"is a text in JSON with the keys {_few(list(found)) or 'none'}, no checkpoint. {_AGAIN}"
+    if {"model_type", "architectures", "num_classes", "architecture"} & document.keys():
+        return f"describes a model in JSON ({_few(list(document))}) and holds no tensors. Give the file with the weights."
+    message = next((document[key] for key in ("error", "message", "detail", "msg", "errors") if document.get(key)), None)
+    if message is not None:
+        return f"is an error message in JSON that a server sent instead of the file: “{shown(message, 120)}”. {_AGAIN}"
+    return f"is a text in JSON with the keys {_few(list(document)) or 'none'}, no checkpoint. {_AGAIN}"
 
 
 def joined(count: int) -> str:
-    """How a checkpoint of `count` parts becomes one file."""
+    """A sentence on how to make one file of a checkpoint in `count` parts."""
     return (
         f"Join all {count} parts into one file: read each one into the same dictionary, and save that with "
         "safetensors.torch.save_file or torch.save."
@@ -178,33 +178,33 @@ def _a_pickle(content: bytes) -> str:
     if _LEGACY in content[:40]:
         return ""
     starts = content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    asked, ended = _globals(content)
+    names, ended = _globals(content)
     if not starts and not ended:
         return ""
-    wants = f" (it asks for {_few(asked)})" if asked else ""
-    if not starts or ended or asked:
-        arrays = " It seems to hold NumPy arrays: turn each into a tensor." if any(a.startswith("numpy") for a in asked) else ""
+    wants = f" (it asks for {_few(names)})" if names else ""
+    if not starts or ended or names:
+        arrays = " It seems to hold NumPy arrays: turn each into a tensor." if any(a.startswith("numpy") for a in names) else ""
         return f"is a pickle that torch.save did not write{wants}; nothing in it was run.{arrays} {_SAVE}"
     return f"is a damaged pickle, or one that was cut off; nothing in it was run. {_AGAIN}"
 
 
 def _globals(content: bytes) -> tuple[list[str], bool]:
     """(what a pickle asks for, by dotted name, whether it came to an end); nothing is run. Bounded by `_MOST_SCANNED` bytes."""
-    asked: dict[str, None] = {}
+    names: dict[str, None] = {}
     texts: list[str] = []
     count = 0
     try:
         for code, value, _ in pickletools.genops(io.BytesIO(content[:_MOST_SCANNED])):
             count += 1
             if code.name in ("GLOBAL", "INST"):
-                asked[str(value).replace(" ", ".")] = None
+                names[str(value).replace(" ", ".")] = None
             elif code.name == "STACK_GLOBAL" and len(texts) > 1:
-                asked[".".join(texts[-2:])] = None
+                names[".".join(texts[-2:])] = None
             elif isinstance(value, str):
                 texts = [*texts[-1:], value[:200]]
     except Exception:  # noise is no pickle, in whatever way it fails
-        return list(asked), False
-    return list(asked), count > 2
+        return list(names), False
+    return list(names), count > 2
 
 
 # Archives.

@@ -28,7 +28,10 @@ class Carried(NamedTuple):
 
 
 def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None = None) -> Statistics:
-    """(mean, std) of each channel that `text` means for `dataset`; what an export of this program carries itself comes first."""
+    """(mean, std) of each channel: what the file `strange` carries itself, else what `text` means for `dataset`.
+
+    ConfigError where `text` is no normalisation; CheckpointError where an export of this program carries impossible numbers.
+    """
     channels = dataset.train.images.shape[1]
     fixed = {
         "imagenet": _IMAGENET.get(channels, _IMAGENET[3]),
@@ -36,9 +39,9 @@ def normalisation(text: str, dataset: Dataset, strange: foreign.Strange | None =
         "half": ((0.5,) * channels, (0.5,) * channels),
         "none": ((0.0,) * channels, (1.0,) * channels),
     }
-    asked = fixed[text] if text in fixed else _numbers(text, channels)
-    found = _carried(strange, channels) if strange else None
-    return (found.mean, found.std) if found else asked
+    statistics = fixed[text] if text in fixed else _numbers(text, channels)
+    carried = _carried(strange, channels) if strange else None
+    return (carried.mean, carried.std) if carried else statistics
 
 
 def _carried(strange: foreign.Strange, channels: int) -> Carried | None:
@@ -62,8 +65,8 @@ def _carried(strange: foreign.Strange, channels: int) -> Carried | None:
 
 def normalised_by(strange: foreign.Strange, dataset: Dataset) -> str:
     """Words on the normalisation that a file carries itself; "" where it carries none."""
-    found = _carried(strange, dataset.train.images.shape[1])
-    return f"normalised by the mean and standard deviation that the file carries ({shown(found.name)})" if found else ""
+    carried = _carried(strange, dataset.train.images.shape[1])
+    return f"normalised by the mean and standard deviation that the file carries ({shown(carried.name)})" if carried else ""
 
 
 def _are_bytes(mean: Sequence[float], std: Sequence[float]) -> bool:

@@ -1,4 +1,4 @@
-"""What somebody asks for who brings a model."""
+"""What somebody who brings a model asks for: which files, read in which way."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def in_list(classes: Iterable[str]) -> str:
 
 
 def from_list(text: str) -> tuple[str, ...]:
-    """The names in `text`, which has commas or line ends between them; quotes hold a name with a comma together."""
+    """The names in `text`, with commas or line ends between them; quotes hold a name with a comma together.
+
+    ConfigError where the list cannot be read.
+    """
     try:
         rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
     except csv.Error as error:
@@ -53,7 +56,7 @@ def from_list(text: str) -> tuple[str, ...]:
 
 
 def from_percent(percent: float) -> float:
-    """An expected accuracy as a share; a ConfigError where `percent` is none, or looks like a share itself."""
+    """`percent`, an expected accuracy from 1 to 100, as a share of 1; a ConfigError for anything else, such as a share itself."""
     percent = as_number(percent)
     if not isinstance(percent, (int, float)) or isinstance(percent, bool):
         raise ConfigError(f"The expected accuracy is {str(percent)[:40]!r}; it is a number of percent, from 1 to 100.")

@@ -147,25 +147,25 @@ class Bringing(Task):
         best, reached = 0, 0.0
         for number, way in enumerate(ways if len(ways) > 1 else ()):
             yield self._at(0.2, 0.2, 0), f"trying way {number + 1} of {len(ways)} in which the tensors fit"
-            found = _trial(self.order, dataset, replace(strange, way=number))
-            share = max(found.accuracy, found.best)
+            trial = _trial(self.order, dataset, replace(strange, way=number))
+            share = max(trial.accuracy, trial.best)
             if not number or share > reached + (_SLACK if way.root == ways[best].root else _BETTER):
                 best, reached = number, share
         return replace(strange, way=best)
 
     def _choose_variant(self, dataset: Dataset, strange: foreign.Strange) -> Iterator[tuple[float, str]]:
         """Some architectures exist in two forms that no tensor tells apart: take the one that recognises more training images."""
-        asked = self.order.architecture
+        architecture = self.order.architecture
         trials = []
-        for architecture in (asked, *VARIANTS.get(asked, ())) if asked in VARIANTS else ():
-            yield self._at(0.2, 0.2, 0), f"trying the form {architecture}"
-            trials.append(_trial(replace(self.order, architecture=architecture), dataset, strange))
+        for form in (architecture, *VARIANTS.get(architecture, ())) if architecture in VARIANTS else ():
+            yield self._at(0.2, 0.2, 0), f"trying the form {form}"
+            trials.append(_trial(replace(self.order, architecture=form), dataset, strange))
         best = max(trials, key=lambda trial: trial.accuracy, default=None)
-        if best and best.architecture != asked:
+        if best and best.architecture != architecture:
             self.order = replace(self.order, architecture=best.architecture)
             self._variant = (
                 f"; the form {best.architecture} was taken, which recognises {percent(best.accuracy)} of {_tried(dataset)} "
-                f"training images where {asked} recognises {percent(trials[0].accuracy)}"
+                f"training images where {architecture} recognises {percent(trials[0].accuracy)}"
             )
 
     def _outputs(self, model: nn.Module, images: ImageSet, start: float, end: float) -> Iterator[tuple[float, str]]:
@@ -223,8 +223,8 @@ def _whole(path: Path, *more: Path) -> Iterator[None]:
 def fitted(order: Order, dataset: Dataset, strange: foreign.Strange) -> tuple[nn.Module, str, str]:
     """(network in eval mode, name of its head, how the tensors were matched); CheckpointError says what does not fit.
 
-    A head is a linear layer with one output a class that the network returns unchanged. Where none is, or the one that was named
-    is not, the sentence lists the linear layers.
+    A head is a linear layer with one output a class that the network returns unchanged. HeadError, which lists the linear layers,
+    where there is no such layer or the named one is none.
     """
     classes, images = len(dataset.class_names), to_input(dataset.test.images[:_PROBE])
     mean, std = normalisation(order.normalisation, dataset, strange)
@@ -302,16 +302,16 @@ def _trial(order: Order, dataset: Dataset, strange: foreign.Strange) -> Trial:
     """A choice judged by training images: the test set stays what it is, the last word."""
     model, *_ = fitted(order, dataset, strange)
     images = _some(dataset)
-    said = predict(model, images, chunk_of(images.images)).argmax(1)
-    halves = [_counts(images.labels[start::2], said[start::2], len(dataset.class_names)) for start in (0, 1)]
+    predictions = predict(model, images, chunk_of(images.images)).argmax(1)
+    halves = [_counts(images.labels[start::2], predictions[start::2], len(dataset.class_names)) for start in (0, 1)]
     counts = halves[0] + halves[1]
     elsewhere = sum(_kept(other, _assigned(one)) for one, other in (halves, halves[::-1]))
     columns = _assigned(counts)
     renamed = {column: dataset.class_names[row] for row, column in enumerate(columns)}
     place = {name: number for number, name in enumerate(dataset.class_names)}
     renumbered = tuple(renamed[place[name]] for name in in_order(order.classes, dataset))
-    share = float(counts.trace()) / len(said)
-    return Trial(order.architecture, order.normalisation, share, elsewhere / len(said), renumbered)
+    share = float(counts.trace()) / len(predictions)
+    return Trial(order.architecture, order.normalisation, share, elsewhere / len(predictions), renumbered)
 
 
 def _some(dataset: Dataset) -> ImageSet:
@@ -321,9 +321,9 @@ def _some(dataset: Dataset) -> ImageSet:
     return ImageSet(dataset.train.images[drawn], dataset.train.labels[drawn])
 
 
-def _counts(labels: Tensor, said: Tensor, classes: int) -> Tensor:
+def _counts(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
     """How often (row) a class was called (column)."""
-    return torch.bincount(labels * classes + said, minlength=classes**2).view(classes, classes).double()
+    return torch.bincount(labels * classes + predictions, minlength=classes**2).view(classes, classes).double()
 
 
 def _assigned(counts: Tensor) -> list[int]:
@@ -340,7 +340,7 @@ def _kept(counts: Tensor, columns: list[int]) -> float:
 
 
 def recipe_of(architecture: str, samples: int) -> Recipe:
-    """The recipe that references of a brought model are trained by: ours, not its makers', who know theirs."""
+    """The recipe by which references of a brought model are trained: this program's, not that of the model's makers."""
     usual = RECIPES.get(architecture) or Recipe(learning_rate=0.05, crop=0.125, edge="reflect")
     return replace(usual, batch_size=max(2, min(usual.batch_size, samples // 8)))
 
@@ -387,5 +387,5 @@ def _card(bringing: Bringing, dataset: Dataset, strange: foreign.Strange, accura
 
 
 def checked(dataset: Dataset, model: nn.Module, logits: Tensor, how: str) -> Check:
-    """The same check of a model that is here already, from its `logits` (N, C) on the test set."""
+    """The check of a model that is here already, by its `logits` (N, C) on the test set; `how` becomes its `matched`."""
     return judge(dataset, logits, Order("here", b"", ""), (head_name(model), find_head(model).in_features, how))

@@ -38,8 +38,11 @@ class Pairing:
 
 
 def of_layers(tensors: Mapping[str, Tensor], leaves: frozenset[str] | None = None) -> Layers:
-    """The layers of `tensors`; without counters, and where `leaves` names the tensors that layers of ours have, without what can
-    be no part of such a layer: single numbers, whole numbers and masks of other names."""
+    """The layers of `tensors` by prefix, without counters.
+
+    `leaves` are the last names that tensors of our layers have. Where they are given, a tensor of another last name is left out
+    if it can be no part of such a layer: a single number, whole numbers, a mask, means or standard deviations.
+    """
     layers: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
     for name, tensor in tensors.items():
         prefix, dot, leaf = name.rpartition(".")
@@ -64,11 +67,11 @@ def leaves_of(layers: Layers) -> frozenset[str]:
 
 def rooted(given: Layers) -> dict[str, Layers]:
     """Every prefix in the file → the layers below it, in order; the whole file is below ""."""
-    found: dict[str, Layers] = {}
+    places: dict[str, Layers] = {}
     for prefix, held in given.items():
         for root in _roots(prefix):
-            found.setdefault(root, {})[prefix] = held
-    return found
+            places.setdefault(root, {})[prefix] = held
+    return places
 
 
 def _roots(prefix: str) -> Iterator[str]:
@@ -82,9 +85,9 @@ def _roots(prefix: str) -> Iterator[str]:
 
 
 def fitting(own: Layers, places: Mapping[str, Layers]) -> list[str]:
-    """The roots below which every layer of `own` has one of its shape; where names do not tell, the innermost of each branch.
+    """The roots below which the file has a layer of the same shape for every layer of `own`.
 
-    Those with our names come first, copies of a network last.
+    Where names do not tell, only the innermost root of each branch. Roots with our names come first, copies of a network last.
     """
     wanted = Counter(own.values())
     whole = sorted(root for root, below in places.items() if not wanted - Counter(below.values()))
@@ -100,7 +103,10 @@ def _is_named(own: Layers, below: Layers, root: str) -> bool:
 
 
 def nearest(own: Layers, given: Layers) -> str:
-    """The root below which most layers of `own` have one of their shape, and fewest others are."""
+    """The root below which the file has layers of the same shape for most layers of `own`.
+
+    Among equals, the one with most layers of the same kind, then with the fewest layers.
+    """
     wanted = Counter(own.values())
     kinds = Counter(map(kind, own.values()))
 
@@ -113,7 +119,7 @@ def nearest(own: Layers, given: Layers) -> str:
 
 
 def kind(held: Signature) -> tuple[tuple[str, int], ...]:
-    """The same with dimensions instead of shapes: convolutions, norms, linear layers."""
+    """`held` with dimensions instead of shapes: it tells convolutions, norms and linear layers apart."""
     return tuple((leaf, len(shape)) for leaf, shape in held)
 
 
@@ -125,14 +131,14 @@ def pairings(own: Layers, given: Layers, head: str) -> list[Pairing]:
 
     `head` is the prefix of our head.
     """
-    found: dict[tuple[tuple[str, str], ...], Pairing] = {}
+    by_pairs: dict[tuple[tuple[str, str], ...], Pairing] = {}
     places = rooted(given)
     for root in fitting(own, places):
         below = places[root]
         for pairing in _below(own, below, root):
             if not intruders(pairing, below, head):
-                found.setdefault(tuple(sorted(pairing.pairs)), pairing)
-    return list(found.values())
+                by_pairs.setdefault(tuple(sorted(pairing.pairs)), pairing)
+    return list(by_pairs.values())
 
 
 def _below(own: Layers, below: Layers, root: str) -> Iterator[Pairing]:
@@ -154,10 +160,10 @@ def _in_order(own: Layers, given: Layers) -> list[tuple[str, str]] | None:
     for wanted in dict.fromkeys(map(kind, own.values())):
         theirs = iter([prefix for prefix, held in given.items() if kind(held) == wanted])
         for ours in (prefix for prefix, held in own.items() if kind(held) == wanted):
-            found = next((prefix for prefix in theirs if given[prefix] == own[ours]), None)
-            if found is None:
+            partner = next((prefix for prefix in theirs if given[prefix] == own[ours]), None)
+            if partner is None:
                 return None
-            pairs[ours] = found
+            pairs[ours] = partner
     return [(ours, pairs[ours]) for ours in own]
 
 
@@ -207,10 +213,10 @@ def _units(layers: Layers) -> dict[tuple[Signature, ...], list[list[str]]]:
             units[-1].append(prefix)
         else:
             units.append([prefix])
-    found: dict[tuple[Signature, ...], list[list[str]]] = {}
+    by_shape: dict[tuple[Signature, ...], list[list[str]]] = {}
     for unit in units:
-        found.setdefault(tuple(layers[prefix] for prefix in unit), []).append(unit)
-    return found
+        by_shape.setdefault(tuple(layers[prefix] for prefix in unit), []).append(unit)
+    return by_shape
 
 
 # What is left over.
@@ -219,8 +225,9 @@ def _units(layers: Layers) -> dict[tuple[Signature, ...], list[list[str]]]:
 def intruders(pairing: Pairing, below: Layers, head: str) -> list[str]:
     """The layers below the root that belong to the network and that ours lacks: the file holds a larger one of its kind.
 
-    Beside the network lies what begins with a part of its own right below the root, or beside the head, and stands in no row
-    with what fits: `criterion`, `projector.0`, `fc_aux`; but not `layer4` beside `layer3`, nor `blocks.3` beside `blocks.2`.
+    A layer is none of them, and lies beside the network, where its name has a part of its own right below the root, or beside
+    the head, that continues no row of parts that fit: `criterion`, `projector.0`, `fc_aux`. But `layer4` beside `layer3` belongs
+    to the network, and so does `blocks.3` beside `blocks.2`.
     """
     matched = [theirs for _, theirs in pairing.pairs]
     theirs = dict(pairing.pairs).get(head, "")

@@ -172,9 +172,9 @@ class _Sequence(Inert):
         return []
 
 
-def _learnt(said: str, kinds: dict[str, type[Inert]]) -> bool:
-    """Whether torch's error `said` names a kind of object that `kinds` now holds in a form that goes further."""
-    mistaken = _MISTAKEN.search(said)
+def _learnt(message: str, kinds: dict[str, type[Inert]]) -> bool:
+    """Whether `kinds` now holds, in a form that goes further, the kind of object that torch's error `message` names."""
+    mistaken = _MISTAKEN.search(message)
     if mistaken:
         name = mistaken[2].removeprefix("inert.")
         wanted = _Dictionary if mistaken[1] == "SETITEM" else _Sequence
@@ -182,9 +182,9 @@ def _learnt(said: str, kinds: dict[str, type[Inert]]) -> bool:
             return False
         kinds[name] = _inert(name, wanted)
         return True
-    asked = _ASKED.search(said)
-    name = "" if not asked else asked[1] if "." in asked[1] else f"builtins.{asked[1]}"  # torch leaves that out
-    if not name or name in kinds or _NEVER.match(name) or "is blocked" in said:
+    match = _ASKED.search(message)
+    name = "" if not match else match[1] if "." in match[1] else f"builtins.{match[1]}"  # torch leaves that out
+    if not name or name in kinds or _NEVER.match(name) or "is blocked" in message:
         return False
     kinds[name] = _inert(name)
     return True
@@ -193,27 +193,27 @@ def _learnt(said: str, kinds: dict[str, type[Inert]]) -> bool:
 # Where the tensors lie.
 
 
-def gathered(found: Any) -> dict[str, Tensor]:
-    """Every tensor in `found` by its dotted name, however deep in dictionaries and lists; Refused where there is none.
+def gathered(loaded: Any) -> dict[str, Tensor]:
+    """Every tensor in `loaded` by its dotted name, out of nested dictionaries, lists and objects; Refused where there is none.
 
-    What belongs to an optimizer is passed over, unless there is nothing else.
+    Tensors of an optimizer are passed over, unless there are no others. Containers are opened to a depth of `DEEPEST`.
     """
     for everything in (False, True):
         tensors: dict[str, Tensor] = {}
-        for name, tensor in _tensors(found, everything):
+        for name, tensor in _tensors(loaded, everything):
             tensors.setdefault(name, tensor)
             if len(tensors) > MOST_TENSORS:
                 raise Refused(f"holds more than {MOST_TENSORS:,} tensors; no more are read.")
         if tensors:
             return tensors
-    raise Refused(NO_STATE.format(_contents(found)))
+    raise Refused(NO_STATE.format(_contents(loaded)))
 
 
 _ASIDE = re.compile(r"optimi[sz]er|(^|_)(optims?|opts?|schedulers?|sched|scaler|rng)(_|\d|$)", re.IGNORECASE)
 
 
-def _tensors(found: Any, everything: bool) -> Iterator[tuple[str, Tensor]]:
-    waiting, seen, entries = [("", found, 0)], set(), 0
+def _tensors(loaded: Any, everything: bool) -> Iterator[tuple[str, Tensor]]:
+    waiting, seen, entries = [("", loaded, 0)], set(), 0
     while waiting:
         path, value, depth = waiting.pop()
         if isinstance(value, Tensor):
@@ -223,11 +223,11 @@ def _tensors(found: Any, everything: bool) -> Iterator[tuple[str, Tensor]]:
         if inner is None or id(value) in seen or depth > DEEPEST:
             continue
         seen.add(id(value))
-        kept = [(key, v) for key, v in inner if everything or isinstance(v, Tensor) or not _ASIDE.search(key[:100])]
-        entries += len(kept)
+        children = [(key, v) for key, v in inner if everything or isinstance(v, Tensor) or not _ASIDE.search(key[:100])]
+        entries += len(children)
         if entries > MOST_ENTRIES:
             raise Refused(f"holds more than {MOST_ENTRIES:,} entries; no more are read.")
-        waiting.extend((f"{path}.{key}" if path else key, v, depth + 1) for key, v in reversed(kept))
+        waiting.extend((f"{path}.{key}" if path else key, v, depth + 1) for key, v in reversed(children))
 
 
 def _inside(value: Any) -> Iterable[tuple[str, Any]] | None:
@@ -257,13 +257,13 @@ def _name(key: Any) -> str:
     return str(key) if isinstance(key, (str, int)) else type(key).__name__
 
 
-def _contents(found: Any) -> str:
+def _contents(loaded: Any) -> str:
     """What is there instead of tensors, in words."""
-    if isinstance(found, dict):
-        keys = [f"{shown(_name(key), 40)} ({_kind(value)})" for key, value in list(dict.items(found))[:6]]
-        more = f" and {len(found) - 6:,} more" if len(found) > 6 else ""
+    if isinstance(loaded, dict):
+        keys = [f"{shown(_name(key), 40)} ({_kind(value)})" for key, value in list(dict.items(loaded))[:6]]
+        more = f" and {len(loaded) - 6:,} more" if len(loaded) > 6 else ""
         return f"; its keys are {', '.join(keys)}{more}" if keys else "; it is an empty dictionary"
-    return f"; it is of the kind {_kind(found)}"
+    return f"; it is of the kind {_kind(loaded)}"
 
 
 def _kind(value: Any) -> str:
@@ -272,19 +272,19 @@ def _kind(value: Any) -> str:
     return f"{len(value):,} entries" if isinstance(value, dict) else type(value).__name__
 
 
-def packed(found: Found) -> bytes:
+def packed(checkpoint: Found) -> bytes:
     """Plain tensors as safetensors, under numbers instead of their names; `unpacked` takes them out again."""
-    usable = {name: tensor for name, tensor in found.tensors.items() if not tensor.is_meta}
-    shapes = {name: list(tensor.shape) for name, tensor in found.tensors.items() if tensor.is_meta}
-    about = {"names": list(found.tensors), "shapes": shapes, "flaws": found.flaws, "objects": found.objects}
-    numbers = {name: str(number) for number, name in enumerate(found.tensors)}
+    usable = {name: tensor for name, tensor in checkpoint.tensors.items() if not tensor.is_meta}
+    shapes = {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items() if tensor.is_meta}
+    about = {"names": list(checkpoint.tensors), "shapes": shapes, "flaws": checkpoint.flaws, "objects": checkpoint.objects}
+    numbers = {name: str(number) for number, name in enumerate(checkpoint.tensors)}
     numbered = {numbers[n]: t.resolve_neg().clone(memory_format=torch.contiguous_format) for n, t in usable.items()}
     words = bytearray(json.dumps(about).encode("ascii"))
     return safetensors.torch.save({**numbered, ABOUT: torch.frombuffer(words, dtype=torch.uint8)})
 
 
 def unpacked(content: bytes) -> Found:
-    """What `packed` was given."""
+    """The checkpoint that `packed` was given."""
     held = safetensors.torch.load(content)
     about = json.loads(held.pop(ABOUT).numpy().tobytes())
     shapes = {name: torch.empty(shape, device="meta") for name, shape in about["shapes"].items()}
@@ -297,8 +297,8 @@ def _read(content: bytes) -> bytes:
     try:
         _check_zip(content)
         loaded, objects = _loaded(content)
-        found = plain(gathered(loaded))
-        return packed(Found(found.tensors, found.flaws, objects))
+        checkpoint = plain(gathered(loaded))
+        return packed(Found(checkpoint.tensors, checkpoint.flaws, objects))
     except Refused:
         raise
     except Exception as error:  # a hostile pickle can make the reader raise anything; what it asked for was not done
@@ -306,20 +306,20 @@ def _read(content: bytes) -> bytes:
 
 
 def _failed(error: Exception, size: int) -> str:
-    said = str(error)
-    if isinstance(error, MemoryError) or "allocate memory" in said:
+    message = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in message:
         return f"asks for far more memory than a file of {size:,} bytes needs; it is damaged."
     if isinstance(error, RecursionError):
         return f"is nested too deeply: more than some hundred levels. {_AS_STATE}"
-    if isinstance(error, EOFError) or "unexpected EOF" in said or "unexpectedly reached" in said:
+    if isinstance(error, EOFError) or "unexpected EOF" in message or "unexpectedly reached" in message:
         return "is damaged: it was cut off. Copy or download it again."
-    if operand := re.search(r"Unsupported operand (149|140|148|142|150)", said):
+    if operand := re.search(r"Unsupported operand (149|140|148|142|150)", message):
         return (
             f"was pickled with protocol 4 or later (operand {operand[1]}), which is not read; nothing in it was run. Save it "
             "again with torch.save as it is, without pickle_protocol, or as safetensors."
         )
-    asked = re.search(r"(?:GLOBAL|class|function|unsupported operand|built-in) ?[`']?([\w.]+\.[\w.]+)", said)
-    wants = f" (it asks for {shown(asked[1])})" if asked else ""
+    match = re.search(r"(?:GLOBAL|class|function|unsupported operand|built-in) ?[`']?([\w.]+\.[\w.]+)", message)
+    wants = f" (it asks for {shown(match[1])})" if match else ""
     return f"is damaged, or holds more than tensors{wants}; nothing in it was run. {_AS_STATE}"
 
 
@@ -353,7 +353,10 @@ def _limit(size: int, seconds: int) -> None:
 
 
 def main(seconds: int) -> int:
-    """Read standard input and answer on standard output; the exit status says with what."""
+    """Read a checkpoint from standard input, write the answer to standard output, and return the exit status.
+
+    The answer is its tensors as `packed` writes them (0), or a sentence (`REFUSED`).
+    """
     content = sys.stdin.buffer.read()
     _limit(len(content), seconds)
     try:

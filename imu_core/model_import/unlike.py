@@ -24,7 +24,7 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 
 
 def grouped(names: Sequence[str], root: str = "") -> str:
-    """Names by where they part from `root`, with how many tensors lie there."""
+    """`names`, grouped by where they part from `root`, as `listed` writes them, with how many tensors each group has."""
     groups: dict[str, list[str]] = {}
     for name in names:
         at = 0
@@ -35,7 +35,10 @@ def grouped(names: Sequence[str], root: str = "") -> str:
 
 
 def why_not(own: Layers, given: Layers, head: str, classes: int, strange: Strange) -> str:
-    """The sentence on what is in the file instead: its layers are `given`, ours `own`, and `head` is the prefix of our head."""
+    """A sentence on why the file's layers, `given`, are not those of our network, `own`.
+
+    `head` is the prefix of our head; `classes` is how many classes the images show.
+    """
     shard = _SHARD.search(strange.file)
     if shard and int(shard[2]) > 1:
         count = int(shard[2])

@@ -93,7 +93,7 @@ class Airbench(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def prepare(self, images: Tensor) -> None:
-        """Before the first step of a training: whiten by `images` (n, channels, h, w) in [0, 1], all of which it may see."""
+        """Fit the whitening to `images` (n, channels, h, w) in [0, 1], before the first step of a training that may see them."""
         self.stem.fit(self.normalise(images))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def _place(dataset: str, model: str) -> Path:
 
 
 def path(dataset: str, model: str) -> Path:
-    """Where the tensors of the brought `model` on `dataset` lie, or would."""
+    """The path of the tensors of the brought `model` on `dataset`, whether the file is there or not."""
     return _place(dataset, model) / "original.safetensors"
 
 
@@ -34,9 +34,9 @@ def card(dataset: str, model: str) -> Card:
     """The card of a brought model; CheckpointError where it is not here, damaged, or another visitor's (see `access`)."""
     file = path(dataset, model).with_suffix(".json")
     with suppress(OSError, ValueError):
-        found = json.loads(file.read_text())
-        if isinstance(found, dict) and isinstance(found.get("brought"), dict) and rules.is_theirs(file.parent):
-            return found
+        about = json.loads(file.read_text())
+        if isinstance(about, dict) and isinstance(about.get("brought"), dict) and rules.is_theirs(file.parent):
+            return about
     raise CheckpointError(
         f"There is no brought model {model} on {dataset}. Bring it on the page “Your own”, or with: python -m imu_core own bring"
     )
@@ -48,14 +48,14 @@ def names(dataset: str) -> tuple[str, ...]:
 
 
 def everything() -> list[tuple[str, str]]:
-    """(dataset, model) of every brought model on this machine; for a page of a public app of those that its visitor brought."""
-    found = []
+    """(dataset, model) of every brought model on this machine; on a page of a public app, of those that its visitor brought."""
+    models = []
     for file in sorted((runtime.home() / "models").glob(f"*/{PREFIX}*/original.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             about = json.loads(file.read_text())
             if about["model"] == file.parent.name and about["brought"] and rules.is_theirs(file.parent):
-                found.append((str(about["dataset"]), str(about["model"])))
-    return found
+                models.append((str(about["dataset"]), str(about["model"])))
+    return models
 
 
 def remove(dataset: str, model: str) -> None:

@@ -38,7 +38,7 @@ class Checkpoint:
     card: Card
 
     def has(self, kind: str) -> bool:
-        """Whether a companion of that kind is stored."""
+        """Whether the companion `kind` is stored beside the model (see `companion`)."""
         return self.path.with_name(f"{self.path.stem}.{kind}.safetensors").exists()
 
     def companion(self, kind: str) -> dict[str, Tensor]:
@@ -72,8 +72,8 @@ def at(path: Path) -> Checkpoint:
 def listing(dataset: str, model_name: str) -> list[Checkpoint]:
     """Every checkpoint of `model_name` on `dataset`, what ships first."""
     cards = ((path, _read_card(path, path.stat().st_mtime_ns)) for path in _cards(dataset, model_name))
-    found = [Checkpoint(path.with_suffix(".safetensors"), card) for path, card in cards if card]
-    return [checkpoint for checkpoint in found if checkpoint.path.exists()]
+    checkpoints = [Checkpoint(path.with_suffix(".safetensors"), card) for path, card in cards if card]
+    return [checkpoint for checkpoint in checkpoints if checkpoint.path.exists()]
 
 
 def _cards(dataset: str, model_name: str) -> Iterator[Path]:

@@ -11,7 +11,10 @@ from imu_core.records.run import scope_blocks
 
 
 def head_name(model: nn.Module) -> str:
-    """Dotted name of the classifier head: what a brought model says (`head_layer`), else the last `nn.Linear` defined."""
+    """Dotted name of the classifier head: what a brought model says (`head_layer`), else the last `nn.Linear` defined.
+
+    CheckpointError where there is none.
+    """
     if named := getattr(model, "head_layer", ""):
         return named
     names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
@@ -38,11 +41,11 @@ def split_head(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
 def blocks(model: nn.Module) -> list[nn.Module]:
     """Modules with parameters in forward order, the head last; containers (Sequential, ModuleList) of blocks are opened.
 
-    So is whatever the head lies in, so that the head is a block of its own.
+    A module that the head lies in is opened too, so that the head is a block of its own.
     """
     head = find_head(model)
-    found = [block for block in _opened(model, head) if block is not head]
-    return [*found, head]
+    others = [block for block in _opened(model, head) if block is not head]
+    return [*others, head]
 
 
 def _opened(module: nn.Module, head: nn.Module) -> list[nn.Module]:
@@ -51,13 +54,13 @@ def _opened(module: nn.Module, head: nn.Module) -> list[nn.Module]:
     def has_parameters(module: nn.Module) -> bool:
         return next(module.parameters(), None) is not None
 
-    found: list[nn.Module] = []
+    blocks: list[nn.Module] = []
     for child in filter(has_parameters, module.children()):
         inner = list(filter(has_parameters, child.children()))
         is_row = isinstance(child, (nn.Sequential, nn.ModuleList)) and not _is_layer(inner)
         holds_head = child is not head and any(part is head for part in child.modules())
-        found.extend(_opened(child, head) if holds_head else inner if is_row else [child])
-    return found
+        blocks.extend(_opened(child, head) if holds_head else inner if is_row else [child])
+    return blocks
 
 
 def _is_layer(modules: list[nn.Module]) -> bool:

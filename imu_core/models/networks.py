@@ -14,7 +14,10 @@ _PREPARE = 5000  # training images that a model may look at before its first ste
 
 
 def suited(dataset: str, source: Source) -> tuple[str, ...]:
-    """The models to offer for `dataset`, which `source` describes, the usual one first; what somebody brought is one of them."""
+    """Names of the models to offer for `dataset`, which `source` describes, the one to choose by default first.
+
+    Models that somebody brought are among them, except for a set of people.
+    """
     if source.people:
         return source.models or FOR_PEOPLE
     usual, own = source.models or (FOR_COLOUR if source.channels == 3 else FOR_CLASSES), brought.names(dataset)
@@ -30,11 +33,14 @@ def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:
     return construct(name, classes, shape, dataset.mean, dataset.std, seed=seed)
 
 
-def fresh(model_name: str, dataset: Dataset, seed: int = 0, kept: Tensor | None = None) -> nn.Module:
-    """The model before its first step; one that has `prepare` has looked at the first 5,000 of the `kept` samples (None: all)."""
+def fresh(model_name: str, dataset: Dataset, seed: int = 0, samples: Tensor | None = None) -> nn.Module:
+    """The model before its first step. One with a method `prepare` has been shown up to 5,000 training images.
+
+    Those are the first of `samples`, the indices of the samples that will be trained on; None means all of the training set.
+    """
     model = build(model_name, dataset, seed)
     if hasattr(model, "prepare"):
-        seen = slice(_PREPARE) if kept is None else kept[:_PREPARE]
+        seen = slice(_PREPARE) if samples is None else samples[:_PREPARE]
         model.prepare(to_input(dataset.train.images[seen]))
     return model
 

@@ -111,7 +111,10 @@ def _check_size(name: str, count: int) -> None:
 
 
 def completed(model: nn.Module, mean: Sequence[float], std: Sequence[float], head: str) -> nn.Module:
-    """`model` with its normalisation, its head by name, and a bias of zeros in a head that has none; changed in place."""
+    """`model`, changed in place so that it normalises its images and knows its head by name, which has a bias.
+
+    A head that had none gets a bias of zeros. ConfigError where `head` is no linear layer of the model.
+    """
     if not hasattr(model, "normalise"):
         model.normalise = Normalise(mean, std)
         model.register_forward_pre_hook(_normalised)

@@ -22,7 +22,7 @@ _IMU = (("psi", "sqrt"),)  # the paper's; the gentle preset has another
 
 @dataclass(frozen=True)
 class Line:
-    """A row of ours: a method at a scope with some settings, beside the `paper`'s row of that name ("" for none).
+    """A row of ours: a method at a scope with some settings. `paper` names the paper's row it stands beside ("" for none).
 
     role: paper (the row as the paper has it), same scope (a rival on IMU's own layers), control (weights taken away).
     """
@@ -49,7 +49,10 @@ class Line:
 
 
 def plain(method: str, scope: str, target: float, seed: int = 0, kind: str = CLASSES) -> RunConfig:
-    """What the search of a method at a scope begins with; IMU as in the paper's main tables: ψ = sqrt, all samples, ν = 0."""
+    """The settings that the search for a method's strength begins with; IMU as in the paper's main tables.
+
+    There ψ = sqrt, all samples are weighted, and ν = 0.
+    """
     config = dataclasses.replace(start(method, scope, target, seed), eval_every=_EVERY)  # what counts is where a run stops
     config = dataclasses.replace(config, learning_rate=_FINER[kind] * config.learning_rate)
     return dataclasses.replace(config, **dict(_IMU)) if method == "imu" else config
@@ -60,7 +63,8 @@ class Claim:
     """A difference that the paper's rows state: `column` of its row `paper[0]` minus that of `paper[1]`.
 
     `ours` are our lines as the paper has them, `fair` the same two on the same layers (() where `ours` already are), `equal`
-    the same step between layers under equal weights. A line of `ours` may be one that no table runs: then the claim is open.
+    two lines with equal weights that lie on the layers of `ours`. A line of `ours` may be one that no table runs: then the
+    claim is open.
     """
 
     column: str
@@ -95,14 +99,14 @@ CONTROLS = (GA, PERMUTED, RANDOM_WEIGHTS)
 
 
 def at(line: Line, scope: str, **changes: Any) -> Line:
-    """`line` on other layers, under a key and title that say so."""
+    """A copy of `line` at another `scope`, which its key and title name; `changes` are other fields."""
     words = {"all": "all layers"}.get(scope, f"head and {scope.removeprefix('last:')} blocks")
     words = words.replace("1 blocks", "1 block")
     return dataclasses.replace(line, key=f"{line.key}@{scope}", title=f"{line.title}, {words}", scope=scope, **changes)
 
 
 def control_of(line: Line, **changes: Any) -> Line:
-    """`line` with its weights dealt out at random among the samples."""
+    """The control of `line`: a copy whose weights are permuted among the samples; `changes` are other fields."""
     settings = (*line.settings, ("control", "permuted"))
     made = dataclasses.replace(
         line, key=f"{line.key}-permuted", title=f"{line.title}, permuted", settings=settings, role="control", paper=""
@@ -111,11 +115,11 @@ def control_of(line: Line, **changes: Any) -> Line:
 
 
 def lines_of(experiments: Sequence[Experiment]) -> list[Line]:
-    """Every line of `experiments` once, by what it runs, not by what a table calls it."""
-    found: dict[tuple[Any, ...], Line] = {}
+    """Every line of `experiments`; of lines that run the same under several names only the first."""
+    lines: dict[tuple[Any, ...], Line] = {}
     for line in (line for experiment in experiments for line in experiment.lines):
-        found.setdefault((line.method, line.scope, line.settings, line.epochs), line)
-    return list(found.values())
+        lines.setdefault((line.method, line.scope, line.settings, line.epochs), line)
+    return list(lines.values())
 
 
 _UNIFORM = dataclasses.replace(GA, title="GA")

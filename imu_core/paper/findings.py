@@ -21,16 +21,16 @@ _SAME = ("forget", "retain", "test")  # what must be equal for two rows to be th
 def sentences(
     experiment: Experiment, table: Table, rows: Sequence[RowRecord], target: float | None = None
 ) -> list[dict[str, str]]:
-    """[{verdict, lead, words}] of a table of ours whose runs stopped at `target`, the forget accuracy."""
+    """What is said of our table, as [{verdict, lead, words}]; `target` is the forget accuracy at which its runs stopped."""
     known = {row["key"]: row for row in rows}
     strays = strays_of(rows, target, _COARSE if experiment.kind == SUBCLASSES else CLOSE)
-    found = [judge(claim, table, known, strays) for claim in experiment.claims]
-    found.append(_against("Weights dealt out at random", _dealt(experiment, known), known, strays))
-    found.append(_against("Equal weights (GA)", _equal(experiment, known), known, strays))
-    found += [_twins(experiment, known), _lengths(experiment, known), _off(known, strays)]
-    found += [] if target is None or experiment.kind == CLASSES else [_depth(target, known)]
-    found += [_levels(table, rows), _start(table, known)] if experiment.same_task else []
-    return [{"lead": "", **item} for item in found if item]
+    remarks = [judge(claim, table, known, strays) for claim in experiment.claims]
+    remarks.append(_against("Weights dealt out at random", _dealt(experiment, known), known, strays))
+    remarks.append(_against("Equal weights (GA)", _equal(experiment, known), known, strays))
+    remarks += [_twins(experiment, known), _lengths(experiment, known), _off(known, strays)]
+    remarks += [] if target is None or experiment.kind == CLASSES else [_depth(target, known)]
+    remarks += [_levels(table, rows), _start(table, known)] if experiment.same_task else []
+    return [{"lead": "", **item} for item in remarks if item]
 
 
 # The controls.
@@ -43,12 +43,12 @@ def _weighted(experiment: Experiment) -> list[Line]:
 
 def _dealt(experiment: Experiment, rows: Rows) -> list[tuple[str, str]]:
     """(line, the same with its weights dealt out at random): its own control, or that of IMU where the scores come anew."""
-    found = []
+    pairs = []
     for line in _weighted(experiment):
         own = "imu-permuted" + line.key.removeprefix("imu") if line.scope != "head" else f"{line.key}-permuted"
         anew = {name for name, _ in line.settings} <= {"update_every"} and line.scope == "head"
-        found.append((line.key, own if own in rows or not anew else "imu-permuted"))
-    return found
+        pairs.append((line.key, own if own in rows or not anew else "imu-permuted"))
+    return pairs
 
 
 def _equal(experiment: Experiment, rows: Rows) -> list[tuple[str, str]]:
@@ -121,11 +121,11 @@ def _depth(target: float, rows: Rows) -> dict[str, str] | None:
 
 def _lengths(experiment: Experiment, rows: Rows) -> dict[str, str] | None:
     """How many epochs runs last whose steps were made short for that."""
-    asked = {line.epochs for line in experiment.lines if line.epochs}
+    epochs = {line.epochs for line in experiment.lines if line.epochs}
     lasted = [row["epochs"] for row in rows.values() if row.get("epochs")]
-    if not asked or not lasted:
+    if not epochs or not lasted:
         return None
-    words = f"Runs last {between(min(lasted), max(lasted))} epochs on average, by row; the paper's {asked.pop()}."
+    words = f"Runs last {between(min(lasted), max(lasted))} epochs on average, by row; the paper's {epochs.pop()}."
     return {"verdict": OPEN, "words": words}
 
 

@@ -42,12 +42,12 @@ def grounds(dataset: str, model: str) -> tuple[dict[str, Ground], dict[str, str]
     loaded = data.load(dataset)
     original(loaded, model)
     draws = tuple(f"random:{_SHARE},seed={k}" for k in range(DRAWS))
-    found = {
+    by_kind = {
         CLASSES: Ground(CLASSES, dataset, model, _classes(loaded, model), TARGET),
         RANDOM: Ground(RANDOM, dataset, model, draws, _unseen(dataset, model, draws[0])),
     }
     parts, why = _subclasses(dataset, model)
-    return found | ({SUBCLASSES: parts} if parts else {}), ({SUBCLASSES: why} if why else {})
+    return by_kind | ({SUBCLASSES: parts} if parts else {}), ({SUBCLASSES: why} if why else {})
 
 
 def _classes(dataset: Dataset, model: str) -> tuple[str, ...]:
@@ -75,8 +75,8 @@ def _of_retrained(dataset: str, model: str, requests: Sequence[str]) -> float:
     One number again. How well a model knows what it never saw differs by subclass, but is far below its test accuracy, which
     stands in only where no retrained model is stored.
     """
-    found = [retrained(make_problem(dataset, model=model, forget=request)) for request in requests]
-    known = [reference.accuracies["forget"] for reference in found if reference]
+    references = [retrained(make_problem(dataset, model=model, forget=request)) for request in requests]
+    known = [reference.accuracies["forget"] for reference in references if reference]
     return round(fmean(known), 4) if known else _unseen(dataset, model, requests[0])
 
 
@@ -101,11 +101,14 @@ def _is_trained(dataset: str, model: str) -> bool:
 
 
 def seeds_of(line: Line, kind: str) -> range:
-    """Which seeds a line is run with: several where that costs nothing and the requests themselves are not draws."""
+    """The seeds that a line is run with: several for whole classes on the head, otherwise 0 alone.
+
+    Runs on the head cost little; runs on wide scopes do not, and random requests are draws themselves.
+    """
     return range(SEEDS if line.scope == "head" and kind == CLASSES else 1)
 
 
 def requests_of(line: Line, ground: Ground) -> Sequence[str]:
-    """Which requests a line is run on: all, but for a few draws on wide scopes."""
+    """The requests that a line is run on: all; of random samples, on scopes wider than the head, only the first few."""
     few = ground.kind == RANDOM and line.scope != "head"
     return ground.requests[:WIDE_DRAWS] if few else ground.requests

@@ -15,5 +15,5 @@ VALUES = {"head": 5, "wide": 3}  # of the strength that a search tries
 
 
 def experiments(kinds: Sequence[str]) -> list[Experiment]:
-    """The tables that can be made where these kinds of requests can."""
+    """The tables whose kind of request is one of `kinds`."""
     return [e for e in EXPERIMENTS.values() if e.kind in kinds]

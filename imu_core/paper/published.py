@@ -22,7 +22,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Column:
-    """A measured column: its heading, unit, direction (higher | lower | ""), and what a fraction of ours is multiplied with."""
+    """A measured column: its heading, unit, direction (higher | lower | ""), and the `factor` from our numbers to its unit."""
 
     title: str
     unit: str
@@ -55,12 +55,12 @@ class Table:
 
 def _rows(columns: str, text: str) -> dict[str, dict[str, Value]]:
     """Rows from lines "name: a±b c±d …" in the order of `columns`; a dash where the paper prints nothing."""
-    names, found = columns.split(), {}
+    names, rows = columns.split(), {}
     for line in filter(None, (part.strip() for part in text.strip().splitlines())):
         name, _, body = line.partition(":")
         cells = body.split()
-        found[name.strip()] = {key: _value(cell) for key, cell in zip(names, cells, strict=True) if cell != "–"}
-    return found
+        rows[name.strip()] = {key: _value(cell) for key, cell in zip(names, cells, strict=True) if cell != "–"}
+    return rows
 
 
 def _value(cell: str) -> Value:

@@ -82,7 +82,7 @@ def rows(name: str, listed: Sequence[RowRecord]) -> list[str]:
 
 
 def with_unrun(name: str, listed: Sequence[RowRecord]) -> list[RowRecord]:
-    """`listed`, and behind it a row without values of ours for every row of the paper that none of them answers."""
+    """`listed`, then a row without values of ours for every row of the paper that has none of ours beside it."""
     known = {row["paper"] for row in listed}
     left = [key for key in TABLES[name].rows if key not in known]
     titles = {"original": "Original model", "retrained": "Retrained model"}
@@ -110,26 +110,26 @@ def _there(value: Value | None, column: str) -> str:
     return f" / {value.mean:.{decimals}f}" + ("" if value.spread is None else f" ± {value.spread:.{decimals}f}")
 
 
-def _figure(name: str, data: Figure | None) -> list[str]:
-    figure = FIGURES[name]
-    lines = [f"### {label(name)}: {figure.title}", "", f"The paper ({figure.where}): {figure.says}.", ""]
-    if not data:
+def _figure(name: str, by_kind: Figure | None) -> list[str]:
+    published = FIGURES[name]
+    lines = [f"### {label(name)}: {published.title}", "", f"The paper ({published.where}): {published.says}.", ""]
+    if not by_kind:
         return [*lines, "- Missing: not run yet.", ""]
-    return [*lines, *(f"- {text}" for text in told(name, data)), ""]
+    return [*lines, *(f"- {text}" for text in told(name, by_kind)), ""]
 
 
-def told(name: str, data: Figure) -> list[str]:
-    """What our data of a figure say, a sentence for each kind of forget set, made from the numbers.
+def told(name: str, by_kind: Figure) -> list[str]:
+    """A sentence on our figure for each kind of forget set (`by_kind`: kind → figure), made from the numbers.
 
-    None for what was written before everything that a sentence needs was measured.
+    A kind is left out where its figure is from before all numbers that the sentence needs were measured.
     """
-    return [_TOLD[name](kind, found) for kind, found in data.items() if _is_whole(name, found)]
+    return [_TOLD[name](kind, figure) for kind, figure in by_kind.items() if _is_whole(name, figure)]
 
 
-def _is_whole(name: str, found: Figure) -> bool:
+def _is_whole(name: str, figure: Figure) -> bool:
     if name == "figure1":
-        return "span" in found["numbers"]
-    return name != "figure6" or "mean" in found["numbers"]["imu"]
+        return "span" in figure["numbers"]
+    return name != "figure6" or "mean" in figure["numbers"]["imu"]
 
 
 def _share(value: MeanRecord) -> str:
@@ -141,11 +141,11 @@ def _number(value: MeanRecord) -> str:
     return interval(value["mean"], value["half"], 3)
 
 
-def _spread(kind: str, found: Figure) -> str:
-    numbers = found["numbers"]
+def _spread(kind: str, figure: Figure) -> str:
+    numbers = figure["numbers"]
     wide = numbers["top"]["mean"] > 3 * 0.05
     verdict = "Agrees: a few samples carry much." if wide else "Not seen here: no few samples dominate."
-    smoothing = found.get("smoothing", 0.0)
+    smoothing = figure.get("smoothing", 0.0)
     why = f" A likely reason: the network is trained with label smoothing {smoothing:g}, under which no residual p − y vanishes."
     return (
         f"{verdict} {_KINDS[kind]}, {numbers['top']['n']} forget sets: the first 5 % of samples hold {_share(numbers['top'])} "
@@ -157,8 +157,8 @@ def _spread(kind: str, found: Figure) -> str:
     )
 
 
-def _epochs(kind: str, found: Figure) -> str:
-    imu, ga = found["numbers"]["imu"], found["numbers"]["ga"]
+def _epochs(kind: str, figure: Figure) -> str:
+    imu, ga = figure["numbers"]["imu"], figure["numbers"]["ga"]
     name, what = _CHANGES[kind]
     told, control = imu[name], ga[name]
     return (
@@ -195,16 +195,16 @@ def _settled(means: Sequence[MeanRecord]) -> str:
     return f" {verdict}: from epoch {after} to {len(means) - 1} the mean score changes by {100 * change:+.0f} %."
 
 
-def _full(kind: str, found: Figure) -> str:
-    own, theirs = found["spearman"], FIGURES["figure2"].numbers["spearman"]
+def _full(kind: str, figure: Figure) -> str:
+    own, theirs = figure["spearman"], FIGURES["figure2"].numbers["spearman"]
     near = abs(own["mean"] - theirs) <= max(own["half"] or 0.0, _PRINTED)
     verdict = "Agrees" if near else ("Lower here" if own["mean"] < theirs else "Higher here")
-    seconds = found.get("seconds", {})
+    seconds = figure.get("seconds", {})
     times = seconds["layers exact"] / max(seconds["head exact"], 1e-9) if seconds else None
     cost = f" All layers take {times:,.0f} times as long." if times else ""
     why = " The paper does not say which samples it took, nor how it went through all layers; here with Gauss-Newton products."
-    diagonal = f" With the diagonal on both sides, as the authors' code has it: {_number(found['diagonal'])}." if seconds else ""
-    sizes = found.get("sizes", {"curvature": 0, "samples": 0})
+    diagonal = f" With the diagonal on both sides, as the authors' code has it: {_number(figure['diagonal'])}." if seconds else ""
+    sizes = figure.get("sizes", {"curvature": 0, "samples": 0})
     of = f" The curvature is that of {sizes['curvature']:,} of {sizes['samples']:,} forget samples."
     cost = cost if sizes["curvature"] >= sizes["samples"] else of + cost
     return (

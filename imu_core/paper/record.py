@@ -35,13 +35,13 @@ def load(path: Path | None = None) -> list[TablesRecord]:
     if not path.exists():
         return []
     try:
-        found = json.loads(runtime.read_text(path, LARGEST))
-        good = found["format"] == FORMAT and all(_is_record(record) for record in found["records"])
+        content = json.loads(runtime.read_text(path, LARGEST))
+        good = content["format"] == FORMAT and all(_is_record(record) for record in content["records"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of more than LARGEST bytes, too
         good = False
     if not good:
         raise DataError(f"{path.name} holds no tables of the paper. Make them with: {COMMAND}")
-    return found["records"]
+    return content["records"]
 
 
 def _is_record(record: TablesRecord) -> bool:
@@ -50,8 +50,8 @@ def _is_record(record: TablesRecord) -> bool:
 
 
 def _is_table(table: TableRecord) -> bool:
-    said = all(isinstance(item[name], str) for item in table["sentences"] for name in ("lead", "words"))
-    return said and all(isinstance(text, str) for text in table["missing"]) and all(_is_row(row) for row in table["rows"])
+    texts = all(isinstance(item[name], str) for item in table["sentences"] for name in ("lead", "words"))
+    return texts and all(isinstance(text, str) for text in table["missing"]) and all(_is_row(row) for row in table["rows"])
 
 
 def _is_row(row: RowRecord) -> bool:
@@ -67,12 +67,12 @@ def _is_mean(value: MeanRecord) -> bool:
 def merged(records: Sequence[TablesRecord], new: TablesRecord) -> list[TablesRecord]:
     """`records` with `new` in the place of the one on the same data set and model; CIFAR-10 first, then in order of arrival."""
     same = lambda record: (record["dataset"], record["model"]) == (new["dataset"], new["model"])  # noqa: E731
-    found = [dict(record) for record in records if not same(record)] + [dict(new)]
-    return sorted(found, key=lambda record: record["dataset"] != "cifar10")
+    all_records = [dict(record) for record in records if not same(record)] + [dict(new)]
+    return sorted(all_records, key=lambda record: record["dataset"] != "cifar10")
 
 
 def as_json(records: Sequence[TablesRecord]) -> dict[str, Json]:
-    """What the file holds."""
+    """The content of the file that holds `records`; numbers are rounded to six digits."""
     return finite({"format": FORMAT, "command": COMMAND, "records": [_rounded(record) for record in records]})
 
 
@@ -85,18 +85,18 @@ def _rounded(value: Any) -> Any:
 
 
 def command(record: TablesRecord, dataset: str = "") -> str:
-    """What makes a record again."""
+    """The command that makes a record again, on `dataset` if that is given."""
     return f"python -m imu_core tables --problem {dataset or record['dataset']} --model {record['model']}"
 
 
 def ids() -> list[str]:
-    """The tables that are made, then the figures, in the paper's order."""
+    """The keys of the tables that are made, then those of the figures, in the paper's order."""
     made = [name for name in TABLES if name not in NOT_MADE]
     return [*made, *FIGURES]
 
 
 def label(name: str) -> str:
-    """Table 1, or Table 1 (CIFAR-100)."""
+    """What a table or figure is called: "Table 1", "Table 1 (CIFAR-100)" or "Figure 2"."""
     if name in FIGURES:
         return f"Figure {FIGURES[name].number}"
     return f"Table {TABLES[name].number}" + (" (CIFAR-100)" if "cifar100" in TABLES[name].part else "")

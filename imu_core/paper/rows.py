@@ -23,15 +23,15 @@ Each = dict[str, dict[str, float]]  # request → column → value, means over s
 
 
 def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], strength: float) -> RowRecord:
-    """A line in numbers; `runs`: request → its stored runs, one a seed.
+    """The row of a line, in numbers; `runs`: request → its stored runs, one a seed.
 
     values   column → {mean, half, n}: mean and half the 95 % t-interval over requests, the seeds of a request averaged first
     each     the same before the mean, by request, for paired tests
     reached  how many runs got to the depth; a run that did not counts with what it had at its end
     """
-    known = {request: [r for r in found if r.state in ("done", "diverged")] for request, found in runs.items()}
-    each = {request: _mean_of([columns(run) for run in found]) for request, found in known.items() if found}
-    all_runs = [run for found in known.values() for run in found]
+    known = {request: [r for r in group if r.state in ("done", "diverged")] for request, group in runs.items()}
+    each = {request: _mean_of([columns(run) for run in group]) for request, group in known.items() if group}
+    all_runs = [run for group in known.values() for run in group]
     config = line.config(ground.target, strength, kind=ground.kind)
     return {
         "key": line.key, "title": line.title, "role": line.role, "paper": line.paper, "method": line.method,
@@ -39,43 +39,50 @@ def row(line: Line, ground: Ground, runs: Mapping[str, Sequence[Summary]], stren
         "config": config.changed(), "saw": sorted(METHODS[line.method].needs(config)), "runs": len(all_runs),
         "reached": sum(_reached(run, ground.target) for run in all_runs),
         "diverged": sum(run.state == "diverged" for run in all_runs),
-        "failed": sum(run.state == "failed" for found in runs.values() for run in found),
+        "failed": sum(run.state == "failed" for group in runs.values() for run in group),
         "values": spread(each), "each": each,
     }  # fmt: skip
 
 
 def reference_rows(runs: Iterable[Summary]) -> list[RowRecord]:
-    """The original and the retrained models as rows, from what was measured beside `runs`; what is not known is not there."""
-    found: dict[str, Each] = {name: {} for name in MODELS}
+    """The original and the retrained models as rows, from what was measured beside `runs`; without a measurement, no row."""
+    by_model: dict[str, Each] = {name: {} for name in MODELS}
     for run in runs:
-        for name, each in found.items():
+        for name, each in by_model.items():
             own = {k: v for k, v in columns(run, name).items() if k != "seconds"}
             each[run.forget] = each.get(run.forget, {}) | own if own else each.get(run.forget, {})
     rows = []
-    for name, each in found.items():
-        kept = {request: values for request, values in each.items() if values}
-        if kept:
+    for name, each in by_model.items():
+        by_request = {request: values for request, values in each.items() if values}
+        if by_request:
             rows.append(
-                {"key": name, "title": MODELS[name], "role": "model", "paper": name, "values": spread(kept), "each": kept}
+                {
+                    "key": name,
+                    "title": MODELS[name],
+                    "role": "model",
+                    "paper": name,
+                    "values": spread(by_request),
+                    "each": by_request,
+                }
             )
     return rows
 
 
 def columns(run: Summary, model: str = "run") -> dict[str, float]:
-    """The columns of one stored run, or of another model that was measured beside it; fractions and seconds."""
+    """Column → number of one stored run, or of another `model` measured beside it; fractions and seconds. {} for no numbers."""
     accuracies = _part(run.metrics, "accuracies", model)
-    found = {name: accuracies[name] for name in ("forget", "retain") if name in accuracies}
+    numbers = {name: accuracies[name] for name in ("forget", "retain") if name in accuracies}
     if accuracies:
-        found["test"] = accuracies.get("test_other", accuracies.get("test"))
+        numbers["test"] = accuracies.get("test_other", accuracies.get("test"))
     membership = (run.metrics.get("membership") or {}).get(model)
     distances = _part(run.metrics, "divergence", model).get("test") or {}
-    found |= {} if membership is None else {"membership": membership}
-    found |= {ours: distances[name] for ours, name in (("w_dist", "w1_classes"), ("w1", "w1")) if name in distances}
+    numbers |= {} if membership is None else {"membership": membership}
+    numbers |= {ours: distances[name] for ours, name in (("w_dist", "w1_classes"), ("w1", "w1")) if name in distances}
     if model == "retrained" and accuracies:
-        found |= {"w_dist": 0.0, "w1": 0.0, "gap": 0.0}
+        numbers |= {"w_dist": 0.0, "w1": 0.0, "gap": 0.0}
     else:
-        found |= _gap(run, model)
-    return {**found, "seconds": run.seconds} if found else {}
+        numbers |= _gap(run, model)
+    return {**numbers, "seconds": run.seconds} if numbers else {}
 
 
 def _part(metrics: Metrics, name: str, model: str) -> dict[str, float]:
@@ -93,21 +100,21 @@ def _gap(run: Summary, model: str) -> dict[str, float]:
         return {}
 
 
-def _mean_of(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _mean_of(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Means over the seeds of one request; a column that one seed alone has (the attack) is that seed's."""
-    names = {name for values in found for name, value in values.items() if value is not None}
-    return {name: fmean(v[name] for v in found if v.get(name) is not None) for name in MEASURED if name in names}
+    names = {name for values in seeds for name, value in values.items() if value is not None}
+    return {name: fmean(v[name] for v in seeds if v.get(name) is not None) for name in MEASURED if name in names}
 
 
 def spread(each: Mapping[str, Mapping[str, float]]) -> dict[str, MeanRecord]:
     """Column → {mean, half, n} over requests; half is None where there is but one."""
-    found = {}
+    means = {}
     for name in MEASURED:
         values = [columns[name] for columns in each.values() if columns.get(name) is not None]
         if values:
             mean = mean_interval(values)
-            found[name] = {"mean": mean.mean, "half": mean.half if mean.n > 1 else None, "n": mean.n}
-    return found
+            means[name] = {"mean": mean.mean, "half": mean.half if mean.n > 1 else None, "n": mean.n}
+    return means
 
 
 def _reached(run: Summary, target: float) -> bool:

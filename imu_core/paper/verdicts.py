@@ -44,9 +44,10 @@ _WORDS = {
 
 
 def judge(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str] | None = None) -> dict[str, str] | None:
-    """The paper's difference beside ours, paired over requests: on the paper's layers, then on the same ones.
+    """{verdict, lead, words} on a claim, or None where its lines have no runs.
 
-    `strays` are the rows that did not end at the table's depth, as `strays_of` finds them.
+    It compares the paper's difference with ours, paired over requests: on the paper's layers, then on the same ones. `strays`
+    are the rows that did not end at the table's depth, as `strays_of` finds them.
     """
     strays = strays_of(rows.values()) if strays is None else strays
     own = difference(rows, claim.ours, claim.column)
@@ -84,25 +85,25 @@ def _half_known(claim: Claim, table: Table, rows: Rows, strays: Mapping[str, str
 
 def strays_of(rows: Iterable[RowRecord], target: float | None = None, close: float = CLOSE) -> dict[str, str]:
     """Row key → how it missed the depth: runs that did not get there, or that ended further than `close` from `target`."""
-    found = {}
+    strays = {}
     for row in (row for row in rows if "runs" in row):
         ends = [100 * each["forget"] for each in row["each"].values() if "forget" in each]
         if row["reached"] < row["runs"]:
             broken = f", {row['diverged']} broke" if row.get("diverged") else ""
-            found[row["key"]] = f"got there in {row['reached']} of {row['runs']} runs{broken}"
+            strays[row["key"]] = f"got there in {row['reached']} of {row['runs']} runs{broken}"
         elif target is not None and any(abs(end - 100 * target) > 100 * close + 1e-9 for end in ends):
-            found[row["key"]] = f"ended at {between(min(ends), max(ends))} %"
-    return found
+            strays[row["key"]] = f"ended at {between(min(ends), max(ends))} %"
+    return strays
 
 
 def off_depth(rows: Rows, keys: Iterable[str], strays: Mapping[str, str]) -> str:
-    """Which of the rows are not at the depth, in a sentence behind the others; "" where all are."""
+    """A sentence, to follow others, on those of `keys` whose rows did not end at the depth; "" where all did."""
     late = [f"{rows[key]['title']} {strays[key]}" for key in dict.fromkeys(keys) if key in rows and key in strays]
     return f" Not at one depth, though: {'; '.join(late)}." if late else ""
 
 
 def compare(theirs: float, sure: bool | None, own: Paired) -> Verdict:
-    """One word for two differences in points: the paper's (`sure`: seen beyond its ±; None: it has none) and our paired one."""
+    """The verdict on two differences in points: the paper's (`sure`: beyond its ±; None: it has none) and our paired one."""
     if own.n < 2:
         return OPEN
     claimed = abs(theirs) >= SMALL if sure is None else sure
@@ -163,7 +164,7 @@ def _reason(own: Paired, fair: Paired, titles: str) -> str:
     text = f" On the same layers ({titles}): {_measured(fair)}"
     if min(own.n, fair.n) < 2:
         return f"{text}."
-    seen, fair_seen = (found.seen is Seen.SEEN for found in (own, fair))
+    seen, fair_seen = (gap.seen is Seen.SEEN for gap in (own, fair))
     if not seen:
         return f"{text}."
     if not fair_seen and abs(own.mean - fair.mean) <= fair.half:

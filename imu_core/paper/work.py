@@ -48,8 +48,8 @@ _CORE = (WIDE_GA, WIDE_IMU, WIDE_PERMUTED)  # of the wide lines: what the claims
 class Stage:
     """A part of the work: what it is called, its kind of request, its lines, and what is measured ("none" for a search).
 
-    `part` says from where to where in the kind's requests it goes, `compared` how many forget sets Figure 2 has once it has
-    ended.
+    `part` is the range (start, end) of the kind's requests that it runs, `compared` how many forget sets Figure 2 compares
+    once the stage has ended.
     """
 
     name: str
@@ -62,38 +62,40 @@ class Stage:
 
     @property
     def is_search(self) -> bool:
-        """Whether it looks for strengths."""
+        """Whether the stage searches for strengths."""
         return self.measure == "none"
 
 
 def stages(kinds: Sequence[str]) -> list[Stage]:
-    """The whole work in its order: the head, where a run takes about a second, then wide scopes.
+    """All stages of the work in order: the head, where a run takes about a second, then wide scopes.
 
-    There every line is run on a few requests first, so that each table has rows soon, and intervals that narrow from then on.
+    On wide scopes every line is run on a few requests first, so that each table has rows soon; its intervals narrow later.
     """
     known = [kind for kind in (CLASSES, RANDOM, SUBCLASSES) if kind in kinds]
-    found = [stage for kind in known for stage in _on_the_head(kind)]
-    later = []
+    first_stages = [stage for kind in known for stage in _on_the_head(kind)]
+    later_stages = []
     for kind in (k for k in known if k != SUBCLASSES):
         wide = tuple(line for line in lines_of(experiments([kind])) if line.scope != "head")
         core = tuple(line for line in wide if _what(line) in {_what(c) for c in _CORE})
         for name, lines in {"core": core, "rest": tuple(line for line in wide if line not in core)}.items():
             title, compared = f"{kind}, wider scopes, {name}", int((kind, name) == (CLASSES, "core"))
-            found += [Stage(f"{title}: search", kind, lines, "none")]
-            found += [Stage(f"{title}, the first", kind, lines, "membership", part=(0, FIRST), compared=compared)]
-            later += [Stage(f"{title}, the others", kind, lines, "membership", part=(FIRST, None))] if kind == CLASSES else []
-    return found + later
+            first_stages += [Stage(f"{title}: search", kind, lines, "none")]
+            first_stages += [Stage(f"{title}, the first", kind, lines, "membership", part=(0, FIRST), compared=compared)]
+            later_stages += (
+                [Stage(f"{title}, the others", kind, lines, "membership", part=(FIRST, None))] if kind == CLASSES else []
+            )
+    return first_stages + later_stages
 
 
 def _on_the_head(kind: str) -> list[Stage]:
     lines = tuple(line for line in lines_of(experiments([kind])) if line.scope == "head")
     attacked = tuple(line for line in lines if _what(line) in _attacked(kind))
     others = tuple(line for line in lines if line not in attacked)
-    found = [Stage(f"{kind}, head", kind, attacked, "membership")]
-    found += [Stage(f"{kind}, head, without attack", kind, others, "quick")] if others else []
+    first_seed = [Stage(f"{kind}, head", kind, attacked, "membership")]
+    first_seed += [Stage(f"{kind}, head, without attack", kind, others, "quick")] if others else []
     seeds = tuple(range(1, SEEDS))
-    more = [Stage(f"{s.name}: more seeds", kind, s.lines, "quick", seeds) for s in found if kind == CLASSES]
-    return [Stage(f"{kind}, head: search", kind, lines, "none"), *found, *more]
+    more = [Stage(f"{s.name}: more seeds", kind, s.lines, "quick", seeds) for s in first_seed if kind == CLASSES]
+    return [Stage(f"{kind}, head: search", kind, lines, "none"), *first_seed, *more]
 
 
 def _what(line: Line) -> tuple[Any, ...]:
@@ -136,14 +138,14 @@ class Reproduction(Task):
     # What runs.
 
     def cells(self, stage: Stage, guess: bool = False) -> list[Cell]:
-        """The runs of a stage: request by request, so that all lines have the same ones when the time is up.
+        """The runs of a stage, request by request, so that all lines have run on the same requests when the time is up.
 
-        Lines whose search has not ended are left out, or have any strength with `guess`, which is enough for counting.
+        Lines whose search has not ended are left out; with `guess` they have the strength they start from, enough for counting.
         """
         ground = self.grounds[stage.kind]
         if stage.is_search:
             return [cell for line in _searched(stage.lines) for cell in self._grid_of(line, ground)]
-        found = {}
+        cells = {}
         for request in ground.requests[slice(*stage.part)]:
             for line in stage.lines:
                 strength = self.strength(line, ground)
@@ -151,8 +153,8 @@ class Reproduction(Task):
                     continue
                 for seed in (s for s in seeds_of(line, ground.kind) if s in stage.seeds):
                     cell = ground.cell(line, request, strength, seed)
-                    found[cell.key if strength is not None else (line, request, seed)] = cell
-        return list(found.values())
+                    cells[cell.key if strength is not None else (line, request, seed)] = cell
+        return list(cells.values())
 
     def _grid_of(self, line: Line, ground: Ground) -> list[Cell]:
         start = plain(line.method, line.scope, ground.target, kind=ground.kind)
@@ -164,11 +166,11 @@ class Reproduction(Task):
         """What the search chose for the line's method at its scope, by the rule that sees no test set; None before it ended."""
         key = (ground.kind, *line.search, line.epochs)
         if key not in self._strengths:
-            found = self._tried(self._grid_of(line, ground), ground.target)
-            if found is None:
+            trials = self._tried(self._grid_of(line, ground), ground.target)
+            if trials is None:
                 return None
-            chosen = choose(list(found))
-            share = min(1.0, found[chosen] / line.epochs) if line.epochs else 1.0
+            chosen = choose(list(trials))
+            share = min(1.0, trials[chosen] / line.epochs) if line.epochs else 1.0
             self._strengths[key] = float(f"{share * chosen.value:.3g}")
         return self._strengths[key]
 
@@ -223,7 +225,7 @@ class Reproduction(Task):
                 yield at, f"Figure 2, {request}: {error}"
 
     def sweep(self, stage: Stage, guess: bool = False) -> Sweep:
-        """The sweep behind a stage."""
+        """The sweep that does the runs of a stage."""
         tags = ("paper", "search") if stage.is_search else ("paper",)
         cells, brief = self.cells(stage, guess), stage.is_search
         return Sweep(cells, self.url, workers=self.workers, measure=stage.measure, tags=tags, brief=brief)
@@ -237,13 +239,13 @@ class Reproduction(Task):
 
     def plan(self) -> list[tuple[Stage, int, int, float]]:
         """(stage, runs, runs to do, seconds of one worker) of every stage, by stored runs where there are any, else by timing."""
-        pace, found = Pace(self.dataset, self.model, self.grounds[CLASSES].requests[0]), []
+        pace, estimates = Pace(self.dataset, self.model, self.grounds[CLASSES].requests[0]), []
         for stage in self.stages:
             planned = self.sweep(stage, guess=True)
             plan, todo = planned.plan(), planned.pending()
             seconds = plan.seconds if plan.seconds is not None else sum(pace.of(cell, stage.measure) for cell in todo)
-            found.append((stage, plan.total, plan.todo, seconds))
-        return found
+            estimates.append((stage, plan.total, plan.todo, seconds))
+        return estimates
 
     # What came of it.
 
@@ -257,22 +259,22 @@ class Reproduction(Task):
 
     def figures(self) -> dict[str, Figure]:
         """The data of Figures 1, 2 and 6: seconds on the head, computed here."""
-        found = distribution.figures(self.grounds)
+        figures = distribution.figures(self.grounds)
         compared = layers.figure2(self.grounds[CLASSES])
-        return found | ({"figure2": compared} if compared else {})
+        return figures | ({"figure2": compared} if compared else {})
 
     def _table(self, experiment: Experiment) -> TableRecord:
         ground = self.grounds.get(experiment.kind)
         if ground is None:
             return {"rows": [], "sentences": [], "missing": [self.why[experiment.kind]], "note": experiment.note}
-        found, missing, seen = [], {}, []
+        line_rows, missing, seen = [], {}, []
         for line in experiment.lines:
             made, short, runs = self._row(line, ground)
-            found += [made] if made else []
+            line_rows += [made] if made else []
             for words in short:
                 missing.setdefault(words, []).append(line.title)
             seen += runs
-        listed = [*rows.reference_rows(seen), *found]
+        listed = [*rows.reference_rows(seen), *line_rows]
         lacking = [*_listed(missing), *self._without_reference(listed, ground)]
         return {
             "kind": experiment.kind, "dataset": ground.dataset, "model": ground.model, "target": ground.target,

@@ -49,7 +49,7 @@ def keep(model: nn.Module, data_key: str, Z: Tensor, logits: Tensor) -> None:
 
 
 class _Work:
-    """The features of one image set on their way to `path`. Whoever needs them computes the next chunk, none twice."""
+    """The features of one image set while they are computed, to be stored at `path`. Threads share the work: no chunk twice."""
 
     def __init__(self, model: nn.Module, images: Tensor, path: Path) -> None:
         self._backbone, self._head = split_head(model)
@@ -61,7 +61,7 @@ class _Work:
 
     @property
     def fraction(self) -> float:
-        """How much is computed, 0 to 1."""
+        """The share of the chunks that is computed, 0 to 1."""
         return len(self._found) / len(self._parts)
 
     @torch.no_grad()
@@ -88,9 +88,9 @@ _READY: set[tuple[Path, Path, int]] = set()
 
 
 def steps(model: nn.Module, images: ImageSet, data_key: str) -> Iterator[float]:
-    """Compute what `features` would have to compute, yielding the fraction that is done; nothing where it is stored already.
+    """Compute what `features` would have to compute, yielding the fraction done; yields nothing where it is stored already.
 
-    Callers in several threads share the work, and what one leaves undone the next one goes on with.
+    Callers in several threads share the work, and the next caller goes on with what one leaves undone.
     """
     path = kept_at(model, data_key)
     if _read(path, len(images)) is None:
@@ -102,8 +102,8 @@ def steps(model: nn.Module, images: ImageSet, data_key: str) -> Iterator[float]:
 
 def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tuple[float, str]]:
     """Compute the features of both sets of `dataset` that are not stored yet, yielding (fraction done, what is done)."""
-    asked = (runtime.home(), checkpoint.path, checkpoint.path.stat().st_mtime_ns)
-    if asked in _READY:
+    key = (runtime.home(), checkpoint.path, checkpoint.path.stat().st_mtime_ns)
+    if key in _READY:
         return
     model, total, before = networks.load_model(checkpoint, dataset), len(dataset.train) + len(dataset.test), 0
     for part, images in (("train", dataset.train), ("test", dataset.test)):
@@ -111,7 +111,7 @@ def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tu
             done = before + round(fraction * len(images))
             yield done / total, f"Features of {done:,} of {total:,} images, computed once and kept"
         before += len(images)
-    _READY.add(asked)
+    _READY.add(key)
 
 
 def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
@@ -134,8 +134,8 @@ def kept_at(model: nn.Module, data_key: str) -> Path:
 def kept_embedding(data_key: str, backbone: str, rows: int) -> Tensor | None:
     """Features (`rows`, d) that this `backbone` (its hash) gave for the set `data_key`, from the disk; None where none are."""
     with contextlib.suppress(CheckpointError, KeyError, FileNotFoundError):
-        found = checkpoints.read_tensors(_embedding_at(data_key, backbone))["Z"]
-        return found if len(found) == rows else None
+        Z = checkpoints.read_tensors(_embedding_at(data_key, backbone))["Z"]
+        return Z if len(Z) == rows else None
     return None
 
 
@@ -150,7 +150,7 @@ def _embedding_at(data_key: str, backbone: str) -> Path:
 
 
 def _read(path: Path, rows: int) -> dict[str, Tensor] | None:
-    """What is stored at `path`; None where that is nothing, damaged or something else: it is computed again then."""
+    """The tensors stored at `path`; None where there are none, or damaged or other ones: they are computed again then."""
     try:
         stored = checkpoints.read_tensors(path) if path.exists() else {}
     except CheckpointError:

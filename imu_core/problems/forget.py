@@ -60,7 +60,7 @@ def _text(request: str) -> str:
 
 
 def _parse(request: str, dataset: Dataset) -> tuple[str, str]:
-    """(kind, what is behind the colon); names alone are whole classes, or people in a set of people."""
+    """(kind, text behind the colon); names alone are a request for whole classes, or for people in a set of people."""
     text = _text(request)
     kind, colon, body = text.partition(":")
     kind = kind.strip().lower()
@@ -69,7 +69,7 @@ def _parse(request: str, dataset: Dataset) -> tuple[str, str]:
         if all(_named(name, dataset.class_names) for name in names):
             return _whole(dataset), text
         near = [_nearest(name, dataset.class_names) for name in names[:4]]
-        meant = f" Did you mean {' + '.join(found[0] for found in near)}?" if all(near) and len(names) <= 4 else ""
+        meant = f" Did you mean {' + '.join(matches[0] for matches in near)}?" if all(near) and len(names) <= 4 else ""
         raise DataError(f"{_short(text)} is not a forget request.{meant} Write {GRAMMAR}.")
     if not body.strip():
         raise DataError(f"{_short(text)} names nothing to forget. Write {GRAMMAR}.")
@@ -85,7 +85,7 @@ def _whole(dataset: Dataset) -> str:
 
 
 def _folded(name: str) -> str:
-    """A name in any letter case, any Unicode form and any spacing is one name; so are 42 and 0042."""
+    """`name` in one form for every letter case, Unicode form and spacing; 42 and 0042 are one name too."""
     text = " ".join(key(unicodedata.normalize("NFKC", name).casefold()).split())
     return str(int(text)) if re.fullmatch(r"[0-9]{1,18}", text) else text
 
@@ -112,13 +112,13 @@ def _pieces(body: str, dataset: Dataset) -> Iterator[str]:
 
 def _index(name: str, dataset: Dataset, unknown: str) -> int:
     """The class that `name` is; DataError where it is none (`unknown` says so) or could be several."""
-    found = _named(name, dataset.class_names)
-    if not found:
+    matches = _named(name, dataset.class_names)
+    if not matches:
         near = _nearest(name, dataset.class_names)[:5]
         raise DataError(f"{unknown}{f' Did you mean {_either(near)}?' if near else ''}")
-    if len(found) > 1:
-        raise DataError(f"{_short(name)} may be {_either(found)} in {dataset.title}: write it letter by letter.")
-    return dataset.class_names.index(found[0])
+    if len(matches) > 1:
+        raise DataError(f"{_short(name)} may be {_either(matches)} in {dataset.title}: write it letter by letter.")
+    return dataset.class_names.index(matches[0])
 
 
 def _either(names: Sequence[str], most: int = 6) -> str:
@@ -134,8 +134,8 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
     squeezed = {known: _squeezed(known) for known in names}
     typed = _folded(name)
     for fits in (lambda n: squeezed[n] == wanted, lambda n: _folded(n).startswith(typed), lambda n: wanted in squeezed[n]):
-        if found := [known for known in names if fits(known)]:
-            return found
+        if matches := [known for known in names if fits(known)]:
+            return matches
     if wanted.isdigit():
         return []  # a number is not nearly another one
     alike = {known: difflib.SequenceMatcher(None, wanted, text).ratio() for known, text in squeezed.items()}
@@ -166,16 +166,16 @@ def _kind_like(kind: str, text: str) -> str:
 
 
 def _completed(name: str, dataset: Dataset) -> str:
-    found = _named(name, dataset.class_names) or _nearest(name, dataset.class_names)
-    if len(found) > 1:
-        raise DataError(f"{_short(name)} may be {_either(found)} in {dataset.title}: write one of them.")
+    matches = _named(name, dataset.class_names) or _nearest(name, dataset.class_names)
+    if len(matches) > 1:
+        raise DataError(f"{_short(name)} may be {_either(matches)} in {dataset.title}: write one of them.")
     what, all_of = ("class", "Its classes") if dataset.people is None else ("identity", "Its people")
-    if not found:
+    if not matches:
         raise DataError(
             f"There is no {what} {_short(name)} in {dataset.title}. {all_of}: {_either(dataset.class_names, 20)}. "
             f"Or write {DRAWN}."
         )
-    return found[0]
+    return matches[0]
 
 
 def _short(text: str) -> str:

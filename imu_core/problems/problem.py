@@ -49,7 +49,7 @@ def problem(
 def prepare(dataset: str = "fashion", *, model: str = "small_resnet") -> Iterator[tuple[float, str]]:
     """Compute the features that `problem` needs and nobody has stored yet, yielding (fraction done, what is done).
 
-    Nothing comes where they are stored. What is left undone is gone on with by the next caller. Raises as `problem` does.
+    It yields nothing where they are stored. The next caller goes on with what one leaves undone. Raises as `problem` does.
     """
     loaded = data.load(dataset)
     yield from prepare_features(original(loaded, model), loaded)
@@ -59,16 +59,16 @@ def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
     """The checkpoint of the original `model` on `dataset`; CheckpointError says how to train it where there is none."""
     if not known(model):
         raise ConfigError(f"There is no model called {model!r}. Known models: {', '.join(MODELS)}.")
-    found = checkpoints.find(dataset, model, NOTHING)
-    if found is None and outside.is_brought(model):
+    checkpoint = checkpoints.find(dataset, model, NOTHING)
+    if checkpoint is None and outside.is_brought(model):
         brought.card(dataset.name, model)  # raises where it was never brought
         raise CheckpointError(f"The images of {dataset.name} have changed since {model} was brought: bring it again.")
-    if found is None:
+    if checkpoint is None:
         raise CheckpointError(
             f"No {model} is trained on {dataset.name} yet. Train it on the page, or with: "
             f"python -m imu_core train --problem {dataset.name} --model {model}"
         )
-    return found
+    return checkpoint
 
 
 @lru_cache(maxsize=6)

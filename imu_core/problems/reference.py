@@ -34,25 +34,25 @@ def retrained(problem: Problem) -> Reference | None:
 
     It is found by the removed samples, not by the words of the request. Where it is None, `retrain(problem)` trains it.
     """
-    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
-    if found is None:
+    checkpoint = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    if checkpoint is None:
         return None
-    train, test = _logits(found.path, found.path.stat().st_mtime_ns, problem.dataset.name)
+    train, test = _logits(checkpoint.path, checkpoint.path.stat().st_mtime_ns, problem.dataset.name)
     train_hit, test_hit = (part.logits.argmax(1) == part.labels for part in (train, test))
-    return Reference(found.card, train, test, accuracies(train_hit, test_hit, problem))
+    return Reference(checkpoint.card, train, test, accuracies(train_hit, test_hit, problem))
 
 
 def prepare(problem: Problem) -> Iterator[tuple[float, str]]:
     """Compute the features that `retrained` needs and nobody has stored yet, yielding (fraction done, what is done)."""
-    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
-    if found is not None:
-        yield from prepare_features(found, problem.dataset)
+    checkpoint = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    if checkpoint is not None:
+        yield from prepare_features(checkpoint, problem.dataset)
 
 
 def retrained_model(problem: Problem) -> nn.Module | None:
     """The stored retrained network for what `problem` removes, shared: never change it; None where there is none."""
-    found = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
-    return _network(found.path, found.path.stat().st_mtime_ns, problem.dataset.name) if found else None
+    checkpoint = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    return _network(checkpoint.path, checkpoint.path.stat().st_mtime_ns, problem.dataset.name) if checkpoint else None
 
 
 @lru_cache(maxsize=8)
@@ -79,13 +79,13 @@ def retrain(problem: Problem) -> Training:
 
 
 def seconds_to_retrain(problem: Problem) -> float | None:
-    """Seconds that the quickest stored training of this model on this data took, wherever that was; None where none says."""
-    cards = [found.card.get("seconds") for found in checkpoints.listing(problem.dataset.name, problem.model_name)]
+    """Seconds that the quickest stored training of this model on this data took, on any machine; None where none is on record."""
+    cards = [checkpoint.card.get("seconds") for checkpoint in checkpoints.listing(problem.dataset.name, problem.model_name)]
     return min((float(seconds) for seconds in cards if seconds), default=None)
 
 
 def target(problem: Problem) -> tuple[float, str] | None:
-    """The forget accuracy that runs should stop at where whole classes are *not* what goes, and why, in words; else None.
+    """(forget accuracy at which runs should stop, the reason in words); None where the forget set is whole classes.
 
     A model that never saw a random sample still recognises it as often as any new image. So the aim is the retrained
     model's accuracy on the forget set; where none is stored, the original's test accuracy stands in for it, which is fair
@@ -93,8 +93,8 @@ def target(problem: Problem) -> tuple[float, str] | None:
     """
     if problem.split.classes:
         return None
-    found = retrained(problem)
-    if found:
-        return found.accuracies["forget"], "the retrained model's accuracy on them"
+    reference = retrained(problem)
+    if reference:
+        return reference.accuracies["forget"], "the retrained model's accuracy on them"
     hits = problem.test.logits.argmax(1) == problem.test.labels
     return float(hits.double().mean()), "the original model's test accuracy, as no retrained model is stored"

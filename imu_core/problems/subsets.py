@@ -18,7 +18,7 @@ def same_kind(problem: Problem) -> Tensor:
 
 
 def spread(index: Tensor, most: int) -> Tensor:
-    """At most `most` of `index` (n,), evenly spaced, in order: the same ones for every model."""
+    """At most `most` entries of `index` (n,), evenly spaced, in order: the same ones for every model."""
     if len(index) <= most:
         return index
     return index[torch.from_numpy(np.linspace(0, len(index) - 1, most).astype(np.int64))]

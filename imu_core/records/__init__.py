@@ -1,1 +1,1 @@
-"""What goes between rooms: data sets (`data`), problems, settings and points (`run`), `outcome`, stored records (`shapes`)."""
+"""What goes between packages: data sets (`data`), problems, settings and points (`run`), `outcome`, stored records (`shapes`)."""

@@ -48,7 +48,7 @@ class Sightings:
 
     @staticmethod
     def join(*groups: Sightings) -> Sightings:
-        """All `groups`, one behind the other."""
+        """All sightings of `groups`, one group behind the other; without `parts` where one of them has none."""
         parts = None if any(g.parts is None for g in groups) else torch.cat([g.parts for g in groups])
         columns = (torch.cat([getattr(g, name) for g in groups]) for name in ("images", "ids", "cameras"))
         return Sightings(*columns, sum((g.names for g in groups), ()), parts)
@@ -71,10 +71,11 @@ class People:
 
 @dataclass(frozen=True, eq=False)
 class Subclasses:
-    """What lies below larger classes: `superclasses` (superclass → its subclasses), the subclasses' `names` in the order of their
-    numbers, and `labels` (N train,) int64, the subclass that each training image shows.
+    """The subclasses of larger classes, with the subclass that each training image shows.
 
-    They may be the classes of the dataset themselves, or parts of them.
+    `superclasses` maps a superclass to the names of its subclasses; `names` are those of all subclasses in the order of their
+    numbers; `labels` (N train,) int64 holds the number of each training image's subclass. The subclasses may be the classes of
+    the dataset themselves, or parts of them.
     """
 
     superclasses: dict[str, tuple[str, ...]]
@@ -104,7 +105,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Copies:
-    """How many images are there twice, pixel by pixel: in two sets that should have nothing in common, or in one."""
+    """Counts of images that occur twice, pixel by pixel: in two sets that should have nothing in common, or in one."""
 
     test_in_train: int  # test images that the training set holds too
     train_twice: int  # training images that came before, counted without the first of each
@@ -135,21 +136,21 @@ class Dataset:
 
     @cached_property
     def prints(self) -> tuple[Tensor, Tensor]:
-        """A number (int64) for each training image and for each test image: equal where all pixels are."""
+        """A number (int64) for each training and each test image, (N,) and (n,): equal where all pixels of two images are."""
         return _prints(self.train.images, self.test.images)
 
     @cached_property
     def copies(self) -> Copies:
-        """How many images are there twice, pixel by pixel, in training and test set."""
+        """Counts of the images that occur twice, pixel by pixel, in the training set and the test set."""
         train, test = self.prints
         different, which = train.unique(return_inverse=True)
         pairs = torch.stack([which, self.train.labels]).unique(dim=1)[0]  # each image once for each of its classes
         torn = torch.bincount(pairs, minlength=len(different))[which] > 1
-        asked = 0
+        query_elsewhere = 0
         if self.people is not None:
             query, *others = _prints(self.people.query.images, self.people.gallery.images, self.train.images)
-            asked = int(torch.isin(query, torch.cat(others)).sum())
-        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()), asked)
+            query_elsewhere = int(torch.isin(query, torch.cat(others)).sum())
+        return Copies(int(torch.isin(test, train).sum()), len(train) - len(different), int(torn.sum()), query_elsewhere)
 
     @cached_property
     def hash(self) -> str:
@@ -164,19 +165,19 @@ class Dataset:
 
 
 def _prints(*groups: Tensor) -> tuple[Tensor, ...]:
-    """A number (int64) for each image of each of the `groups`: equal where all pixels are.
+    """A number (int64) for each image of each of the `groups`: equal where all pixels of two images are equal.
 
-    All are told apart by few of their pixels; only where those are equal all pixels are read.
+    First a few pixels of each image are compared; all pixels are read only where those few are equal.
     """
     steps = [max(1, side // 16) for side in groups[0].shape[2:]]
-    found = torch.cat([_digests(images[:, :, :: steps[0], :: steps[1]]) for images in groups])
-    _, which, counts = found.unique(return_inverse=True, return_counts=True)
+    prints = torch.cat([_digests(images[:, :, :: steps[0], :: steps[1]]) for images in groups])
+    _, which, counts = prints.unique(return_inverse=True, return_counts=True)
     same, start = (counts[which] > 1).split([len(images) for images in groups]), 0
     for images, alike in zip(groups, same, strict=True):
         places = alike.nonzero()[:, 0]
-        found[start + places] = _digests(images[places])
+        prints[start + places] = _digests(images[places])
         start += len(images)
-    return found.split([len(images) for images in groups])
+    return prints.split([len(images) for images in groups])
 
 
 def _digests(images: Tensor) -> Tensor:
@@ -190,14 +191,14 @@ def _nothing() -> Iterator[tuple[float, str]]:
 
 @dataclass(frozen=True)
 class Source:
-    """One line of the dataset registry: how to load it, whether it is here, how to fetch it (`verb` says what that is).
+    """An entry of the dataset registry: how to load a set, whether it is on this machine, how to fetch it (`verb` names that).
 
-    A set with `people` has identities for classes; one that needs no asking (`free`) costs nothing to fetch, and a page does so
-    without a click unless it lies in a folder of this machine (`asks`). `class_names` and `superclasses` are there where they are
-    known before the images are. `models` are the networks to offer, the usual one first; without them those that suit its
-    `channels`, or people. The images of a `brought` set are the visitor's, and networks brought with them come first. `check`
-    raises a DataError where a folder is not there and a ClosedError where pages may not read it; `state` changes once its
-    images do.
+    Where `people` is set, the classes are identities. A `free` set costs nothing to fetch, so a page fetches it without a click,
+    unless it lies in a folder of this machine (`asks`). `class_names` and `superclasses` are given where they are known before
+    the images are read. `models` are the networks to offer, the usual one first; where there are none, those that suit the
+    `channels`, or people, are offered. The images of a `brought` set are the visitor's, and networks brought with them come
+    first. `check` raises a DataError where a folder is not there and a ClosedError where pages may not read it. What `state`
+    returns changes once the images do.
     """
 
     title: str

@@ -59,7 +59,10 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Json]) -> Outcome:
-        """The outcome on record. Files that are older than `reached` tell it by the beginning of the sentence alone."""
+        """The outcome that `values` record; TypeError where they are no mapping.
+
+        Older files do not hold `reached`: there the beginning of the sentence says whether the target was reached.
+        """
         if not isinstance(values, Mapping):
             raise TypeError(f"an outcome is {values!r:.40}")
         reason = values.get("reason", "")

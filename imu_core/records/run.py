@@ -1,4 +1,4 @@
-"""The nouns of the engine, frozen: what one room hands to the next. No record is changed after it is made."""
+"""The nouns of the engine, frozen: what one package hands to the next. No record is changed after it is made."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class Problem:
 
     @cached_property
     def copies(self) -> Copies:
-        """How many images are there twice, pixel by pixel: in the sets of the data, and in forget and retain set."""
+        """Counts of the images that occur twice, pixel by pixel: in the sets of the data, and in forget and retain set."""
         train, _ = self.dataset.prints
         shared = int(torch.isin(train[self.split.forget], train[self.split.retain]).sum())
         return dataclasses.replace(self.dataset.copies, forget_in_retain=shared)
@@ -256,7 +256,7 @@ class Trajectory:
     images: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Json]:
-        """JSON-ready, without the per-sample arrays and the heads (`from_dict` reads it back)."""
+        """The record as JSON-ready values, without the per-sample arrays and the heads (`from_dict` reads it back)."""
         scalars = ("step", "epoch", "seconds", "loss", "accuracies", "weights", "full")
         return {
             "config": dataclasses.asdict(self.config),
@@ -274,7 +274,7 @@ class Trajectory:
 
     @classmethod
     def from_dict(cls, values: dict[str, Json]) -> Trajectory:
-        """The record that `to_dict` wrote."""
+        """The trajectory that `to_dict` wrote; ConfigError where `values` are none."""
         try:
             return cls(
                 RunConfig.from_dict(values["config"]),

@@ -1,4 +1,4 @@
-"""The shape of what stands in files: JSON objects, with their names and what lies behind each."""
+"""The shapes of the JSON objects that stand in files: the names of their fields and the type of each."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ScopeRow(TypedDict, total=False):
 
 
 class ScopeRecord(TypedDict):
-    """What ships of a `SideBySide`: its rows, the references beside them, and what they belong to."""
+    """A `SideBySide` as it ships in a file: its rows, the references' numbers, and the problem, model and data behind them."""
 
     command: str
     problem: About
@@ -91,7 +91,7 @@ class ScopeRecord(TypedDict):
 
 
 class Brought(TypedDict, total=False):
-    """What the card of a model that somebody brought says beside the rest."""
+    """The part of a `Card` that only brought models have: where the model came from, and how it did in the test."""
 
     architecture: str
     normalisation: str

@@ -100,12 +100,12 @@ _LATEX = {  # pandas escapes the first two lines alone
 
 
 def escaped(text: object) -> str:
-    """`text` as LaTeX sets it: none of its signs acts; line breaks and control characters become spaces."""
+    """`text` escaped for LaTeX, so that none of its signs is a command; line breaks and control characters become spaces."""
     return "".join(_LATEX.get(sign, sign if sign.isprintable() else " ") for sign in str(text))
 
 
 def to_safetensors(model: nn.Module, trajectory: Trajectory) -> bytes:
-    """The unlearned model's parameters and buffers, with problem and config in the file's metadata."""
+    """The bytes of a safetensors file: the unlearned model's parameters and buffers, with problem and config in its metadata."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"problem": json.dumps(trajectory.problem), "config": json.dumps(trajectory.config.changed())}
     return save_tensors(state, metadata)

@@ -74,12 +74,12 @@ class Moment:
 
     @property
     def forgetting(self) -> Side:
-        """What it recognises of the forget set beside before: BELOW where it has forgotten some."""
+        """Where its forget accuracy lies beside the one before the first step: BELOW where it has forgotten some."""
         return side(self.forget, self.forget_before)
 
     @property
     def keeping(self) -> Side | None:
-        """The accuracy to keep beside before: BELOW where the run did harm; None where it is not known."""
+        """Where the accuracy to keep lies beside the one before the first step: BELOW after harm; None where it is not known."""
         return None if self.kept is None or self.kept_before is None else side(self.kept, self.kept_before)
 
 
@@ -123,7 +123,7 @@ def verdict_of_all(
     runs: Sequence[tuple[str, Trajectory]], problem: Problem, reference: Accuracies | None, step: int | None = None
 ) -> str:
     """What all `runs` (title, record) have come to at `step` (None: at their ends), in sentences that name every one of them."""
-    now = [found for title, record in runs if (found := moment(title, record, step))]
+    now = [instant for title, record in runs if (instant := moment(title, record, step))]
     if not now:
         return ""
     first, what = now[0], _what(problem)
@@ -161,10 +161,10 @@ def _forget_words(now: Moment, problem: Problem) -> str:
 
 def _change(value: float, before: float) -> str:
     """'lost 0.2 points', 'gained 1.4 points', or 'kept its accuracy' where both are the same."""
-    found = side(value, before)
-    if found is Side.SAME:
+    position = side(value, before)
+    if position is Side.SAME:
         return "kept its accuracy" + ("" if tenths(value) == tenths(before) else f" ({change(value, before)} points)")
-    return f"{'lost' if found is Side.BELOW else 'gained'} {apart(value, before)}"
+    return f"{'lost' if position is Side.BELOW else 'gained'} {apart(value, before)}"
 
 
 def _aim(problem: Problem, runs: Sequence[Moment], reference: Accuracies | None) -> str:
@@ -174,10 +174,10 @@ def _aim(problem: Problem, runs: Sequence[Moment], reference: Accuracies | None)
         return " No retrained model is stored" + (
             " to compare with." if whole_classes else ", so nobody can say which figure would be right."
         )
-    aim, kept = reference["forget"], reference.get("test_other" if whole_classes else "test")
+    aim, utility = reference["forget"], reference.get("test_other" if whole_classes else "test")
     them = "it" if len(problem.split.forget) == 1 else "them"
     text = f" The retrained model, which never saw {them}, recognises {percent(aim)}"
-    text += "." if kept is None or before is None else f" and {_change(kept, before)}."
+    text += "." if utility is None or before is None else f" and {_change(utility, before)}."
     if whole_classes:
         return text
     gaps = listed([f"{run.title} {beside_words(run.forget, aim, run.at_end)}" for run in runs])
@@ -186,10 +186,10 @@ def _aim(problem: Problem, runs: Sequence[Moment], reference: Accuracies | None)
 
 def beside_words(value: float, aim: float, at_end: bool = True) -> str:
     """'ends 4.5 points above that', 'is 2.0 points below that', 'ends at that figure, to within 0.1 points'."""
-    verb, found = ("ends" if at_end else "is"), side(value, aim)
-    if found is Side.SAME:
+    verb, position = ("ends" if at_end else "is"), side(value, aim)
+    if position is Side.SAME:
         return f"{verb} at that figure" + ("" if tenths(value) == tenths(aim) else f", {_WITHIN}")
-    return f"{verb} {apart(value, aim)} {found.value} that"
+    return f"{verb} {apart(value, aim)} {position.value} that"
 
 
 _ENDED = {"cancelled": "", "diverged": "It broke down: ", "failed": "It failed: "}
@@ -211,9 +211,10 @@ def early_words(outcome: Outcome) -> str:
 
 
 def one_path(runs: Sequence[tuple[str, Sequence[Point]]]) -> str:
-    """Which of `runs` (name, points) no chart tells apart, a sentence for each such group; "" where all can be seen.
+    """A sentence for each group of `runs` (name, points) that no chart can tell apart; "" where there is no such group.
 
-    They were evaluated at the same steps, and at each their accuracies on the forget set and on the test set are the same.
+    Runs of a group were evaluated at the same steps, and at each their accuracies on the forget set and on what should be kept
+    are the same.
     """
     groups: list[list[tuple[str, Sequence[Point]]]] = []
     for run in (run for run in runs if run[1]):
@@ -258,12 +259,15 @@ class Hiding:
 
     @property
     def beside_before(self) -> Side:
-        """BELOW: harder to find than before."""
+        """Where the mAP now lies beside that of the original: BELOW where the person is harder to find than before."""
         return side(self.now, self.before)
 
     @property
     def beside_aim(self) -> Side | None:
-        """ABOVE: easier to find than for a model that never saw them; None where no such model is stored."""
+        """Where the mAP now lies beside the retrained model's; None where no such model is stored.
+
+        ABOVE: the person is easier to find than for a model that never saw them.
+        """
         return None if self.aim is None else side(self.now, self.aim)
 
 
@@ -300,10 +304,10 @@ def hiding_words(person: Hiding) -> str:
 
 
 def _search_words(value: float, other: float, than: str) -> str:
-    found = side(value, other)
-    if found is Side.SAME:
+    position = side(value, other)
+    if position is Side.SAME:
         return f"as easy to find as {than}"
-    return f"{apart(value, other)} of mAP {'easier' if found is Side.ABOVE else 'harder'} to find than {than}"
+    return f"{apart(value, other)} of mAP {'easier' if position is Side.ABOVE else 'harder'} to find than {than}"
 
 
 def _moved(before: float, now: float) -> str:

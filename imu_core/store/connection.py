@@ -1,4 +1,4 @@
-"""The connection to the database of runs: its first use, what it says, and which runs somebody's rights reach."""
+"""The connection to the database of runs: its first use, its errors as sentences, and which runs somebody's rights reach."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imu_core.store.stored import (
 
 
 def default_url() -> str:
-    """Where runs are kept: IMU_DATABASE_URL, else runs.sqlite in `runtime.home()`."""
+    """The address of the database of runs: IMU_DATABASE_URL, else runs.sqlite in `runtime.home()`."""
     return os.environ.get("IMU_DATABASE_URL") or f"sqlite:///{runtime.home() / 'runs.sqlite'}"
 
 
@@ -63,7 +63,7 @@ class Connected:
         return self._rights
 
     def seen_by(self, rights: Rights) -> Self:
-        """This database as somebody with `rights` has it: every call works on what they may see, and changes what they may."""
+        """A view of this database for somebody with `rights`: its calls see only what they may see, and change what they may."""
         view = copy.copy(self)
         view._rights = rights
         return view
@@ -183,9 +183,9 @@ class Connected:
         if most == (None, None):
             return
         query = sql.select(RUNS.c.id, SIZE, RUNS.c.deleted).where(self._own()).order_by(RUNS.c.deleted)
-        kept = connection.execute(query).all()
-        number, size = 1 + len(kept), size_of(row) + sum(run[1] for run in kept)
-        for run_id, freed, deleted in kept:
+        runs = connection.execute(query).all()
+        number, size = 1 + len(runs), size_of(row) + sum(run[1] for run in runs)
+        for run_id, freed, deleted in runs:
             if deleted is not None and exceeds(number, size, *most):
                 connection.execute(sql.delete(RUNS).where(RUNS.c.id == run_id))
                 number, size = number - 1, size - freed

@@ -21,28 +21,28 @@ PAUSE = 0.5  # seconds between two tries to reach it
 _CONNECT = 10  # seconds for which one try may take
 _WRITERS = 0x696D75  # of all locks of a PostgreSQL server, the one that this program's writers take
 _AWAY = ("08", "57P")  # SQL's signs for a connection that broke, and for a server that shuts down or starts
-# (SQL's signs, what is said where there are none, the sentence)
+# (SQL's signs, words of the message where there are none, the sentence)
 _SENTENCES = (
     (("55P03", "57014"), ("locked",), "The database {place} is busy: another program held it for {wait:g} seconds. Try again."),
     (
         (),
         ("not a database", "malformed"),
-        "{place} is no database, or is damaged ({said}). Name another file, or restore a copy of it.",
+        "{place} is no database, or is damaged ({message}). Name another file, or restore a copy of it.",
     ),
     (
         ("25006", "42501"),
         ("readonly",),
-        "{place} may not be written ({said}). Name a place that may, in IMU_DATABASE_URL.",
+        "{place} may not be written ({message}). Name a place that may, in IMU_DATABASE_URL.",
     ),
     (
         ("3D000",),
         ('database "',),
-        "{place} does not exist on that server ({said}). Make it there first (createdb), or name another in IMU_DATABASE_URL.",
+        "{place} does not exist on that server ({message}). Make it there first (createdb), or name another in IMU_DATABASE_URL.",
     ),
     (
         ("28",),
         ("authentication", "password", "role", "pg_hba"),
-        "The server of {place} does not let this user in ({said}). Check the user and the password in IMU_DATABASE_URL.",
+        "The server of {place} does not let this user in ({message}). Check the user and the password in IMU_DATABASE_URL.",
     ),
 )
 
@@ -64,20 +64,20 @@ def shown(url: sql.URL) -> str:
 def parsed(url: str) -> sql.URL:
     """The address `url`, whole and absolute; StoreError where it is none, or names a database in memory."""
     try:
-        found = sql.make_url(url)
+        address = sql.make_url(url)
     except (ArgumentError, ValueError, AttributeError) as error:  # a port that is no number; no text at all
         raise StoreError(
             "The address of the database cannot be read. It looks like sqlite:////folder/runs.sqlite or "
             "postgresql://user@host/name; see IMU_DATABASE_URL."
         ) from error
-    if found.drivername in ("postgresql", "postgres"):
-        return found.set(drivername="postgresql+psycopg")  # the third psycopg; by that name SQLAlchemy means the second
-    if found.get_backend_name() != "sqlite":
-        return found
-    if not found.database or found.database == ":memory:":
+    if address.drivername in ("postgresql", "postgres"):
+        return address.set(drivername="postgresql+psycopg")  # the third psycopg; by that name SQLAlchemy means the second
+    if address.get_backend_name() != "sqlite":
+        return address
+    if not address.database or address.database == ":memory:":
         raise StoreError("A database in memory is lost with its process. Name a file: sqlite:////folder/runs.sqlite.")
-    is_uri = found.database.startswith("file:")
-    path = unquote(urlsplit(found.database).path) if is_uri else found.database
+    is_uri = address.database.startswith("file:")
+    path = unquote(urlsplit(address.database).path) if is_uri else address.database
     try:
         path = Path(path).expanduser().absolute()  # worker processes may stand elsewhere
         runtime.target(path)
@@ -86,7 +86,7 @@ def parsed(url: str) -> sql.URL:
         raise StoreError(
             f"{cut(str(path), 200, 60)} is no place for a database: {reason}. Name a file, in IMU_DATABASE_URL."
         ) from error
-    return found if is_uri else found.set(database=str(path))
+    return address if is_uri else address.set(database=str(path))
 
 
 def engine(url: sql.URL) -> sql.Engine:
@@ -166,18 +166,18 @@ def is_away(url: sql.URL, error: DBAPIError) -> bool:
         return False
     if error.connection_invalidated or _state(error).startswith(_AWAY):
         return True
-    said = str(error.orig)  # before a connection stands, its library tells in words alone
+    message = str(error.orig)  # before a connection stands, its library tells in words alone
     connecting = isinstance(error, OperationalError) and not _state(error)
-    return connecting and ("FATAL" not in said or "the database system is" in said)
+    return connecting and ("FATAL" not in message or "the database system is" in message)
 
 
 def sentence(url: sql.URL, error: DBAPIError) -> str:
-    """What failed, and what to do about it."""
+    """A sentence that says what failed and what to do about it."""
     place = shown(url)
-    said = " ".join((str(error.orig).strip() or type(error.orig).__name__).split())[:200]
+    message = " ".join((str(error.orig).strip() or type(error.orig).__name__).split())[:200]
     if is_away(url, error):
-        return f"The server of {place} does not answer ({said}). Start it, or check IMU_DATABASE_URL; then try again."
+        return f"The server of {place} does not answer ({message}). Start it, or check IMU_DATABASE_URL; then try again."
     for states, signs, words in _SENTENCES:
-        if _state(error).startswith(states) if _state(error) else any(sign in said for sign in signs):
-            return words.format(place=place, said=said, wait=WAIT)
-    return f"The database {place} cannot be used: {said}. Check IMU_DATABASE_URL."
+        if _state(error).startswith(states) if _state(error) else any(sign in message for sign in signs):
+            return words.format(place=place, message=message, wait=WAIT)
+    return f"The database {place} cannot be used: {message}. Check IMU_DATABASE_URL."

@@ -48,7 +48,7 @@ def size_of(row: Mapping[str, Json | bytes]) -> int:
 
 
 def exceeds(number: int, size: int, most_runs: int | None, most_bytes: int | None) -> bool:
-    """Whether so many runs of so many bytes in all are more than what is allowed (None: nothing is too much)."""
+    """Whether `number` runs of `size` bytes in all are more than the limits allow (None: no limit)."""
     return (most_runs is not None and number > most_runs) or (most_bytes is not None and size > most_bytes)
 
 
@@ -83,15 +83,15 @@ def conditions(
 
 def tags_of(connection: sql.Connection, run_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Run id to its tags, sorted; a run without any has ()."""
-    found: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
+    by_run: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
     for part in chunks(run_ids):
         for run_id, tag in connection.execute(sql.select(TAGS).where(TAGS.c.run_id.in_(part))):
-            found[run_id].append(tag)
-    return {run_id: tuple(sorted(tags)) for run_id, tags in found.items()}
+            by_run[run_id].append(tag)
+    return {run_id: tuple(sorted(tags)) for run_id, tags in by_run.items()}
 
 
 def chunks(values: Sequence[str]) -> Iterator[list[str]]:
-    """`values` in lists that one statement takes."""
+    """`values` in lists of at most `CHUNK`, so that one statement can take each."""
     for start in range(0, len(values), CHUNK):
         yield list(values[start : start + CHUNK])
 
@@ -103,7 +103,7 @@ def is_stopped_by(connection: sql.Connection, sweep: str) -> bool:
 
 def file_problems(connection: sql.Connection) -> Iterator[str]:
     """What SQLite itself finds wrong with its file, a sentence each."""
-    found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
-    yield from (f"The file: {said}" for said in found if said != "ok")
+    findings = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+    yield from (f"The file: {finding}" for finding in findings if finding != "ok")
     for table, row, *_ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         yield f"The file: row {row} of {table} belongs to no run."

@@ -135,31 +135,31 @@ def _check_tree(value: Any, left: list[int], level: int) -> None:
 
 
 def mapping_of(value: Any, what: str) -> dict[str, Json]:
-    """`value`, which must be a JSON object; DataError names `what` it is."""
+    """`value`, if it is a JSON object; otherwise a DataError that calls it `what`."""
     if not isinstance(value, dict):
         raise DataError(f"{what} must be a mapping of names to values.")
     return value
 
 
 def named_of(value: Any, what: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:
-    """`value`, an object whose every entry `read` accepts; DataError names `what` it is."""
+    """The entries of the JSON object `value`, each as `read` returns it; otherwise a DataError that calls it `what`."""
     if len(mapping_of(value, what)) > 1000:
         raise DataError(f"{what} hold more than 1,000 names.")
     return {text_of(name, what, LONGEST_NAME): read(inner, what) for name, inner in value.items()}
 
 
 def number_of(value: Any, what: str, low: float, high: float) -> float:
-    """`value`, a finite number from `low` to `high`; DataError names `what` it is."""
+    """`value`, if it is a finite number from `low` to `high`; otherwise a DataError that calls it `what`."""
     return _ranged(value, what, max(low, -_LARGEST), min(high, _LARGEST), False)
 
 
 def maybe_number_of(value: Any, what: str) -> float | None:
-    """`value`, a finite number or nothing; DataError names `what` it is."""
+    """`value`, if it is a finite number or None; otherwise a DataError that calls it `what`."""
     return None if value is None else number_of(value, what, -math.inf, math.inf)
 
 
 def whole_of(value: Any, what: str) -> int:
-    """`value`, a whole number from 0; DataError names `what` it is."""
+    """`value`, if it is a whole number in the range of a seed, from 0; otherwise a DataError that calls it `what`."""
     return _ranged(value, what, *RUN["seed"].ends, True)
 
 
@@ -177,7 +177,10 @@ def _range(low: float, high: float, whole: bool) -> Setting:
 
 
 def text_of(value: Any, what: str, longest: int, *, filled: bool = False, lines: bool = False) -> str:
-    """`value`, a text of at most `longest` characters without hidden ones; DataError names `what` it is."""
+    """`value`, if it is a text of at most `longest` characters, none hidden; otherwise a DataError that calls it `what`.
+
+    `filled`: not empty. `lines`: line breaks and tabs are allowed.
+    """
     if not isinstance(value, str) or len(value) > longest or (filled and not value):
         raise DataError(f"{what} must be a text of {'1' if filled else '0'} to {longest:,} characters.")
     if _HIDDEN.search(value.replace("\n", "").replace("\t", "") if lines else value):

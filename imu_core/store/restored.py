@@ -20,7 +20,7 @@ NO_MODEL = (
 
 
 class RestoredRun(Task):
-    """What pages, attacks, measurements and exports ask of a finished `Run`, from its record alone.
+    """A finished run made from its record alone: it has what pages, attacks, measurements and exports use of a `Run`.
 
     `parameters` fetches what was kept of its model (safetensors bytes, or None); it is called when the model is asked for.
     `keeps_model` says beforehand whether there is anything to fetch.
@@ -51,7 +51,7 @@ class RestoredRun(Task):
         yield from self.points
 
     def progress(self, last: Point) -> tuple[float, str]:
-        """All of it: it has ended."""
+        """(1.0, the number of the last step in words): a stored run has ended."""
         return 1.0, f"step {last.step}"
 
     def model(self) -> nn.Module:

@@ -124,10 +124,10 @@ class Store(Connected):
             raise StoreError(f"{str(start)[:40]!r} is too short for an id; give at least its first four characters.")
         with self._reading() as connection:
             query = sql.select(RUNS.c.id).where(RUNS.c.id.startswith(start, autoescape=True), self._visible()).limit(2)
-            found = connection.execute(query).scalars().all()
-        if len(found) != 1:
-            raise StoreError(f"{'Several runs begin' if found else 'No run begins'} with {start[:40]!r}.")
-        return found[0]
+            ids = connection.execute(query).scalars().all()
+        if len(ids) != 1:
+            raise StoreError(f"{'Several runs begin' if ids else 'No run begins'} with {start[:40]!r}.")
+        return ids[0]
 
     def find(self, key: str) -> Stored | None:
         """The newest run with that key that is not deleted, or None."""
@@ -166,7 +166,7 @@ class Store(Connected):
         self._change(run_ids, unlisted=time.time())
 
     def complete(self, run_id: str, metrics: Metrics) -> None:
-        """Put what was measured later into the record of that run, in place of what it held."""
+        """Replace the metrics in the record of that run by `metrics`, which were measured later."""
         self._change([run_id], metrics=finite(dict(metrics)))
 
     # Many runs.
@@ -217,35 +217,35 @@ class Store(Connected):
             return connection.execute(sql.select(sql.func.count()).select_from(RUNS).where(*where)).scalar_one()
 
     def used(self, *, deleted: bool = False) -> dict[str, dict[Any, int]]:
-        """What runs can be searched by: method, state and problem (as `search` takes it), each with its number of runs.
+        """What runs can be searched by: method | state | problem → each one in use → its number of runs.
 
-        The most frequent come first. `deleted` counts the deleted runs instead of the others.
+        A problem is as `search` takes it. The most frequent come first. `deleted` counts the deleted runs instead of the others.
         """
         columns = {"method": (RUNS.c.method,), "state": (RUNS.c.state,), "problem": PROBLEM}
-        found: dict[str, dict[Any, int]] = {}
+        counts: dict[str, dict[Any, int]] = {}
         with self._reading() as connection:
             for name, group in columns.items():
                 number = sql.func.count()
                 query = sql.select(*group, number).where(is_deleted(deleted), self._visible())
                 counted = [tuple(row) for row in connection.execute(query.group_by(*group))]
                 rows = sorted(counted, key=lambda row: (-row[-1], row))  # servers sort texts each in their own way
-                found[name] = {row[0] if len(group) == 1 else row[:-1]: row[-1] for row in rows}
-        return found
+                counts[name] = {row[0] if len(group) == 1 else row[:-1]: row[-1] for row in rows}
+        return counts
 
     def trajectories(self, run_ids: Sequence[str]) -> dict[str, Trajectory]:
-        """The trajectories of those runs, without metrics and parameters; damaged and missing ones are left out."""
-        found: dict[str, Trajectory] = {}
+        """Run id → trajectory, without metrics and parameters; damaged and missing runs are left out."""
+        trajectories: dict[str, Trajectory] = {}
         with self._reading() as connection:
             for part in chunks(run_ids):
                 query = sql.select(RUNS.c.id, RUNS.c.trajectory).where(RUNS.c.id.in_(part), self._visible())
                 for run_id, content in connection.execute(query):
                     with contextlib.suppress(ImuError):
-                        found[run_id] = unpack(content, {})
-        return found
+                        trajectories[run_id] = unpack(content, {})
+        return trajectories
 
     def latest(self, keys: Sequence[str]) -> dict[str, Summary]:
-        """The newest run of each of `keys` that is stored and not deleted."""
-        found: dict[str, Summary] = {}
+        """Key → the newest run with that key; keys without a run that is stored and not deleted are left out."""
+        summaries: dict[str, Summary] = {}
         query = sql.select(*LIGHT, RUNS.c.parameters.is_not(None).label("has_parameters"))
         query = query.where(RUNS.c.deleted.is_(None), self._visible())
         with self._reading() as connection:
@@ -253,8 +253,8 @@ class Store(Connected):
                 ordered = query.where(RUNS.c.key.in_(part)).order_by(RUNS.c.created, RUNS.c.id.desc())
                 rows = connection.execute(ordered).mappings().all()
                 labels = tags_of(connection, [row["id"] for row in rows])
-                found |= {row["key"]: Summary(**row, tags=labels[row["id"]]) for row in rows}
-        return found
+                summaries |= {row["key"]: Summary(**row, tags=labels[row["id"]]) for row in rows}
+        return summaries
 
     def tags(self) -> dict[str, int]:
         """Every tag in use with the number of runs that carry it."""
@@ -311,7 +311,7 @@ class Store(Connected):
             return is_stopped_by(connection, sweep)
 
     def forget_stop(self, sweep: str) -> None:
-        """The sweep has ended: nobody looks for its sign any more."""
+        """Remove the sign to stop of a sweep that has ended: no worker looks for it any more."""
         with self._writing() as connection:
             connection.execute(sql.delete(STOPS).where(STOPS.c.sweep == sweep))
 

@@ -53,12 +53,12 @@ STOPS = sql.Table("stops", TABLES, sql.Column("sweep", sql.String(32), primary_k
 
 
 def names(connection: sql.Connection) -> set[str]:
-    """The tables that the database has now."""
+    """The names of the tables that the database has now."""
     return set(sql.inspect(connection).get_table_names())
 
 
 def found(connection: sql.Connection) -> list[int]:
-    """The versions that the database says it has: one, unless it is damaged."""
+    """The schema versions that are written in the database: exactly one, unless it is damaged."""
     return list(connection.execute(sql.select(VERSIONS.c.version)).scalars())
 
 
@@ -92,7 +92,7 @@ def upgrade(connection: sql.Connection) -> None:
 
 
 def check(versions: list[int], place: str) -> None:
-    """StoreError unless the database at `place` has the version that this program reads."""
+    """Raise StoreError unless `versions`, those of the database at `place`, are the one that this program reads."""
     if versions == [VERSION]:
         return
     age = "a newer" if any(version > VERSION for version in versions) else "another"

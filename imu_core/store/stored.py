@@ -40,7 +40,7 @@ _BASE = "base"  # names, inside stored parameters, the original they were made f
 
 
 class Measure(StrEnum):
-    """How far a run was, or is to be, measured, least first; on record and in sweeps as these words."""
+    """How much of a run was measured, or is to be, from least to most; records and sweeps hold these words."""
 
     NONE = "none"
     QUICK = "quick"  # accuracies, distances
@@ -57,10 +57,11 @@ class Measure(StrEnum):
 class Summary:
     """A stored run without its points: enough for a list, a table or a chart of final numbers.
 
-    `key` is the same for the same run, `id` is this one's alone. `created` and `deleted` are seconds since 1970 (`deleted` is
-    None for a run that is not); `settings` are those that are not at their default; `seconds` is what the run took without
-    its measurement; `accuracies` are those of the last point, fractions; `metrics` is what `Measurement.result` held; `visitor`
-    stands for whoever made it (nobody: a command), `unlisted` is when they took it off their list.
+    `key` is equal for runs of the same problem and settings, `id` is this run's alone. `created` and `deleted` are
+    seconds since 1970 (`deleted` is None for a run that is not deleted); `settings` are those that are not at their default;
+    `seconds` is what the run took without its measurement; `accuracies` are those of the last point, fractions; `metrics` is
+    what `Measurement.result` held; `visitor` stands for whoever made it (None: nobody, as for a command), `unlisted` is when
+    they took it off their list (None: it is on it).
     """
 
     id: str
@@ -87,7 +88,7 @@ class Summary:
 
     @property
     def depth(self) -> Measure:
-        """How far it was measured."""
+        """How much of the run was measured."""
         return depth(self.metrics)
 
 
@@ -111,7 +112,10 @@ class Stored(Summary):
 
 
 def rebuilt(problem: Problem, parameters: bytes) -> nn.Module:
-    """The original of `problem` with stored `parameters` laid over it, in eval mode; DataError where they belong to another."""
+    """A copy of the original model of `problem` with the stored `parameters` put in, in eval mode.
+
+    DataError where they were made from another original or do not fit.
+    """
     tensors, base = read_parameters(parameters)
     if base != hashes.state_hash(problem.model):
         raise DataError("The original model is no longer the one this run started from. Run it again.")
@@ -121,7 +125,7 @@ def rebuilt(problem: Problem, parameters: bytes) -> nn.Module:
 
 
 def depth(metrics: Metrics) -> Measure:
-    """How far `metrics` go."""
+    """How much of a run was measured, by the `metrics` on its record."""
     parts = [metrics.get(name) for name in ("accuracies", "membership", "attacks")]
     return list(Measure)[sum(isinstance(part, dict) and "run" in part for part in parts)]
 
@@ -156,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 
 def changed_parameters(run: Run) -> bytes | None:
-    """The tensors of the unlearned model that differ from the original, as safetensors bytes; None above 8 MB.
+    """The tensors of the unlearned model that differ from the original, as safetensors bytes; None from 8 MB on.
 
     A head-only run changes two of them. The file names the original, so that it is never laid over another.
     """
@@ -252,21 +256,21 @@ def clean_name(name: str) -> str:
 
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """The set of `tags` in order of the alphabet, without empty ones; DataError for long, many or unprintable ones."""
+    """`tags` sorted, without empty or equal ones; DataError for long, many or unprintable ones, and for commas."""
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise DataError(f"Tags are {str(tags)[:40]!r}; give a list of words.")
-    found = sorted({text_of(tag, "A tag", LONGEST_TAG).strip() for tag in tags} - {""})
-    if any("," in tag for tag in found):
+    labels = sorted({text_of(tag, "A tag", LONGEST_TAG).strip() for tag in tags} - {""})
+    if any("," in tag for tag in labels):
         raise DataError("A tag holds a comma; commas stand between tags.")
-    if len(found) > MOST_TAGS:
-        raise DataError(f"A run may carry {MOST_TAGS} tags; these are {len(found)}.")
-    return tuple(found)
+    if len(labels) > MOST_TAGS:
+        raise DataError(f"A run may carry {MOST_TAGS} tags; these are {len(labels)}.")
+    return tuple(labels)
 
 
 # Text: out, and back in with nothing taken on trust.
 
 
 def stored_run(row: RunRow, tags: tuple[str, ...]) -> Stored:
-    """The run that a row of the table holds, with its path unpacked and its `tags`."""
+    """The run that a row of the table holds, with its path unpacked (and taken out of `row`) and its `tags`."""
     trajectory = unpack(row.pop("trajectory"), row["metrics"])
     return Stored(**row, tags=tags, has_parameters=row["parameters"] is not None, trajectory=trajectory)

@@ -85,15 +85,16 @@ class Training(Task):
         self._slow = {name: tensor.clone() for name, tensor in moving.items()} if recipe.lookahead else {}
 
     def trace(self, watched: Sequence[Tensor]) -> None:
-        """For each set in `watched`, add up in `traced`, by parameter, what the steps change whose batches hold one of it.
+        """Add up in `traced`, for each index set in `watched`, the changes of all steps whose batch holds one of its samples.
 
-        Such a training neither resumes nor is it kept when stopped: the sums would miss what came before.
+        `traced` then holds one dictionary a set: the name of a parameter and the sum of its changes. Such a training does not
+        resume, and a stopped one is not kept: the sums would miss the steps before.
         """
         self._watched = watched
         self.traced = [{name: torch.zeros_like(p) for name, p in self.model.named_parameters()} for _ in watched]
 
     def progress(self, last: Point) -> tuple[float, str]:
-        """How far it is after the epoch `last`."""
+        """How far the training is after its point `last`: (fraction done, words)."""
         epochs = self.recipe.epochs
         return last.epoch / epochs, f"epoch {last.step} of {epochs}"
 
@@ -122,8 +123,8 @@ class Training(Task):
                 self.outcome = Outcome("cancelled", f"Stopped by you after epoch {self.epoch}; training resumes from there.")
                 return
             if not loss <= self._worst:  # so that nan counts as well
-                said = f"rose to {loss:.3g} nats" if math.isfinite(loss) else "stopped being a number"
-                self.outcome = Outcome("diverged", f"The loss {said} in epoch {self.epoch + 1}. Use a smaller learning rate.")
+                words = f"rose to {loss:.3g} nats" if math.isfinite(loss) else "stopped being a number"
+                self.outcome = Outcome("diverged", f"The loss {words} in epoch {self.epoch + 1}. Use a smaller learning rate.")
                 return
             self.epoch += 1
             self.seconds += time.perf_counter() - start
@@ -186,9 +187,9 @@ class Training(Task):
         step, every = self._schedule.last_epoch, max(1, min(self._steps // 10, round(_LOOK_AHEAD / self.recipe.batch_size)))
         if not self._slow or (step % every and step < self._steps):
             return
-        kept, state = _SLOWEST * (step / self._steps) ** 3, self.model.state_dict()
+        share, state = _SLOWEST * (step / self._steps) ** 3, self.model.state_dict()
         for name, slow in self._slow.items():
-            slow.lerp_(state[name].to(slow.device), 1 - kept)
+            slow.lerp_(state[name].to(slow.device), 1 - share)
             state[name].copy_(slow)
 
     def _squared_gradient(self, loss: Tensor) -> Tensor:
@@ -198,7 +199,7 @@ class Training(Task):
 
     @torch.no_grad()
     def _log(self, index: Tensor, before: dict[str, Tensor]) -> None:
-        """Book the step just taken on the batch `index` for every traced set that the batch has a sample of."""
+        """Add the step just taken on the batch `index` to the sums of every traced set that the batch has a sample of."""
         change = {name: p - before[name] for name, p in self.model.named_parameters() if name in before}
         for watched, sums in zip(self._watched, self.traced, strict=True):
             if bool(torch.isin(index, watched).any()):
@@ -244,7 +245,11 @@ class Training(Task):
             self._begin()
 
     def save(self, folder: Path | None = None) -> checkpoints.Checkpoint:
-        """Store the finished model with its card (float16 where that costs at most 0.1 point); originals get companions."""
+        """Store the finished model with its card in `folder`, by default that of trained models; returns the checkpoint.
+
+        It is stored in float16 where that costs at most 0.1 point. Files with its first weights and the statistics that methods
+        need come beside a small original. CheckpointError where the training has not ended well or would replace a brought model.
+        """
         if self.outcome.state != "done":
             raise CheckpointError("Only a finished training can be saved: iterate it to the end first.")
         if outside.is_brought(self.model_name) and not len(self.removed):
@@ -317,16 +322,16 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, float |
         factor = next((value for part, value in rates.items() if part in name), 1.0)
         groups.setdefault(factor, []).append(parameter)
     return [
-        {"params": found, "lr": recipe.learning_rate * factor, "weight_decay": recipe.weight_decay / factor}
-        for factor, found in groups.items()
+        {"params": parameters, "lr": recipe.learning_rate * factor, "weight_decay": recipe.weight_decay / factor}
+        for factor, parameters in groups.items()
     ]
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, steps: int, decay: str = "cosine") -> torch.optim.lr_scheduler.LRScheduler:
-    """Learning rate up to the optimizer's own over a fifth of `steps`, then down to nearly 0 (Smith 2018).
+    """A schedule that raises the learning rate to the optimizer's own over a fifth of `steps`, then lowers it (Smith 2018).
 
-    cosine from a 25th of the peak and down to nearly 0, linear from a fifth of it and down to a fourteenth. Constant where there
-    are fewer than 10 steps: there is no cycle to speak of.
+    With `decay` cosine it starts at a 25th of that peak and ends at nearly 0; with linear it starts at a fifth and ends at a
+    fourteenth. With fewer than 10 steps the rate is constant: there is no cycle to speak of.
     """
     if steps < 10:
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
@@ -340,9 +345,9 @@ def one_cycle(optimizer: torch.optim.Optimizer, steps: int, decay: str = "cosine
 
 
 def shifted(images: Tensor, share: float, generator: torch.Generator, edge: str = "zeros") -> Tensor:
-    """`images` (n, channels, h, w), each moved by up to `share` of its height and width. 0 changes nothing.
+    """`images` (n, channels, h, w), each moved at random by up to `share` of its height and width. 0 changes nothing.
 
-    At the edge zeros come in, or the image mirrored at its outermost pixels (`edge` is zeros | reflect).
+    `edge` says what comes in at the edge: zeros, or (reflect) the image mirrored at its outermost pixels.
     """
     if share == 0:
         return images

@@ -65,5 +65,5 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe_for(model_name: str, dataset: str = "") -> Recipe:
-    """The usual recipe of `model_name`, or the one of its own that `dataset` has (few images need small batches)."""
+    """The recipe that `dataset` has for `model_name` (few images need small batches), else the usual one of that network."""
     return RECIPES.get(f"{dataset}/{model_name}") or RECIPES.get(model_name, Recipe())

@@ -25,7 +25,10 @@ def class_statistics(model: nn.Module, images: ImageSet) -> dict[str, Tensor]:
 
 
 def feature_statistics(Z: Tensor, labels: Tensor, classes: int) -> dict[str, Tensor]:
-    """Of the features (n, d) of each class: `count` (C,), `mean` (C, d), `covariance` (C, d, d), unbiased, float32 (for SCAR)."""
+    """Statistics of the features `Z` (n, d) of each class, for SCAR.
+
+    `count` (C,) int64, `mean` (C, d) and unbiased `covariance` (C, d, d), both float32.
+    """
     groups = [Z[labels == c].double() for c in range(classes)]
     return {
         "count": torch.tensor([len(group) for group in groups]),
@@ -37,7 +40,7 @@ def feature_statistics(Z: Tensor, labels: Tensor, classes: int) -> dict[str, Ten
 def importances(
     model: nn.Module, images: ImageSet, batch_size: int = IMPORTANCE_BATCH, before_batch: Callable[[], object] = lambda: None
 ) -> dict[str, Tensor]:
-    """`batch_importances` of every parameter, over the images in order; no augmentation. `before_batch` may raise to end it."""
+    """`batch_importances` of `model` over the images in order, without augmentation. `before_batch` may raise to end it."""
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for pixels, labels in zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True):

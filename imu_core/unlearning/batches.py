@@ -48,7 +48,7 @@ class Stream:
 
     @cached_property
     def batches(self) -> int:
-        """Batches of an epoch."""
+        """How many batches an epoch has."""
         forget, retain = (math.ceil(len(s) / self._size) for s in (self._forget, self._kept))
         together = math.ceil((len(self._forget) + len(self._kept)) / self._size)
         return {"forget": forget, "retain": retain, "paired": retain, "in_turn": forget + retain, "together": together}[

@@ -33,7 +33,7 @@ class Judgement:
 
 
 class Evaluation:
-    """Judges an workspace's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
+    """Judges a workspace's module: on whole sets over cached features, on fixed subsets in between at wide scopes.
 
     The subsets are drawn once, from the problem's seed, so that two runs on one problem are judged by the same samples.
     """
@@ -62,7 +62,7 @@ class Evaluation:
 
     @torch.no_grad()
     def judge(self, full: bool) -> Judgement:
-        """Evaluate now; raises Cancelled between two chunks once the run is cancelled."""
+        """The judgement of the module now, on whole sets if `full` or over features; Cancelled once the run is cancelled."""
         if self._workspace.on_features:
             return self.judge_heads([(self._workspace.head.weight, self._workspace.head.bias)])[0]
         self._workspace.set_mode(training=False)
@@ -80,8 +80,8 @@ class Evaluation:
         of_forget = train.index_select(2, forget)
         labels = problem.train.labels[forget].expand(len(heads), -1)
         losses, predictions = F.cross_entropy(of_forget, labels, reduction="none"), of_forget.max(1).indices
-        found = self._sets.accuracies(_hits_of(train, problem.train.labels), _hits_of(test, problem.test.labels))
-        return [Judgement(*parts) for parts in zip(found, losses, predictions, strict=True)]
+        by_head = self._sets.accuracies(_hits_of(train, problem.train.labels), _hits_of(test, problem.test.labels))
+        return [Judgement(*parts) for parts in zip(by_head, losses, predictions, strict=True)]
 
     @property
     def logits(self) -> tuple[Tensor, Tensor] | None:
@@ -120,28 +120,28 @@ class Evaluation:
         train = self._logits(torch.arange(len(problem.train.labels)), self._workspace.inputs)
         test = self._logits(torch.arange(len(problem.test.labels)), self._workspace.test_inputs)
         self._seen = train, test
-        found = accuracies(hits(train, problem.train.labels), hits(test, problem.test.labels), problem)
-        return self._judgement(found, train[forget], forget)
+        by_set = accuracies(hits(train, problem.train.labels), hits(test, problem.test.labels), problem)
+        return self._judgement(by_set, train[forget], forget)
 
     def _subset(self) -> Judgement:
         problem = self._problem
-        found: dict[str, float] = {}
+        by_set: dict[str, float] = {}
         forget_logits = torch.empty(0)
         for name, index in self._subsets.items():
             logits = self._logits(index, self._workspace.inputs)
-            found[name] = float((logits.argmax(1) == problem.train.labels[index]).double().mean())
+            by_set[name] = float((logits.argmax(1) == problem.train.labels[index]).double().mean())
             if name == "forget":
                 forget_logits = logits
         hit = self._logits(self._test, self._workspace.test_inputs).argmax(1) == problem.test.labels[self._test]
-        found["test"] = float(hit.double().mean())
+        by_set["test"] = float(hit.double().mean())
         if problem.split.gone_classes:
             gone = torch.isin(problem.test.labels[self._test], torch.tensor(problem.split.gone_classes))
-            found["test_other"], found["test_forgotten"] = float(hit[~gone].double().mean()), float(hit[gone].double().mean())
-        return self._judgement(found, forget_logits, self._subsets["forget"])
+            by_set["test_other"], by_set["test_forgotten"] = float(hit[~gone].double().mean()), float(hit[gone].double().mean())
+        return self._judgement(by_set, forget_logits, self._subsets["forget"])
 
-    def _judgement(self, found: dict[str, float], logits: Tensor, index: Tensor) -> Judgement:
+    def _judgement(self, by_set: dict[str, float], logits: Tensor, index: Tensor) -> Judgement:
         losses = F.cross_entropy(logits, self._problem.train.labels[index], reduction="none")
-        return Judgement(found, losses, logits.argmax(1))
+        return Judgement(by_set, losses, logits.argmax(1))
 
     def _logits(self, index: Tensor, inputs: Callable[[Tensor], Tensor]) -> Tensor:
         parts = []

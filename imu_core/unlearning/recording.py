@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def record_of(run: Run, costs: Mapping[str, float]) -> Trajectory:
-    """Everything on record of `run` so far, with what it has cost beside its seconds."""
+    """The record of `run` so far; `costs` is what it has cost besides its seconds."""
     return Trajectory(
         run.config,
         run.problem.describe(),

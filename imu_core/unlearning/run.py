@@ -35,7 +35,7 @@ _PARTS, _FINER = 20, 2  # of the straight line that an edit is walked in; how of
 def unlearn(problem: Problem, config: RunConfig | None = None, *, brief: bool = False) -> Run:
     """A `Run` of `config` (default: IMU on the head) on `problem`; nothing happens until it is iterated.
 
-    A `brief` one is not judged on the whole sets at its end, which at a wide scope often takes longer than all steps: for
+    A `brief` run is not judged on the whole sets at its end, which at a wide scope often takes longer than all steps. It is for
     searches, which look at the forget set alone. Raises ConfigError at once for a method that does not exist or does not fit
     the scope.
     """
@@ -63,7 +63,7 @@ class Run(Task):
         self._final: tuple[Any, Trajectory] | None = None
 
     def progress(self, last: Point) -> tuple[float, str]:
-        """How far the run is at its point `last`."""
+        """How far the run is at its point `last`: (fraction of its steps, words)."""
         return (last.step / self.steps if self.steps else 1.0), f"step {last.step} of at most {self.steps}"
 
     @property
@@ -346,13 +346,16 @@ class Run(Task):
         return {"moved": distance_moved(self.problem, self._workspace), "peak_bytes": float(self._memory.peak())}
 
     def model(self) -> nn.Module:
-        """The unlearned model as it is now: a copy in eval mode that the caller owns."""
+        """The unlearned model as it is now: a copy in eval mode that the caller owns. ConfigError before the run has started."""
         if self._workspace is None:
             raise ConfigError("The run has not started: iterate it first.")
         return self._workspace.model()
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor of the unlearned model by name, as it is now; no copies, so nobody may change them."""
+        """Every tensor of the unlearned model by name, as it is now; no copies, so nobody may change them.
+
+        ConfigError before the run has started.
+        """
         if self._workspace is None:
             raise ConfigError("The run has not started: iterate it first.")
         if not self._workspace.on_features:
@@ -367,16 +370,16 @@ class Run(Task):
         return self._evaluation.logits
 
     def drop_samples(self) -> None:
-        """Forget what the points say of single samples (losses, predictions), to save memory; all else stays. Call it at the end.
+        """Drop what the points say of single samples (losses, predictions), to save memory; all else stays. Call it at the end.
 
-        It is 12 bytes a sample and point: most of what a finished run on a head takes.
+        These numbers take 12 bytes for each sample and point: most of the memory of a finished run on a head.
         """
         self.points[:] = [dataclasses.replace(point, forget_losses=None, forget_predictions=None) for point in self.points]
         self._final = None
 
     @property
     def trajectory(self) -> Trajectory:
-        """Everything on record so far; valid at any time. Once the run has ended it is made once: pages ask dozens of times."""
+        """The record of the run so far; valid at any time. After the end it is made once, since pages read it dozens of times."""
         now = (self.outcome, len(self.points), tuple(self.phases.values()))
         if self._final is None or self._final[0] != now:
             made = record_of(self, self._costs())

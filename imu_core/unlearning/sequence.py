@@ -34,8 +34,9 @@ def problem_after(
 ) -> Problem:
     """The problem of forgetting what `forget` names once the requests of `history` were unlearned.
 
-    `history` holds them, oldest first, each with the settings of the run that unlearned it. They are repeated here (once; the
-    result is kept), and the problem starts from the model they leave behind. Everything else is as for `problem`.
+    `history` holds those requests, oldest first, each with the settings of the run that unlearned it. The runs are repeated here
+    (once; their result is kept), and the problem starts from the model that they leave behind. Everything else is as for
+    `problem`.
 
     Raises as `problem` does, and ConfigError where an earlier request cannot be repeated.
     """
@@ -76,10 +77,10 @@ def remember(run: Run) -> None:
 
 
 class Repeating(Task):
-    """Requests in sequence, repeated one after another; iterate it for (fraction done, what is done), then ask `problem`.
+    """Requests in sequence, repeated one after another; iterate it for (fraction done, what is done), then call `problem`.
 
-    What this machine remembers is not run again. Stop with `cancel()` from any thread: it ends at its next step. ImuError, while
-    iterated, where a request or its settings cannot be used or a run failed.
+    Runs that are still in memory are not repeated. Stop with `cancel()` from any thread: it ends at its next step. While it is
+    iterated it raises an ImuError where a request or its settings cannot be used or a run failed.
     """
 
     def __init__(self, dataset: str, model: str, seed: int, history: History) -> None:
@@ -89,7 +90,7 @@ class Repeating(Task):
         self._last: Run | None = None
 
     def problem(self, forget: str) -> Problem:
-        """The problem of forgetting `forget` after all of them, once it has ended well."""
+        """The problem of forgetting what `forget` names after all these requests; call it once the iteration has ended well."""
         return after(self._last, forget)
 
     def __iter__(self) -> Iterator[tuple[float, str]]:
@@ -104,7 +105,7 @@ class Repeating(Task):
             self.outcome = Outcome("cancelled", "Stopped by you before all earlier requests were repeated.")
 
     def _repeat(self, number: int, request: str, settings: Settings) -> Iterator[tuple[float, str]]:
-        """One of them, and then the features that its model gives."""
+        """Repeat one request, then compute the features that its model gives."""
         dataset, model, seed = self._where
         key = (*self._where, _as_text(self.history[: number + 1]))
         words = f"{request[:60]} is forgotten"
@@ -131,9 +132,11 @@ def _check_ended(run: Run, request: str) -> None:
 
 
 def after(run: Run, forget: str) -> Problem:
-    """A second request, on the model that `run` left behind: what that run forgot is in neither set any more.
+    """The problem of forgetting what `forget` names from the model that `run` left behind.
 
-    The history of the new problem holds every request and config before it, so that the chain can be repeated.
+    What `run` forgot is neither in the forget set nor in the retain set. The history of the new problem holds every request
+    and config before it, so that the chain can be repeated. ConfigError where `run` has not ended, or ended in numbers that are
+    not finite.
     """
     old = run.problem
     if run.outcome.state in ("queued", "running"):

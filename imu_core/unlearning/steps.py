@@ -39,7 +39,7 @@ class Taken:
 
 
 class Stepper:
-    """Moves an workspace's parameters along a method's objective, with the optimizer and the schedule that `config` names.
+    """Moves a workspace's parameters along a method's objective, with the optimizer and the schedule that `config` names.
 
     `steps` is how many there will be: the one-cycle schedule is laid out over them.
     """

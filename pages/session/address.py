@@ -12,11 +12,11 @@ from pages.session import links
 
 
 def root() -> str:
-    """Scheme, host and base path, as the visitor's browser knows them, without a slash at the end; "" where it said nothing."""
+    """Scheme, host and base path as the visitor's browser knows them, without a slash at the end; "" where these are unknown."""
     here = (st.context.url or "").rstrip("/")
     return here.removesuffix(links.visit().page).rstrip("/")
 
 
 def address(page: str, query: Mapping[str, Any]) -> str:
-    """The address of `page` with `query`; a list is a parameter with several values."""
+    """The whole address of `page` with the parameters `query`; a list is a parameter with several values."""
     return f"{root()}/{page}" + (f"?{urlencode(query, doseq=True)}" if query else "")

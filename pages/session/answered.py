@@ -16,7 +16,7 @@ from pages.widgets.text import plain
 
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
-    """Run a page in it: at its top stands what the link asked and could not have."""
+    """Run a page inside this context: a note at its top then says what its link asked for and could not have."""
     place, now = st.empty(), links.visit()
     now.drawn.clear()
     try:
@@ -53,5 +53,5 @@ def _left_over() -> None:
         now.again = True
         near = difflib.get_close_matches(name[:80], now.names, 1, 0.7)
         meant = f" Did you mean {plain(near[0])}?" if near else ""
-        asked = plain(f"{links.short(name)}={links.short(words[-1])}")
-        links.tell(f"**{asked}** was left out: nothing on this page, as it is shown, goes by that name.{meant}")
+        parameter = plain(f"{links.short(name)}={links.short(words[-1])}")
+        links.tell(f"**{parameter}** was left out: nothing on this page, as it is shown, goes by that name.{meant}")

@@ -10,16 +10,16 @@ from pages.widgets import waited
 
 
 def answers(item: Kept) -> Any:
-    """Logits of the unlearned model on both sets, or None where every image must be asked for them first."""
+    """Logits of the run's model as (training set, test set); None where they have not been computed yet. Draws nothing."""
     if (known := item.cache.get("logits")) is not None:
         return known
     work = waited.known(_asking(item))
-    found = work.logits if work else known_logits(item.run)
-    return item.once("logits", lambda: found) if found else None
+    logits = work.logits if work else known_logits(item.run)
+    return item.once("logits", lambda: logits) if logits else None
 
 
 def logits(item: Kept) -> Any:
-    """The same, but the images are asked; None, and a bar here, until that is done."""
+    """The same, and they are computed where they are missing: None meanwhile, with a bar on the page."""
     if answers(item) is None:
         make = lambda: Asking(item.problem, item.run.model())  # noqa: E731
         waited.work(_asking(item), f"{item.name} is asked about every image", make)
@@ -27,7 +27,7 @@ def logits(item: Kept) -> Any:
 
 
 def is_asked(item: Kept) -> bool:
-    """Whether its images have been asked for `logits`, or need not be."""
+    """Whether the `logits` of the run are known, or their computation was begun."""
     return answers(item) is not None or waited.is_asked(_asking(item))
 
 

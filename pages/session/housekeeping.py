@@ -18,12 +18,12 @@ TIDY = 5.0  # seconds between two looks at what nobody needs any more
 
 
 class Shelves(Protocol):
-    """The things of all visitors."""
+    """The things of all visitors, as `keep_house` needs them (see `visitor.Shelves`)."""
 
     is_empty: bool
 
     def tidy(self, now: float) -> bool:
-        """Put away what nobody needs."""
+        """Put away what nobody needs; returns whether there was anything to put away."""
 
 
 def keep_house(shelves: Shelves, stop: threading.Event, loop: asyncio.AbstractEventLoop) -> None:

@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """Of one stored run: forget accuracy by step in percent, thinned, and what the loss of utility is in points."""
+    """Of one stored run: the forget accuracy by step in percent, at most `CURVE` points, and the change of utility in points."""
 
     forget: tuple[float, ...] = ()
     change: float | None = None
@@ -62,15 +62,15 @@ class Keeper:
             self._stores.clear()
 
     def write(self, item: Kept, work: Callable[[Store], None]) -> None:
-        """Do `work` behind everything asked for before, in the writing thread; what goes wrong is noted at `item`."""
+        """Queue `work` for the writing thread, which does one after another; an error is noted in `item.trouble`."""
         self._writer.submit(self._try, default_url(), item, work)
 
     def settle(self, seconds: float = PATIENCE) -> bool:
-        """Wait until everything asked for so far is written; False when `seconds` ran out first."""
+        """Wait until everything queued so far is written. Returns whether it is; False when `seconds` ran out first."""
         return not wait([self._writer.submit(lambda: None)], seconds).not_done
 
     def ask(self, visitor: str, work: Callable[[Store], T], seconds: float = PATIENCE) -> T | None:
-        """What `work` finds in the view of `visitor`, behind all that was to be written; None when `seconds` ran out first.
+        """What `work` returns from the database as `visitor` sees it, after all queued writes; None when `seconds` ran out first.
 
         It is done in the writing thread: no run that has just been written is seen before its id is known here.
         """
@@ -102,7 +102,7 @@ class Keeper:
 
 @st.cache_resource(show_spinner=False)
 def keeper() -> Keeper:
-    """The one that keeps the runs of all visitors of this server."""
+    """The one keeper of this server, for the runs of all visitors."""
     return Keeper()
 
 

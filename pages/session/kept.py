@@ -81,9 +81,9 @@ class Kept:
         return "" if getattr(self.run, "keeps_model", True) else NO_MODEL
 
     def lighten(self) -> bool:
-        """Keep its record in place of the run itself, where the database holds all of it; it answers as before.
+        """Replace the run by its record, where the database holds all of it; it answers as before.
 
-        Whether that is all there is to do: it goes on later where something still works with the run.
+        Returns whether nothing is left to do: False where a job still works with the run, so that it must be tried again.
         """
         busy = [job for job in (self.job, self.measuring, *self.cache.get("attacks", {}).values()) if job and not job.finished]
         if isinstance(self.run, RestoredRun):
@@ -98,7 +98,7 @@ class Kept:
         return bool(self.stored) and isinstance(self.job.work, RestoredRun) and not self.cache.get("attacks")
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` gives, made where nothing is kept under `key`; safe beside `drop_answers` in another thread."""
+        """The value cached under `key`, or `make()`, which is then cached; safe beside `drop_answers` in another thread."""
         cache = self.cache
         if key not in cache:
             cache[key] = make()

@@ -1,7 +1,7 @@
 """A link and what this program makes of it: every parameter is taken where it can be had, and said where it cannot.
 
 Streamlit drops what a bound widget cannot take, or fails on it. So whatever a link asks is looked at before the widget is
-made: `read` notes what is asked, the widgets of `_bound` take their own words, and `_answered` says what was left over.
+made: `read` notes what is asked, the widgets of `bound` take their own words, and `answered` says what was left over.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Words = dict[str, list[str]]  # of a link, by the name of the parameter
 
 @dataclass
 class Visit:
-    """One arrival at a page: what its link asks and nobody has taken yet, what had to be said, what stands in for it."""
+    """One arrival at a page: the words of its link that nobody has taken yet, what must be said about them, what is shown."""
 
     page: str
     asked: Words
@@ -47,11 +47,11 @@ def read(page: Page) -> None:
     back = bool(getattr(get_script_run_ctx(), "is_history_navigation", False))
     if known and known.page == page.url_path and not back:
         return
-    asked = {name: st.query_params.get_all(name) for name in st.query_params}
+    words = {name: st.query_params.get_all(name) for name in st.query_params}
     outside = known is None or back
     if not outside:
-        asked = _own(asked)
-    now = Visit(page.url_path, asked, outside)
+        words = _own(words)
+    now = Visit(page.url_path, words, outside)
     if known:
         stays = known.page == page.url_path
         now.before = known.before if stays else None if back else (known.page, known.shown)
@@ -78,7 +78,7 @@ def _lost(known: Visit, page: str) -> Words:
 
 
 def restore() -> None:
-    """Where the visitor has gone back: put what was lost into the address again; call once the sidebar is drawn."""
+    """After the visitor has gone back, put the words that Streamlit lost into the address again; call after the sidebar."""
     now = visit()
     lost, now.lost = now.lost, {}
     written = [rewrite(name, words) for name, words in lost.items()]
@@ -87,27 +87,27 @@ def restore() -> None:
 
 
 def visit() -> Visit:
-    """The arrival that this run of the page belongs to."""
+    """The visit (arrival at a page) that this run of the script belongs to."""
     return st.session_state.setdefault("visit", Visit("", {}, outside=False))
 
 
 def take(name: str) -> list[str] | None:
-    """The words that the link has for `name`, once; None where it has none or they were taken before."""
+    """The words that the link has for `name`, and take them from it; None where it has none, or they were taken before."""
     now = visit()
     now.names.add(name)
     return now.asked.pop(name, None)
 
 
 def word(name: str) -> str:
-    """What the address says about `name` at the moment, for what is no widget."""
+    """What the address says about `name` now, "" for nothing; for parameters that belong to no widget."""
     take(name)
-    found = st.query_params.get(name, "")
-    show(name, [found] if found else [])
-    return found
+    text = st.query_params.get(name, "")
+    show(name, [text] if text else [])
+    return text
 
 
 def show(name: str, words: list[str]) -> None:
-    """Note what the page shows under `name`, in the words of a link; nothing where `words` is empty."""
+    """Note in which words a link would say what the page shows under `name`; empty `words` mean that a link leaves it out."""
     now = visit()
     now.drawn.add(name)
     now.shown.pop(name, None)
@@ -121,7 +121,7 @@ def shown() -> Words:
 
 
 def translate(name: str, meanings: Mapping[str, str]) -> None:
-    """Where the link names `name` by a word of `meanings`, put in what its widget calls it; call before the widget is drawn."""
+    """Where the link's word for `name` is a key of `meanings`, put its value there instead; call before the widget is drawn."""
     words = visit().asked.get(name)
     if words and words[-1] in meanings and rewrite(name, [meanings[words[-1]]]):
         visit().asked[name] = [meanings[words[-1]]]
@@ -129,12 +129,12 @@ def translate(name: str, meanings: Mapping[str, str]) -> None:
 
 
 def later(*names: str) -> None:
-    """Names of widgets that will be on this page, but are not yet: the link keeps its words for them."""
+    """Tell the `names` of widgets that this page draws only later, so that the link keeps its words for them."""
     visit().names.update(names)
 
 
 def rewrite(name: str, words: Sequence[str] = ()) -> bool:
-    """Put `words` in the address in place of what it says about `name`, or nothing; False where a widget holds it already."""
+    """Set `name` to `words` in the address, or remove it. Returns whether that worked: not where a widget holds it already."""
     try:
         if words:
             st.query_params[name] = words
@@ -145,10 +145,10 @@ def rewrite(name: str, words: Sequence[str] = ()) -> bool:
     return True
 
 
-def refuse(name: str, asked: Asked, instead: str) -> None:
+def refuse(name: str, wish: Asked, instead: str) -> None:
     """Say what of `name` could not be had, what is allowed, and what was taken instead."""
-    words = ", ".join(short(part) for part in asked.wrong)
-    tell(f"**{plain(f'{name}={words}')}** cannot be had. Allowed: {plain(asked.allowed)}. {_instead(instead)}")
+    words = ", ".join(short(part) for part in wish.wrong)
+    tell(f"**{plain(f'{name}={words}')}** cannot be had. Allowed: {plain(wish.allowed)}. {_instead(instead)}")
 
 
 def tell(sentence: str) -> None:
@@ -162,5 +162,5 @@ def _instead(shown: str) -> str:
 
 
 def short(text: str) -> str:
-    """Its first `LONGEST` signs."""
+    """`text` cut to `LONGEST` signs, with … at the end where it was longer."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

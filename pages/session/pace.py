@@ -14,7 +14,7 @@ LATELY = 60.0  # seconds for which a visitor counts after a page of theirs was d
 
 
 class Audience:
-    """Who has been here lately."""
+    """The visitors who have been here lately, with the time at which each was seen last."""
 
     def __init__(self) -> None:
         self._seen: dict[str, float] = {}

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
-    """Put the visitor's stored runs on `problem` onto their list `runs`, once for each problem and after each change of records.
+    """Put the visitor's stored runs on `problem` onto their list `runs`: once a problem, and again after each change of records.
 
     What was deleted on the page Runs leaves the list, what was renamed there has its new name. A database that cannot be read,
     or is slow, changes nothing; it is asked again later.
@@ -42,20 +42,20 @@ def bring_back(problem: Problem, runs: list[Kept], name_of: Namer) -> None:
         now = time.monotonic()
         looked[f"try {key}"] = now + RETRY
         try:
-            found = keeper.keeper().ask(visitor.owner(), lambda store: _mine(store, problem, {i.stored for i in runs}))
+            records = keeper.keeper().ask(visitor.owner(), lambda store: _mine(store, problem, {i.stored for i in runs}))
         except ImuError:
             return
         except Exception:
             _LOG.exception("stored runs could not be brought back")
             return
-        if found is not None:
+        if records is not None:
             looked[key] = now
             looked.pop(f"try {key}")
-            _merge(problem, runs, *found, name_of)
+            _merge(problem, runs, *records, name_of)
 
 
 def changed() -> None:
-    """Records of this visitor were deleted, brought back, named or taken in: their lists are compared with the database again."""
+    """Note that records of this visitor were deleted, restored, named or imported; `bring_back` then reads the database again."""
     visitor.shelf(visitor.owner()).things["changed"] = time.monotonic()
 
 
@@ -63,37 +63,37 @@ Found = tuple[list[Summary], dict[str, Trajectory]]
 
 
 def about_of(problem: Problem) -> tuple[str, str, str, int]:
-    """Data set, model, request and seed: by these the database finds runs on `problem`."""
+    """(data set, model, forget request, seed) of `problem`, by which the database finds its runs."""
     about = problem.describe()
     return about["dataset"], about["model"], about["forget"], about["seed"]
 
 
 def _mine(store: Store, problem: Problem, here: set[str]) -> Found:
     """The visitor's runs on this problem, newest first, and the paths of those that are to be shown and are not `here`."""
-    found = store.search(problem=about_of(problem), own=True, listed=True, limit=LOOKED_THROUGH)
-    fresh = [run.id for run in found if run.id not in here and is_showable(run)]
-    return found, fitting(store, problem, fresh[:LISTED])
+    summaries = store.search(problem=about_of(problem), own=True, listed=True, limit=LOOKED_THROUGH)
+    fresh = [run.id for run in summaries if run.id not in here and is_showable(run)]
+    return summaries, fitting(store, problem, fresh[:LISTED])
 
 
 def fitting(store: Store, problem: Problem, ids: list[str]) -> dict[str, Trajectory]:
-    """The paths of runs that began where `problem` begins and can be drawn; the same request may come after another one."""
+    """The trajectories, by id, of the runs `ids` that can be drawn and are about `problem` with the same earlier requests."""
     paths = {run_id: drawable(path) for run_id, path in store.trajectories(ids).items()}
     return {run_id: path for run_id, path in paths.items() if path.points and path.problem == problem.describe()}
 
 
 def is_showable(run: Summary) -> bool:
-    """Whether it ended with something to show, by a method that is known here."""
+    """Whether `run` ended in a state that is stored (`STORED_STATES`), by a method that this program knows."""
     return run.method in METHODS and run.state in keeper.STORED_STATES
 
 
-def _merge(problem: Problem, runs: list[Kept], found: list[Summary], paths: dict[str, Trajectory], name_of: Namer) -> None:
-    about, known = problem.describe(), {run.id: run for run in found}
-    if len(found) < LOOKED_THROUGH:  # all of them: what is not among them was deleted
+def _merge(problem: Problem, runs: list[Kept], summaries: list[Summary], paths: dict[str, Trajectory], name_of: Namer) -> None:
+    about, known = problem.describe(), {run.id: run for run in summaries}
+    if len(summaries) < LOOKED_THROUGH:  # all of them: what is not among them was deleted
         runs[:] = [i for i in runs if not i.stored or i.stored in known or i.problem.describe() != about or not i.job.finished]
     for item in runs:
         if item.stored in known and known[item.stored].name:
             item.name = known[item.stored].name
-    older = [restored(problem, run, paths[run.id], name_of) for run in reversed(found) if run.id in paths]
+    older = [restored(problem, run, paths[run.id], name_of) for run in reversed(summaries) if run.id in paths]
     runs[:0] = older
     _tell_apart(runs)
 
@@ -124,14 +124,14 @@ def others(problem: Problem) -> dict[str, Summary]:
     """
     here, owner = {item.stored for item in visitor.theirs("runs", list)}, visitor.owner()
     try:
-        found = keeper.keeper().ask(owner, lambda store: store.search(problem=about_of(problem), limit=OFFERED)) or []
+        summaries = keeper.keeper().ask(owner, lambda store: store.search(problem=about_of(problem), limit=OFFERED)) or []
     except ImuError:
         return {}
-    return {run.id: run for run in found if run.id not in here and is_showable(run)}
+    return {run.id: run for run in summaries if run.id not in here and is_showable(run)}
 
 
 def box(label: str, offered: dict[str, Summary], **more: Any) -> str | None:
-    """A box to choose one of the `offered` runs from; nothing at first."""
+    """Draw a box to choose one of the `offered` runs; returns the id of the chosen one, None at first."""
     return st.selectbox(
         label, list(offered), None, format_func=lambda run_id: described(offered[run_id]), help=help_text("stored_run"),
         placeholder=f"{len(offered):,} on this problem" if len(offered) < OFFERED else f"the newest {OFFERED:,}", **more,
@@ -139,7 +139,7 @@ def box(label: str, offered: dict[str, Summary], **more: Any) -> str | None:
 
 
 def described(run: Summary) -> str:
-    """One line that tells a stored run from others: name, scope, seed, tags, when."""
+    """A stored run in one line: name, scope, seed, when it ran, tags, start of its id."""
     when = datetime.fromtimestamp(run.created, stored.zone())
     tags = "".join(f" #{tag}" for tag in run.tags)
     return f"{stored.title_of(run)} · {run.scope}, seed {run.seed} · {when:%d %b, %H:%M}{tags} · {run.id[:4]}"

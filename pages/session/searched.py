@@ -13,7 +13,7 @@ from pages.widgets import waited
 
 
 def references(problem: Problem) -> dict[str, Found] | None:
-    """How well the original and (where stored) the retrained model find people; None, and a bar here, while that is computed."""
+    """How well the models "original" and (where stored) "retrained" find people; None meanwhile, with a bar on the page."""
     stored = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
     key = f"references {problem.describe()} {stored and stored.path}"
     title = "People are looked for before unlearning"
@@ -22,7 +22,7 @@ def references(problem: Problem) -> dict[str, Found] | None:
 
 
 def searched(problem: Problem, items: list[Kept]) -> bool:
-    """Whether it is known how well the models of all `items` find people (`found`); while that is computed a bar stands here."""
+    """Whether it is known how well the models of all `items` find people (see `found`); else it is computed, with a bar."""
     missing = {item.name: item for item in items if "found" not in item.cache}
     if missing:
         models = {name: network(item) for name, item in missing.items()}

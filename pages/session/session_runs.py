@@ -31,7 +31,7 @@ def kept() -> list[Kept]:
 
 
 def own(problem: Problem) -> list[Kept]:
-    """The visitor's runs on `problem`, also those of an earlier visit."""
+    """The visitor's runs on `problem`, oldest first, also those of an earlier visit."""
     restored.bring_back(problem, kept(), title_of)
     return [item for item in kept() if item.problem.describe() == problem.describe()]
 
@@ -42,7 +42,7 @@ def of(problem: Problem) -> list[Kept]:
 
 
 def examples(problem: Problem) -> list[Kept]:
-    """IMU, GA and NPO with the gentle preset on the head, so that the page never opens empty."""
+    """Finished runs of IMU, GA and NPO with the gentle preset on the head, made once; so the page never opens empty."""
     about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history), target(problem))
     known = _examples.get(about)
     if known is None:
@@ -55,7 +55,7 @@ def examples(problem: Problem) -> list[Kept]:
 _examples: SharedCache[tuple[Any, ...], list[Kept]] = SharedCache(30)  # by problem, for everybody; nobody changes them
 
 
-def _making(problem: Problem, found: list[Kept]) -> Iterator[tuple[float, str]]:
+def _making(problem: Problem, items: list[Kept]) -> Iterator[tuple[float, str]]:
     aim = target(problem)
     for number, name in enumerate(EXAMPLES):
         config = preset("gentle", name)
@@ -66,16 +66,16 @@ def _making(problem: Problem, found: list[Kept]) -> Iterator[tuple[float, str]]:
             yield (number + share) / len(EXAMPLES), f"{METHODS[name].title}, a finished example"
         job = Job(METHODS[name].title, lambda run=run: run)
         job.run()
-        found.append(Kept(METHODS[name].title, job, problem, config, is_example=True))
+        items.append(Kept(METHODS[name].title, job, problem, config, is_example=True))
 
 
 def tell_apart(items: list[Kept]) -> None:
-    """Under a choice of `items`: what tells those of one name apart."""
+    """Draw, under a choice of `items`, a line that tells apart those that share a name."""
     apart.caption([apart.One(item.name, item.config.changed(), item.stored or f"job {item.job.id}") for item in items])
 
 
 def title_of(config: RunConfig) -> str:
-    """What a run is called before anybody names it: IMU, GA on all layers, IMU (permuted)."""
+    """What a run is called before anybody names it, such as "IMU", "GA, all", "IMU (permuted)"."""
     text = METHODS[config.method].title + (f" ({config.control})" if config.control else "")
     return text if config.scope == "head" else f"{text}, {config.scope}"
 
@@ -94,9 +94,9 @@ def rename(item: Kept, name: str) -> None:
 
 
 def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
-    """Put one run a config in line, to run one after another, and their measurements behind them; each is stored as it ends.
+    """Queue one run for each config, one after another, and behind them their measurements; each run is stored as it ends.
 
-    False where that would be too many jobs at once; a sentence has said so.
+    Returns whether they are queued: not where that would be too many jobs at once, which the page then says.
     """
     if not progress.has_room(len(configs) * (2 if measure else 1)):
         return False
@@ -123,12 +123,12 @@ def _made(problem: Problem, config: RunConfig) -> Kept:
     title = f"{name} · {problem.split.request[:30]}"
     quick = config.scope == "head" and METHODS[config.method].needs(config) <= {"forget"}
     job = Job(title, lambda: unlearn(problem, config), quick=quick, owner=visitor.owner(), after=ended)
-    item = Kept(name, job, problem, config, swap=lambda kept: keeper.lighten(into, kept))
+    item = Kept(name, job, problem, config, swap=lambda item: keeper.lighten(into, item))
     return item
 
 
 def going(items: list[Kept]) -> None:
-    """Those of `items` that have not finished, side by side: state, progress and Stop. For a fragment that runs again."""
+    """Draw those of `items` that have not finished, side by side: state, progress, Stop. Call in a fragment that runs again."""
     with st.container(horizontal=True, gap="medium"):
         for item in items:
             if not item.job.finished:
@@ -142,7 +142,7 @@ def going(items: list[Kept]) -> None:
 def measure_later(item: Kept) -> bool:
     """Queue the membership attack and the distances for `item`; nothing is measured where the run failed.
 
-    False, and a sentence, where its visitor has too many jobs already.
+    Returns whether it is queued: not where its visitor has too many jobs already, which the page then says.
     """
 
     def make() -> Any:
@@ -169,5 +169,5 @@ def remove(item: Kept) -> None:
 
 def reference_of(problem: Problem) -> dict[str, float] | None:
     """Accuracies of the stored retrained reference, or None."""
-    found = retrained(problem)
-    return found.accuracies if found else None
+    reference = retrained(problem)
+    return reference.accuracies if reference else None

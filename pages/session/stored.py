@@ -36,8 +36,8 @@ def numbers_of(metrics: Metrics, model: str) -> dict[str, float]:
 
 def reference_of(run: Summary) -> dict[str, float] | None:
     """Accuracies of the retrained model as they were measured with the run, as far as charts need them; else None."""
-    found = numbers_of(run.metrics, "retrained")
-    return found if {"forget", utility_key(run.accuracies)} <= found.keys() else None
+    accuracies = numbers_of(run.metrics, "retrained")
+    return accuracies if {"forget", utility_key(run.accuracies)} <= accuracies.keys() else None
 
 
 def known_title(method: str) -> str:
@@ -46,39 +46,39 @@ def known_title(method: str) -> str:
 
 
 def method_title(run: Summary) -> str:
-    """IMU (permuted); the bare name of a method that is not known here."""
+    """The method of a run with its control, such as "IMU (permuted)"; the bare name of a method that is not known here."""
     title = known_title(run.method)
     control = run.settings.get("control")
     return f"{title} ({control})" if control else title
 
 
 def title_of(run: Summary) -> str:
-    """Its name; a run that nobody named goes by its method."""
+    """The name of a run; that of its method where nobody has named it."""
     return run.name or method_title(run)
 
 
 def problem_title(problem: Sequence[Any]) -> str:
-    """(data set, model, request, seed) in one line; long requests are cut, and a mark of their own tells them apart."""
+    """`problem` (data set, model, request, seed) in one line; a long request is cut and gets a mark made from all of it."""
     dataset, model, forget, seed = problem
     mark = f"… ({hashlib.sha256(forget.encode()).hexdigest()[:4]})" if len(forget) > LONGEST_REQUEST else ""
     return f"{forget[:LONGEST_REQUEST]}{mark} · {dataset}/{model}" + (f", seed {seed}" if seed else "")
 
 
 def written(key: str, value: float | None) -> str:
-    """A figure, percent where its unit is that; nothing where it was not measured."""
+    """The figure `key` with its unit, as text; "" where it was not measured (None)."""
     if value is None:
         return ""
     return in_unit(value, METRICS[key].unit)
 
 
 def samples(run: Stored, key: str) -> str:
-    """The size of the set behind a figure, where one set is."""
+    """How many samples are behind the figure `key`, as text; "" where that is not on record."""
     size = run.trajectory.sizes.get(SETS.get(METRICS[key].images, key))
     return f"{size:,}" if size else ""
 
 
 def direction(key: str, class_wise: bool) -> str:
-    """↑ higher, ↓ lower, or what it should be near."""
+    """Which way the figure `key` is good: "↑ higher", "↓ lower", or "≈" and what it should be near."""
     good = METRICS[key].direction(class_wise)
     return f"{ARROWS[good]} {good}" if good in ARROWS else f"≈ {good.removeprefix('nearest ').removesuffix(' reference')}"
 
@@ -92,7 +92,7 @@ def zone() -> tzinfo:
 
 
 def style_of(run: Summary) -> figures.Style:
-    """How it is drawn everywhere."""
+    """The style (colour, dash, mark) that the run is drawn in everywhere."""
     return figures.style_of(run.method, run.settings.get("control"))
 
 

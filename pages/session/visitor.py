@@ -34,9 +34,9 @@ def is_starting() -> bool:
 
 
 def middleware() -> list[Middleware]:
-    """What stands between a browser and the app: each page comes with the cookie that its visitor is known by.
+    """The server's middleware: it gives each browser the cookie that its visitor is known by.
 
-    The server does not start, with a sentence, where a limit of its owner cannot be read.
+    Raises SystemExit with a sentence where a limit that the server's owner set cannot be read.
     """
     try:
         limits.check()
@@ -55,9 +55,9 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     threading.Thread(target=housekeeping.keep_house, args=(shelves(), stop, loop), name="imu-housekeeping", daemon=True).start()
     yield
     stop.set()
-    asked = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
-    if isinstance(asked, list):
-        asked.clear()
+    signals = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
+    if isinstance(signals, list):
+        signals.clear()
 
 
 class Shelf:
@@ -70,13 +70,13 @@ class Shelf:
         self.lock = threading.RLock()  # two windows of one visitor work on the same things
 
     def lighten(self, whole: int = 0) -> bool:
-        """Keep only the records of its finished runs in memory, but for the `whole` newest; whether nothing is left to do."""
+        """Keep only the records of finished runs in memory, but for the `whole` newest; returns whether nothing is left to do."""
         runs = list(self.things.get("runs", ()))
         done = [item.lighten() for item in runs[: max(0, len(runs) - whole)]]
         return all(done)
 
     def put_away(self) -> bool:
-        """Drop what their visitor, who is away, can have again from the database or soon; whether nothing is left to do."""
+        """Drop what can be fetched or computed again once the visitor is back; returns whether nothing is left to do."""
         runs = self.things.get("runs", [])
         was_light, self._is_lightened = self._is_lightened, self.lighten()
         with self.lock:
@@ -115,11 +115,11 @@ class Shelves:
             return shelf
 
     def opened(self, name: str, window: str) -> None:
-        """The visitor has opened a window."""
+        """Note that the visitor `name` has opened `window`."""
         self.of(name).windows.add(window)
 
     def closed(self, name: str, window: str, known: bool) -> None:
-        """A window has gone; who cannot come back (`known` is False) leaves nothing behind."""
+        """Note that `window` has gone; the shelf of a visitor who cannot come back (`known` is False) is dropped."""
         self.of(name).windows.discard(window)
         if not known:
             with self._lock:  # the housekeeping may be going through all of them
@@ -136,7 +136,7 @@ class Shelves:
         return not self._shelves
 
     def tidy(self, now: float) -> bool:
-        """Keep no more than records of those who have been away for a while; whether there was anything to put away."""
+        """Lighten the shelves of visitors away for longer than `SHORT_ABSENCE`; returns whether there were any."""
         with self._lock:
             left = [shelf for shelf in self._shelves.values() if shelf.away(now) > SHORT_ABSENCE and not shelf.is_light]
         for shelf in left:
@@ -165,9 +165,9 @@ def queue() -> JobQueue:
 
 
 def owner() -> str:
-    """The name of whoever looks at the page; it stands for a browser, or for this session where the browser keeps no cookies.
+    """The name of the visitor who looks at the page: one a browser, or one a session where the browser keeps no cookies.
 
-    Everybody sees and stops only their own jobs. What was found first stays: a lost connection has no cookies.
+    Everybody sees and stops only their own jobs. The name stays for the session: a lost connection has no cookies.
     """
     state = st.session_state
     if "owner" not in state:
@@ -179,7 +179,7 @@ def owner() -> str:
 
 
 def shelf(name: str) -> Shelf:
-    """What the visitor called `name` has on this server."""
+    """The shelf of the visitor called `name`, with what they have on this server."""
     return shelves().of(name)
 
 

@@ -29,10 +29,10 @@ def read() -> History:
     """The earlier requests in the link; a ConfigError where they are damaged, or cost more than a page repeats."""
     try:
         text = str(st.session_state.get("after") or "[]")
-        found = from_json(text) if len(text) <= LONGEST else [None] * (MOST + 1)
-        if isinstance(found, list) and len(found) > MOST:
+        requests = from_json(text) if len(text) <= LONGEST else [None] * (MOST + 1)
+        if isinstance(requests, list) and len(requests) > MOST:
             raise ConfigError(f"The link names too many earlier requests; at most {MOST} are repeated. {_BACK}")
-        history = [(_request(request), dict(settings)) for request, settings in found]
+        history = [(_request(request), dict(settings)) for request, settings in requests]
     except ConfigError:  # a ValueError too
         raise
     except (ValueError, TypeError, RecursionError) as error:
@@ -64,7 +64,10 @@ def _check_cost(configs: list[RunConfig]) -> None:
 
 
 def problem(history: History, forget: str) -> Problem:
-    """The sidebar's problem with request `forget`, after `history`; while that is repeated, its bar, Stop and the end."""
+    """The sidebar's problem with request `forget`, after `history`.
+
+    While the history is repeated (bar and Stop), or where that failed (a sentence), the page ends here.
+    """
     job = _job(history)
     if not job.finished:
         job.wait(PATIENCE)

@@ -19,7 +19,7 @@ QUICK = ("faces",)  # trained on first use, because that takes less than two min
 
 
 def read(dataset: str, source: Source) -> None:
-    """Read or draw what costs nothing to fetch; a folder of this machine only once somebody has clicked."""
+    """Read or draw a dataset that needs no download, and start the page again; a folder of this machine only after a click."""
     if source.asks and st.session_state.pop("to_read", "") != dataset:
         st.info(f"{plain(source.title)}: not read yet.", icon=":material/folder:")
         offer(dataset, source)
@@ -28,7 +28,7 @@ def read(dataset: str, source: Source) -> None:
 
 
 def offer(dataset: str, source: Source) -> None:
-    """A button that fetches `dataset`."""
+    """Draw a button that fetches `dataset`."""
     if st.button(plain(f"{source.verb} {shown(dataset, 100)}"), type="primary"):
         try:
             _fetch(dataset)
@@ -37,7 +37,7 @@ def offer(dataset: str, source: Source) -> None:
 
 
 def ask_folder(take: Callable[[str], None]) -> None:
-    """Where Market-1501 lies, if it is somewhere else and pages may read folders."""
+    """Draw a form for the folder of Market-1501, whose dataset is given to `take`; nothing on a public server."""
     if rules.is_public():
         return
     with st.form("folder", border=False):
@@ -53,18 +53,18 @@ def _take_folder(take: Callable[[str], None]) -> None:
 
 
 def no_model(dataset: str, model: str, error: CheckpointError) -> None:
-    """Nothing is trained yet: train it, without asking where that takes less than two minutes."""
+    """Offer to train the missing `model`, or train it at once where that takes less than two minutes (`QUICK`)."""
     title = f"Train {model} on {dataset}"
     if any(job.title == title for job in visitor.queue().active(visitor.owner())):
         words = f"{title}: progress and Stop are in the sidebar; this page opens when it has finished."
         st.info(words, icon=":material/model_training:")
         return
-    asked = st.session_state.setdefault("asked_for", set())
-    automatic = dataset in QUICK and data.is_here(dataset) and title not in asked
+    titles = st.session_state.setdefault("asked_for", set())
+    automatic = dataset in QUICK and data.is_here(dataset) and title not in titles
     if not automatic:
         st.warning(plain(error))
     if automatic or (data.is_here(dataset) and st.button(title, type="primary")):
-        asked.add(title)
+        titles.add(title)
         progress.start_training(title, lambda: Training(data.load(dataset), model))
 
 

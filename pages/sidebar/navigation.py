@@ -9,7 +9,7 @@ PEOPLE_PAGE = "reidentify"
 
 
 def navigation() -> Page:
-    """All pages, by what a visitor wants to do; returns the one asked for."""
+    """Draw the list of all pages, by what a visitor wants to do; returns the page that is open."""
     return st.navigation(
         {
             "": [st.Page("pages/start.py", title="Start", icon=":material/play_circle:", default=True)],

@@ -30,7 +30,7 @@ USUAL_PEOPLE = "people"  # what Re-identify opens with
 
 
 def sidebar(page: Page) -> None:
-    """The problem (dataset, model, forget request, seed) and whatever is running; the same on every page and in the URL."""
+    """Draw the problem (dataset, model, forget request, seed) and the running jobs; the same on every page, and in the URL."""
     st.html(LAYOUT)
     _follow(page)
     with st.sidebar:
@@ -107,7 +107,7 @@ def _loaded(dataset: str) -> Dataset | None:
 
 
 def suggestions(dataset: str) -> list[str]:
-    """Requests to start from; any other can be typed."""
+    """The forget requests that are proposed for `dataset`, the usual one first; any other can be typed."""
     people, loaded = data.shows_people(dataset), _loaded(dataset)
     if people and loaded is None:
         return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else [UNKNOWN_PEOPLE]
@@ -124,7 +124,7 @@ def suggestions(dataset: str) -> list[str]:
 
 
 def current() -> Problem:
-    """The problem that the sidebar names, or a sentence with the way out and the end of this page."""
+    """The problem that the sidebar names; where it cannot be had, the page says why, offers a way out, and ends here."""
     navigation.hand_over()
     request.said()
     state = st.session_state
@@ -134,11 +134,11 @@ def current() -> Problem:
         if source.free and not source.is_here():
             missing.read(state.dataset, source)
         progress.run_here(prepare(state.dataset, model=state.model), "features")
-        found = request.had(history.read(), suggestions, history.problem)
-        progress.run_here(reference.prepare(found), "reference_features")
-        for note in notes.before(found):  # what of its images was left out, and what is there twice
+        problem = request.had(history.read(), suggestions, history.problem)
+        progress.run_here(reference.prepare(problem), "reference_features")
+        for note in notes.before(problem):  # what of its images was left out, and what is there twice
             st.caption(f":material/photo_library: {plain(note)}")
-        return found
+        return problem
     except CheckpointError as error:
         missing.no_model(state.dataset, state.model, error)
     except DataError as error:

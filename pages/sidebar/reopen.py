@@ -21,7 +21,7 @@ PROBLEM = ("dataset", "model", "forget", "after", "seed")  # the sidebar's keys
 
 
 def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, str]]:
-    """(page, link, its query) that restore problem and settings; ImuError where they are not known to this program."""
+    """(page, whole link, its parameters) that restore the run's problem and settings; ImuError where these are not known here."""
     check_known(run)
     if run.method not in METHODS:
         raise StoreError(f"The method {run.method} is not known here, so its settings cannot be opened.")
@@ -31,7 +31,7 @@ def way_back(run: Summary, trajectory: Trajectory) -> tuple[str, str, dict[str, 
 
 
 def check_known(run: Summary) -> None:
-    """ImuError where data set or model of `run` are not known here, as in a record from elsewhere."""
+    """Raise an ImuError where the data set or model of `run` is not known here, as in a record from elsewhere."""
     if run.model_name not in suited(run.dataset, data.source(run.dataset)):
         raise StoreError(f"The model {run.model_name} is not known here for {run.dataset}, so this run cannot be opened.")
 

@@ -21,7 +21,7 @@ After = Callable[[list[Any], str], Problem]  # the problem of a request after ea
 
 
 def typed(suggestions: Suggestions) -> None:
-    """Something was chosen or typed in the box: complete it. Call as a callback, before the box is drawn again."""
+    """Callback of the box, before it is drawn again: replace what was typed or chosen by the request it means."""
     state = st.session_state
     state.refused = state.request_said = ""
     state.forget = _completed(state.forget, state.dataset, suggestions)
@@ -45,17 +45,17 @@ def had(earlier: list[Any], suggestions: Suggestions, after: After) -> Problem:
     """
     state = st.session_state
     try:
-        found = _problem(state.forget, earlier, after)
+        problem = _problem(state.forget, earlier, after)
     except DataError as error:
-        kept = _kept(earlier, suggestions, after)
-        if not kept:
+        request = _kept(earlier, suggestions, after)
+        if not request:
             raise
-        if kept != _completed(state.forget, state.dataset, suggestions):
+        if request != _completed(state.forget, state.dataset, suggestions):
             state.request_said = _why(state.forget, error)
-        state.refused = kept
+        state.refused = request
         st.rerun()
     state.good = (_about(), state.forget)
-    return found
+    return problem
 
 
 def _problem(forget: str, earlier: list[Any], after: After) -> Problem:
@@ -95,16 +95,16 @@ def _why(text: str, error: DataError) -> str:
 
 
 def put_back() -> None:
-    """Put the request in the box to the one that stays; call before the box is drawn."""
+    """Put the request that stays into the box, where another was refused; call before the box is drawn."""
     state = st.session_state
-    if kept := state.pop("refused", ""):
-        state.forget = state.put_back = kept
+    if request := state.pop("refused", ""):
+        state.forget = state.put_back = request
     elif state.pop("put_back", "") == state.get("forget") is not None:
         state.forget = state.forget  # Streamlit writes into the address what is set for a widget that was there before
 
 
 def said() -> None:
-    """Why the last request could not be had, and what the page shows instead."""
+    """Write why the last request could not be had and what the page shows instead; nothing where it could."""
     state = st.session_state
     if state.get("request_said"):
         text = f"{state.request_said} The page still shows {state.forget}."

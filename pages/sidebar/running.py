@@ -11,7 +11,7 @@ MOST_JOBS = 2  # in the sidebar
 
 
 def running_jobs() -> None:
-    """In the sidebar of every page: each unfinished job of this visitor, how far it is, and its Stop."""
+    """Draw, in the sidebar, the unfinished jobs of this visitor: how far each is, and its Stop; at most `MOST_JOBS` of them."""
     active = visitor.queue().active(visitor.owner())
 
     @st.fragment(run_every=2 * pace.tick() if active else None)

@@ -35,24 +35,24 @@ def base(name: str) -> str:
 
 
 def words(runs: Sequence[One], called: Callable[[str], str] = str) -> list[str]:
-    """For each run what tells it from the others of its name, such as "epochs 40"; empty where it is the only one.
+    """For each run a text that tells it from others of its name, such as "epochs 40"; "" where no other has that name.
 
-    `called` makes of a name what runs must have in common to be told apart.
+    `called` maps a name to its group: runs of one group are told apart.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
         groups[called(run.name)].append(place)
-    found = [""] * len(runs)
+    differences = [""] * len(runs)
     for places in (group for group in groups.values() if len(group) > 1):
-        said = [_settings(runs[place], [runs[other] for other in places]) for place in places]
-        for place, text in zip(places, said, strict=True):
-            mark = runs[place].id[:SHORT] if said.count(text) > 1 else ""
-            found[place] = ", ".join(part for part in (text, mark) if part)
-    return found
+        settings = [_settings(runs[place], [runs[other] for other in places]) for place in places]
+        for place, text in zip(places, settings, strict=True):
+            mark = runs[place].id[:SHORT] if settings.count(text) > 1 else ""
+            differences[place] = ", ".join(part for part in (text, mark) if part)
+    return differences
 
 
 def caption(runs: Sequence[One]) -> None:
-    """A line under a choice of runs that tells those of one name apart; nothing where every name is a run's own."""
+    """Draw a line that tells apart those `runs` that share a name; nothing where no two do."""
     told = [f"{run.name}: {text}" for run, text in zip(runs, words(runs, base), strict=True) if text]
     if told:
         st.caption(plain(" · ".join(told)))

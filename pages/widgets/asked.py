@@ -43,17 +43,17 @@ def empty(words: Sequence[str]) -> bool:
 
 
 def choice(words: Sequence[str], options: Sequence[Any], label: Callable[[Any], str] = str) -> Asked:
-    """One of `options`, by the word on the page or by its own; the last word counts."""
+    """What the last of `words` asks of a widget for one of `options`: by its label on the page, or by the option itself."""
     if empty(words):
         return NOTHING
-    found = _match(words[-1], options, label)
-    if found is None:
+    matches = _match(words[-1], options, label)
+    if matches is None:
         return Asked(False, wrong=(words[-1],), allowed=one_of([label(o) for o in options], words[-1]))
-    return Asked(True, found[0], literal=label(found[0]) == words[-1])
+    return Asked(True, matches[0], literal=label(matches[0]) == words[-1])
 
 
 def choices(words: Sequence[str], options: Sequence[Any], label: Callable[[Any], str] = str) -> Asked:
-    """Any number of `options`, one a word or several with commas between them."""
+    """What `words` ask of a widget for any number of `options`: one a word, or several with commas between them."""
     if empty(words):
         return Asked(True, [])
     labels, value, wrong, literal = {label(o) for o in options}, [], [], True
@@ -62,9 +62,9 @@ def choices(words: Sequence[str], options: Sequence[Any], label: Callable[[Any],
         parts = [word] if whole else [part.strip() for part in word.split(",") if part.strip()]
         literal &= word in labels
         for part in parts:
-            found = _match(part, options, label)
-            wrong += [part] if found is None else []
-            value += [o for o in found or () if o not in value]
+            matches = _match(part, options, label)
+            wrong += [part] if matches is None else []
+            value += [o for o in matches or () if o not in value]
     allowed = one_of([label(o) for o in options], wrong[0]) if wrong else ""
     return Asked(bool(value), value, literal and not wrong, tuple(wrong), allowed)
 
@@ -73,14 +73,17 @@ def _match(word: str, options: Sequence[Any], label: Callable[[Any], str]) -> li
     """[the option] that `word` names, exactly or but for its letter case; None where there is none, or more than one."""
     for same in (lambda a: a == word, lambda a: folded(a) == folded(word)):
         for name in (label, str):
-            found = [o for o in options if same(name(o))]
-            if len(found) == 1:
-                return found
+            matches = [o for o in options if same(name(o))]
+            if len(matches) == 1:
+                return matches
     return None
 
 
 def number(words: Sequence[str], low: float, high: float, whole: bool, optional: bool = False, allowed: str = "") -> Asked:
-    """A number from `low` to `high`, or what `allowed` calls it; None where it is `optional` and the word is empty or "none"."""
+    """What the last of `words` asks of a widget for a number from `low` to `high` (in a sentence: `allowed`).
+
+    The value is None where the number is `optional` and the word is empty or "none".
+    """
     word = words[-1].strip()
     if folded(word) in ("", "none") and (optional or not word):
         return Asked(True, None, literal=not word) if optional else NOTHING
@@ -94,7 +97,7 @@ def number(words: Sequence[str], low: float, high: float, whole: bool, optional:
 
 
 def switch(words: Sequence[str]) -> Asked:
-    """On or off."""
+    """What the last of `words` asks of a switch: on or off."""
     if empty(words):
         return NOTHING
     word = folded(words[-1])
@@ -104,14 +107,14 @@ def switch(words: Sequence[str]) -> Asked:
 
 
 def text(words: Sequence[str], longest: int | None) -> Asked:
-    """Any text of at most `longest` signs."""
+    """What the last of `words` asks of a text box: any text of at most `longest` signs (None: of any length)."""
     if longest is not None and len(words[-1]) > longest:
         return Asked(False, wrong=(words[-1],), allowed=f"a text of at most {longest:,} signs")
     return Asked(True, words[-1])
 
 
 def one_of(labels: Sequence[str], word: str = "") -> str:
-    """What is allowed, by name: those most like `word` first where they are many."""
+    """The `labels` as a list in words, at most `MOST_NAMED` of them; where there are more, those most like `word` come first."""
     if not labels:
         return "nothing, as there is nothing to choose from"
     near = difflib.get_close_matches(word[:80], labels, 3, 0.5) if len(labels) > MOST_NAMED else []

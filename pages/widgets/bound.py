@@ -33,16 +33,16 @@ def _drawn(
     again. `words_of` writes a value as the widget reads it.
     """
     now, words, bound = links.visit(), links.take(key), True
-    asked = understand(words) if words is not None else widgets_asked.NOTHING
-    if asked.wrong:
-        now.refused[key] = asked
-    if words is not None and not (asked.had and asked.literal):
-        written = (words_of or _words)(asked.value) if asked.had else []
+    wish = understand(words) if words is not None else widgets_asked.NOTHING
+    if wish.wrong:
+        now.refused[key] = wish
+    if words is not None and not (wish.had and wish.literal):
+        written = (words_of or _words)(wish.value) if wish.had else []
         if links.rewrite(key, written):
             st.rerun()
         bound, now.again = False, True  # gone back to: the widget is there, and lets go of the address
-        if asked.had:
-            st.session_state[key] = asked.value
+        if wish.had:
+            st.session_state[key] = wish.value
     value = draw(key=key, bind="query-params" if bound else None)
     _show(key, (words_of or _words)(value))
     if key in now.refused:
@@ -178,8 +178,8 @@ def select_slider(
     listed = sorted(_more_options(key, options, also, links.visit().asked.get(key)))
 
     def understand(words: list[str]) -> Asked:
-        asked = widgets_asked.number(words, *ends, whole=False)
-        return dataclasses.replace(asked, literal=asked.had and format_func(asked.value) == words[-1])
+        wish = widgets_asked.number(words, *ends, whole=False)
+        return dataclasses.replace(wish, literal=wish.had and format_func(wish.value) == words[-1])
 
     draw = lambda **bound: st.select_slider(label, listed, value, format_func=format_func, **bound, **more)  # noqa: E731
     return _drawn(draw, key, understand, format_func, lambda v: [format_func(v)])
@@ -202,16 +202,19 @@ def _shown(format_func: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def cursor(name: str, last: int) -> int | None:
-    """The step that the link asked for, until it was shown of runs that this visitor made; the player `name` begins there."""
+    """Set the player `name` to the step that the link asks for; a step that cannot be had, or is after `last`, gets a sentence.
+
+    Returns that step once, when runs that this visitor made are to be replayed; None otherwise.
+    """
     state, words = st.session_state, links.take("step")
     state[f"{name}_last"] = last
     if words is not None:
         links.rewrite("step")
-        asked = widgets_asked.number(words, 0, MOST_STEPS, whole=True)
-        if asked.wrong:
-            links.refuse("step", asked, str(last))
-        elif asked.had:
-            state[f"{name}_at"] = state[f"{name}_asked"] = asked.value
-            if asked.value > last:
-                links.tell(f"**step={asked.value}**: what is shown ends at step {last:,}. Runs that go so far are shown there.")
+        wish = widgets_asked.number(words, 0, MOST_STEPS, whole=True)
+        if wish.wrong:
+            links.refuse("step", wish, str(last))
+        elif wish.had:
+            state[f"{name}_at"] = state[f"{name}_asked"] = wish.value
+            if wish.value > last:
+                links.tell(f"**step={wish.value}**: what is shown ends at step {last:,}. Runs that go so far are shown there.")
     return state.pop(f"{name}_asked", None) if state.get("replay") else None

@@ -24,14 +24,14 @@ def titled(title: str) -> DeltaGenerator:
 
 
 def box(draw: Callable[[], None]) -> None:
-    """A button that opens what `draw` writes; inside a fragment, it is written again with everything else in it."""
+    """Draw the button Link; `draw` is called while it is open. Inside a fragment it is drawn again with the rest of that."""
     with st.popover("Link", icon=":material/link:", key="link_box", on_change="rerun") as opened:
         if opened.open:
             draw()
 
 
 def write(link: str, about: str, left_out: Sequence[str] = ()) -> None:
-    """A whole address to copy, what it opens, and the names of what is not in it."""
+    """Write what `link` opens, the whole address to copy, and the sentences `left_out` about what is not in it."""
     st.caption(about)
     st.code(link, language=None, wrap_lines=True)
     for sentence in left_out:
@@ -40,8 +40,9 @@ def write(link: str, about: str, left_out: Sequence[str] = ()) -> None:
 
 @st.fragment
 def of_page(problem: Problem, about: str, extra: Callable[[], tuple[Mapping[str, Any], list[str]]] = lambda: ({}, [])) -> None:
-    """The box of a page: its problem, every choice on it, and `extra`: words in place of those, and what is left out, in words.
+    """Draw the box of a page. Its link holds the problem and every choice on the page.
 
+    `extra` returns (words that replace some of these, sentences about what is left out).
     A fragment of its own: opening it costs nothing else, and by then everything on the page has said what it shows.
     """
 
@@ -54,10 +55,10 @@ def of_page(problem: Problem, about: str, extra: Callable[[], tuple[Mapping[str,
 
 
 def of_runs(ids: Sequence[str], others: Sequence[str]) -> list[str]:
-    """What is said beside a link that names stored runs by `ids`: who can open it, and that it lacks those called `others`."""
-    said = []
+    """Sentences beside a link that names stored runs by `ids`: who can open it, and that it lacks the runs called `others`."""
+    sentences = []
     if ids and not limits.shares_runs():
-        said.append("It names runs of yours: on this server only you see them, whoever opens the link.")
+        sentences.append("It names runs of yours: on this server only you see them, whoever opens the link.")
     if others:
-        said.append(f"Not in it, as they are not stored: {', '.join(plain(name) for name in others)}.")
-    return said
+        sentences.append(f"Not in it, as they are not stored: {', '.join(plain(name) for name in others)}.")
+    return sentences

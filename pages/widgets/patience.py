@@ -18,7 +18,7 @@ GLANCE = 0.3  # seconds within which what ends needs no bar
 
 
 def ended_soon(items: list[Kept]) -> bool:
-    """Show how far the runs `items` are, with a Stop, until they have ended or patience has; whether they have ended."""
+    """Wait for the runs `items` with a bar and a Stop, at most `PATIENCE` seconds; returns whether they have ended."""
     jobs = [item.job for item in items]
     until = time.monotonic() + PATIENCE[all(item.config.scope == "head" for item in items)]
     place = st.empty()

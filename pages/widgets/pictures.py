@@ -15,7 +15,7 @@ from imu_core.records.run import Problem
 def strip(
     problem: Problem, ids: Iterable[int], captions: Sequence[str], frame: str = "forget", part: str = "train", label: str = ""
 ) -> None:
-    """A row of pictures that wraps, with a caption under each; for looking at, not for clicking."""
+    """Draw the samples `ids` of the set `part` (train, test) as a row that wraps, captions below; to look at, not to click."""
     cells = []
     names, labels = problem.dataset.class_names, getattr(problem, part).labels
     for index, caption in zip(ids, captions, strict=True):

@@ -30,7 +30,7 @@ PACE = 0.25  # seconds between two pictures of a bar
 
 
 def run_here(steps: Iterable[tuple[float, str]], key: str) -> None:
-    """A bar with Stop for what yields (fraction done, what is done), here and now; none where little comes.
+    """Run `steps`, which yield (fraction done, what is done), here and now, with a bar and Stop; no bar where they are quick.
 
     A click on Stop, as on anything else, ends this page's run between two steps; the page then waits to be told to go on.
     """
@@ -61,7 +61,7 @@ def _go_on(key: str) -> None:
 
 
 def has_room(jobs: int) -> bool:
-    """Whether this visitor may have so many `jobs` more at once; a sentence says so where not."""
+    """Whether this visitor may have so many `jobs` more at once; where not, the page says so."""
     going, most = sum(job.kind != PAGE for job in visitor.queue().active(visitor.owner())), limits.JOBS.value
     if going + jobs > most:
         st.warning(
@@ -72,7 +72,7 @@ def has_room(jobs: int) -> bool:
 
 
 def put_in_line(job: Job) -> bool:
-    """Queue `job`; False, and a sentence, where its visitor has too many already."""
+    """Queue `job`. Returns whether it is queued: not where its visitor has too many already, which the page then says."""
     if not has_room(1):
         return False
     visitor.queue().submit(job)
@@ -80,7 +80,7 @@ def put_in_line(job: Job) -> bool:
 
 
 def stop_button(job: Job, key: str) -> None:
-    """A Stop that acts at once; while the job is ending it reads "stopping"."""
+    """Draw a Stop for `job` that acts at once; while the job is ending it reads "Stopping…"."""
     stopping = job.state == "stopping"
     st.button(
         "Stopping…" if stopping else "Stop",
@@ -91,7 +91,7 @@ def stop_button(job: Job, key: str) -> None:
 
 
 def watch(job: Job, title: str = "", news: Callable[[], object] = lambda: None, key: str = "stop") -> None:
-    """The bar of a `job` that has not finished, and a Stop for its visitor, drawn again and again.
+    """Draw the bar of a `job` that has not finished, and a Stop for its visitor, again and again.
 
     The page starts again once the job has ended, and whenever `news` tells something new.
     """
@@ -110,7 +110,7 @@ def watch(job: Job, title: str = "", news: Callable[[], object] = lambda: None, 
 
 
 def ended_words(job: Job, name: str = "") -> None:
-    """How a job ended that did not end by itself; a Stop is what its visitor wanted, so only a failure is shown as an error."""
+    """Write how a job ended that is not done. Its visitor wanted a Stop, so only a failure is shown as an error."""
     text = plain(f"{name}: {job.reason}" if name else job.reason)
     if job.state == "failed":
         st.error(text, icon=":material/error:")
@@ -119,7 +119,7 @@ def ended_words(job: Job, name: str = "") -> None:
 
 
 def of(job: Job) -> tuple[float, str]:
-    """(fraction, words) of a job, from what it has yielded so far."""
+    """(fraction done, words about it) of a job, from what it has yielded so far."""
     if job.state == "queued":
         return 0.0, f"waiting, {visitor.queue().ahead_of(job)} ahead"
     items, work = job.snapshot(), job.work
@@ -134,7 +134,7 @@ SURE = 0.05  # of the work must be done before what is left is guessed from it
 
 
 def still(seconds: float, fraction: float) -> str:
-    """How long it goes on, from the `seconds` that this `fraction` took: ", about 12 s left"; "" where nobody knows yet."""
+    """The time left, from the `seconds` that `fraction` took, such as ", about 12 s left"; "" while that is not known."""
     if not SURE <= fraction < 1 or seconds < 1:
         return ""
     left = seconds * (1 - fraction) / fraction
@@ -153,7 +153,7 @@ def start_training(title: str, make: Any) -> None:
 
 
 def watch_all(jobs: list[Job], key: str) -> None:
-    """The bar of `jobs`, drawn again and again; the page starts again when the last has ended."""
+    """Draw one bar of all `jobs` again and again; the page starts again when the last has ended."""
 
     @st.fragment(run_every=2 * pace.tick())
     def show() -> None:
@@ -165,7 +165,7 @@ def watch_all(jobs: list[Job], key: str) -> None:
 
 
 def bar_of_all(jobs: list[Job], key: str) -> None:
-    """How far the attacks on results are, all together, and one Stop for them. For a fragment that runs again."""
+    """Draw how far the measuring `jobs` are, all together, and one Stop for them. Call in a fragment that runs again."""
     left = [job for job in jobs if not job.finished]
     if not left:
         return

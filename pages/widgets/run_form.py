@@ -31,7 +31,7 @@ def sees_little(name: str) -> bool:
 
 
 def choices() -> dict[str, str]:
-    """What can be run, by the word in the link: every registered method, and IMU with its weights taken away."""
+    """The title of all that can be run, by its word in a link: every method, and IMU with other weights (`CONTROL_RUNS`)."""
     named = {name: method.title for name, method in METHODS.items()}
     return {**named, **{key: f"IMU, {control} weights" for key, control in CONTROL_RUNS.items()}}
 
@@ -62,7 +62,7 @@ def _picked() -> list[str]:
 
 
 def scope_of(problem: Problem) -> Callable[[str], str | None]:
-    """What makes a scope of a word in a link: last:K, where the model of `problem` has so many blocks; None otherwise."""
+    """A function that returns a link's word where it is a scope last:K and the model of `problem` has K blocks; else None."""
     depth = len(blocks(problem.model)) - 1
     return lambda word: word if word in {f"last:{k}" for k in range(1, depth + 1)} else None
 
@@ -116,13 +116,13 @@ def settings(
 
 
 def methods_of(picked: list[str]) -> list[str]:
-    """Their methods, each once: IMU with other weights is IMU."""
+    """The methods of the `picked` choices, each once: IMU with other weights is IMU."""
     return list(dict.fromkeys("imu" if name in CONTROL_RUNS else name for name in picked))
 
 
 def _fitting(picked: list[str], scope: str, whole_classes: bool) -> list[str]:
     """Those that make sense for the scope and the request; of the others a caption says why they are left out."""
-    kept = []
+    fitting = []
     for name in picked:
         method = METHODS["imu" if name in CONTROL_RUNS else name]
         try:
@@ -135,8 +135,8 @@ def _fitting(picked: list[str], scope: str, whole_classes: bool) -> list[str]:
             continue
         if method.note:
             st.caption(f"{method.title}: {method.note}")
-        kept.append(name)
-    return kept
+        fitting.append(name)
+    return fitting
 
 
 def config(name: str, kind: str, scope: str, stop: float | None, seed: int, own: dict[str, Settings]) -> RunConfig:
@@ -151,10 +151,10 @@ def config(name: str, kind: str, scope: str, stop: float | None, seed: int, own:
 
 
 def as_percent(fraction: float) -> float:
-    """0.859 → 85.9, by decimal arithmetic: a link must stop exactly where the run did."""
+    """A fraction in percent, 0.859 → 85.9, by decimal arithmetic: a run from a link must stop exactly where the first did."""
     return float(Decimal(repr(float(fraction))) * 100)
 
 
 def as_fraction(percent: float) -> float:
-    """85.9 → 0.859; undoes `as_percent`."""
+    """A percentage as a fraction, 85.9 → 0.859; undoes `as_percent`."""
     return float(Decimal(repr(float(percent))) / 100)

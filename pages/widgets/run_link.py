@@ -24,7 +24,7 @@ Query = dict[str, Value | list[str]]  # parameters of a link
 
 @dataclass(frozen=True)
 class Form:
-    """The form, filled in: keys of `_form.choices`, Settings, Scope, where runs stop (0 to 1), seed, and one's own settings."""
+    """The form, filled in: keys of `run_form.choices`, preset, scope, where runs stop (0 to 1), seed, and one's own settings."""
 
     names: tuple[str, ...]
     kind: str
@@ -35,7 +35,7 @@ class Form:
     own: dict[str, Settings] = field(default_factory=dict)
 
     def config(self, name: str) -> RunConfig:
-        """What Run would run for `name`."""
+        """The settings of the run that the button Run would start for the choice `name`."""
         made = run_form.config(name, self.kind, self.scope, self.stop, self.seed, self.own)
         return made if self.mode == run_form.FREE else dataclasses.replace(made, bn=self.mode)
 
@@ -75,7 +75,7 @@ def name_of(config: RunConfig) -> str:
 
 
 def alike(one: RunConfig, other: RunConfig) -> bool:
-    """Whether two runs have equal settings, but for those that their method does not have."""
+    """Whether two runs have equal settings; those that their method does not use do not count."""
     return _own_fields(one) == _own_fields(other)
 
 
@@ -88,9 +88,9 @@ def _own_fields(config: RunConfig) -> Settings:
 def form_of(
     configs: Sequence[RunConfig], whole: bool = True, modes: Sequence[str] = (run_form.FREE,)
 ) -> tuple[Form, list[RunConfig]]:
-    """The form that shows the first of `configs` again and as many of the others as one form can; and those that it shows.
+    """(a form that shows the first of `configs` and as many of the others as one form can, the configs that it shows).
 
-    A preset goes by its name where the settings are its own. `whole`: whether whole classes go, which decides where runs stop.
+    Settings equal to a preset's go by its name. `whole`: whether whole classes are forgotten, which decides where runs stop.
     """
     for kinds in (tuple(PRESETS), (run_form.OWN,)):
         tried = [(form, shown) for form, shown in _tried(configs, kinds, whole, modes) if configs[0] in shown]
@@ -140,7 +140,7 @@ def about(problem: About) -> Query:
 
 
 def together(trajectory: Trajectory, page: str, others: Sequence[Trajectory]) -> tuple[Form, list[RunConfig]]:
-    """`form_of` for runs on one problem, on that page."""
+    """`form_of` for the runs `trajectory` and `others` on one problem, for the form on `page`."""
     whole = trajectory.problem["forget"].startswith(WHOLE)
     modes = run_form.MODES if page == "reidentify" else (run_form.FREE,)
     return form_of([trajectory.config, *(other.config for other in others)], whole, modes)

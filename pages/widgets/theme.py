@@ -32,5 +32,5 @@ NO_BAR = {"displayModeBar": False}  # the configuration of a chart that is looke
 
 
 def light_or_dark() -> str:
-    """light or dark, as the visitor sees the page."""
+    """The theme that the visitor sees the page in: "light" or "dark"."""
     return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"

@@ -19,10 +19,10 @@ MOST = 12  # of a visitor that are kept; each may hold a network's answers
 
 
 def work(key: str, title: str, make: Callable[[], W]) -> W | None:
-    """The work that `make` gives, once it is done; it is made and begun where there is none under `key` yet.
+    """The work under `key` once it is done; where there is none yet, `make()` makes it, and it is begun as a job.
 
-    None while it goes on (a bar and Stop stand here, and the page starts again at its end), and where it was stopped or failed
-    (a word and a button that begins it again stand here).
+    None while it goes on (the page shows a bar and Stop, and starts again at its end), and where it was stopped or failed
+    (the page says so and shows a button that begins it again).
     """
     jobs = _jobs()
     job = jobs.get(key)
@@ -42,7 +42,7 @@ def known(key: str) -> Any:
 
 
 def is_asked(key: str) -> bool:
-    """Whether the work under `key` was begun by this visitor, however it ended."""
+    """Whether this visitor has begun the work under `key`, however it ended."""
     return key in _jobs()
 
 

@@ -400,7 +400,7 @@ def test_stop_reaches_the_run_inside(lenet: Problem, monkeypatch: pytest.MonkeyP
     attacking.append(ShadowAttack(lenet, config, shadows=2))
     list(attacking[0])
     assert attacking[0].outcome.state == "cancelled"
-    assert attacking[0]._run._step_done == 1
+    assert attacking[0]._part._step_done == 1
     assert attacking[0].result == {"shadows": 0}
 
 

@@ -340,7 +340,7 @@ def test_the_command_writes_people(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_command_compares_scopes(few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
-    monkeypatch.setattr(reidentification, "SCOPES", ("head",))
+    monkeypatch.setattr(scopes, "SCOPES", ("head",))
     target = tmp_path / "scopes.json"
     base = ["reid", "--problem", "few"]
     result = CliRunner().invoke(app, [*base, "--forget", "identity:3", "--method", "npo", "--json", str(target)])

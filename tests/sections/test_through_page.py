@@ -110,14 +110,14 @@ def _endless(work: Agreement) -> object:
 
 def test_a_solve_that_fails_is_a_sentence(lenet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     few(monkeypatch, 12)
-    made = Agreement._through_layers
+    made = Agreement._layers
 
     def short(work: Agreement) -> object:
         found = made(work)
         found._most = 1
         return found
 
-    monkeypatch.setattr(Agreement, "_through_layers", short)
+    monkeypatch.setattr(Agreement, "_layers", short)
     at = press(visit("influence", **TINY, **LAYERS), GO)
     wait_until(lambda: job_of(at).finished, "it fails")
     rerun(at)

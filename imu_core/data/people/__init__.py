@@ -38,7 +38,7 @@ def cue_mask(parts: np.ndarray) -> np.ndarray:
 
 
 def count() -> int:
-    """How many shots `shots` draws."""
+    """How many images `shots` yields."""
     return (TRAINING + UNSEEN) * len(street.CAMERAS) * SHOTS + DISTRACTORS + JUNK
 
 

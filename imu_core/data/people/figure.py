@@ -38,17 +38,17 @@ class Body:
         self._pens = ImageDraw.Draw(colours), ImageDraw.Draw(parts)
 
     def at(self, u: float, v: float) -> Point:
-        """Pixel of body coordinates (u, v)."""
+        """(x, y) in pixels of the body coordinates (u, v)."""
         return self.pose.x + self._mirror * u * self.pose.height, self.pose.y + v * self.pose.height
 
     def polygon(self, points: Sequence[Point], colour: Colour, part: str) -> None:
-        """A filled polygon with corners in body coordinates."""
+        """Draw a filled polygon whose corners are in body coordinates."""
         corners = [self.at(u, v) for u, v in points]
         self._pens[0].polygon(corners, fill=colour)
         self._pens[1].polygon(corners, fill=PARTS.index(part))
 
     def ellipse(self, u: float, v: float, ru: float, rv: float, colour: Colour, part: str, cut: float | None = None) -> None:
-        """A filled ellipse around (u, v); with `cut` only what lies above v = cut."""
+        """Draw a filled ellipse around (u, v), with radii `ru` and `rv`; with `cut` only what lies above v = cut."""
         (x, y), height = self.at(u, v), self.pose.height
         box = (x - ru * height, y - rv * height, x + ru * height, y + rv * height)
         if cut is None:
@@ -62,7 +62,7 @@ class Body:
         self._stamp(mask, Image.new("RGB", mask.size, colour), part)
 
     def limb(self, joints: Sequence[Point], widths: Sequence[float], colour: Colour, part: str) -> None:
-        """A tapering tube through `joints`, `widths` across at each; round at its ends."""
+        """Draw a tapering tube through `joints`, at each as wide as `widths` says; its ends are round."""
         for (a, b), (wa, wb) in zip(pairwise(joints), pairwise(widths), strict=True):
             (ua, va), (ub, vb) = a, b
             length = ((ub - ua) ** 2 + (vb - va) ** 2) ** 0.5 or 1.0
@@ -81,7 +81,7 @@ class Body:
             self.ellipse(u, v, w / 2, w / 2, colour, part)
 
     def cloth(self, points: Sequence[Point], look: Look, part: str) -> None:
-        """A polygon filled with the identity's pattern."""
+        """Draw a polygon filled with the pattern of the identity's top."""
         corners = [self.at(u, v) for u, v in points]
         mask = Image.new("1", self.colours.size)
         ImageDraw.Draw(mask).polygon(corners, fill=1)
@@ -120,7 +120,7 @@ class Body:
 
 
 def draw(body: Body, look: Look) -> None:
-    """The whole person, from what is farthest away to what is nearest."""
+    """Draw the whole person: what is farthest from the camera first, what is nearest last."""
     shoulder = (0.068 if body.side else 0.122) * look.build
     if look.bag == "backpack" and body.side:
         body.limb([(-0.085, 0.24), (-0.085, 0.4)], [0.1, 0.11], look.bag_colour, "bag")

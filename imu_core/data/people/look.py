@@ -67,9 +67,9 @@ def _dress(rng: np.random.Generator, palette: tuple[Colour, ...], plain: int) ->
 def _other(rng: np.random.Generator, colour: Colour) -> Colour:
     """A cloth colour that can be told from `colour`."""
     while True:
-        found = _pick(rng, CLOTH)
-        if sum(abs(a - b) for a, b in zip(found, colour, strict=True)) > 150:
-            return found
+        other = _pick(rng, CLOTH)
+        if sum(abs(a - b) for a, b in zip(other, colour, strict=True)) > 150:
+            return other
 
 
 def look(rng: np.random.Generator) -> Look:

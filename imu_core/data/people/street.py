@@ -52,7 +52,7 @@ CAMERAS: tuple[Camera, ...] = (
 
 
 def view(camera: Camera, rng: np.random.Generator) -> str:
-    """From where this camera sees a person this time."""
+    """The side from which `camera` sees a person, one of `VIEWS`, drawn at random by that camera's shares."""
     return VIEWS[int(np.searchsorted(np.cumsum(camera.views), rng.random(), side="right").clip(0, 3))]
 
 
@@ -142,7 +142,7 @@ _SCENES = {"bricks": _bricks, "hedge": _hedge, "shop": _shop, "tunnel": _tunnel,
 
 
 def occlude(colours: Image.Image, parts: Image.Image, camera: Camera, rng: np.random.Generator) -> None:
-    """Something of the street in front of the person."""
+    """Draw the camera's occluder (post, bench, car or bush) in front of the person, on both canvases."""
     width, height = colours.size
     pens = ImageDraw.Draw(colours), ImageDraw.Draw(parts)
     label, level = PARTS.index("occluder"), float(rng.random())

@@ -58,7 +58,7 @@ class InfluenceAscent(WeightedAscent):
     """Weighted ascent whose weights are recomputed from the current head as `update_every` says (ν in the paper)."""
 
     def refresh(self, step: int, epoch: int) -> None:
-        """Scores again where they are due; the first ones were computed at the start."""
+        """Recompute the weights where they are due; the first ones were computed at the start."""
         every = self._config.update_every
         due = step > 0 if every == "iteration" else self._is_new_epoch(epoch) and every and epoch % int(every) == 0
         self._epoch = epoch

@@ -18,19 +18,20 @@ EPSILON = Parameter("epsilon", "ε of the attack", 0.1, "How far each pixel may 
 
 
 def nearest_labels(view: View, epsilon: float) -> Tensor:
-    """What the original says after one signed gradient step of `epsilon` in pixels against the true label, (n,) int64.
+    """The class the original sees in each forget image after a signed gradient step away from its label, (n,) int64.
 
-    Pixels are clamped and rounded to 1/255, as an image file would hold them (FGSM, Goodfellow et al. 2015).
+    The step moves each pixel (0 to 1) by `epsilon`. Pixels are clamped and rounded to 1/255, as an image file would hold them
+    (FGSM, Goodfellow et al. 2015).
     """
-    model, found = view.whole_original, []
+    model, answers = view.whole_original, []
     for pixels, labels in zip(view.pixels("forget").split(_CHUNK), view.forget.labels.split(_CHUNK), strict=True):
         view.raise_if_stopped()
         x = (pixels.float() / 255).requires_grad_(True)
         (g,) = torch.autograd.grad(F.cross_entropy(model(x), labels, reduction="sum"), x)
         moved = ((x.detach() + epsilon * g.sign()).clamp(0, 1) * 255).round() / 255
         with torch.no_grad():
-            found.append(model(moved).argmax(1))
-    return torch.cat(found)
+            answers.append(model(moved).argmax(1))
+    return torch.cat(answers)
 
 
 class Relabelled(Objective):

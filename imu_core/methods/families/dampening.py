@@ -22,14 +22,17 @@ DAMPEN = Parameter(
 
 
 def forget_importances(view: View, squared: bool, size: int) -> list[Tensor]:
-    """Importances of the parameters in scope on the forget set, by the same rule and batch size as the stored ones."""
+    """Importance of each parameter in scope on the forget set, by the same rule and batch size as the stored ones.
+
+    It is the mean over batches of (gradient of the cross-entropy)² if `squared`, else of |gradient of the squared logit norm|.
+    """
     batches, total = 0, [torch.zeros_like(p) for p in view.parameters]
     with view.judging():
         for inputs, labels in view.batches("forget", size):
             logits = view.module(inputs)
             loss = F.cross_entropy(logits, labels) if squared else logits.square().sum(1).mean()
-            for kept, g in zip(total, gradients(view, loss), strict=True):
-                kept += g.square() if squared else g.abs()
+            for running_sum, g in zip(total, gradients(view, loss), strict=True):
+                running_sum += g.square() if squared else g.abs()
             batches += 1
     return [t / batches for t in total]
 
@@ -38,8 +41,8 @@ def _dampened(view: View, kind: str) -> Edit:
     stored = view.importances
     alpha, strength = view.options["alpha"], view.options["dampening"]
     target, chosen = [], 0
-    found = forget_importances(view, kind == "fisher", int(stored["batch_size"]))
-    for name, p, mine in zip(view.names, view.parameters, found, strict=True):
+    importances = forget_importances(view, kind == "fisher", int(stored["batch_size"]))
+    for name, p, mine in zip(view.names, view.parameters, importances, strict=True):
         theirs = stored[f"{kind}.{name}"]
         selected = mine > alpha * theirs
         factor = torch.where(selected, (strength * theirs / mine).clamp(max=1.0), torch.ones_like(mine))

@@ -37,7 +37,7 @@ def soft_distance(teacher: Tensor, student: Tensor, temperature: float) -> Tenso
 
 
 class Scrub(Objective):
-    """Forget batches: −KL_T, in the first epochs only. Retain batches: γ CE + α KL_T."""
+    """minimise −KL_T on forget batches, in the first epochs only, and γ CE + α KL_T on retain batches; KL_T: `soft_distance`."""
 
     def __init__(self, view: View) -> None:
         self._original, self._options = view.original, view.options
@@ -93,7 +93,10 @@ def similarity(weight: Tensor, forgotten: int, sharpness: float) -> Tensor:
 
 
 class Tilted(Objective):
-    """Forget samples: KL(q ‖ model), q ∝ 1[c ≠ f] p⁰_c exp(β s_c). Retain samples: cross-entropy."""
+    """minimise KL(q ‖ model) on forget samples, q ∝ 1[c ≠ f] p⁰_c exp(β s_c), and the cross-entropy on retain samples.
+
+    p⁰ is the original's answer, f the forgotten class, s_c the `similarity` of class c to it, β the tilt.
+    """
 
     def __init__(self, view: View) -> None:
         self._original, self._options = view.original, view.options

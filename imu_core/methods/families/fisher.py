@@ -1,4 +1,4 @@
-"""Fisher forgetting: add noise to every parameter, much where the retain set does not care."""
+"""Fisher forgetting: add noise to every parameter, much where the retain loss hardly depends on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ PARAMETERS = (
 
 
 def fisher_diagonal(view: View) -> list[Tensor]:
-    """Mean over batches of 32 of Σ_y p̄_y (∂ batch-mean CE with all labels y)², as SelectiveForgetting and OPTML compute it."""
+    """Fisher information of each parameter in scope on the retain set, as SelectiveForgetting and OPTML compute it.
+
+    It is the mean over batches of 32 of Σ_y p̄_y (∂ batch-mean CE with all labels y)², p̄ the mean answer of the batch.
+    """
     total, batches = [torch.zeros_like(p) for p in view.parameters], 0
     with view.judging():
         for inputs, labels in view.batches("retain", _BATCH, view.options["samples"]):
@@ -32,9 +35,9 @@ def fisher_diagonal(view: View) -> list[Tensor]:
             share = logits.detach().softmax(1).mean(0)
             for y in range(logits.shape[1]):
                 loss = F.cross_entropy(logits, torch.full_like(labels, y))
-                found = torch.autograd.grad(loss, view.parameters, retain_graph=True)
-                for kept, g in zip(total, found, strict=True):
-                    kept += share[y] * g.square()
+                gradients = torch.autograd.grad(loss, view.parameters, retain_graph=True)
+                for running_sum, g in zip(total, gradients, strict=True):
+                    running_sum += share[y] * g.square()
             batches += 1
     return [t / max(1, batches) for t in total]
 

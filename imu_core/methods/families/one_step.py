@@ -86,12 +86,12 @@ def iau(view: View, config: RunConfig) -> Edit:
 
 
 def iau_needs(config: RunConfig) -> frozenset[str]:
-    """The retain set only where the gradient is corrected."""
+    """The forget set, and the retain set only where the gradient is corrected."""
     return frozenset({"forget", "retain"} if config.options.get("correction", True) else {"forget"})
 
 
 def usgd(view: View, config: RunConfig) -> Edit:
-    """Unrolled SGD: what training took down at first order, put back: strength · η · epochs / b · Σ_f ∇ℓ(θ₀).
+    """Unrolled SGD: θ + strength · η · epochs / b · Σ_f ∇ℓ(θ₀): takes back training on the forget set, to first order.
 
     θ₀ are the weights before training (or the current ones), η the mean learning rate, b the batch size of the original's
     recipe. Momentum and weight decay are ignored, as in the source: arXiv 2109.13398, single-gradient unlearning.

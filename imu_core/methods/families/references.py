@@ -43,7 +43,7 @@ def retrain(view: View, config: RunConfig) -> Objective:
 
 
 def finetune(view: View, config: RunConfig) -> Objective:
-    """Fine-tune: keep training on the retain set and hope (OPTML's FT)."""
+    """Fine-tune: keep training on the retain set (OPTML's FT); nothing in it acts on the forget set."""
     return CrossEntropy()
 
 

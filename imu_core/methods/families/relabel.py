@@ -59,17 +59,17 @@ def rl(view: View, config: RunConfig) -> Objective:
 
 
 def rl_needs(config: RunConfig) -> frozenset[str]:
-    """The retain set only where it is asked for."""
+    """The forget set, and the retain set only under `with_retain`."""
     return frozenset({"forget", "retain"} if config.options.get("with_retain") else {"forget"})
 
 
 def rl_stream(config: RunConfig) -> str:
-    """The forget set, then the retain set where that is asked for."""
+    """The stream: "in_turn" (forget set, then retain set) under `with_retain`, else "forget"."""
     return "in_turn" if config.options.get("with_retain") else "forget"
 
 
 class Masked(RandomLabels):
-    """Random labels and retain samples, but only the parameters that the forget set cares about may move."""
+    """Random labels and retain samples, but only the parameters with the largest forget gradients may move."""
 
     def __init__(self, view: View, config: RunConfig) -> None:
         super().__init__(config, true_labels=True)
@@ -83,14 +83,14 @@ class Masked(RandomLabels):
         self._fixed = [p.detach().clone() for p in view.parameters] if view.options["strict"] else None
 
     def before_step(self) -> None:
-        """Cut the gradient to the mask."""
+        """Set the gradient to 0 outside the mask."""
         for p, mask in zip(self._parameters, self.masks, strict=True):
             if p.grad is not None:
                 p.grad *= mask
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Put back what weight decay moved outside the mask."""
+        """Put back what weight decay moved outside the mask, under `strict`."""
         for p, mask, old in zip(self._parameters, self.masks, self._fixed or [], strict=self._fixed is not None):
             p.copy_(torch.where(mask, p, old))
 
@@ -131,8 +131,8 @@ class WithoutTheClass(Objective):
             before = self._original(batch.inputs).scatter(1, batch.labels[:, None], -torch.inf)
             target = before.log_softmax(1)
         q = target.exp()
-        kept = torch.where(q > 0, target, torch.zeros_like(target))  # 0 · log 0 is 0, and −∞ would spoil the sum
-        return (q * (kept - batch.logits.log_softmax(1))).sum(1).mean()
+        log_q = torch.where(q > 0, target, torch.zeros_like(target))  # 0 · log 0 is 0, and −∞ would spoil the sum
+        return (q * (log_q - batch.logits.log_softmax(1))).sum(1).mean()
 
 
 def delete(view: View, config: RunConfig) -> Objective:

@@ -65,8 +65,8 @@ class Pulled(Objective):
         o = self._options
         d = distances(batch.features, self._means, self._inverses, o["power"])
         nearest = d.detach().scatter(1, batch.labels[:, None], torch.inf).argmin(1)
-        kept = self._assigned[batch.position]
-        self._assigned[batch.position] = target = torch.where(kept >= 0, kept, nearest)
+        assigned = self._assigned[batch.position]
+        self._assigned[batch.position] = target = torch.where(assigned >= 0, assigned, nearest)
         pull = (self._share(batch) * d.gather(1, target[:, None])[:, 0]).mean()
         return o["distance"] * pull + o["distil"] * self._distance_to_the_original(batch)
 

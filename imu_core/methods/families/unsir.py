@@ -37,7 +37,7 @@ def error_maximising_noise(view: View, label: int, seed: int) -> Tensor:
 
 
 class Impaired(Objective):
-    """First epochs: cross-entropy on retain samples and on noise labelled as the forgotten class; afterwards retain alone."""
+    """minimise the cross-entropy on retain samples and, in the first epochs, on noise labelled as the forgotten class."""
 
     def __init__(self, view: View, config: RunConfig) -> None:
         self._module, self._share = view.module, view.options["noise_share"]

@@ -28,7 +28,7 @@ class Pace:
 
     @cached_property
     def image(self) -> float:
-        """One image forward, seconds: the quicker of two looks, since the first one also warms things up."""
+        """Seconds of one image's forward pass: the quicker of two tries, since the first one also warms things up."""
         train = self.problem.dataset.train
         few = dataclasses.replace(train, images=train.images[:_TIMED], labels=train.labels[:_TIMED])
         looks = []
@@ -41,7 +41,7 @@ class Pace:
 
     @cached_property
     def head(self) -> float:
-        """One run on the head, seconds: the second of two, since the first one also warms things up."""
+        """Seconds of one run on the head: the second of two, since the first one also warms things up."""
         with runtime.one_thread():
             for _ in range(2):
                 began = time.perf_counter()
@@ -49,7 +49,7 @@ class Pace:
         return time.perf_counter() - began
 
     def of(self, cell: Cell, measure: str = "quick") -> float:
-        """A run with its measurement, seconds; with "none" it is a search's, which is not judged on the whole sets."""
+        """Seconds of a run and its measurement; with "none" it is a run of a search, which is not judged on the whole sets."""
         config, forget = cell.config, len(self.problem.split.forget)
         whole = len(self.problem.train.labels) + len(self.problem.test.labels)
         attack = _ATTACK * min(2 * FEW, 2 * len(self.problem.test.labels)) ** 2 if measure == "membership" else 0.0

@@ -45,17 +45,17 @@ def _problem(ground: Ground, request: str) -> Problem:
 
 def scores(problem: Problem, weight: Tensor, bias: Tensor) -> Tensor:
     """N·s (n,), the paper's score of every forget sample at the head (W, b), with the defaults of IMU."""
-    found = forget_scores(problem, head=(weight, bias))
-    return found.total * found.scores
+    influence = forget_scores(problem, head=(weight, bias))
+    return influence.total * influence.scores
 
 
 # Figure 1.
 
 
 def _spreads(ground: Ground) -> Figure:
-    found = {request: spread_of(_problem(ground, request)) for request in ground.requests}
-    first = found[ground.requests[0]]
-    numbers = {name: interval([f["numbers"][name] for f in found.values()]) for name in first["numbers"]}
+    by_request = {request: spread_of(_problem(ground, request)) for request in ground.requests}
+    first = by_request[ground.requests[0]]
+    numbers = {name: interval([f["numbers"][name] for f in by_request.values()]) for name in first["numbers"]}
     card = original(data.load(ground.dataset), ground.model).card
     return {
         "request": ground.requests[0], "points": first["points"], "extremes": first["extremes"], "numbers": numbers,
@@ -64,7 +64,7 @@ def _spreads(ground: Ground) -> Figure:
 
 
 def spread_of(problem: Problem) -> Figure:
-    """How the scores of one forget set are spread.
+    """{points, extremes, numbers}: how the scores of one forget set are spread.
 
     points    [sample, N·s] of at most `DRAWN` samples, in order of their number
     extremes  numbers of the samples with the largest and the smallest scores
@@ -90,13 +90,13 @@ def shape(values: Tensor) -> dict[str, float]:
     positive = values.clamp(min=0.0).to(torch.float64)
     most = max(1, round(TOP * len(values)))
     total = float(positive.sum())
-    weights, kept = PSI["sqrt"](positive), positive[positive > 0]
+    weights, above_zero = PSI["sqrt"](positive), positive[positive > 0]
     return {
         "top": float(positive.topk(most).values.sum()) / total if total else 0.0,
         "positive": float((values > 0).double().mean()),
         "raw": effective_share(positive) if total else 0.0,
         "even": effective_share(weights) if total else 0.0,
-        "span": float(kept.quantile(0.99) / kept.quantile(0.01)) if total else 1.0,
+        "span": float(above_zero.quantile(0.99) / above_zero.quantile(0.01)) if total else 1.0,
     }
 
 
@@ -104,11 +104,11 @@ def shape(values: Tensor) -> dict[str, float]:
 
 
 def _changes(ground: Ground) -> Figure:
-    found = {request: over_epochs(_problem(ground, request)) for request in ground.requests}
-    first = found[ground.requests[0]]
+    by_request = {request: over_epochs(_problem(ground, request)) for request in ground.requests}
+    first = by_request[ground.requests[0]]
     numbers = {
         who: {
-            name: [interval([f["numbers"][who][name][e] for f in found.values()]) for e in range(EPOCHS + 1)]
+            name: [interval([f["numbers"][who][name][e] for f in by_request.values()]) for e in range(EPOCHS + 1)]
             for name in first["numbers"][who]
         }
         for who in first["numbers"]
@@ -117,7 +117,7 @@ def _changes(ground: Ground) -> Figure:
 
 
 def over_epochs(problem: Problem) -> Figure:
-    """Scores after each of five epochs of IMU (scores anew every epoch) and of GA, which is the control: does it need IMU?
+    """{lines, numbers}: scores after each of five epochs of IMU (recomputed every epoch) and of GA, which is the control.
 
     lines    sample → N·s at epochs 0 to 5, for `LINES` samples drawn from the forget set, under IMU
     numbers  imu and ga → {positive, even: as in `spread_of`; mean: of the scores; alike: Spearman with the scores before;

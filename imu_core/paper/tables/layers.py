@@ -20,18 +20,18 @@ _SETTINGS = ({"curvature": None}, {"curvature": _CURVED})  # in which a kept com
 
 
 def kept(problem: Problem) -> Found | None:
-    """The comparison of this problem, if one is kept here or ships."""
-    return next((found for settings in _SETTINGS if (found := agreement.stored(problem, **settings)) is not None), None)
+    """The stored comparison of this problem, made here or shipped; None where there is none."""
+    return next((comparison for settings in _SETTINGS if (comparison := agreement.stored(problem, **settings)) is not None), None)
 
 
 def missing(ground: Ground, most: int = WANTED) -> list[str]:
-    """Which of the first `most` forget sets have not been compared yet."""
+    """The requests, of the first `most`, whose forget sets have not been compared yet."""
     requests = ground.requests[:most]
     return [r for r in requests if kept(make_problem(ground.dataset, model=ground.model, forget=r)) is None]
 
 
 def compare(ground: Ground, request: str) -> Iterator[tuple[float, str]]:
-    """Compare one forget set, (fraction done, words); what is found is kept. ImuError where it failed."""
+    """Compare one forget set and store the comparison; yields (fraction done, words). ImuError where it failed."""
     work = Agreement(make_problem(ground.dataset, model=ground.model, forget=request), curvature=_CURVED)
     try:
         yield from work
@@ -48,26 +48,26 @@ def figure2(ground: Ground) -> Figure:
     is the share of the first tenth that both have; seconds are those of the head and of all layers; sizes say how many samples
     of the forget set `request` names, and the curvature of how many.
     """
-    found = {}
+    comparisons = {}
     for request in ground.requests:
         problem = make_problem(ground.dataset, model=ground.model, forget=request)
-        known = kept(problem)
-        if known is not None:
-            found[request] = (problem, known)
-    if not found:
+        comparison = kept(problem)
+        if comparison is not None:
+            comparisons[request] = (problem, comparison)
+    if not comparisons:
         return {}
-    first, (problem, known) = next(iter(found.items()))
-    exact = [one.agreed(HEAD) for _, one in found.values()]
-    diagonal = [one.agreed(DIAGONAL, FULL_DIAGONAL).spearman for _, one in found.values()]
+    first, (problem, comparison) = next(iter(comparisons.items()))
+    exact = [one.agreed(HEAD) for _, one in comparisons.values()]
+    diagonal = [one.agreed(DIAGONAL, FULL_DIAGONAL).spearman for _, one in comparisons.values()]
     numbers = {"spearman": [a.spearman for a in exact], "diagonal": diagonal, "top": [a.overlap[0.1] for a in exact]}
-    seconds = {kind: mean_interval([one.scores[kind].seconds for _, one in found.values()]).mean for kind in (HEAD, FULL)}
+    seconds = {kind: mean_interval([one.scores[kind].seconds for _, one in comparisons.values()]).mean for kind in (HEAD, FULL)}
     told = {name: interval(values) for name, values in numbers.items()}
-    sizes = {"curvature": known.curvature, "samples": len(problem.split.forget)}
-    return {"classes": {"request": first, "points": _points(problem, known), "seconds": seconds, "sizes": sizes, **told}}
+    sizes = {"curvature": comparison.curvature, "samples": len(problem.split.forget)}
+    return {"classes": {"request": first, "points": _points(problem, comparison), "seconds": seconds, "sizes": sizes, **told}}
 
 
-def _points(problem: Problem, known: Found) -> list[list[float]]:
-    head, full = (known.scores[kind].scores.tolist() for kind in (HEAD, FULL))
+def _points(problem: Problem, comparison: Found) -> list[list[float]]:
+    head, full = (comparison.scores[kind].scores.tolist() for kind in (HEAD, FULL))
     every = max(1, -(-len(head) // DRAWN))
     samples = problem.split.forget.tolist()
     return [[samples[i], head[i], full[i]] for i in range(0, len(head), every)]

@@ -16,7 +16,7 @@ from pages.widgets.asked import Asked
 def asked(problem: Problem, mine: list[Kept]) -> Asked | None:
     """Choose the run that the link asks for by `run=ID`: one of `mine`, or another stored one on `problem`.
 
-    What was asked and what is allowed, where there is no such run.
+    Returns None where the choice is made or the link asks for none; the wish with what is allowed where there is no such run.
     """
     words, state = links.take("run"), st.session_state
     if not words or not words[-1]:
@@ -51,7 +51,7 @@ def _addressed() -> None:
 
 
 def another(problem: Problem, name_of: restored.Namer) -> list[Kept]:
-    """The stored run that the visitor chooses besides those on their list; the box is there where there is a choice."""
+    """Draw the box of stored runs besides those on the visitor's list (none to choose from: no box); [the chosen run], or []."""
     offered, linked = restored.others(problem), st.session_state.get("another_linked")
     if linked and restored.about_of(problem) == (linked.dataset, linked.model_name, linked.forget, linked.problem_seed):
         offered = {linked.id: linked} | offered  # it may be older than those that are offered

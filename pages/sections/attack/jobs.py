@@ -29,7 +29,7 @@ HOUSE = "examples"  # owns the attacks that nobody asked for
 
 
 def start(item: session_runs.Kept, key: Key, make: Callable[[], Attack], owner: str) -> bool:
-    """Put an attack of `owner` in line; False, and a sentence, where this visitor has too many jobs already."""
+    """Put an attack of `owner` in line. Returns whether it is; where this visitor has too many jobs, the page says so."""
     job = Job(f"{key.kind} · {item.name}", make, kind="attack", owner=owner)
     if accepted := owner == HOUSE or progress.has_room(1):
         jobs(item)[key] = visitor.queue().submit(job)
@@ -37,14 +37,14 @@ def start(item: session_runs.Kept, key: Key, make: Callable[[], Attack], owner: 
 
 
 def start_missing(problem: Problem, item: session_runs.Kept) -> None:
-    """Start the two quick attacks on an example, for everybody; the visitor's own jobs need not wait for them."""
+    """Start a probe and a relearning on an example, once for everybody; the visitor's own jobs need not wait for them."""
     for key, make in ((PROBE, probe_of(problem, item)), (relearn_key("forget", AS_RUN), relearn_of(problem, item))):
         if key not in jobs(item):
             start(item, key, make, HOUSE)
 
 
 def panel(item: session_runs.Kept, key: Key, label: str, make: Callable[[], Attack], draw: Callable[[Attack], None]) -> None:
-    """The button, then progress with Stop while it goes on, and what `draw` makes of it; polled only while it goes on."""
+    """Draw an attack: button, progress with Stop (polled only while it goes on), and what `draw` makes of its results so far."""
     job = jobs(item).get(key)
     going = bool(job and not job.finished)
     again = bool(job) and job.finished and job.state != "done"  # done once is done: the same seed finds the same
@@ -70,7 +70,7 @@ def panel(item: session_runs.Kept, key: Key, label: str, make: Callable[[], Atta
 
 
 def probe_of(problem: Problem, item: session_runs.Kept) -> Callable[[], Probe]:
-    """The probe of original, unlearned and (where stored) retrained model, to be built in the worker."""
+    """A function that makes the probe of the original, unlearned and (where stored) retrained model; the worker calls it."""
 
     def make() -> Probe:
         models = {"original": problem.model, "unlearned": item.run.model(), "retrained": retrained_model(problem)}
@@ -80,7 +80,7 @@ def probe_of(problem: Problem, item: session_runs.Kept) -> Callable[[], Probe]:
 
 
 def probe(problem: Problem, item: session_runs.Kept) -> None:
-    """A fresh head on every model's frozen features."""
+    """Draw the section on the probe: a fresh head trained on every model's frozen features."""
     st.subheader("Is it still in the features?", help=help_text("probe_forgotten"))
     st.caption(
         "The last layer is thrown away and a new one trained on frozen features. For a person this means: whoever holds the "
@@ -91,8 +91,8 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
         if not any(work.result.values()):
             return
         style = style_of(item.config.method, item.config.control)
-        asked = "New images of what was forgotten" if problem.split.classes else "The forget images"
-        chart = attack.probe(work.result, item.name, style, asked, light_or_dark())
+        title = "New images of what was forgotten" if problem.split.classes else "The forget images"
+        chart = attack.probe(work.result, item.name, style, title, light_or_dark())
         alt = "Accuracy of a fresh head by step on what was forgotten and on everything else, a line a model"
         st.plotly_chart(chart, key="probe_chart", config=NO_BAR, alt=alt)
         if work.outcome.state == "done":
@@ -108,12 +108,12 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def relearn_of(problem: Problem, item: session_runs.Kept, data: str = "forget", scope: str = AS_RUN) -> Callable[[], Relearn]:
-    """Relearning, to be built in the worker."""
+    """A function that makes the relearning from `data` (forget or all) at `scope`; the worker calls it."""
     return lambda: Relearn(problem, item.run, data=data, scope=None if scope == AS_RUN else scope)
 
 
 def relearn(problem: Problem, item: session_runs.Kept) -> None:
-    """How soon it is learned again."""
+    """Draw the section on relearning: after how many steps the model recognises the forget set again."""
     st.subheader("How soon does it come back?", help=help_text("relearn_steps"))
     st.caption(
         "The model is trained on. For a person this means: what comes back sooner than in a model that never saw it had not "
@@ -143,7 +143,7 @@ def relearn(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def shadows(problem: Problem, item: session_runs.Kept) -> None:
-    """Many heads with and without the forget set, told apart."""
+    """Draw the section on shadow heads: many heads trained with and without the forget set, told apart by an expert."""
     st.subheader("Can an expert tell?", help=help_text("u_lira"))
     st.caption(
         "Many heads are trained with and without the forget set, and unlearned as this run did it. For a person this means: "
@@ -162,9 +162,9 @@ def shadows(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def draw_shadows(work: ShadowAttack) -> None:
-    """The attack before and after unlearning, and what it rests on."""
-    found = work.result
-    if "auc" not in found:
+    """Draw what the shadow heads tell, after unlearning and before it, and the verdict in a sentence."""
+    findings = work.result
+    if "auc" not in findings:
         return
     titles = {
         "auc": "AUC ≈ 50 %",
@@ -172,6 +172,6 @@ def draw_shadows(work: ShadowAttack) -> None:
         "tpr_at_1_fpr": "Caught at 1 % false alarms ↓",
     }
     for column, (key, title) in zip(st.columns(3), titles.items(), strict=True):
-        before = f"before unlearning {percent(found['before'][key])}"
-        column.metric(title, percent(found[key]), help=help_text(key), delta_description=before)
-    st.markdown(shadow_verdict(found))
+        before = f"before unlearning {percent(findings['before'][key])}"
+        column.metric(title, percent(findings[key]), help=help_text(key), delta_description=before)
+    st.markdown(shadow_verdict(findings))

@@ -1,4 +1,4 @@
-"""The attacks on a run among its jobs: their names, and what they have found."""
+"""The attacks on a run among its jobs: their keys, and what they have found."""
 
 from __future__ import annotations
 

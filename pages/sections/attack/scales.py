@@ -21,7 +21,7 @@ class Scale:
 
     @property
     def digits(self) -> int:
-        """Decimals of a threshold."""
+        """How many decimals a threshold is written with."""
         return round(-math.log10(self.step))
 
     def write(self, value: float) -> str:

@@ -19,41 +19,41 @@ Scores = dict[str, np.ndarray]
 
 
 def sides(problem: Problem, item: session_runs.Kept, against: str) -> tuple[Scores, Scores]:
-    """Scores of the forget set under the run's model, and of what it is compared with, as shown; computed once.
+    """(scores of the forget set under the run's model, scores of what it is compared with), as shown; computed once.
 
-    For a run whose answers are known (`_answers.answers`).
+    Each maps the name of a score to its values, in the units of `SCALES`. The run's logits must be known (`answers.answers`).
     """
     key = ("sides", against)
     return item.once(key, lambda: _as_shown(problem, answers.answers(item), against))
 
 
 def sides_of_original(problem: Problem, item: session_runs.Kept, against: str) -> tuple[Scores, Scores]:
-    """The same before unlearning; kept with the run."""
+    """The same as `sides` for the original model, before unlearning; computed once a run."""
     key = ("original sides", against)
     return item.once(key, lambda: _as_shown(problem, (problem.train.logits, problem.test.logits), against))
 
 
 def _as_shown(problem: Problem, logits: Logits, against: str) -> tuple[Scores, Scores]:
-    found = retrained(problem) if against == RETRAINED else None
-    reference = (found.train.logits, found.test.logits) if found else None
-    up, down, _ = threshold_sides(problem, logits, reference)
+    reference = retrained(problem) if against == RETRAINED else None
+    reference_logits = (reference.train.logits, reference.test.logits) if reference else None
+    up, down, _ = threshold_sides(problem, logits, reference_logits)
     one, other = ({name: SCALES[name].factor * values for name, values in side.items()} for side in (up, down))
     return one, other
 
 
 def compared_with(problem: Problem, item: session_runs.Kept) -> list[str]:
-    """What this run's scores can be compared with, the better one first."""
+    """What this run's scores can be compared with, the better one first: the retrained model, held-out images; [] for neither."""
     return [name for name in (RETRAINED, HELD_OUT) if (name == HELD_OUT or retrained(problem)) and sides(problem, item, name)[1]]
 
 
 def worst_case(problem: Problem, item: session_runs.Kept, against: str) -> WorstCase:
-    """The worst of all scores and thresholds, thresholds as shown; computed once."""
+    """The score and threshold that give most away, the threshold as shown; computed once."""
     key = ("worst", against)
     return item.once(key, lambda: thresholds.worst_case(*sides(problem, item, against)))
 
 
 def span(score: str, values: np.ndarray, classes: int) -> tuple[float, float]:
-    """The ends of the axis, as shown: those of the scale where it has any, else whole numbers around all values."""
+    """The two ends of the axis, as shown: those of the score where it has any, else whole numbers around all `values`."""
     if score == "confidence":
         return 0.0, 100.0
     if score == "entropy":
@@ -63,7 +63,7 @@ def span(score: str, values: np.ndarray, classes: int) -> tuple[float, float]:
 
 
 def best(score: str, pair: tuple[Scores, Scores], ends: tuple[float, float]) -> Accusation:
-    """The most that any place of the slider gives away."""
+    """The accusation that gives most away among all thresholds at which the slider can stand between `ends`."""
     step = SCALES[score].step
     grid = ends[0] + step * np.arange(round((ends[1] - ends[0]) / step) + 1)
     return thresholds.best_accusation(pair[0][score], pair[1][score], grid)

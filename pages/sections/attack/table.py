@@ -55,17 +55,17 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def rows(problem: Problem, item: session_runs.Kept) -> list[dict[str, str]]:
-    """A row an attack number that is known: its title, the models, the good direction, the samples behind, what it asks."""
-    forget, found = f"{len(problem.split.forget):,} forget", []
+    """A row for each attack number that is known: title, its value for each model, good direction, images, what it asks."""
+    forget, lines = f"{len(problem.split.forget):,} forget", []
     for title, key, values, size in (*_thresholds(problem, item), *_trained(problem, item)):
-        found.append(_row(problem, item, title, key, values, size))
+        lines.append(_row(problem, item, title, key, values, size))
     table = {name: numbers(item.measured, name) for name in ("original", "retrained", "run")}
     sizes = {Images.FORGET_AND_KIND: f"{forget}, {len(same_kind(problem)):,} test", Images.RETAIN_AND_TEST: "retain and test"}
     for key, metric in METRICS.items():
         values = {name: model[key] for name, model in table.items() if key in model}
         if metric.attack and values:
-            found.append(_row(problem, item, metric.title, key, values, sizes.get(metric.images, forget)))
-    return found
+            lines.append(_row(problem, item, metric.title, key, values, sizes.get(metric.images, forget)))
+    return lines
 
 
 def _row(problem: Problem, item: session_runs.Kept, title: str, key: str, values: Found, size: str) -> dict[str, str]:
@@ -111,25 +111,25 @@ def _auc(pair: tuple[Scores, Scores], score: str) -> float:
 
 def _trained(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
     """What the probe, relearning (as the run) and the largest shadow attack have found."""
-    found: list[tuple[str, str, Found, str]] = []
+    entries: list[tuple[str, str, Found, str]] = []
     probe = keys.jobs(item).get(PROBE)
     if probe and probe.state == "done":
-        for key, asked in (("probe_forgotten", "forgotten"), ("probe_others", "others")):
+        for key, part in (("probe_forgotten", "forgotten"), ("probe_others", "others")):
             values = {n.replace("unlearned", "run"): v[key] for n, v in probe.work.numbers.items()}
-            found.append((METRICS[key].title, key, values, f"{probe.work.sizes[asked]:,} asked"))
+            entries.append((METRICS[key].title, key, values, f"{probe.work.sizes[part]:,} asked"))
     again = keys.result(item, relearn_key("forget", AS_RUN))
     if again.get("words"):
         size = f"{len(problem.split.forget):,} forget"
-        found.append((METRICS["relearn_steps"].title, "relearn_steps", again["words"], size))
+        entries.append((METRICS["relearn_steps"].title, "relearn_steps", again["words"], size))
         if again["ain"] is not None:
-            found.append((METRICS["ain"].title, "ain", {"run": again["ain"]}, size))
+            entries.append((METRICS["ain"].title, "ain", {"run": again["ain"]}, size))
     for pairs in sorted(keys.SHADOWS, reverse=True):
         shadow = keys.result(item, shadow_key(pairs))
         if "auc" in shadow:
             size = f"{shadow['shadows']} pairs of heads"
             for key in ("auc", "balanced_accuracy", "tpr_at_1_fpr"):
-                found.append(
+                entries.append(
                     (f"Shadow heads: {METRICS[key].title}", key, {"original": shadow["before"][key], "run": shadow[key]}, size)
                 )
             break
-    return found
+    return entries

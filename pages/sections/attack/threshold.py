@@ -29,7 +29,7 @@ ALIGNED = """<style>
 
 
 def section(problem: Problem, item: session_runs.Kept) -> None:
-    """Score, comparison, chart, slider, numbers and pictures; one fragment, so that the threshold moves at once."""
+    """Draw the attack: controls, chart, slider, numbers, pictures. It is one fragment, so that the threshold moves at once."""
     if answers.logits(item) is None:
         return
     choices = compared_with(problem, item)  # here and not in the fragment, from which no error comes out
@@ -46,12 +46,12 @@ def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> N
     worst = worst_case(problem, item, against)
     chart = st.empty()
     at = _slider(problem, item, score, against, pair, ends)
-    found = thresholds.accuse(pair[0][score], pair[1][score], at)
+    accusation = thresholds.accuse(pair[0][score], pair[1][score], at)
     alt = f"{SCALES[score].title} of the forget images under {item.name} (up) and of the other side (down), in percent"
-    figure = _chart(item, score, against, pair, ends, found)
+    figure = _chart(item, score, against, pair, ends, accusation)
     chart.plotly_chart(figure, key="mirrored", config=NO_BAR, alt=alt)
-    _numbers(score, against, pair, found)
-    st.markdown(threshold_verdict(plain(item.name), score, against, found, worst.chance))
+    _numbers(score, against, pair, accusation)
+    st.markdown(threshold_verdict(plain(item.name), score, against, accusation, worst.chance))
     st.caption(
         f"Worst of all four scores and every threshold: {SCALES[worst.score].title.lower()} {worst.accuses} "
         f"{SCALES[worst.score].write(worst.threshold)}, right in {50 + 50 * worst.advantage:.1f} %. Loss, confidence and logit "
@@ -60,7 +60,7 @@ def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> N
     crowded = max(float(np.histogram(side[score], attack.BARS, ends)[0].max()) / len(side[score]) for side in pair)
     if score in ("loss", "confidence") and crowded > CROWDED:
         st.caption("Most images crowd into one bar here; the logit margin spreads them out.")
-    _pictures(problem, score, pair[0][score], found)
+    _pictures(problem, score, pair[0][score], accusation)
 
 
 def _choose(problem: Problem, item: session_runs.Kept, choices: list[str]) -> tuple[str, str]:
@@ -121,33 +121,38 @@ def _slider(
 
 
 def _chart(
-    item: session_runs.Kept, score: str, against: str, pair: tuple[Scores, Scores], ends: tuple[float, float], found: Accusation
+    item: session_runs.Kept,
+    score: str,
+    against: str,
+    pair: tuple[Scores, Scores],
+    ends: tuple[float, float],
+    accusation: Accusation,
 ) -> Any:
     colour, scale = style_of(item.config.method, item.config.control).colour, SCALES[score]
     up = attack.Side(f"{item.name}, {len(pair[0][score]):,} forget images", pair[0][score], colour)
     other = "Retrained, the same images" if against == RETRAINED else f"{item.name}, {len(pair[1][score]):,} held-out images"
     down = attack.Side(other, pair[1][score], INK[light_or_dark()] if against == RETRAINED else GREY)
     title = f"{scale.title}, {scale.unit}"
-    return attack.mirrored(up, down, found.threshold, found.accuses, ends, title, light_or_dark())
+    return attack.mirrored(up, down, accusation.threshold, accusation.accuses, ends, title, light_or_dark())
 
 
-def _numbers(score: str, against: str, pair: tuple[Scores, Scores], found: Accusation) -> None:
+def _numbers(score: str, against: str, pair: tuple[Scores, Scores], accusation: Accusation) -> None:
     whole = thresholds.curve(pair[0][score], pair[1][score], score in thresholds.LOW)
     behind = f"of {whole.negatives:,} " + ("retrained answers" if against == RETRAINED else "held-out images")
     numbers = (
-        ("False positives", found.fpr, "threshold_attack", behind),
-        ("False negatives", found.fnr, "threshold_attack", f"of {whole.positives:,} forget images"),
-        ("Balanced accuracy ≈ 50 %", found.balanced_accuracy, "balanced_accuracy", "at this threshold"),
+        ("False positives", accusation.fpr, "threshold_attack", behind),
+        ("False negatives", accusation.fnr, "threshold_attack", f"of {whole.positives:,} forget images"),
+        ("Balanced accuracy ≈ 50 %", accusation.balanced_accuracy, "balanced_accuracy", "at this threshold"),
         ("AUC ≈ 50 %", whole.auc, "auc", "over all thresholds"),
     )
     for column, (title, value, term, about) in zip(st.columns(4), numbers, strict=True):
         column.metric(title, percent(value), help=help_text(term), delta_description=about)
 
 
-def _pictures(problem: Problem, score: str, values: np.ndarray, found: Accusation) -> None:
+def _pictures(problem: Problem, score: str, values: np.ndarray, accusation: Accusation) -> None:
     """The forget images on either side of the threshold, the most telling ones first."""
-    low = found.accuses == Accuses.AT_MOST
-    caught = values <= found.threshold if low else values >= found.threshold
+    low = accusation.accuses == Accuses.AT_MOST
+    caught = values <= accusation.threshold if low else values >= accusation.threshold
     order = np.argsort(values if low else -values, kind="stable")
     rows = (("Caught", order[caught[order]]), ("Missed", order[~caught[order]][::-1]))
     names, ids, labels = problem.dataset.class_names, problem.split.forget, problem.train.labels

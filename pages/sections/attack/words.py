@@ -18,29 +18,29 @@ from pages.sections.attack.scales import RETRAINED, SCALES
 from pages.widgets.text import plain
 
 
-def threshold_verdict(name: str, score: str, against: str, found: Accusation, chance: float) -> str:
+def threshold_verdict(name: str, score: str, against: str, accusation: Accusation, chance: float) -> str:
     """What an attacker gets at this threshold, and how to read it."""
     scale = SCALES[score]
     of_run = f"an answer of {name}" if against == RETRAINED else "a forget image"
     other = "one of the retrained model" if against == RETRAINED else "an image that was never trained on"
-    rule = f"with a {scale.title.lower()} of {found.accuses} **{scale.write(found.threshold)}**"
+    rule = f"with a {scale.title.lower()} of {accusation.accuses} **{scale.write(accusation.threshold)}**"
     text = (
         f"An attacker who takes everything {rule} for {of_run} and the rest for {other} is right in "
-        f"**{percent(found.balanced_accuracy)}** of cases; guessing is right in 50.0 %."
+        f"**{percent(accusation.balanced_accuracy)}** of cases; guessing is right in 50.0 %."
     )
-    if found.advantage <= chance:
+    if accusation.advantage <= chance:
         most = 50 + 50 * chance
         return f"{text} That is no more than chance can do with this many images (up to {most:.1f} % in 19 of 20 cases)."
-    return f"{text} {_reading(score, against, found)}"
+    return f"{text} {_reading(score, against, accusation)}"
 
 
-def _reading(score: str, against: str, found: Accusation) -> str:
+def _reading(score: str, against: str, accusation: Accusation) -> str:
     never = "to a model that never saw them" if against == RETRAINED else "than new images of their kind"
     if score == "entropy":
-        surer = "surer" if found.accuses == Accuses.AT_MOST else "less sure"
+        surer = "surer" if accusation.accuses == Accuses.AT_MOST else "less sure"
         whom = "the retrained model is" if against == RETRAINED else "about new images"
         return f"The unlearned model is {surer} about these images than {whom}."
-    familiar = (found.accuses == Accuses.AT_MOST) == (score in thresholds.LOW)
+    familiar = (accusation.accuses == Accuses.AT_MOST) == (score in thresholds.LOW)
     if against == RETRAINED:
         return f"The images look {'more' if familiar else 'less'} familiar than {never}" + (
             ": something is left." if familiar else ": too much forgetting gives them away as well."
@@ -50,20 +50,20 @@ def _reading(score: str, against: str, found: Accusation) -> str:
 
 def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -> str:
     """What the fresh heads bring back, beside the retrained model and chance."""
-    found = {model: values["probe_forgotten"] for model, values in work.numbers.items()}
-    own, n = found["unlearned"], work.sizes["forgotten"]
+    accuracies = {model: values["probe_forgotten"] for model, values in work.numbers.items()}
+    own, n = accuracies["unlearned"], work.sizes["forgotten"]
     if problem.split.classes:
         what = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
         text = f"A fresh head brings back **{percent(own)}** of {plain(what)} from {name}'s features"
     else:
         text = f"A fresh head that learned from other images recognises **{percent(own)}** of these from {name}'s features"
-    text += f"; from a network with random weights {percent(found[UNTRAINED])}."
+    text += f"; from a network with random weights {percent(accuracies[UNTRAINED])}."
     if config.scope == "head" and config.bn == "eval":
         text += f" {name} changed the head alone, so its features are the original's and this is the original's number."
     few = weight_of_one(n)
-    if "retrained" not in found:
+    if "retrained" not in accuracies:
         return f"{text} No retrained model is stored to compare with.{few}"
-    aim = found["retrained"]
+    aim = accuracies["retrained"]
     chance = difference_half(own, aim, n)
     text += f" The retrained model's features give **{percent(aim)}**: "
     if abs(own - aim) <= chance or side(own, aim) is Side.SAME:
@@ -93,7 +93,7 @@ _RETURNS = {
 
 
 def returning(steps: Mapping[str, int | None]) -> Return:
-    """How the steps that "run" needed (None: it did not get there) lie beside those of "retrained", if they are known."""
+    """How soon "run" learns it again beside "retrained", from the steps that each needed (None: it did not get there)."""
     if "retrained" not in steps:
         return Return.ALONE
     own, aim = steps["run"], steps["retrained"]
@@ -107,28 +107,28 @@ def returning(steps: Mapping[str, int | None]) -> Return:
     return Return.SOONER if ratio * _ABOUT < 1 else Return.LATER if ratio > _ABOUT else Return.ABOUT_AS_SOON
 
 
-def relearn_verdict(name: str, found: dict[str, Any]) -> str:
-    """Steps needed by the run, the retrained model and the control, their ratio, and what it says."""
-    words, target = found["words"], percent(found["target"])
+def relearn_verdict(name: str, findings: dict[str, Any]) -> str:
+    """Sentences: the steps that the run, the retrained model and the control needed, the ratio of the first two, its meaning."""
+    words, target = findings["words"], percent(findings["target"])
     retrained = [f"the retrained model **{words['retrained']}**"] if "retrained" in words else []
     others = listed([*retrained, f"a random head on the original {words[RANDOM_HEAD]}"])
     text = f"{name} needs **{words['run']}** to recognise {target} of the forget set again; {others}."
-    if found["steps"]["run"] == 0:
+    if findings["steps"]["run"] == 0:
         text = f"{name} recognises {target} of the forget set **without any step**; {others}."
-    came = returning(found["steps"])
+    came = returning(findings["steps"])
     if came is Return.ALONE:
         return f"{text} No retrained model is stored to compare with."
-    if found["ain"] is None:
+    if findings["ain"] is None:
         return f"{text} There is no ratio (AIN): {_RETURNS[came]}."
-    return f"{text} The ratio (AIN) is **{found['ain']:.2f}**: {_RETURNS[came]}."
+    return f"{text} The ratio (AIN) is **{findings['ain']:.2f}**: {_RETURNS[came]}."
 
 
-def shadow_verdict(found: dict[str, Any]) -> str:
+def shadow_verdict(findings: dict[str, Any]) -> str:
     """How often an expert with shadow heads is right, whether that beats guessing, and what it covers."""
-    right = found["balanced_accuracy"]
+    right = findings["balanced_accuracy"]
     beats = "" if side(right, 0.5) is Side.ABOVE else " So this expert does no better than guessing."
     return (
         "An expert who has trained such heads tells “learned, then unlearned” from “never learned” in "
         f"**{percent(right)}** of cases; guessing is right in 50.0 %.{beats} This attack covers the head only. "
-        f"{found['words']}"
+        f"{findings['words']}"
     )

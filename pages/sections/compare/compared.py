@@ -63,14 +63,14 @@ class Compared:
     def model(self, problem: Problem) -> Any:
         """Its network; DataError, a sentence, where it was not kept."""
         if "network" not in self.cache:
-            found = self.kept.run.model() if self.kept else self.stored.model(problem)
-            if found is None:
+            network = self.kept.run.model() if self.kept else self.stored.model(problem)
+            if network is None:
                 raise DataError(f"The parameters of {self.name} were not kept, so its model cannot be asked. Run it again.")
-            self.cache["network"] = found
+            self.cache["network"] = network
         return self.cache["network"]
 
     def logits(self, problem: Problem) -> Any:
-        """What it says to every training and test image; None, and a bar here, while that is asked."""
+        """Its logits for (all training images, all test images); None while these are computed, with a bar on the page."""
         if self.kept:
             return answers.logits(self.kept)
         if "logits" not in self.cache and self.on_head:
@@ -84,17 +84,17 @@ class Compared:
 
 
 def tell_apart(items: Sequence[Compared]) -> None:
-    """A line that tells those of `items` apart that have one name."""
+    """Draw a line that tells apart those of `items` that share a name; nothing where no two do."""
     ids = [item.id or item.key for item in items]
     ones = zip(items, ids, strict=True)
     apart.caption([apart.One(item.name, item.trajectory.config.changed(), run_id) for item, run_id in ones])
 
 
 def first_sight(problem: Problem, reference: Reference | None) -> dict[str, float]:
-    """What one look at the original's outputs tells, beside the retrained model's."""
+    """Metrics of the original model from its stored outputs: its accuracies, and its distances from `reference` where given."""
     pair = (problem.train.logits, problem.test.logits)
-    found = measurement.model_accuracies(problem, pair)
-    return found | (_distances(found, pair, reference) if reference else {})
+    accuracies = measurement.model_accuracies(problem, pair)
+    return accuracies | (_distances(accuracies, pair, reference) if reference else {})
 
 
 def numbers(problem: Problem, item: Compared, reference: Reference | None) -> dict[str, float]:
@@ -118,8 +118,8 @@ def _cheap(problem: Problem, item: Compared, reference: Reference) -> dict[str, 
 
 def _distances(accuracies: Mapping[str, float], logits: Any, reference: Reference) -> dict[str, float]:
     pair = (reference.test.logits, logits[1])
-    found = {"kl": divergence.kl(*pair), "js": divergence.js(*pair), "agreement": divergence.agreement(*pair)}
-    return found | {"tug_of_war": _tug(accuracies, reference.accuracies)}
+    distances = {"kl": divergence.kl(*pair), "js": divergence.js(*pair), "agreement": divergence.agreement(*pair)}
+    return distances | {"tug_of_war": _tug(accuracies, reference.accuracies)}
 
 
 def _tug(own: Mapping[str, float], aim: Mapping[str, float]) -> float:
@@ -130,7 +130,7 @@ def _tug(own: Mapping[str, float], aim: Mapping[str, float]) -> float:
 
 
 def files(rows: Sequence[Row], stem: str, caption: str, decimals: Mapping[str, int]) -> None:
-    """A table to take away: CSV and JSON with full precision, LaTeX as it would be printed."""
+    """Draw the buttons that download a table: CSV and JSON with full precision, LaTeX with `decimals` a column."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Take the table with you:", width="content")
         made = {

@@ -19,7 +19,7 @@ HELP = {"compare_methods": "method", "compare_scopes": "scope"}
 
 
 def controls(items: list[Compared], reference: Reference | None) -> tuple[list[Compared], float]:
-    """The runs that the filters leave, and the forget accuracy (0 to 1) at which they are compared."""
+    """Draw the filters and the depth. Returns the runs that pass, and the forget accuracy (0 to 1) at which they are compared."""
     methods = list(dict.fromkeys(item.trajectory.config.method for item in items))
     scopes = list(dict.fromkeys(item.trajectory.config.scope for item in items))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

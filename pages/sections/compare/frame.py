@@ -33,13 +33,13 @@ def samples(
             "Look at", list(SPACES), default="outputs", key="space", required=True, format_func=SPACES.get,
             help=help_text("common_frame"),
         )  # fmt: skip
-    found = _embedding(problem, models, logits, reference, space or "outputs")
+    embedding = _embedding(problem, models, logits, reference, space or "outputs")
     titles = {"original": "Original", "a": f"A: {who['a'].name}", "b": f"B: {who['b'].name}", "retrained": "Retrained"}
-    longest = {key: np.argsort(-found.lengths[key], kind="stable")[:MOVED] for key in ("a", "b")}
-    moved = {key: [int(n) for n in order if found.lengths[key][n] > 0] for key, order in longest.items()}
-    chart = charts.common_frame(found, titles, moved, light_or_dark())
+    longest = {key: np.argsort(-embedding.lengths[key], kind="stable")[:MOVED] for key in ("a", "b")}
+    moved = {key: [int(n) for n in order if embedding.lengths[key][n] > 0] for key, order in longest.items()}
+    chart = charts.common_frame(embedding, titles, moved, light_or_dark())
     st.plotly_chart(chart, key="compare_frame", config=NO_BAR, alt="The same samples under original, A, B and retrained model")
-    shares = ", ".join(f"{titles[key]} {percent(share, 0)}" for key, share in found.shows.items())
+    shares = ", ".join(f"{titles[key]} {percent(share, 0)}" for key, share in embedding.shows.items())
     text = (
         f"One frame for all: two principal components of the original's {space or 'outputs'}. It shows of the variance: {shares}."
     )
@@ -52,7 +52,7 @@ def samples(
             format_func=str.upper,
             help="The samples with the longest arrows, measured in the whole space and not only in the plane.",
         )  # fmt: skip
-    _moved(problem, found, moved[key or "a"], logits[key or "a"][0], who[key or "a"].name)
+    _moved(problem, embedding, moved[key or "a"], logits[key or "a"][0], who[key or "a"].name)
 
 
 def _embedding(problem: Problem, models: Models, logits: dict[str, Logits], reference: Reference | None, space: str) -> Any:
@@ -68,18 +68,18 @@ def _embedding(problem: Problem, models: Models, logits: dict[str, Logits], refe
     return similarity.embedding(ids, is_forget, values, ("retrained",) if space == "features" else ())
 
 
-def _moved(problem: Problem, found: Any, positions: list[int], said: Any, name: str) -> None:
+def _moved(problem: Problem, embedding: Any, positions: list[int], logits: Any, name: str) -> None:
     """Pictures of the samples at `positions`, with what the model now says and how far they went."""
     if not positions:
         st.caption(f"Nothing moved under {plain(name)}: its features are the original's.")
         return
     names, labels = problem.dataset.class_names, problem.train.labels
     for forget, frame, title in ((True, "forget", "to be forgotten"), (False, "retain", "others")):
-        chosen = [n for n in positions if found.is_forget[n] == forget]
-        ids = [int(found.ids[n]) for n in chosen]
+        chosen = [n for n in positions if embedding.is_forget[n] == forget]
+        ids = [int(embedding.ids[n]) for n in chosen]
         if ids:
             st.markdown(f"**{plain(name)}**: longest arrows, {title}")
-            words = [names[int(said[i].argmax())] for i in ids]
+            words = [names[int(logits[i].argmax())] for i in ids]
             truth = [names[int(labels[i])] for i in ids]
             captions = [t if t == w else f"{t} → {w}" for t, w in zip(truth, words, strict=True)]
             pictures.strip(problem, ids, captions, frame, label=f"Samples that moved furthest, {title}")

@@ -1,4 +1,4 @@
-"""The plane of kept against forget accuracy, with the runs that nothing else beats on both."""
+"""The plane of kept accuracy against forget accuracy, with the runs that no other run beats on both."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float], reference: Reference | None) -> None:
-    """Where runs end; those that differ by their seed alone are one mark with an interval."""
+    """Draw where runs end in the plane; those that differ by their seed alone are one mark with an interval."""
     key = utility_key(original)
     aim = 0.0 if problem.split.classes or not reference else reference.accuracies["forget"]
     places = []
     for group in leaderboard.by_settings([item.trajectory.config for item in items]):
         ends = [items[n].last for n in group]
-        forget, kept = (leaderboard.over_seeds([end[name] for end in ends]) for name in ("forget", key))
-        places.append(charts.Place(items[group[0]].who, forget.mean, kept.mean, forget.half, kept.half, len(group)))
+        forget, utility = (leaderboard.over_seeds([end[name] for end in ends]) for name in ("forget", key))
+        places.append(charts.Place(items[group[0]].who, forget.mean, utility.mean, forget.half, utility.half, len(group)))
     best = leaderboard.front([abs(p.forget - aim) for p in places], [p.kept for p in places])
     places = [charts.Place(**{**vars(p), "on_front": good}) for p, good in zip(places, best, strict=True)]
     star = (reference.accuracies["forget"], reference.accuracies[key]) if reference else None
@@ -42,7 +42,10 @@ def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float
 
 
 def front_words(names: Sequence[str], count: int, has_aim: bool) -> str:
-    """Which of `count` marks nobody beats on both axes; `has_aim`: being near the retrained model is better than forgetting."""
+    """A sentence that says that `names`, of `count` marks, are on the front.
+
+    `has_aim`: being near the retrained model is better than forgetting most.
+    """
     front = "the [Pareto front](glossary?term=pareto_front)"
     if not names:
         return f"No run has both figures, so nobody is on {front}."

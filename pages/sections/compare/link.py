@@ -25,13 +25,13 @@ def gather(problem: Problem) -> list[Compared]:
     if named and mine and mine[0].is_example:
         mine = []  # who asked for certain runs did not ask for examples
     stored = {item.stored for item in mine if item.stored}
-    found = [Compared(f"run-{i.job.id}", i.name, i.trajectory, i.measured, i, cache=i.cache) for i in mine]
-    found += [item for item in named if item.stored.id not in stored]
+    items = [Compared(f"run-{i.job.id}", i.name, i.trajectory, i.measured, i, cache=i.cache) for i in mine]
+    items += [item for item in named if item.stored.id not in stored]
     taken: dict[str, int] = {}
-    for item in found:
+    for item in items:
         taken[item.name] = taken.get(item.name, 0) + 1
         item.name = item.name if taken[item.name] == 1 else f"{item.name} ({taken[item.name]})"
-    return found
+    return items
 
 
 def has_own(problem: Problem) -> bool:
@@ -40,7 +40,7 @@ def has_own(problem: Problem) -> bool:
 
 
 def asked_for() -> list[str]:
-    """The ids of stored runs in the link, `runs=ID,ID`; kept for this visit."""
+    """The ids of the stored runs that the link asks for by `runs=ID,ID`; they are kept for this session."""
     given = links.word("runs")
     if "runs" in st.query_params:
         st.session_state.compare_ids = list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
@@ -50,7 +50,7 @@ def asked_for() -> list[str]:
 
 
 def in_link(items: list[Compared]) -> tuple[dict[str, str], list[str]]:
-    """What a link says of the runs compared: their ids in place of names, which somebody else may give to other runs."""
+    """(parameters of a link to these runs, sentences on what it leaves out). It has ids: others may use the same names."""
     ids = {item.name: item.id for item in items if item.id}
     pair = {key: ids.get(words[-1], words[-1]) for key, words in links.shown().items() if key in PAIR}
     listed = sorted(ids.values(), key=lambda run_id: run_id not in pair.values())[:MOST]
@@ -86,7 +86,7 @@ def _drop() -> None:
 def _named(problem: Problem) -> list[Compared]:
     """The stored runs of the link that belong to `problem`; a sentence for every one that cannot be shown."""
     ids = asked_for()
-    found, elsewhere, trouble = [], [], []
+    items, elsewhere, trouble = [], [], []
     for run_id in ids[:MOST]:
         try:
             run = keeper.view().get(run_id)
@@ -101,11 +101,11 @@ def _named(problem: Problem) -> list[Compared]:
         elif not item.trajectory.points:
             trouble.append(f"{item.name} ended before anything was evaluated; there is nothing to compare.")
         else:
-            found.append(item)
+            items.append(item)
     if len(ids) > MOST:
         trouble.append(f"The link names {len(ids)} runs; the first {MOST} are shown.")
     _say(trouble, elsewhere)
-    return found
+    return items
 
 
 def _of_stored(run: Stored) -> Compared:

@@ -28,7 +28,7 @@ MOST_JOBS = 20
 
 
 def section(problem: Problem, items: list[Compared], reference: Reference | None) -> None:
-    """Pick A and B, and everything there is to see of the two."""
+    """Draw the choice of A and B, and everything there is to see of the two."""
     names = {item.name: item for item in items}
     for key in PAIR:
         links.translate(key, {item.id: item.name for item in items if item.id})
@@ -66,7 +66,7 @@ def section(problem: Problem, items: list[Compared], reference: Reference | None
 
 
 def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logits]) -> None:
-    """How often both give the same answer, in a sentence."""
+    """Write how often both give the same answer, in a sentence."""
     a, b = (logits[key][1].argmax(1) for key in ("a", "b"))
     c, d = (logits[key][0][problem.split.forget].argmax(1) for key in ("a", "b"))
     first, second = (plain(who[key].name) for key in ("a", "b"))
@@ -77,7 +77,7 @@ def agreement(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Lo
 
 
 def classes(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logits], reference: Reference | None) -> None:
-    """Bars: what every class lost or gained on the test set."""
+    """Draw the change in test accuracy of every class as bars, for A, B and (where stored) the retrained model."""
     changes = {who[key].name: similarity.class_changes(problem, logits[key]) for key in ("a", "b")}
     styles: dict[str, Style] = {who[key].name: who[key].style for key in ("a", "b")}
     if reference:
@@ -94,7 +94,7 @@ def classes(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logi
 
 
 def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logits]) -> None:
-    """The prediction matrix, on the forget set or on the test set."""
+    """Draw how often A says one class and B another, as a matrix, on the forget set or on the test set."""
     on = bound.segmented_control(
         "Asked about", ("forget set", "test set"), default="forget set", key="compare_set", required=True,
         help=help_text("prediction_matrix"),
@@ -108,15 +108,15 @@ def answers(problem: Problem, who: dict[str, charts.Who], logits: dict[str, Logi
     text = f"{int(off.sum()):,} of {int(whole.sum()):,} images get two different answers."
     if off.sum():
         row, column = np.unravel_index(off.argmax(), off.shape)
-        said = [plain(problem.dataset.class_names[c]) for c in (row, column)]
+        labels = [plain(problem.dataset.class_names[c]) for c in (row, column)]
         first, second = (plain(who[key].name) for key in ("a", "b"))
-        text += f" Most often {first} says {said[0]} where {second} says {said[1]}: {off.max():,} times."
+        text += f" Most often {first} says {labels[0]} where {second} says {labels[1]}: {off.max():,} times."
     cut = f" Only the {len(names)} classes with most of them are drawn." if len(names) < len(whole) else ""
     st.caption(f"{text}{cut} The diagonal, where both agree, is left without colour.")
 
 
 def layers(problem: Problem, pair: tuple[Compared, Compared], models: Models, who: dict[str, charts.Who]) -> None:
-    """CKA of every block; it runs beside the page and is kept for this visit."""
+    """Draw the CKA of every block; a job computes it beside the page, once for this visitor."""
     jobs: SharedCache[str, Job] = visitor.theirs("compare_jobs", lambda: SharedCache(MOST_JOBS, Job.cancel))
     key = f"{problem.describe()} {pair[0].key} {pair[1].key}"
     job = jobs.get(key)

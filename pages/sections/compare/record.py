@@ -23,7 +23,7 @@ DECIMALS = {"Change, points": 2, "±": 2, "Against GA, points": 2, "Seconds": 2,
 
 
 def load() -> Standings | None:
-    """The record, or None where there is none; a damaged one gets its sentence."""
+    """The record; None where there is none, or where it is damaged, which the page then says."""
     try:
         return leaderboard.load()
     except DataError as error:
@@ -38,7 +38,7 @@ def fits(record: Standings | None, problem: Problem) -> bool:
 
 
 def section(record: Standings, problem: Problem) -> None:
-    """A scope to choose, the findings, the chart, the table with its files, and how to make it again."""
+    """Draw the record: a choice of scope, findings, chart, table with its files, and the command that makes it again."""
     scopes = leaderboard.scopes(record)
     if not scopes:
         st.caption("The record has no rows yet.")
@@ -70,7 +70,7 @@ def section(record: Standings, problem: Problem) -> None:
 
 
 def table(rows: list[Standing], record: Standings, scope: str) -> None:
-    """The same in numbers, and as files."""
+    """Draw the `rows` of the chart as a table of numbers, with buttons to download it."""
     listed = [_row(row) for row in rows]
     if record.get("reference"):
         reference = record["reference"]

@@ -50,7 +50,7 @@ LABELS = {
 
 
 def section(problem: Problem, items: list[Compared], reference: Reference | None) -> None:
-    """The controls, the table with its files, and the plane."""
+    """Draw the controls, the table of the chosen runs with its files, and the plane."""
     chosen, depth = compare_depth.controls(items, reference)
     original = compared.first_sight(problem, reference)
     known = {item.key: compared.numbers(problem, item, reference) for item in chosen}
@@ -77,9 +77,9 @@ def _rows(
     measured = next((dict(item.measured) for item in items if item.measured), {})
     rows = []
     if reference:
-        found = reference.accuracies | OF_THE_RETRAINED | _membership(measured, "retrained")
+        numbers = reference.accuracies | OF_THE_RETRAINED | _membership(measured, "retrained")
         change = reference.accuracies[key] - original[key]
-        rows.append(_row(RETRAINED, found, change, change, "its own depth", {"Saw": "all but the forget set", "Scope": "all"}))
+        rows.append(_row(RETRAINED, numbers, change, change, "its own depth", {"Saw": "all but the forget set", "Scope": "all"}))
     rows.append(
         _row(ORIGINAL, original | _membership(measured, "original"), 0.0, None, "", {"Saw": "everything", "Scope": "all"})
     )
@@ -93,8 +93,8 @@ def _rows(
 
 
 def _membership(measured: Metrics, model: str) -> dict[str, float]:
-    found = measured.get("membership", {}).get(model)
-    return {} if found is None else {"membership": found}
+    membership = measured.get("membership", {}).get(model)
+    return {} if membership is None else {"membership": membership}
 
 
 def _how(at: Any) -> str:
@@ -105,7 +105,7 @@ def _how(at: Any) -> str:
 
 def _row(
     name: str,
-    found: Mapping[str, float],
+    numbers: Mapping[str, float],
     change: float,
     deep: float | None,
     how: str,
@@ -116,7 +116,7 @@ def _row(
     path = [100 * p.accuracies["forget"] for p in points[:: max(1, len(points) // 60)]] or None
     row: Row = {"Run": name, PATH: path, **about}
     for column, (key, factor, places, _) in COLUMNS.items():
-        value = found.get(key) if key else (deep if column == AT_DEPTH else change)
+        value = numbers.get(key) if key else (deep if column == AT_DEPTH else change)
         row[column] = None if value is None or math.isnan(value) else round(factor * value, places + 2)
     costs = item.trajectory.costs if item else {}
     row["Equal depth at"] = how

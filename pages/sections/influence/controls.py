@@ -10,7 +10,7 @@ from pages.widgets import bound
 
 
 def controls() -> tuple[str, float, str]:
-    """Estimator, damping and ψ; each moves the ranks or the weights at once, and each is in the link."""
+    """Draw the three choices and return (estimator, damping, ψ). Each changes ranks or weights at once, and is in the link."""
     one, two, three = st.columns([5, 3, 4], gap="large")
     with one:
         estimator = _segmented("estimator")

@@ -23,7 +23,7 @@ PAGE_SIZE = 24
 
 
 def picked_by_hand() -> list[int]:
-    """Ids whose box is ticked, ascending."""
+    """The ids of the training samples whose box is ticked, ascending."""
     return sorted(st.session_state.get("picked", set()))
 
 
@@ -33,7 +33,7 @@ def _pick(index: int) -> None:
 
 
 def gallery(problem: Problem, scored: Influence, weights: np.ndarray, chosen: list[int]) -> None:
-    """Pictures of the `chosen` positions within the forget set, `PAGE_SIZE` a page, in the given order."""
+    """Draw the pictures at the `chosen` positions within the forget set, `PAGE_SIZE` a page, in the given order."""
     pages = max(1, -(-len(chosen) // PAGE_SIZE))
     page = st.session_state.get("gallery_page", 1)
     shown = chosen[(min(page, pages) - 1) * PAGE_SIZE :][:PAGE_SIZE]
@@ -65,7 +65,7 @@ def _cell(problem: Problem, scored: Influence, weights: np.ndarray, position: in
 
 @st.dialog("Sample", width="large")
 def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int) -> None:
-    """Everything about one forget sample: picture, class, probabilities, score by estimator, weight, loss by step."""
+    """Draw all about the forget sample at `position`: picture, class, probabilities, score by estimator, weight, loss by step."""
     index, names = int(problem.split.forget[position]), problem.dataset.class_names
     label = int(problem.train.labels[index])
     left, right = st.columns([1, 2])
@@ -84,9 +84,9 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
         st.metric("Loss under the original", f"{float(scored.losses[position]):.3f} nats", help=help_text("cross_entropy"))
     with right:
         models = {"Original": problem.train.logits[index].softmax(0).numpy()}
-        found = retrained(problem)
-        if found:
-            models["Retrained"] = found.train.logits[index].softmax(0).numpy()
+        reference = retrained(problem)
+        if reference:
+            models["Retrained"] = reference.train.logits[index].softmax(0).numpy()
         chart = figures.probabilities(names, models, label, light_or_dark())
         st.plotly_chart(chart, key="card_probabilities", config=NO_BAR, alt="Class probabilities of this sample")
     tables.draw(_by_estimator(problem, scored, position), alt="Score and rank of this sample by estimator")
@@ -100,7 +100,7 @@ def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int
 
 
 def scores(problem: Problem, estimator: str, damping: float) -> Influence | None:
-    """Influence of the forget samples; None, and a bar here, while what takes long is computed."""
+    """The influence of the forget samples; None while a slow estimator computes it, with a bar on the page."""
     about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history))
     if not influence.is_slow(estimator, len(problem.split.forget), *problem.head.weight.shape):
         return _scores(*about, estimator, damping, problem)
@@ -137,14 +137,14 @@ def carry_over(ids: list[int]) -> None:
 
 
 def unlearn_these(problem: Problem, positions: list[int]) -> None:
-    """The button that takes the selection to the Unlearn page, and the file of all scores beside it."""
+    """Draw the button that makes the samples at `positions` the forget request and goes to the page Unlearn."""
     ids = [int(problem.split.forget[p]) for p in positions]
     if st.button(f"Unlearn these {len(ids):,}", type="primary", on_click=carry_over, args=(ids,)):
         st.switch_page("pages/unlearn.py", query_params={})  # the sidebar puts its own parameters back
 
 
 def download(problem: Problem, scored: Influence, weights: object) -> None:
-    """CSV of every forget sample's id, class, score, weight, loss and gradient norm."""
+    """Draw the button for a CSV of every forget sample's id, class, score, weight, loss and gradient norm."""
     st.download_button(
         "CSV of all scores",
         lambda: exports.scores_csv(problem, scored, weights),

@@ -25,7 +25,7 @@ TITLES = {"forgotten": "The forgotten person", "others": "People who stay"}
 
 
 def controls(problem: Problem) -> tuple[str, str, int]:
-    """CAM method, layer and opacity."""
+    """Draw the three choices and return (CAM method, layer, opacity of the heat in percent)."""
     sizes = saliency.layers(problem.model, problem.dataset.train.images[:1])
     one, two, three = st.columns([5, 4, 3], gap="large")
     with one:
@@ -44,7 +44,7 @@ def controls(problem: Problem) -> tuple[str, str, int]:
 
 
 def looked(problem: Problem, item: session_runs.Kept, method: str, layer: str) -> dict[str, Looked] | None:
-    """Maps of both groups under the original and the run's model; None, and a bar here, while they are computed."""
+    """Maps by group (`TITLES`), under the original and the run's model; None while they are computed, with a bar on the page."""
     key = ("looked", method, layer)
     if (known := item.cache.get(key)) is not None:
         return known
@@ -55,19 +55,19 @@ def looked(problem: Problem, item: session_runs.Kept, method: str, layer: str) -
 
 
 def section(problem: Problem, item: session_runs.Kept) -> None:
-    """Both row groups under the controls."""
+    """Draw the controls, and under them the maps of both groups, each with its summary."""
     try:
         method, layer, opacity = controls(problem)
     except ConfigError as error:
         st.caption(str(error))
         return
     st.html(f"<style>.looked{{--heat:{opacity / 100}}}</style>")
-    maps = looked(problem, item, method, layer)
-    if maps is None:
+    by_group = looked(problem, item, method, layer)
+    if by_group is None:
         return
     for group, title in TITLES.items():
-        st.markdown(f"**{title}** · {summary(maps[group])}")
-        triplets(maps[group])
+        st.markdown(f"**{title}** · {summary(by_group[group])}")
+        triplets(by_group[group])
     st.caption(
         "Each group of four: image, original model, unlearned model, difference (red: more heat afterwards, blue: less). The two "
         "maps of an image share one scale, 1 being the larger maximum of the two. The target is the logit of the true identity. "
@@ -76,7 +76,7 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def one(problem: Problem, index: int, models: dict[str, object]) -> None:
-    """Training sample `index` under several models, their maps on one scale, for a sample's card."""
+    """Draw where each of several models looks on training sample `index`, all maps on one scale, for a sample's card."""
     image, label = problem.dataset.train.images[index : index + 1], problem.dataset.train.labels[index : index + 1]
     method = st.selectbox("Map", list(CAMS), key=f"card_cam_{index}", format_func=lambda k: CAMS[k].title)
     try:
@@ -94,13 +94,13 @@ def one(problem: Problem, index: int, models: dict[str, object]) -> None:
     st.caption("The places that speak for the true class, all models on one scale.")
 
 
-def summary(found: Looked) -> str:
-    """The share of heat on the cues, before and after, with intervals; and how many maps were empty."""
-    counts = found.empty()
+def summary(maps: Looked) -> str:
+    """A sentence: the share of heat on the person's cues, before and after, with intervals; and how many maps were empty."""
+    counts = maps.empty()
     empty = f" Zero everywhere, and left out: {counts[0]} maps before, {counts[1]} after." if any(counts) else ""
-    shares = found.on_cues()
+    shares = maps.on_cues()
     if shares is None:
-        return f"{len(found.images)} images; this set does not say where its cues are, so no share is measured.{empty}"
+        return f"{len(maps.images)} images; this set does not say where its cues are, so no share is measured.{empty}"
     before, after, change, area = shares
     covers = f"the cues cover {percent(area, 0)} of the image"
     if not change.n:
@@ -118,17 +118,17 @@ def _percent(mean: Mean) -> str:
     return f"{interval(100 * mean.mean, 100 * mean.half)} %"
 
 
-def triplets(found: Looked) -> None:
-    """`SHOWN` images of the group, each with its two maps and their difference."""
-    before, after = found.scaled()
-    step = max(1, len(found.images) // SHOWN)
-    cells = [_triplet(found, i, before[i], after[i]) for i in range(0, len(found.images), step)][:SHOWN]
+def triplets(maps: Looked) -> None:
+    """Draw `SHOWN` images of a group, each with its two maps and their difference."""
+    before, after = maps.scaled()
+    step = max(1, len(maps.images) // SHOWN)
+    cells = [_triplet(maps, i, before[i], after[i]) for i in range(0, len(maps.images), step)][:SHOWN]
     st.html(f'{looks.STYLE}<div class="looked">{"".join(cells)}</div>')
 
 
-def _triplet(found: Looked, i: int, before: np.ndarray, after: np.ndarray) -> str:
-    base = thumbnails.as_url(thumbnails.framed(found.images[i].numpy(), side=64))
-    label = html.escape(found.labels[i])
+def _triplet(maps: Looked, i: int, before: np.ndarray, after: np.ndarray) -> str:
+    base = thumbnails.as_url(thumbnails.framed(maps.images[i].numpy(), side=64))
+    label = html.escape(maps.labels[i])
     overlays = (b"", thumbnails.overlay(before), thumbnails.overlay(after), thumbnails.overlay(after - before, signed=True))
     words = ("image", "original", "after", "difference")
     cells = "".join(_cell(base, word, heat, label) for word, heat in zip(words, overlays, strict=True))

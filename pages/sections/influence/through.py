@@ -28,7 +28,7 @@ CHARTS = ("scores", "ranks", "discrepancy")
 
 
 def wanted() -> bool:
-    """Whether the charts are to go through all layers."""
+    """Draw the choice of view; returns whether the visitor wants the influence through all layers."""
     view = bound.segmented_control(
         "Influence through", VIEWS, default=VIEWS[0], key="through", required=True,
         help=help_text("full_influence"),
@@ -37,13 +37,16 @@ def wanted() -> bool:
 
 
 def section(problem: Problem, damping: float, select: Callable[[str], None]) -> None:
-    """What was found for this problem and damping, or the button that finds it; `select` takes the key of a chart dragged in."""
-    kept = visitor.theirs("through_jobs", dict)
+    """Draw what was found for this problem and damping, or the button that computes it.
+
+    `select` is called with the key of a chart in which the visitor has selected samples.
+    """
+    jobs = visitor.theirs("through_jobs", dict)
     key = f"{problem.describe()} {damping}"
-    job = kept.get(key)
-    found = _found(problem, damping, key, job)
-    if found:
-        _show(problem, found, select)
+    job = jobs.get(key)
+    comparison = _found(problem, damping, key, job)
+    if comparison:
+        _show(problem, comparison, select)
         return
     count = len(problem.split.forget)
     st.markdown(
@@ -57,7 +60,7 @@ def section(problem: Problem, damping: float, select: Callable[[str], None]) -> 
     if job:
         progress.ended_words(job)
     pressed = st.button("Compute through all layers", type="primary", help=help_text("full_influence"))
-    if pressed and _submit(kept, key, problem, damping):
+    if pressed and _submit(jobs, key, problem, damping):
         st.rerun()
     curved = f"{min(count, MOST):,} of them" if count > MOST else "them"
     st.caption(f"The curvature is computed from {curved}; minutes on a small network, longer on a large one. It can be stopped.")
@@ -77,19 +80,19 @@ def _found(problem: Problem, damping: float, key: str, job: Job | None) -> Found
     return known[key]
 
 
-def _submit(kept: dict[str, Job], key: str, problem: Problem, damping: float) -> bool:
+def _submit(jobs: dict[str, Job], key: str, problem: Problem, damping: float) -> bool:
     title = f"Influence through all layers · {plain(problem.split.request[:40])}"
     make = lambda: Agreement(problem, damping=damping, curvature=_curvature(problem))  # noqa: E731
     job = Job(title, make, kind="influence", owner=visitor.owner())
     if accepted := progress.put_in_line(job):
-        kept[key] = job
+        jobs[key] = job
     return accepted
 
 
-def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None:
-    agreed = found.agreed(HEAD)
+def _show(problem: Problem, comparison: Found, select: Callable[[str], None]) -> None:
+    agreed = comparison.agreed(HEAD)
     one, two, three = st.columns(3)
-    why = ranking.unranked(found.scores[HEAD].scores)
+    why = ranking.unranked(comparison.scores[HEAD].scores)
     few = "too few for an interval" if math.isnan(agreed.low) else ""
     interval = why or few or f"{decimal(agreed.low, 3)} to {decimal(agreed.high, 3)}"
     one.metric("Same order", ranking.written(agreed.spearman), help=help_text("spearman"), delta_description=interval)
@@ -97,7 +100,7 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
     two.metric("Same top tenth", overlap, help=help_text("overlap"), delta_description="10 % would be chance")
     differ = percent(agreed.discrepancy)
     three.metric("Scores differ by", differ, help=help_text("discrepancy"), delta_description="median, 0 = the same")
-    st.markdown(agreement.verdict(found))
+    st.markdown(agreement.verdict(comparison))
     shown = bound.segmented_control(
         "Chart",
         CHARTS,
@@ -106,24 +109,25 @@ def _show(problem: Problem, found: Found, select: Callable[[str], None]) -> None
         required=True,
         help=help_text("full_influence"),
     )
-    _chart(problem, found, shown or "scores", select)
-    rows = [_row(row) for row in found.rows()]
+    _chart(problem, comparison, shown or "scores", select)
+    rows = [_row(row) for row in comparison.rows()]
     widths = {name: st.column_config.Column(width=column_width(name, 104 if name == "Scores" else 62)) for name in rows[0]}
     tables.draw(rows, widths, alt="Every kind of score against all layers, in numbers")
     st.caption(
-        f"Against all layers, exact; damping {found.damping:g}, curvature of {found.curvature:,} forget samples, residual "
-        f"{found.scores[agreement.FULL].residual:.0e}. MB is by how much the program grew meanwhile."
+        f"Against all layers, exact; damping {comparison.damping:g}, curvature of {comparison.curvature:,} forget samples, "
+        f"residual {comparison.scores[agreement.FULL].residual:.0e}. MB is by how much the program grew meanwhile."
     )
 
 
-def _chart(problem: Problem, found: Found, shown: str, select: Callable[[str], None]) -> None:
+def _chart(problem: Problem, comparison: Found, shown: str, select: Callable[[str], None]) -> None:
     ids, key = problem.split.forget.numpy(), f"through_{shown}"
     if shown == "scores":
-        chart, alt = figures.scores(found, ids, light_or_dark()), "Score by the head alone against the score through all layers"
+        chart = figures.scores(comparison, ids, light_or_dark())
+        alt = "Score by the head alone against the score through all layers"
     elif shown == "ranks":
-        chart, alt = figures.ranks(found, ids), "Rank by the head alone against the rank through all layers"
+        chart, alt = figures.ranks(comparison, ids), "Rank by the head alone against the rank through all layers"
     else:
-        chart, alt = figures.discrepancies(found, ids), "How far the two scores of each sample differ, by its rank"
+        chart, alt = figures.discrepancies(comparison, ids), "How far the two scores of each sample differ, by its rank"
     modes: dict[str, Any] = {"selection_mode": ("box", "lasso"), "config": NO_BAR, "alt": alt}
     st.plotly_chart(chart, key=key, on_select=lambda: select(key), **modes)
 

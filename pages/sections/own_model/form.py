@@ -24,12 +24,12 @@ HOW, OPEN_HOW = ("Upload", "Path"), ("Upload",)
 
 
 def largest_file() -> int:
-    """MB that an upload may have here: what the server's owner allows, at most `LARGEST_FILE`."""
+    """The largest upload that is allowed here, in MB: what the server's owner allows, at most `LARGEST_FILE`."""
     return min(LARGEST_FILE, limits.UPLOAD_MB.value)
 
 
 def form() -> None:
-    """Three steps side by side, the details, and the button."""
+    """Draw the form: images, checkpoint and network side by side, the details, and the button that checks them."""
     images, checkpoint, network = st.columns(3, gap="large")
     with images:
         st.subheader("1 · Images", anchor=False)
@@ -83,7 +83,7 @@ def form() -> None:
 
 @st.cache_data(show_spinner=False)
 def architectures() -> list[str]:
-    """The registry and torchvision's classifiers; what timm has is typed."""
+    """The architectures to choose from: the program's own and torchvision's classifiers. Those of timm can be typed."""
     return [*(name for name in MODELS if not name.startswith("reid") and name != "small_resnet_gr"), *outside.listed()]
 
 
@@ -155,7 +155,7 @@ def _missing() -> str:
 
 
 def start() -> None:
-    """Put the check in line, or say what is missing."""
+    """Put a check of what the form holds in line; where something is missing or wrong, note the sentence that says so."""
     missing = _missing()
     st.session_state.own_said = f"Still missing: {missing}." if missing else ""
     if missing:
@@ -176,11 +176,11 @@ def start() -> None:
 
 
 def bringing() -> dict[str, Job]:
-    """The check that this visitor asked for last, under "job"; found again after a reload."""
+    """A dictionary with the check that this visitor asked for last under "job", empty before; it outlives a reload."""
     return visitor.theirs("bringing", dict)
 
 
 def follow(suggestion: dict[str, str]) -> None:
-    """Fill in what was advised and check again."""
+    """Fill in the form what `suggestion` says by field, and check again."""
     st.session_state.update({f"own_{name}": value for name, value in suggestion.items()})
     start()

@@ -32,7 +32,7 @@ DOORS = (
 
 
 def result(job: Job | None) -> None:
-    """The visitor's last check; before there is one, what a check of a model that ships looks like."""
+    """Draw the visitor's last check; where there is none, the check of a model that ships, as an example."""
     if job is None:
         example()
         return
@@ -57,7 +57,7 @@ def result(job: Job | None) -> None:
 
 
 def going(job: Job) -> None:
-    """How far the check is, with Stop, until it has ended."""
+    """Draw how far the check is, with Stop, until it has ended; nothing afterwards."""
 
     @st.fragment(run_every=None if job.finished else pace.tick())
     def show() -> None:
@@ -74,7 +74,7 @@ def going(job: Job) -> None:
 
 
 def example() -> None:
-    """A finished check: the network that ships, on the images that ship."""
+    """Draw a finished check: that of the network that ships, on the images that ship."""
     dataset, model = EXAMPLE
     progress.run_here(prepare(dataset, model=model), "features")
     problem = imu_core.problem(dataset, model=model)
@@ -120,7 +120,7 @@ def _choose_head(layers: tuple[str, ...]) -> None:
 
 
 def doors(dataset: str, model: str) -> None:
-    """Take the brought model to another page, as the problem of all of them."""
+    """Draw the buttons that make the brought model the problem of all pages and open one of them."""
     about = brought.card(dataset, model)["recipe"]
     with st.container(horizontal=True):
         for label, page in DOORS:
@@ -135,12 +135,12 @@ def doors(dataset: str, model: str) -> None:
 
 
 def kept() -> None:
-    """Everything that was brought to this machine, with a way to open and to delete it; on a public server only one's own."""
-    found = [(dataset, model) for dataset, model in brought.everything() if data.is_open(dataset)]
-    if not found:
+    """Draw the models brought to this machine, each with a way to open and to delete it; on a public server only one's own."""
+    models = [(dataset, model) for dataset, model in brought.everything() if data.is_open(dataset)]
+    if not models:
         return
     st.subheader("Brought by you" if rules.is_public() else "Brought to this machine", anchor=False)
-    for number, (dataset, model) in enumerate(found):
+    for number, (dataset, model) in enumerate(models):
         try:
             card = brought.card(dataset, model)
         except ImuError:

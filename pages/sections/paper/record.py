@@ -42,7 +42,7 @@ HELP = {
 
 
 def load() -> list[TablesRecord]:
-    """All records, the one on CIFAR-10 first; a damaged file gets its sentence."""
+    """All records, the one on CIFAR-10 first; [] where the file is damaged, which the page then says."""
     try:
         return record.load()
     except DataError as error:
@@ -51,10 +51,10 @@ def load() -> list[TablesRecord]:
 
 
 def chosen(records: list[TablesRecord]) -> TablesRecord | None:
-    """The record that is looked at; where there are several, a choice that is in the link."""
+    """The record that is looked at, None where there is none; where there are several, a choice that is in the link is drawn."""
     if len(records) < 2:
         return records[0] if records else None
-    names = [title(found) for found in records]
+    names = [title(tables_record) for tables_record in records]
     picked = bound.segmented_control(
         "Made on", names, default=names[0], key="paper_on", required=True,
         help="The data set and the network of our runs; the paper's are CIFAR-10, CIFAR-100 and ResNet-18.",
@@ -62,23 +62,23 @@ def chosen(records: list[TablesRecord]) -> TablesRecord | None:
     return records[names.index(picked)] if picked in names else records[0]
 
 
-def title(found: TablesRecord) -> str:
-    """cifar10, airbench."""
-    return f"{found['dataset']}, {found['model']}"
+def title(tables_record: TablesRecord) -> str:
+    """Data set and model of a record, such as "cifar10, airbench"."""
+    return f"{tables_record['dataset']}, {tables_record['model']}"
 
 
 def scale(column: str) -> tuple[float, int]:
-    """(factor, decimals) of a column."""
+    """(the factor that a column's values are multiplied by, the decimals they are written with)."""
     return (COLUMNS[column].factor, COLUMNS[column].decimals) if column in COLUMNS else OURS[column][2:4]
 
 
 def heading(column: str) -> str:
-    """Test accuracy, %."""
+    """The heading of a column with its unit, such as "Test accuracy, %"."""
     return f"{COLUMNS[column].title}, {COLUMNS[column].unit}" if column in COLUMNS else OURS[column][0]
 
 
 def arrow(column: str) -> str:
-    """Which way is good, by the paper's arrows."""
+    """↑ or ↓, the direction in which a column is better; "" for any other."""
     better = COLUMNS[column].better if column in COLUMNS else OURS[column][1]
     return {"higher": "↑", "lower": "↓"}.get(better, "")
 

@@ -25,11 +25,11 @@ from pages.widgets.text import plain
 from pages.widgets.theme import NO_BAR, light_or_dark
 
 
-def section(name: str, found: TableRecord | None) -> None:
-    """The whole table; `found` is None where nobody has run it."""
-    published, rows = TABLES[name], list((found or {}).get("rows", ()))
+def section(name: str, record: TableRecord | None) -> None:
+    """Draw the table `name`; `record` is what our runs gave, None where nobody has run it."""
+    published, rows = TABLES[name], list((record or {}).get("rows", ()))
     st.subheader(published.title, anchor=False)
-    _said((found or {}).get("sentences", ()))
+    _said((record or {}).get("sentences", ()))
     listed = with_unrun(name, rows)
     column = _column(name, published, listed)
     pairs = [_pair(row, published, column) for row in listed]
@@ -37,13 +37,13 @@ def section(name: str, found: TableRecord | None) -> None:
     title = f"{paper_record.heading(column)} {paper_record.arrow(column)}".strip()
     alt = f"{title}: ours beside the paper's, {len(shown)} rows; the same numbers are in the table"
     st.plotly_chart(charts.beside(shown, title, light_or_dark()), key="paper_chart", config=NO_BAR, alt=alt)
-    st.caption(plain(_legend(published, found)))
+    st.caption(plain(_legend(published, record)))
     _numbers(listed, published)
-    missing = (found or {}).get("missing", ())
+    missing = (record or {}).get("missing", ())
     if missing:
         st.caption("Missing. " + " ".join(plain(text[:1].upper() + text[1:]) for text in missing))
     if rows:
-        _repeat(rows, found)
+        _repeat(rows, record)
 
 
 def _said(sentences: Sequence[Mapping[str, str]]) -> None:
@@ -82,17 +82,17 @@ def _pair(row: RowRecord, published: Table, column: str) -> charts.Pair:
     )
 
 
-def _legend(published: Table, found: TableRecord | None) -> str:
+def _legend(published: Table, record: TableRecord | None) -> str:
     bars = "Bars: 95 % t-intervals, ours over forget sets"
     bars += ", the paper's from its ± taken for a standard deviation." if published.runs else "; the paper prints none here."
-    if not found or not found["rows"]:
+    if not record or not record["rows"]:
         return f"Nothing of ours yet: the diamonds are what the paper prints ({published.where}). {bars}"
     where = (
-        f"{len(found['requests'])} forget sets of {found['dataset']}; a run stops at the first step at or below "
-        f"{percent(found['target'], 2)} forget accuracy"
+        f"{len(record['requests'])} forget sets of {record['dataset']}; a run stops at the first step at or below "
+        f"{percent(record['target'], 2)} forget accuracy"
     )
-    fewer = " A number in brackets: over so many sets only." if any(_is_uneven(row) for row in found["rows"]) else ""
-    return f"{where}. {bars} Faint: some runs did not get there.{fewer} {found['note']}"
+    fewer = " A number in brackets: over so many sets only." if any(_is_uneven(row) for row in record["rows"]) else ""
+    return f"{where}. {bars} Faint: some runs did not get there.{fewer} {record['note']}"
 
 
 def _is_uneven(row: RowRecord) -> bool:
@@ -139,19 +139,19 @@ def _line(row: RowRecord, published: Table, shown: Sequence[str]) -> dict[str, s
     return line
 
 
-def _repeat(rows: Sequence[RowRecord], found: TableRecord) -> None:
+def _repeat(rows: Sequence[RowRecord], record: TableRecord) -> None:
     """One row as a run of the visitor's own: a link to Unlearn with its problem and all its settings."""
     own = {row["title"]: row for row in rows if "config" in row and row["method"] in METHODS}
     if not own:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        picked = st.selectbox("Watch a row", list(own), key=f"paper_row_{found['kind']}_{len(own)}", width=360)
+        picked = st.selectbox("Watch a row", list(own), key=f"paper_row_{record['kind']}_{len(own)}", width=360)
         row = own[picked]
-        record = Trajectory(
+        trajectory = Trajectory(
             RunConfig.from_dict(row["config"]),
-            {"dataset": found["dataset"], "model": found["model"], "forget": found["requests"][0], "seed": 0, "history": []},
+            {"dataset": record["dataset"], "model": record["model"], "forget": record["requests"][0], "seed": 0, "history": []},
             (), {}, Outcome("done"), {},
         )  # fmt: skip
-        st.link_button("Open it on Unlearn", run_link.link(record))
-        if not data.is_here(found["dataset"]):
-            st.caption(f"{found['dataset']} is not on this machine; Unlearn offers to fetch it.")
+        st.link_button("Open it on Unlearn", run_link.link(trajectory))
+        if not data.is_here(record["dataset"]):
+            st.caption(f"{record['dataset']} is not on this machine; Unlearn offers to fetch it.")

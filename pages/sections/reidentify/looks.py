@@ -34,7 +34,7 @@ STYLE = f"""<style>
 
 
 def columns() -> dict[str, object]:
-    """How the columns of retrieval are written: percent, one decimal, with the term's sentence."""
+    """The columns of retrieval for a Streamlit table, by title: percent, one decimal, help from the glossary."""
     number = st.column_config.NumberColumn
     width = column_width
     return {title: number(title, format="%.1f", width=width(title), help=help_text(key)) for key, title in COLUMNS.items()}

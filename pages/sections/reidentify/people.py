@@ -25,7 +25,7 @@ ON_A_PAGE = 8  # people to choose from
 
 
 def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
-    """`configs` in the batch-norm mode chosen here; it decides more about a search than the method does."""
+    """Draw the choice of the batch-norm mode; returns `configs` in it. It decides more about a search than the method does."""
     mode = bound.segmented_control(
         "Batch norm while unlearning",
         run_form.MODES,
@@ -38,7 +38,7 @@ def in_mode(configs: list[RunConfig]) -> list[RunConfig]:
 
 
 def choose(problem: Problem) -> None:
-    """The training people by picture, a page at a time; those whose retrained model is stored come first."""
+    """Draw the training people to choose from, a page at a time; those whose retrained model is stored come first."""
     names, labels = problem.dataset.class_names, problem.dataset.train.labels.tolist()
     stored = {c.card["request"] for c in checkpoints.listing(problem.dataset.name, problem.model_name)}
     order = sorted(range(len(names)), key=lambda c: (f"identity:{names[c]}" not in stored, c))
@@ -65,7 +65,7 @@ def choose(problem: Problem) -> None:
 
 
 def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Found], reference: dict[str, float] | None) -> None:
-    """Every finished run beside the original and the retrained model (`known`), in percent."""
+    """Draw the table of retrieval: every finished run beside the original and the retrained model (`known`), in percent."""
     first = items[0].trajectory.points[0].accuracies
     rows = [("Original", known["original"].numbers() | first)]
     if "retrained" in known:
@@ -74,9 +74,9 @@ def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Fou
     shown = [{"Model": name} | {t: 100 * values[k] for k, t in COLUMNS.items() if k in values} for name, values in rows]
     tables.draw(shown, columns(), alt="Retrieval with every model")
     judged, people = known["original"], problem.dataset.people
-    asked = judged.person.queries if judged.person else 0
+    queries = judged.person.queries if judged.person else 0
     st.caption(
-        f"Percent. Person: {asked} queries of the forgotten person from cameras kept out of training, against "
+        f"Percent. Person: {queries} queries of the forgotten person from cameras kept out of training, against "
         f"{len(people.gallery) + len(people.test):,} images. Unseen people: {judged.unseen.queries:,} queries against "
         f"{len(people.gallery):,} images. Named: the head's first answer, on {len(problem.split.forget)} forget images and "
         f"{len(people.test):,} held-out ones. "
@@ -85,18 +85,19 @@ def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Fou
 
 
 def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
-    """One query, its ten nearest with the original model and after unlearning, and what moved."""
+    """Draw one query, its ten nearest images with the original model and after unlearning, and how many places changed."""
     before, after = original.embedded, found(item).embedded
     own, unseen = "the forgotten person", "unseen people"
     kinds = [own, unseen] if len(reidentification.queries_of(problem)) else [unseen]
     kind = st.segmented_control("Queries of", kinds, default=kinds[0], key=f"query_kind_{len(kinds)}", required=True)
-    asked = reidentification.search(problem, before, after, kind == own)
-    at = _query(asked, kind == own)
-    lists = asked.nearest(at)
+    search = reidentification.search(problem, before, after, kind == own)
+    at = _query(search, kind == own)
+    lists = search.nearest(at)
     for title, hits in zip(("Original", item.name), lists, strict=True):
         st.markdown(f"**{plain(title)}**: {sum(hit.same for hit in hits)} of the ten nearest show the same person")
-        found_here = [_figure(asked.gallery, h.position, _caption(asked.gallery, h, n), _kind(h)) for n, h in enumerate(hits, 1)]
-        _strip([_figure(asked.shown, at, f"query: {_who(asked.shown, at)}", "query"), *found_here])
+        gallery = search.gallery
+        neighbours = [_figure(gallery, h.position, _caption(gallery, h, n), _kind(h)) for n, h in enumerate(hits, 1)]
+        _strip([_figure(search.shown, at, f"query: {_who(search.shown, at)}", "query"), *neighbours])
     moved = sum(hit.before != place for place, hit in enumerate(lists[1], 1))
     st.caption(
         "Green, ✓: the same person in another camera; red, ✗: somebody else. "
@@ -104,16 +105,16 @@ def ranks(problem: Problem, item: session_runs.Kept, original: Found) -> None:
     )
 
 
-def _query(asked: reidentification.Search, own: bool) -> int:
+def _query(search: reidentification.Search, own: bool) -> int:
     """The query by picture; returns its position."""
     key = f"query_{own}"
     chosen = st.session_state.get(key)
-    chosen = chosen if chosen in asked.positions else asked.positions[0]
+    chosen = chosen if chosen in search.positions else search.positions[0]
     with st.container(horizontal=True, gap="small", key=f"queries_{own}"):
-        for number, position in enumerate(asked.positions, 1):
+        for number, position in enumerate(search.positions, 1):
             with st.container(gap="xsmall", width=56):
-                picture = thumbnails.framed(asked.shown.images[position].numpy(), side=64)
-                st.image(picture, width=52, alt=f"Query {number}: {_who(asked.shown, position)}")
+                picture = thumbnails.framed(search.shown.images[position].numpy(), side=64)
+                st.image(picture, width=52, alt=f"Query {number}: {_who(search.shown, position)}")
                 kind = "primary" if position == chosen else "tertiary"
                 st.button(f"{number}", key=f"{key}_{number}", type=kind, on_click=_ask, args=(key, position))
     return chosen

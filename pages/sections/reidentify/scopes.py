@@ -24,18 +24,21 @@ METHODS_HERE = ("imu", "ga", "npo", "delete")
 
 
 def section(problem: Problem, known: dict[str, Found] | None) -> None:
-    """The stored or freshly computed rows, the chart, the sentence, and the button that runs all six again."""
+    """Draw the comparison of scopes and modes, stored or just computed, and the button that runs all six.
+
+    `known` says how well the original and the retrained model find people; None while that is computed.
+    """
     method = st.segmented_control(
         "Method", METHODS_HERE, default="imu", key="scopes_method", format_func=lambda k: METHODS[k].title, required=True
     )
     key = f"scopes {problem.describe()} {method}"
-    kept = visitor.theirs("scopes", dict)
-    job = kept.get(key)
+    jobs = visitor.theirs("scopes", dict)
+    job = jobs.get(key)
     stored = scopes.stored_rows(problem, method)
     rows = list(job.work.rows) if job and job.work else []
     if job and not job.finished:
         progress.watch(job, news=lambda: len(job.work.rows) if job.work else 0)
-    elif st.button("Compare all six here (about a minute)", key="run_scopes") and _submit(kept, key, problem, method):
+    elif st.button("Compare all six here (about a minute)", key="run_scopes") and _submit(jobs, key, problem, method):
         st.rerun()
     if job and job.finished:
         progress.ended_words(job)
@@ -43,17 +46,17 @@ def section(problem: Problem, known: dict[str, Found] | None) -> None:
         rows = stored["rows"]
         st.caption(f"Stored result; `{stored['command']}` makes it again.")
     if rows and known:
-        _show(rows, {name: found.numbers() for name, found in known.items()})
+        _show(rows, {name: judged.numbers() for name, judged in known.items()})
     elif rows:
         st.caption("The rows stand here once people were looked for with the original model.")
     elif not job:
         st.caption("Nothing is stored for this person: press the button to run IMU, GA or NPO at three scopes in both modes.")
 
 
-def _submit(kept: dict[str, Job], key: str, problem: Problem, method: str) -> bool:
+def _submit(jobs: dict[str, Job], key: str, problem: Problem, method: str) -> bool:
     job = Job(f"{METHODS[method].title} at three scopes, both modes", lambda: SideBySide(problem, method), owner=visitor.owner())
     if accepted := progress.put_in_line(job):
-        kept[key] = job
+        jobs[key] = job
     return accepted
 
 

@@ -17,7 +17,7 @@ from pages.widgets.text import plain
 
 
 def signature(runs: Sequence[Summary]) -> str:
-    """Stands for the rows of a table: other rows, or an action on them, make a table without a selection."""
+    """A key for the table of `runs`: it changes with the runs and after each action, so that the new table has no selection."""
     about = "".join(run.id for run in runs) + str(st.session_state.get("acted", 0))
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
@@ -35,7 +35,7 @@ def act(work: Callable[[Store], str | None], undo: Sequence[str] = ()) -> None:
 
 
 def said() -> None:
-    """What the last action did, with its Undo."""
+    """Draw what the last action did, with its Undo; nothing where there was none."""
     news = st.session_state.get("said")
     if not news:
         return
@@ -49,7 +49,7 @@ def said() -> None:
 
 
 def many(number: int) -> str:
-    """1 run, 2 runs."""
+    """A number of runs in words: "1 run", "2 runs"."""
     return f"{number:,} run" + ("" if number == 1 else "s")
 
 
@@ -85,19 +85,19 @@ def store_again(items: list[session_runs.Kept]) -> None:
 
 
 def open_record(run_id: str) -> None:
-    """Show one run in detail."""
+    """Callback: show the run `run_id` in detail."""
     st.session_state.said = None
     st.query_params["run"] = run_id
 
 
 def close_record() -> None:
-    """Back to the list."""
+    """Callback: go back to the list."""
     st.session_state.said = None
     st.query_params.pop("run", None)
 
 
 def open_settings(run_id: str) -> None:
-    """Go to the page that runs it again, with its problem and its settings."""
+    """Callback: go to the page that can run it again, with its problem and its settings."""
 
     def work(store: Store) -> None:
         run = store.get(run_id)
@@ -110,7 +110,7 @@ def open_settings(run_id: str) -> None:
 
 
 def compare(ids: Sequence[str]) -> None:
-    """Go to the page Compare with these runs, on the problem of the first."""
+    """Callback: go to the page Compare with these runs, on the problem of the first."""
 
     def work(store: Store) -> None:
         run = store.get(ids[0])
@@ -122,7 +122,7 @@ def compare(ids: Sequence[str]) -> None:
 
 
 def go_on() -> None:
-    """Go where the last click wanted to go."""
+    """Open the page that the last click asked for (`open_settings`, `compare`), if it asked for one."""
     page, query = st.session_state.pop("going", (None, None))
     if page:
         st.switch_page(page, query_params=query)
@@ -132,7 +132,7 @@ def go_on() -> None:
 
 
 def bar(store: Store, chosen: list[Summary]) -> None:
-    """What can be done with the chosen runs. Everything is always there, so that a tick never moves the table below it."""
+    """Draw what can be done with the chosen runs. All buttons are always there, so that a tick never moves the table below."""
     ids, none, one = [run.id for run in chosen], not chosen, len(chosen) == 1
     st.caption(f"{many(len(ids))} ticked." if chosen else "Tick rows at their left edge.")
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
@@ -148,7 +148,7 @@ def bar(store: Store, chosen: list[Summary]) -> None:
 
 
 def naming(run: Summary | None) -> None:
-    """A small form for the name of one run."""
+    """Draw a small form for the name of one run; without a run it is disabled."""
     with st.popover("Name", disabled=run is None):
         if run is None:
             return
@@ -160,7 +160,7 @@ def naming(run: Summary | None) -> None:
 
 
 def tagging(chosen: list[Summary]) -> None:
-    """A small form for the tags that all chosen runs share."""
+    """Draw a small form for the tags that all chosen runs share; without runs it is disabled."""
     with st.popover("Tags", disabled=not chosen):
         if not chosen:
             return
@@ -184,7 +184,7 @@ def _tag(store: Store, runs: list[Summary], shared: set[str], text: str) -> None
 
 
 def export(store: Store, ids: Sequence[str]) -> None:
-    """The file with everything about these runs, which `import` reads back, here or elsewhere."""
+    """Draw the button for a file with everything about these runs; `import` reads it back, here or elsewhere."""
     st.download_button(
         "Export",
         lambda: store.export(ids),

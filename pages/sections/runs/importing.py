@@ -19,12 +19,12 @@ MOST_DELETED = 20  # listed for bringing back
 
 
 def largest_file() -> int:
-    """MB that an import may have here: what the server's owner allows, at most `LARGEST_FILE`."""
+    """The largest file that can be imported here, in MB: what the server's owner allows, at most `LARGEST_FILE`."""
     return min(LARGEST_FILE, limits.UPLOAD_MB.value)
 
 
 def row() -> None:
-    """Below the list: bringing back what was deleted, and taking in a file."""
+    """Draw, below the list, the buttons for importing a file and for bringing back deleted runs."""
     store = keeper.view()
     hidden = store.count(deleted=True)
     with st.container(horizontal=True):
@@ -36,7 +36,7 @@ def row() -> None:
 
 
 def upload() -> None:
-    """Choose a file and take it in; everything in it is checked first."""
+    """Draw the choice of a file and the button that imports it; everything in it is checked first."""
     key = f"file_{st.session_state.get('acted', 0)}"
     file = st.file_uploader(
         "A file that Export wrote", "json", key=key, max_upload_size=largest_file(), help="All of it comes in, or nothing."
@@ -61,7 +61,7 @@ def take_in(file: Any) -> None:
 
 
 def bring_back(store: Store) -> None:
-    """The deleted runs with a way back, newest first."""
+    """Draw the deleted runs, newest first, each with a button that brings it back."""
     hidden = store.search(deleted=True, limit=MOST_DELETED)
     for run in hidden:
         with st.container(horizontal=True, vertical_alignment="center"):

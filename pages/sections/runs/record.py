@@ -28,14 +28,14 @@ from pages.widgets.text import plain
 from pages.widgets.theme import NO_BAR, light_or_dark
 
 
-def show(asked: str) -> None:
-    """The run whose id begins with `asked`; a sentence and the way out where there is none."""
+def show(start: str) -> None:
+    """Draw the run whose id begins with `start`; where there is none, a sentence that says so."""
     store = keeper.view()
     st.button("All runs", on_click=actions.close_record)
     try:
-        run = store.get(store.resolve(asked))
+        run = store.get(store.resolve(start))
     except StoreError:
-        st.warning(f"There is no stored run “{plain(asked[:40])}”. It may have been removed for good, or be in another database.")
+        st.warning(f"There is no stored run “{plain(start[:40])}”. It may have been removed for good, or be in another database.")
         return
     except ImuError as error:
         st.warning(plain(error))
@@ -56,7 +56,7 @@ def show(asked: str) -> None:
 
 
 def facts(run: Stored) -> None:
-    """What ran on what, when, how it ended, and what it came to."""
+    """Write which method ran on which problem, when, how it ended, and with what result."""
     record, now = run.trajectory, datetime.fromtimestamp(run.created, stored.zone())
     problem = stored.problem_title((run.dataset, run.model_name, run.forget, run.problem_seed))
     after = "".join(f", after {step['forget'][:40]}" for step in record.problem["history"])
@@ -95,7 +95,7 @@ def sentence(run: Stored, record: Trajectory) -> str:
 
 
 def charts(run: Stored, record: Trajectory) -> None:
-    """Accuracies by step, and the path in the plane."""
+    """Draw two charts: accuracies by step, and the run's path in the plane of test against forget accuracy."""
     shown, reference = [stored.shown(run, record)], stored.reference_of(run)
     for column, name, draw, alt in zip(
         st.columns(2, gap="large"),
@@ -109,17 +109,17 @@ def charts(run: Stored, record: Trajectory) -> None:
 
 
 def table(run: Stored) -> None:
-    """Every figure on record, beside those of the original and the retrained model, with its direction."""
+    """Draw every figure on record beside those of the original and the retrained model, with its direction."""
     models = {"Original": "original", "This run": "run", "Retrained": "retrained"}
-    found = {title: stored.numbers_of(run.metrics, model) for title, model in models.items()}
+    numbers = {title: stored.numbers_of(run.metrics, model) for title, model in models.items()}
     own = {key: value for key, value in run.accuracies.items() if value is not None and key in METRICS}
-    found["This run"] = {**own, **found["This run"]}
-    keys = [key for key in METRICS if key in found["This run"]]
+    numbers["This run"] = {**own, **numbers["This run"]}
+    keys = [key for key in METRICS if key in numbers["This run"]]
     class_wise = "test_other" in own
     rows = [
         {
             "Figure": METRICS[key].title + (f", {METRICS[key].unit}" if METRICS[key].unit in ("nats", "steps") else ""),
-            **{title: stored.written(key, values.get(key)) for title, values in found.items()},
+            **{title: stored.written(key, values.get(key)) for title, values in numbers.items()},
             "Good": stored.direction(key, class_wise),
             "Samples": stored.samples(run, key),
         }
@@ -138,7 +138,7 @@ def table(run: Stored) -> None:
 
 
 def settings(run: Stored) -> None:
-    """Every setting that is not at its default, with what it means."""
+    """Draw a table of every setting that is not at its default, with what it means."""
     st.subheader("Settings")
     given = {**run.settings, **(run.settings.get("options") or {})}
     rows = [
@@ -151,7 +151,7 @@ def settings(run: Stored) -> None:
 
 
 def take_away(store: Store, run: Stored, record: Trajectory) -> None:
-    """Run it again, compare it, name it, take its files, delete it."""
+    """Draw the buttons that run it again, compare it, name and tag it, download its files, delete it."""
     stem = "".join(c if c.isalnum() and c.isascii() else "-" for c in stored.title_of(run)).strip("-").lower() or "run"
     with st.container(horizontal=True, vertical_alignment="center", key="record_bar"):
         st.button("Open in Unlearn", on_click=actions.open_settings, args=(run.id,), type="primary")
@@ -169,7 +169,7 @@ def take_away(store: Store, run: Stored, record: Trajectory) -> None:
 
 
 def repeat(run: Stored) -> None:
-    """Python and links that lead back to it."""
+    """Write the Python that repeats the run, and the links to it."""
     st.subheader("Again")
     left, right = st.columns(2)
     with left:
@@ -180,7 +180,7 @@ def repeat(run: Stored) -> None:
 
 
 def links(run: Stored) -> None:
-    """The address of this record, and that of the page that runs it again."""
+    """Write the address of this record, and that of the page that can run it again."""
     st.caption("Link to this record")
     st.code(address("runs", {"run": run.id}), language=None, wrap_lines=True)
     st.caption("Link that restores its problem and its settings")

@@ -39,7 +39,7 @@ class Player:
 
     @property
     def run_every(self) -> float | None:
-        """What to give to `st.fragment(run_every=…)`."""
+        """For `st.fragment(run_every=…)`: seconds between two ticks while playing; None at rest."""
         return pace.tick() if self.playing else None
 
     def start(self) -> None:
@@ -100,7 +100,7 @@ class Player:
             self._set(self.last, playing=False)
 
     def controls(self, beside: Callable[[], None] | None = None) -> None:
-        """The row of buttons, what `beside` draws at its end, and the slider."""
+        """Draw the row of buttons, what `beside` draws at its end, and the slider."""
         st.html(f'<span class="skip" id="{self.name}-player" tabindex="-1"></span>')
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             # One button under one key, whatever it says, and none that is disabled where it has done its work: focus stays.

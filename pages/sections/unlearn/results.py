@@ -40,7 +40,7 @@ ARROWS = {"higher": "↑", "lower": "↓"}  # anything else is to be near to som
 def verdicts(
     problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None, step: int | None = None
 ) -> None:
-    """One sentence a run that says what it has come to at `step` (None: at its end), and how long the whole run really took."""
+    """Write one sentence a run: its state at `step` (None: at its end), and how long the whole run really took."""
     ended = [item for item in items if item.job.finished and item.trajectory is not None]
     for item in ended:
         record = item.trajectory
@@ -53,7 +53,7 @@ def verdicts(
 
 
 def table(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
-    """Every run beside the original and the retrained model; fractions as percent, with direction and set sizes."""
+    """Draw the table of all runs beside the original and the retrained model; accuracies in percent, with direction and sizes."""
     rows = [
         _row("Original", "", model_accuracies(problem, (problem.train.logits, problem.test.logits)), _measured(items, "original"))
     ]
@@ -98,16 +98,16 @@ def _size(problem: Problem, key: str) -> int:
 
 
 def _measured(items: list[session_runs.Kept], model: str) -> Row:
-    return next((found for item in items if (found := _of_model(item.measured, model))), {})
+    return next((numbers for item in items if (numbers := _of_model(item.measured, model))), {})
 
 
 def _of_model(result: Metrics, model: str) -> Row:
-    found: Row = {}
+    numbers: Row = {}
     if model in result.get("membership", {}):
-        found["membership"] = result["membership"][model]
+        numbers["membership"] = result["membership"][model]
     if model in result.get("divergence", {}):
-        found["kl"] = result["divergence"][model]["test"]["kl"]
-    return found
+        numbers["kl"] = result["divergence"][model]["test"]["kl"]
+    return numbers
 
 
 def _row(name: str, state: str, accuracies: dict[str, float], extra: Row, record: Trajectory | None = None) -> Row:
@@ -122,21 +122,21 @@ def _row(name: str, state: str, accuracies: dict[str, float], extra: Row, record
 
 
 def distances(item: session_runs.Kept) -> None:
-    """Seconds by phase, and how far the outputs are from the retrained model's, before and after."""
+    """Write the run's seconds by phase, and draw how far its outputs are from the retrained model's, before and after."""
     phases = phase_words(item.trajectory.phases)
     saw = ", ".join(item.trajectory.saw) or "nothing"
     st.caption(f"{plain(item.name)}: {phases}. Its method saw: {saw}.")
-    found = item.measured.get("divergence", {})
-    if "run" not in found:
+    divergence = item.measured.get("divergence", {})
+    if "run" not in divergence:
         return
     rows = [
         {
             "Set": part,
             "Measure": f"{METRICS[key].title} ({METRICS[key].unit}) {ARROWS.get(METRICS[key].better, '≈')}",
-            "Original": found["original"][part][key],
+            "Original": divergence["original"][part][key],
             item.name: value,
         }
-        for part, values in found["run"].items()
+        for part, values in divergence["run"].items()
         for key, value in values.items()
     ]
     columns = {name: st.column_config.NumberColumn(name, format="%.4f") for name in ("Original", item.name)}
@@ -145,20 +145,20 @@ def distances(item: session_runs.Kept) -> None:
 
 
 def pictures(problem: Problem, item: session_runs.Kept) -> None:
-    """Which samples are no longer recognised, which still are, and which others were damaged."""
+    """Draw samples that are no longer recognised, that still are, and test images that were right only before."""
     try:
         if not answers.is_asked(item):
             offer = st.empty()
             if not offer.button("Show pictures (asks this model about every image first)"):
                 return
             offer.empty()
-        found = answers.logits(item)
+        logits = answers.logits(item)
     except ImuError as error:  # the model of a stored run cannot be rebuilt, say
         st.caption(plain(error))
         return
-    if found is None:
+    if logits is None:
         return
-    (train, test), names, split = (part.argmax(1) for part in found), problem.dataset.class_names, problem.split
+    (train, test), names, split = (part.argmax(1) for part in logits), problem.dataset.class_names, problem.split
     labels, before = problem.train.labels, problem.train.logits.argmax(1)
     hit = train[split.forget] == labels[split.forget]
     gone, still = split.forget[~hit & (before[split.forget] == labels[split.forget])], split.forget[hit]
@@ -171,12 +171,13 @@ def pictures(problem: Problem, item: session_runs.Kept) -> None:
         (f"Still recognised: {len(still):,}", still, train, "train", "forget"),
         (f"Damaged elsewhere: {len(hurt):,} test images that were right before", hurt, test, "test", "retain"),
     )
-    for title, ids, said, part, frame in rows:
+    for title, ids, predictions, part, frame in rows:
         st.markdown(f"**{title}**" + ("" if len(ids) <= SHOWN else f", {SHOWN} of them:"))
         chosen = ids[:: max(1, len(ids) // SHOWN)][:SHOWN].tolist()
         truth = getattr(problem, part).labels
         captions = [
-            names[int(truth[i])] if said[i] == truth[i] else f"{names[int(truth[i])]} → {names[int(said[i])]}" for i in chosen
+            names[int(truth[i])] if predictions[i] == truth[i] else f"{names[int(truth[i])]} → {names[int(predictions[i])]}"
+            for i in chosen
         ]
         if chosen:
             strip(problem, chosen, captions, frame, part, title)
@@ -185,7 +186,7 @@ def pictures(problem: Problem, item: session_runs.Kept) -> None:
 
 
 def reference_offer(problem: Problem) -> None:
-    """Where no retrained model is stored: say so, and offer to train it."""
+    """Where no retrained model is stored, say so and offer to train one; else nothing."""
     if retrained(problem):
         return
     title = f"Retrain without {problem.split.request[:30]}"

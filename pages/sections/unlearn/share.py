@@ -23,19 +23,19 @@ LOOKED_AT = ("cam", "layer", "opacity")  # what a link to Re-identify says besid
 
 
 def view(page: str) -> dict[str, Any]:
-    """What a link says besides problem and settings: the step shown, the attack switch, where it is looked."""
+    """Parameters of a link besides problem and settings: on Unlearn step and attack switch, on Re-identify those of the maps."""
     state = st.session_state
     if page != "unlearn":
         return {name: words for name, words in links.shown().items() if name in LOOKED_AT}
     at, last = state.get("unlearn_at"), state.get("unlearn_last")
-    found: dict[str, Any] = {"step": at} if at is not None and at != last else {}
-    return found | ({} if state.get("measure", True) else {"measure": "false"})
+    query: dict[str, Any] = {"step": at} if at is not None and at != last else {}
+    return query | ({} if state.get("measure", True) else {"measure": "false"})
 
 
 def link(items: list[session_runs.Kept], page: str = "unlearn") -> None:
-    """The whole address of what is shown, and which runs do not fit into one form with the run looked at.
+    """Write the address of what is shown, and name the runs whose settings differ too much to be in it.
 
-    Until there are runs of one's own it says what is chosen in the form, beside the examples that everybody sees.
+    While only the examples are shown, which everybody sees, the address holds what is chosen in the form.
     """
     item, at = closer(items), ", at this step" if page == "unlearn" else ""
     if item.is_example:
@@ -73,7 +73,7 @@ def look_closer(items: list[session_runs.Kept]) -> session_runs.Kept:
 
 
 def take_away(item: session_runs.Kept, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
-    """Rename, remove and every export of one run."""
+    """Draw what can be done with one run: rename, remove, download in every form, repeat in Python, forget something more."""
     record = dataclasses.replace(item.trajectory, metrics=item.measured)
     stem = "".join(c if c.isalnum() else "-" for c in item.name).strip("-").lower() or "run"
     one, two, three = st.columns([3, 3, 2], vertical_alignment="bottom")
