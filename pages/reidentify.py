@@ -12,10 +12,10 @@ from imu_core.records.run import Problem
 from imu_core.report.verdicts import search_verdict
 from pages.sections.influence import gaze
 from pages.sections.reidentify import people, scopes
-from pages.sections.unlearn import results, share
+from pages.sections.unlearn import patience, results, share
 from pages.session import pace, searched, session_runs, visitor
 from pages.sidebar import navigation, problem_choice
-from pages.widgets import link_box, patience, progress, run_form
+from pages.widgets import link_box, progress, run_form
 from pages.widgets.text import plain
 
 

@@ -9,11 +9,11 @@ from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.problems.reference import target
 from imu_core.records.run import Problem
-from pages.sections.unlearn import results, share
+from pages.sections.unlearn import patience, results, share
 from pages.sections.unlearn.player import Player, skip_to
 from pages.session import pace, session_runs, visitor
 from pages.sidebar import problem_choice
-from pages.widgets import bound, link_box, patience, progress, run_form
+from pages.widgets import bound, link_box, progress, run_form
 from pages.widgets.theme import NO_BAR, light_or_dark
 
 

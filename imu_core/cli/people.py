@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from imu_core.cli import app
-from imu_core.cli.speaking import JsonFile, ProblemSeed, check_writable, load, option, say, speaking, stoppable, write_json
+from imu_core.cli.speaking import (
+    JsonFile,
+    ProblemSeed,
+    check_writable,
+    exit_code,
+    load,
+    option,
+    say,
+    speaking,
+    stoppable,
+    write_json,
+)
 from imu_core.data import people
 from imu_core.evaluation import reidentification, scopes
 from imu_core.evaluation.reidentification import Found
@@ -48,7 +59,6 @@ def reid_command(
     case = load(context.params)
     known = reidentification.references(case)
     work = SideBySide(case, method, preset)
-    work.configs()  # names that do not exist are said before anything runs
     typer.echo(_HEADING)
     for name, search in known.items():
         typer.echo(_line(name, "", search.numbers()))
@@ -60,7 +70,7 @@ def reid_command(
             shown = len(work.rows)
     if work.outcome.state != "done":
         say(work.outcome.reason)
-        raise typer.Exit(130)
+        raise typer.Exit(exit_code(work.outcome.state))
     numbers = {name: search.numbers() for name, search in known.items()}
     typer.echo(_queries(known["original"]))
     typer.echo(f"Raw pixels, without a network: {percent(reidentification.pixels_alone(case.dataset).map)} mAP of unseen people.")

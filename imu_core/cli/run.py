@@ -30,6 +30,7 @@ from imu_core.cli.speaking import (
     Tags,
     assignments,
     check_writable,
+    exit_code,
     load,
     load_plugins,
     option,
@@ -127,7 +128,7 @@ def run_command(
     if database is not None:
         typer.echo(f"Stored: {save_run(database, work, measured, name, tags or ())}")
     write_json(json_file, dataclasses.replace(work.trajectory, metrics=measured).to_dict())
-    raise typer.Exit({"failed": 1, "cancelled": 130}.get(ended, 0))
+    raise typer.Exit(exit_code(ended))
 
 
 def _config(values: Mapping[str, Any]) -> RunConfig:

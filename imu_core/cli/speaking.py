@@ -21,6 +21,7 @@ from imu_core.models import MODELS
 from imu_core.problems.forget import GRAMMAR
 from imu_core.problems.problem import prepare
 from imu_core.problems.problem import problem as make_problem
+from imu_core.records.outcome import State
 from imu_core.records.run import Problem, finite
 from imu_core.records.shapes import Card
 from imu_core.report.numbers import percent
@@ -86,6 +87,11 @@ def speaking(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return spoken
+
+
+def exit_code(state: State) -> int:
+    """What a command ends with whose work ended in `state`: 1 failed, 130 stopped by Ctrl-C, else 0."""
+    return {"failed": 1, "cancelled": 130}.get(state, 0)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 
 from imu_core import data
 from imu_core.cli import app
-from imu_core.cli.speaking import JsonFile, check_writable, option, say, speaking, stoppable, write_json
+from imu_core.cli.speaking import JsonFile, check_writable, exit_code, option, say, speaking, stoppable, write_json
 from imu_core.experiments.comparison import BASELINE, TARGET, Comparison, Plan, default_url, entries, estimate
 from imu_core.experiments.standing import PlanRecord, Standing
 from imu_core.metrics.intervals import Seen
@@ -84,7 +84,7 @@ def table_command(
         if markdown_file is not None:
             marked.put(markdown_file, SECTION, text)
             typer.echo(f"Written: {markdown_file}")
-    raise typer.Exit({"failed": 1, "cancelled": 130}.get(work.outcome.state, 0))
+    raise typer.Exit(exit_code(work.outcome.state))
 
 
 def _cost(work: Comparison, plan: Plan, workers: int) -> str:

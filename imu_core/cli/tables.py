@@ -11,7 +11,7 @@ import typer
 
 from imu_core import runtime
 from imu_core.cli import app
-from imu_core.cli.speaking import check_writable, fetch, say, speaking, stoppable, write_json
+from imu_core.cli.speaking import check_writable, exit_code, fetch, say, speaking, stoppable, write_json
 from imu_core.errors import CheckpointError
 from imu_core.experiments.comparison import default_url
 from imu_core.paper import record as records
@@ -65,7 +65,7 @@ def tables_command(
     write_json(json_file, made)
     _write_markdown(readable, markdown(made["records"]))  # from what the file holds, so that both say the same
     _say_missing(record)
-    raise typer.Exit({"failed": 1, "cancelled": 130}.get(work.outcome.state, 0))
+    raise typer.Exit(exit_code(work.outcome.state))
 
 
 def _work(problem: str, model: str, workers: int, minutes: float | None, **more: Any) -> Reproduction:

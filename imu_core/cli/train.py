@@ -18,6 +18,7 @@ from imu_core.cli.speaking import (
     ProblemSeed,
     card_line,
     check_writable,
+    exit_code,
     fetch,
     load,
     option,
@@ -104,7 +105,7 @@ def _train(training: Training, out: Path | None) -> checkpoints.Checkpoint:
             say(_epoch_line(point, training) + (f"  (resumed after epoch {point.step - 1})" if resumed else ""))
     if training.outcome.state != "done":
         say(training.outcome.reason)
-        raise typer.Exit(130 if training.outcome.state == "cancelled" else 1)
+        raise typer.Exit(exit_code(training.outcome.state) or 1)
     say("Saving.")
     stored = training.save(out)
     typer.echo(f"Trained {_what(training)}: {card_line(stored.card)}.")

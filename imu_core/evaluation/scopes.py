@@ -14,6 +14,7 @@ from imu_core import runtime
 from imu_core.errors import ImuError
 from imu_core.evaluation.reidentification import Found, drift, embed, judge
 from imu_core.methods.presets import preset
+from imu_core.methods.registry import find
 from imu_core.models import hashes
 from imu_core.progress import Task
 from imu_core.records.run import Problem, RunConfig, finite
@@ -35,6 +36,8 @@ class SideBySide(Task):
     def __init__(self, problem: Problem, method: str = "imu", name: str = "gentle") -> None:
         super().__init__()
         self.problem, self.method, self.preset = problem, method, name
+        for config in self.configs():  # names that do not exist are said at once
+            find(config.method)
         self.rows: list[ScopeRow] = []
         self.steps = len(SCOPES) * len(MODES)
 

@@ -12,9 +12,8 @@ from imu_core.errors import ConfigError
 from imu_core.models import outside
 from imu_core.models.airbench import Airbench
 from imu_core.models.lenet5 import LeNet5
-from imu_core.models.resnet20 import ResNet20, ResNet20Even
 from imu_core.models.resnets import reid_resnet18, reid_resnet50, resnet18
-from imu_core.models.small_resnet import SmallResNet
+from imu_core.models.thin_resnets import ResNet20, ResNet20Even, SmallResNet
 from imu_core.models.vgg19 import VGG19
 
 _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator

@@ -26,7 +26,7 @@ from imu_core.influence.solvers import conjugate_gradients
 from imu_core.metrics.intervals import spearman_interval
 from imu_core.models.airbench import Airbench
 from imu_core.models.head import trainable
-from imu_core.models.resnet20 import ResNet20
+from imu_core.models.thin_resnets import ResNet20
 from imu_core.records.data import Dataset
 from imu_core.records.run import Problem
 

@@ -48,8 +48,9 @@ from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
 from imu_core.weights import sample_weights
 from pages.sections.influence import gallery
+from pages.sections.unlearn import patience
 from pages.session import session_runs, visitor
-from pages.widgets import patience, run_link
+from pages.widgets import run_link
 
 # A case is a whole run of a page. What a link or a setting may say is tested where it is read: test_links.py, test_forget.py.
 pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
