@@ -60,7 +60,14 @@ WITH_PROBLEM = ("start", "influence", "unlearn")
 PAGES = (*WITH_PROBLEM, "paper", "glossary", "docs")
 TINY = {"dataset": "tiny", "model": "lenet5"}
 PATIENCE = 400.0  # seconds until a wait is given up; nothing is asserted about how long anything takes
-LONG = {"preset": "own", "scope": "all", "own_epochs": "500", "own_batch_size": "1", "measure": "false"}
+LONG = {
+    "preset": "own",
+    "scope": "all",
+    "own_epochs": "500",
+    "own_batch_size": "1",
+    "measure": "false",
+    "own_learning_rate": "0.000001",
+}
 CLASSES = fashion.CLASS_NAMES
 
 
