@@ -6,7 +6,7 @@ import dataclasses
 import math
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,13 +40,13 @@ from imu_core.cli.speaking import (
     write_json,
 )
 from imu_core.errors import ConfigError, ImuError
-from imu_core.evaluation.measurement import Measurement, model_accuracies
+from imu_core.evaluation.measurement import Measurement
 from imu_core.experiments.sweep import parse_value, with_settings
-from imu_core.problems.forget import in_words
 from imu_core.problems.reference import retrained, target
 from imu_core.records.run import Point, Problem, RunConfig, scope_blocks
 from imu_core.records.shapes import Metrics
-from imu_core.report.numbers import percent, phase_words
+from imu_core.report.numbers import percent
+from imu_core.report.summary import effort_line, metric_lines, sentence
 from imu_core.settings import RUN, Setting
 from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn
@@ -229,52 +229,12 @@ def _summarise(work: Run, measured: Metrics) -> None:
         say(f"{work.method.title} {work.outcome.state}: {work.outcome.reason}")
         return
     reference = retrained(work.problem)
-    typer.echo(_sentence(work, reference.accuracies if reference else None))
+    typer.echo(sentence(work, reference.accuracies if reference else None))
     typer.echo(f"How it ended: {work.outcome.state}. {work.outcome.reason}")
-    for line in (*_metric_lines(work, measured), _effort_line(work)):
+    for line in (*metric_lines(work, measured), effort_line(work)):
         typer.echo(line)
     if reference is None:
         typer.echo(f"Nothing is stored to compare with. Train the retrained reference with: {_train_command(work.problem)}")
-
-
-def _sentence(work: Run, reference: Mapping[str, float] | None) -> str:
-    """The run in one line: accuracies before and after, steps and seconds, with the retrained model's accuracies.
-
-    Where whole classes go, a low forget accuracy is the aim by itself, so the retrained model's is left out.
-    """
-    problem, last = work.problem, work.points[-1]
-    before = model_accuracies(problem, (problem.train.logits, problem.test.logits))
-    classes = bool(problem.split.gone_classes)
-    set_name, title = ("test_other", "other classes") if classes else ("test", "test")
-
-    def change(name: str, compare: bool) -> str:
-        retrained_is = f" (retrained: {percent(reference[name])})" if reference and compare else ""
-        return f"{percent(before[name])} -> {percent(last.accuracies[name])}{retrained_is}"
-
-    forget = f"forget {change('forget', not classes)}" if classes else f"forget set {change('forget', True)}"
-    subset = "" if last.full else " (on subsets)"
-    return f"{work.method.title}: {forget}, {title} {change(set_name, True)}{subset}, {last.step:,} steps, {last.seconds:.2f} s"
-
-
-def _metric_lines(work: Run, measured: Metrics) -> Iterator[str]:
-    if not work.problem.split.gone_classes:
-        forgotten = in_words(work.problem.split, work.problem.dataset)
-        yield f"Asked to be forgotten: {forgotten}, no whole class. The aim is what the retrained model does, not 0 %."
-    titles = {"original": "original", "run": work.method.title, "retrained": "retrained"}
-    attack = measured.get("membership", {})
-    if attack:
-        figures = ", ".join(f"{titles[name]} {percent(value)}" for name, value in attack.items())
-        yield f"Membership attack, forget samples judged never seen: {figures} (nearest the retrained model is best)"
-    distance = measured.get("divergence", {})
-    if distance:
-        figures = ", ".join(f"{titles[name]} {sets['test']['js']:.4f}" for name, sets in distance.items())
-        yield f"Distance from the retrained model on the test set, JS in nats: {figures} (lower is better)"
-
-
-def _effort_line(work: Run) -> str:
-    phases = phase_words(work.phases, 3)
-    sets = ", ".join(f"{name} {size:,}" for name, size in work.sizes.items())
-    return f"It saw: {', '.join(sorted(work.granted)) or 'nothing'}. Seconds: {phases}. Samples: {sets}."
 
 
 def _train_command(problem: Problem) -> str:

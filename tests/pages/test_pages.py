@@ -66,7 +66,7 @@ LONG = {
     "own_epochs": "500",
     "own_batch_size": "1",
     "measure": "false",
-    "own_learning_rate": "0.000001",
+    "own_learning_rate": "0.00001",
 }
 CLASSES = fashion.CLASS_NAMES
 

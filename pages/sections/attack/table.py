@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import streamlit as st
 
 from imu_core.glossary import TERMS
-from imu_core.metrics import METRICS, Images, thresholds
-from imu_core.metrics.registry import numbers
-from imu_core.problems.subsets import same_kind
+from imu_core.metrics import METRICS, thresholds
 from imu_core.records.run import Problem
-from imu_core.report.numbers import in_unit
+from imu_core.report import attacks as report
 from pages.sections.attack import keys
 from pages.sections.attack.keys import AS_RUN, PROBE, relearn_key, shadow_key
-from pages.sections.attack.scores import Scores, compared_with, sides, sides_of_original, worst_case
+from pages.sections.attack.scores import compared_with, sides, sides_of_original, worst_case
 from pages.session import answers, session_runs
 from pages.widgets import progress
 from pages.widgets.text import plain
@@ -32,7 +32,6 @@ NARROW = """<style>
   .st-key-attack_table :is(th, td):is(:first-child, :nth-child(6)) { grid-column: 1 / -1 }
 }
 </style>"""  # the names lead to the same words
-Found = dict[str, float | str]
 
 
 def section(problem: Problem, item: session_runs.Kept) -> None:
@@ -56,80 +55,40 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
 
 def rows(problem: Problem, item: session_runs.Kept) -> list[dict[str, str]]:
     """A row for each attack number that is known: title, its value for each model, good direction, images, what it asks."""
-    forget, lines = f"{len(problem.split.forget):,} forget", []
-    for title, key, values, size in (*_thresholds(problem, item), *_trained(problem, item)):
-        lines.append(_row(problem, item, title, key, values, size))
-    table = {name: numbers(item.measured, name) for name in ("original", "retrained", "run")}
-    sizes = {Images.FORGET_AND_KIND: f"{forget}, {len(same_kind(problem)):,} test", Images.RETAIN_AND_TEST: "retain and test"}
-    for key, metric in METRICS.items():
-        values = {name: model[key] for name, model in table.items() if key in model}
-        if metric.attack and values:
-            lines.append(_row(problem, item, metric.title, key, values, sizes.get(metric.images, forget)))
-    return lines
+    probe = keys.jobs(item).get(PROBE)
+    lines = [
+        *_thresholds(problem, item),
+        *(report.of_probe(probe.work) if probe and probe.state == "done" else ()),
+        *report.of_relearning(problem, keys.result(item, relearn_key("forget", AS_RUN))),
+        *_shadows(item),
+        *report.of_measurement(problem, item.measured),
+    ]
+    return [_row(problem, item, line) for line in lines]
 
 
-def _row(problem: Problem, item: session_runs.Kept, title: str, key: str, values: Found, size: str) -> dict[str, str]:
-    good = METRICS[key].direction(bool(problem.split.classes))
+def _row(problem: Problem, item: session_runs.Kept, line: report.Line) -> dict[str, str]:
+    good = METRICS[line.key].direction(bool(problem.split.classes))
     cells = {"Original": "original", "Retrained": "retrained", plain(item.name): "run"}
     return {
-        "Attack": f"[{title}](glossary?term={key})",
-        **{head: _write(key, values.get(name)) for head, name in cells.items()},
+        "Attack": f"[{line.title}](glossary?term={line.key})",
+        **{head: line.written(model) for head, model in cells.items()},
         "Good": ARROWS[good],
-        "Images": size,
-        "What it asks": TERMS[key].short,
+        "Images": line.images,
+        "What it asks": TERMS[line.key].short,
     }
 
 
-def _write(key: str, value: float | str | None) -> str:
-    if value is None or isinstance(value, str):
-        return value or "–"
-    return in_unit(value, METRICS[key].unit)
-
-
-def _thresholds(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
+def _thresholds(problem: Problem, item: session_runs.Kept) -> Iterable[report.Line]:
     """The threshold attacks, against the better of the two comparisons."""
     against = next(iter(compared_with(problem, item)), None) if answers.answers(item) else None
     if against is None:
-        return []
+        return ()
     pairs = {"original": sides_of_original(problem, item, against), "run": sides(problem, item, against)}
-    size = f"{len(problem.split.forget):,} forget, {len(pairs['run'][1]['loss']):,} {against}"
     original = item.once(("original worst", against), lambda: thresholds.worst_case(*pairs["original"]))
-    worst = {"original": original, "run": worst_case(problem, item, against)}
-    auc = {score: {name: _auc(pair, score) for name, pair in pairs.items()} for score in ("loss", "entropy")}
-    return [
-        *((f"AUC by {score}", "auc", values, size) for score, values in auc.items()),
-        *(
-            (METRICS[key].title, key, {n: getattr(w, key) for n, w in worst.items()}, size)
-            for key in ("advantage", "tpr_at_1_fpr")
-        ),
-    ]
+    return report.of_thresholds(problem, pairs, {"original": original, "run": worst_case(problem, item, against)}, against)
 
 
-def _auc(pair: tuple[Scores, Scores], score: str) -> float:
-    return thresholds.curve(pair[0][score], pair[1][score], score in thresholds.LOW).auc
-
-
-def _trained(problem: Problem, item: session_runs.Kept) -> list[tuple[str, str, Found, str]]:
-    """What the probe, relearning (as the run) and the largest shadow attack have found."""
-    entries: list[tuple[str, str, Found, str]] = []
-    probe = keys.jobs(item).get(PROBE)
-    if probe and probe.state == "done":
-        for key, part in (("probe_forgotten", "forgotten"), ("probe_others", "others")):
-            values = {n.replace("unlearned", "run"): v[key] for n, v in probe.work.numbers.items()}
-            entries.append((METRICS[key].title, key, values, f"{probe.work.sizes[part]:,} asked"))
-    again = keys.result(item, relearn_key("forget", AS_RUN))
-    if again.get("words"):
-        size = f"{len(problem.split.forget):,} forget"
-        entries.append((METRICS["relearn_steps"].title, "relearn_steps", again["words"], size))
-        if again["ain"] is not None:
-            entries.append((METRICS["ain"].title, "ain", {"run": again["ain"]}, size))
-    for pairs in sorted(keys.SHADOWS, reverse=True):
-        shadow = keys.result(item, shadow_key(pairs))
-        if "auc" in shadow:
-            size = f"{shadow['shadows']} pairs of heads"
-            for key in ("auc", "balanced_accuracy", "tpr_at_1_fpr"):
-                entries.append(
-                    (f"Shadow heads: {METRICS[key].title}", key, {"original": shadow["before"][key], "run": shadow[key]}, size)
-                )
-            break
-    return entries
+def _shadows(item: session_runs.Kept) -> Iterable[report.Line]:
+    """The attack with most pairs of shadow heads that has numbers."""
+    results = (keys.result(item, shadow_key(pairs)) for pairs in sorted(keys.SHADOWS, reverse=True))
+    return report.of_shadows(next((result for result in results if "auc" in result), {}))
