@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import itertools
 import os
 import shutil
@@ -27,6 +28,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share nothing cannot dis
 import numpy as np
 import torch
 from postgres import Postgres, missing, running
+from streamlit.components.v2 import manifest_scanner
 
 import imu_core
 from imu_core import data, runtime
@@ -87,6 +89,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 NO_CASE = SimpleNamespace(params={})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def components_are_looked_for_once() -> Iterator[None]:
+    """Streamlit reads what every installed package says of itself whenever a page is tested: half of the time of such a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests))
+        yield
+
+
 COMPANIONS = ("initial", "statistics", "importances")
 
 
