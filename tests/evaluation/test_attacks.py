@@ -326,6 +326,7 @@ def test_the_numbers_are_those_of_the_margins(lenet: Problem) -> None:
     assert carried_out(ShadowAttack(lenet, GENTLE, shadows=3, seed=1)).result != attack.result
 
 
+@pytest.mark.slow(reason="many heads; the default run checks their numbers")
 def test_heads_that_never_saw_the_forget_set_cannot_be_told_apart(at_random: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same attack where "unlearning" gives a head trained on another half of the retain set, without the forget set."""
     retain = at_random.split.retain

@@ -184,6 +184,7 @@ def side_by_side(person: Problem) -> SideBySide:
     return work
 
 
+@pytest.mark.slow(reason="six runs over images; the command makes them in the default run")
 def test_six_runs_are_shown_side_by_side(side_by_side: SideBySide) -> None:
     rows = side_by_side.rows
     assert side_by_side.outcome.state == "done"
@@ -205,6 +206,7 @@ def test_stopping_keeps_the_finished_rows(person: Problem) -> None:
     assert len(work.rows) == 1
 
 
+@pytest.mark.slow(reason="six runs over images; the command makes them in the default run")
 def test_the_record_can_be_written_and_belongs_to_its_model(side_by_side: SideBySide, person: Problem) -> None:
     record = scopes.as_record(side_by_side, reidentification.references(person))
     assert json.loads(json.dumps(record, allow_nan=False)) == record
@@ -212,6 +214,7 @@ def test_the_record_can_be_written_and_belongs_to_its_model(side_by_side: SideBy
     assert record["model_hash"] == hashes.state_hash(person.model)
 
 
+@pytest.mark.slow(reason="six runs over images; the command makes them in the default run")
 def test_stored_rows_are_shown_only_for_the_model_they_were_made_with(
     side_by_side: SideBySide, person: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +311,7 @@ def test_networks_take_people_and_faces(few: Dataset, name: str, channels: int) 
     assert same_bits(model.state_dict(), networks.build(name, dataset).state_dict())
 
 
+@pytest.mark.slow(reason="a large network")
 def test_resnet50_looks_at_256_by_128(few: Dataset) -> None:
     from imu_core.evaluation import saliency
 

@@ -40,6 +40,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.sample(5, reason="whole runs; every method keeps its contract in the default run")
 @pytest.mark.parametrize("method", OTHERS)
 def test_every_other_method_forgets_at_its_preset(method: str) -> None:
     """Those that reach 2 % are most; fine-tuning under a penalty only begins to. Deltas are in the stored table, below."""

@@ -118,6 +118,7 @@ def test_every_shape_and_dash_differs_in_matplotlib() -> None:
     assert all(abs(n) <= 1.0 + 1e-9 for shape in card.SHAPES for pair in Style("", "", shape).corners for n in pair)
 
 
+@pytest.mark.sample(6, reason="a picture is drawn for each; every method has its look in the default run")
 @pytest.mark.parametrize("who", EVERYBODY, ids=str)
 def test_the_picture_of_the_charts_shows_everybody_in_their_colour(who: tuple[str, str | None]) -> None:
     own = style_of(*who)

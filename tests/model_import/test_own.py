@@ -373,6 +373,7 @@ def test_a_disk_that_takes_no_folder_is_a_sentence(
     assert text.startswith("The archive 'three' cannot be stored (Permission denied).")
 
 
+@pytest.mark.slow(reason="starts programs that wait for each other")
 def test_the_app_and_a_command_do_not_store_at_once(colours: Path, trained: State) -> None:
     work = own.Bringing(order(colours, safe(trained)))
     thread = threading.Thread(target=list, args=(work,), daemon=True)
@@ -625,6 +626,7 @@ def endless() -> bytes:
     return written(b"})" + b"".join(b"q%ch%c\x86" % (level, level) for level in range(32)) + b"K\x01s.")
 
 
+@pytest.mark.slow(reason="waits for a time limit; other hostile pickles are read in the default run")
 def test_a_pickle_that_never_ends_is_given_up(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[Any]
 ) -> None:

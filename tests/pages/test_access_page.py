@@ -99,6 +99,7 @@ def take_problem(about: dict) -> None:
     problem_choice.current()
 
 
+@pytest.mark.slow(reason="several whole pages; the rule itself is tested where it stands")
 def test_your_own_reads_no_closed_folder_or_checkpoint(folders: Path) -> None:
     file = folders / "secret" / "net.pt"
     file.write_bytes(b"x" * 100)

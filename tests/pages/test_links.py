@@ -138,6 +138,7 @@ def filled(draw: st.DrawFn) -> list[RunConfig]:
     return [run_form.config(name, kind, scope, stop, seed, own) for name in names]
 
 
+@pytest.mark.slow(reason="forty forms of any kind; the presets' forms come back in the default run")
 @settings(max_examples=40)
 @given(filled())
 def test_every_form_comes_back_from_its_link(configs: list[RunConfig]) -> None:

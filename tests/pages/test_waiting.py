@@ -137,6 +137,7 @@ def settle(at: Any, gate: threading.Event) -> Any:
     raise AssertionError(bars(at))
 
 
+@pytest.mark.slow(reason="a whole search; other waits are shown in the default run")
 def test_the_search_for_people_has_a_bar_and_a_stop_and_the_page_is_there(person: Problem, gated: threading.Event) -> None:
     """It takes half a minute where the features of all images are not known yet; the rest of the page is drawn around it."""
     at = visit("reidentify", dataset="few", forget="identity:0005")

@@ -545,6 +545,7 @@ def test_what_cannot_be_asked_for_is_said(tiny: Dataset, url: str) -> None:
         work.Reproduction("tiny", "vgg19", url)
 
 
+@pytest.mark.slow(reason="whole searches; the default run makes the tables once")
 def test_draws_stop_at_one_depth_whether_a_retrained_model_is_stored_or_not() -> None:
     ground = grounds.grounds("fashion", "small_resnet")[0]["random"]
     problems = [imu_core.problem("fashion", model="small_resnet", forget=request) for request in ground.requests[:2]]
