@@ -1,38 +1,50 @@
-"""Every page opened once in a real headless Chromium: the smoke test of the default run."""
+"""Every page opened once in a real headless Chromium: the smoke test of the default run.
+
+It is one test, because a second worker would start a second server and load Streamlit's scripts again.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from test_browser import HEADINGS, NAVIGATION, Server, Visitor, main
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 pytestmark = pytest.mark.browser
+WIDTHS = (1400, 800)
+ROLES = "button|link|slider|combobox|textbox|checkbox|switch|spinbutton"
+OVER = "element => element.scrollWidth - element.clientWidth"
 
 
-def test_the_very_first_visit_to_a_fresh_server_may_be_a_deep_link(server: Server) -> None:
-    assert server.first_navigation == list(NAVIGATION)
+def test_every_page_opens_fits_its_window_and_names_everything(server: Server, visitor: Visitor) -> None:
+    assert server.first_navigation == list(NAVIGATION), "the very first visit to a fresh server may be a deep link"
     assert server.first_sidebar["Forget"] == "class:Bag"
     assert {"Dataset", "Model"} <= server.first_sidebar.keys()
     assert server.first_has_run
+    wrong = {path or "start": faults for path in HEADINGS if (faults := faults_of(visitor.open(path)))}
+    assert not wrong
+    assert not visitor.errors
+    assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.parametrize("path", HEADINGS, ids=lambda path: path or "start")
-def test_a_page_fits_its_window_and_names_everything(visitor: Visitor, path: str) -> None:
-    page = visitor.open(path)
-    for width in (1400, 800):
+def faults_of(page: Page) -> list[str]:
+    """What is wrong with the page as it stands: wider than its window, a picture or a control without a name, an exception."""
+    faults = []
+    for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 1000})
         page.wait_for_timeout(500)  # charts draw themselves after the script has ended
-        sizes = page.evaluate("[document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]")
-        assert sizes[0] <= sizes[1] + 2
-        inner = main(page).evaluate("element => [element.scrollWidth, element.clientWidth]")
-        assert inner[0] <= inner[1] + 2
-    assert page.evaluate("[...document.images].filter(image => !image.alt).map(image => image.outerHTML.slice(0, 200))") == []
+        for name, over in (
+            ("page", page.evaluate(f"({OVER})(document.scrollingElement)")),
+            ("main part", main(page).evaluate(OVER)),
+        ):
+            faults += [f"at {width} the {name} is {over} pixels too wide"] if over > 2 else []
+    unnamed = page.evaluate("[...document.images].filter(image => !image.alt).map(image => image.outerHTML.slice(0, 200))")
+    faults += [f"a picture without a name: {picture}" for picture in unnamed]
     tree = page.locator("body").aria_snapshot()
-    assert len(re.findall(r"- '?button \"", tree)) > 3
-    roles = "button|link|slider|combobox|textbox|checkbox|switch|spinbutton"
-    assert re.findall(rf"^\s*- '?(?:{roles})(?: \[.*|:.*|)$", tree, re.M) == []
-
-
-def test_the_server_wrote_no_traceback(server: Server) -> None:
-    assert "Traceback" not in server.log.read_text()
+    faults += ["hardly any buttons"] if len(re.findall(r"- '?button \"", tree)) <= 3 else []
+    faults += [f"a control without a name: {line}" for line in re.findall(rf"^\s*- '?(?:{ROLES})(?: \[.*|:.*|)$", tree, re.M)]
+    return faults + page.get_by_test_id("stException").all_inner_texts()

@@ -122,6 +122,7 @@ def test_your_own_reads_no_closed_folder_or_checkpoint(folders: Path) -> None:
         assert "bringing" not in at.session_state or at.session_state["bringing"] in (None, {}), "nothing was begun"
 
 
+@pytest.mark.slow(reason="several whole pages; the rule itself is tested where it stands")
 def test_a_public_app_asks_for_no_folder(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMU_PUBLIC", "1")
     at = visit("your_own")

@@ -310,6 +310,7 @@ def test_one_visitor_walks_through_all_pages_and_keeps_the_problem() -> None:
         assert at.sidebar.selectbox(key="forget").value == "class:Bag"
 
 
+@pytest.mark.slow(reason="starts servers; the browser's first visit in the default run is a deep link")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_fresh_server_whose_first_visit_is_a_deep_link_shows_the_sidebar(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.setattr(app_test, "PagesManager", PagesManager)

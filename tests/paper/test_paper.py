@@ -516,6 +516,7 @@ def test_the_clock_stops_it_and_it_goes_on(tiny: Dataset, few_tables: None, url:
     assert Store(url).count() > first
 
 
+@pytest.mark.slow(reason="compares scores through all layers; the default run makes the tables once")
 def test_a_comparison_that_fails_leaves_nothing_else_undone(
     tiny: Dataset, few_tables: None, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,6 +556,7 @@ def test_draws_stop_at_one_depth_whether_a_retrained_model_is_stored_or_not() ->
     assert ground.target == round(float((test.logits.argmax(1) == test.labels).double().mean()), 4)
 
 
+@pytest.mark.slow(reason="whole searches; the default run makes the tables once")
 def test_subclasses_stop_where_retrained_models_are() -> None:
     known = ["random:10%,seed=0", "random:10%,seed=1"]
     wanted = [imu_core.retrained(imu_core.problem("fashion", forget=request)).accuracies["forget"] for request in known]

@@ -367,6 +367,7 @@ def finished(attack: attacks.Attack) -> Any:
     return attack
 
 
+@pytest.mark.slow(reason="trains many heads; the attack itself is tested where it stands")
 def test_shadow_heads_before_and_after(lenet: Problem, item: session_runs.Kept) -> None:
     at = wait(press(with_runs([item], shadow_pairs="8"), "Train shadow heads"), item)
     expected = finished(ShadowAttack(lenet, QUICK, shadows=8)).result
