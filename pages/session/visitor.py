@@ -109,9 +109,11 @@ class Shelves:
     def of(self, name: str) -> Shelf:
         """The shelf of the visitor called `name`, a new one for a new visitor."""
         with self._lock:
+            is_new = name not in self._shelves
             shelf = self._shelves.setdefault(name, Shelf())
             shelf.seen = time.monotonic()
-            self._clear(shelf.seen)
+            if is_new:  # a page asks many times, and looking through all of them takes time
+                self._clear(shelf.seen)
             return shelf
 
     def opened(self, name: str, window: str) -> None:

@@ -143,6 +143,7 @@ def test_a_random_request_is_never_said_to_be_forgotten(cli: Callable[..., Resul
     assert "The forget set is none" in result.stderr  # the preset's target is meant for whole classes
 
 
+@pytest.mark.slow(reason="a whole command; that the target is taken is tested without")
 def test_stop_at_the_retrained_model(cli: Callable[..., Result], tmp_path: Path) -> None:
     request, out = "ids:0-39", tmp_path / "out.json"
     without = cli("run", *TINY, "--forget", request, "--stop-at", "retrained")

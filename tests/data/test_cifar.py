@@ -386,6 +386,7 @@ def test_the_fast_recipe_learns_and_resumes_to_the_same_bits(
     assert same_bits(trained(coloured, model="small_resnet").model.state_dict(), straight.model.state_dict())
 
 
+@pytest.mark.slow(reason="whole trainings or runs, several times over")
 def test_lookahead_equals_a_plain_loop(coloured: Dataset, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fast weights between two meetings come from the same steps; the meetings are done by hand here."""
     recipe = dataclasses.replace(FAST, batch_size=40, learning_rate=0.01, precision="float32")
@@ -558,6 +559,7 @@ def known(coloured: Dataset, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) 
     data.load.cache_clear()
 
 
+@pytest.mark.slow(reason="large networks")
 @pytest.mark.parametrize("model", ["airbench", "resnet20"])
 def test_new_networks_unlearn_at_every_scope_and_are_looked_into(model: str, known: Dataset) -> None:
     asked = make_problem("coloured", model=model, forget="class:d")

@@ -50,6 +50,7 @@ def test_a_head_run_in_eval_mode_leaves_every_rank_as_it_was(person: Problem, me
     assert set(reidentification.drift(person.model, run.model()).values()) == {0.0}
 
 
+@pytest.mark.slow(reason="embeds a set of people again")
 def test_the_features_are_really_computed_again(person: Problem) -> None:
     """The cache is by backbone; without it a head-only run gives the same bits as well."""
     model = finished(person).model()
@@ -61,6 +62,7 @@ def test_the_features_are_really_computed_again(person: Problem) -> None:
     assert one.query.numpy().tobytes() == other.query.numpy().tobytes()
 
 
+@pytest.mark.slow(reason="a run over images; the command compares both modes in the default run")
 def test_training_mode_drifts_and_changes_the_search(person: Problem) -> None:
     run = finished(person, bn="train", epochs=10)
     moved = reidentification.drift(person.model, run.model())

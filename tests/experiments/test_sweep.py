@@ -232,6 +232,7 @@ def test_a_brief_run_skips_the_whole_sets_and_a_measured_one_takes_its_place(tin
         Sweep(cells(spec), url, brief=True)
 
 
+@pytest.mark.slow(reason="trains a model and sweeps twice")
 def test_runs_are_measured_again_once_their_retrained_model_is_there(tiny: Dataset, url: str) -> None:
     spec = {**TINY, "forget": "ids:3,5,9"}
     work = Sweep(cells(spec), url, workers=1, measure="quick")

@@ -686,6 +686,7 @@ def test_a_link_that_cannot_be_had(name: str, tiny: Any, monkeypatch: pytest.Mon
 # ----------------------------------------------------------------------------------------------------------------- together
 
 
+@pytest.mark.slow(reason="counts the cases of the full run")
 def test_there_are_two_hundred_of_them() -> None:
     """Counted as pytest collects them, in this file and its two sisters; apart, for collecting changes the environment."""
     files = map(str, sorted(Path(__file__).parent.glob("test_hostile*.py")))

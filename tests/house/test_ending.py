@@ -33,6 +33,7 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+@pytest.mark.slow(reason="starts programs; that jobs are cancelled and the exit code are tested without")
 def test_a_script_that_ends_while_its_jobs_work_ends_well() -> None:
     with started(str(SCRIPT)) as process:
         said, _ = process.communicate(timeout=300)

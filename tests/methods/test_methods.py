@@ -390,6 +390,7 @@ def test_traced_changes_add_up_to_the_training(tiny: object) -> None:
     assert same_bits(training.model.state_dict(), trained(tiny).model.state_dict()), "tracing changes nothing"
 
 
+@pytest.mark.slow(reason="repeats a training")
 def test_amnesiac_takes_back_the_logged_steps(lenet: Problem, cheap: Cheap) -> None:
     config = cheap(method="amnesiac_delta", options={"strength": 0.25})
     log = flat(view_of(lenet, config).training_log).double()

@@ -200,6 +200,7 @@ FORMS: dict[str, Callable[[State], bytes]] = {
 }
 
 
+@pytest.mark.sample(3, reason="a whole import each")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_stranger_is_stored_bit_for_bit_in_whatever_form_it_came(form: str, colours: Path, trained: State) -> None:
     work = bring(order(colours, FORMS[form](trained)))

@@ -256,6 +256,7 @@ ON_PAGES = {
 }
 
 
+@pytest.mark.sample(1, reason="whole runs of a page; the same is tested where it is computed")
 @pytest.mark.parametrize("page", ON_PAGES)
 @pytest.mark.sample(3, reason="a case is a whole run of a page")
 def test_every_page_says_what_its_link_could_not_have(tiny: object, page: str) -> None:
@@ -267,6 +268,7 @@ def test_every_page_says_what_its_link_could_not_have(tiny: object, page: str) -
     assert not set(query) & set(at.query_params) - {"methods"}
 
 
+@pytest.mark.sample(1, reason="whole runs of a page; the same is tested where it is computed")
 @pytest.mark.parametrize(
     ("view", "query"),
     [

@@ -62,6 +62,7 @@ def offered(at: AppTest) -> str:
     return everything(at).replace("\\", "")
 
 
+@pytest.mark.slow(reason="several servers' pages; the rights are tested where they stand")
 @pytest.mark.usefixtures("mine")
 def test_whoever_brought_it_has_it_and_nobody_else_is_offered_it() -> None:
     assert "own-mine" in offered(window("your_own"))
@@ -72,6 +73,7 @@ def test_whoever_brought_it_has_it_and_nobody_else_is_offered_it() -> None:
         assert "mine" not in offered(window(page, YOU, **{**ON_TINY, "model": "lenet5"}))
 
 
+@pytest.mark.slow(reason="several servers' pages; the rights are tested where they stand")
 @pytest.mark.usefixtures("mine")
 def test_a_link_of_theirs_shows_others_nothing() -> None:
     window("unlearn", **ON_IMAGES)  # it is in memory now

@@ -320,6 +320,7 @@ def test_a_fresh_server_whose_first_visit_is_a_deep_link_shows_the_sidebar(monke
     assert PagesManager.uses_pages_directory is False
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 @pytest.mark.parametrize("page", WITH_PROBLEM)
 def test_the_second_model_works_on_every_page(page: str) -> None:
     assert not visit(page, model="lenet5", forget="class:Bag").warning
@@ -703,6 +704,7 @@ def test_what_is_near_a_random_set_is_never_called_forgotten() -> None:
         assert item.run.points[-1].accuracies["forget"] <= aim
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_stop_all_ends_what_runs_and_what_waits(tiny: object) -> None:
     at = start_methods(["imu", "ga"], **TINY, **LONG)
     running, waiting = runs_of(at)
@@ -720,6 +722,7 @@ def test_stop_all_ends_what_runs_and_what_waits(tiny: object) -> None:
     assert button(at, "Stop all").disabled
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_a_running_job_is_shown_and_stopped_on_every_page(tiny: object) -> None:
     at = start_methods(["ga"], **TINY, **LONG)
     job = runs_of(at)[0].job
@@ -733,6 +736,7 @@ def test_a_running_job_is_shown_and_stopped_on_every_page(tiny: object) -> None:
     assert job.state == "cancelled"
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 @pytest.mark.parametrize("epochs", ["1", "2"])
 def test_the_one_cycle_schedule_works_for_few_steps(tiny: object, epochs: str) -> None:
     for batch_size in ("10", "20", "40"):  # 1 to 8 steps
@@ -791,6 +795,7 @@ def test_runs_on_another_problem_wait_until_that_problem_is_chosen_again(tiny: o
     assert "Until you press Run" not in words(rerun(at))
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_a_second_request_starts_from_the_unlearned_model_again_and_again(tiny: object) -> None:
     at = run_methods(["ga"], **TINY, measure="false")
     gone = ["class:Sandal"]
@@ -1051,6 +1056,7 @@ def test_two_visitors_at_once_get_what_each_gets_alone(lenet: Problem, resnet: P
     assert one.session_state["owner"] != other.session_state["owner"]
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same stands in test_visitor")
 def test_a_visitor_neither_sees_nor_stops_the_jobs_of_another(tiny: object) -> None:
     one = start_methods(["ga"], **TINY, **LONG)
     job = runs_of(one)[0].job

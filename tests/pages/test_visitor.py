@@ -451,6 +451,7 @@ def test_on_a_private_server_everything_is_offered(theirs: str) -> None:
     assert "Until you press Run" in words(window("unlearn", **QUICK)), "the list of Unlearn is one's own"
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_the_link_of_attack_opens_the_same_run_for_somebody_else(theirs: str) -> None:
     ran(["ga"])
     attack = window("attack", **QUICK)

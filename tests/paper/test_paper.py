@@ -500,6 +500,7 @@ def test_every_line_is_run_on_a_few_requests_before_any_goes_on() -> None:
     assert [stage.name for stage in stages.values() if stage.compared] == ["classes, wider scopes, core, the first"]
 
 
+@pytest.mark.slow(reason="makes the tables again; the default run makes them once")
 def test_the_clock_stops_it_and_it_goes_on(tiny: Dataset, few_tables: None, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()  # a minute has passed whenever somebody looks
     monkeypatch.setattr(work, "time", SimpleNamespace(monotonic=lambda: 60.0 * next(clock)))
@@ -741,6 +742,7 @@ def test_the_chart_shows_both(tiny: Dataset) -> None:
 TABLES_COMMAND = ("tables", "--problem", "tiny", "--model", "lenet5", "--head-only", "--workers", 1)
 
 
+@pytest.mark.slow(reason="makes the tables again; the default run makes them once")
 def test_the_command_makes_both_files_and_says_its_cost_first(
     cli: Callable[..., Result],  # noqa: F811
     few_tables: None,

@@ -354,6 +354,7 @@ def test_every_control_changes_what_it_should(pair: list[session_runs.Kept]) -> 
     assert "**DELETE**: longest arrows" not in before
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_a_run_below_the_head_differs_in_the_layers(resnet: Problem, pair: list[session_runs.Kept]) -> None:
     wide = kept(resnet, RunConfig(method="ga", scope="all", epochs=1, batch_size=16, learning_rate=0.05), "Wide")
     at = settled(opened([pair[0], wide], **PAIR))
@@ -460,6 +461,7 @@ def test_names_are_shown_and_never_rendered(resnet: Problem) -> None:
         assert plain(items[0].name) in said or plain(items[1].name) in said
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_people_are_compared_too(person: Problem) -> None:
     at = settled(opened(dataset="few", model="reid_resnet18", forget="identity:0005", **PAIR))
     assert "**IMU** and **GA** give the same answer to" in words(at)

@@ -82,6 +82,7 @@ def test_a_model_is_brought_opened_and_deleted(trained: State, tmp_path: Path) -
     assert at.session_state["dataset"] == "fashion"
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_advice_is_followed_with_one_click(colours: Path, trained: State, tmp_path: Path) -> None:  # noqa: F811
     file = tmp_path / "three.pt"
     file.write_bytes(saved(permuted(trained, [2, 0, 1])))
@@ -105,6 +106,7 @@ def test_advice_on_a_class_with_a_comma_is_followed_too(trained: State, tmp_path
     assert at.text_area(key="own_classes").value == 'red, "blue, dark", "green ""lime"""'
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_a_share_in_place_of_percent_is_asked_about(colours: Path, trained: State, tmp_path: Path) -> None:  # noqa: F811
     file = tmp_path / "three.pt"
     file.write_bytes(saved(trained))

@@ -54,6 +54,7 @@ def test_the_table_holds_every_model(opened, person: Problem) -> None:
     assert table.loc["IMU", looks.COLUMNS["forget"]] == 0.0
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_a_person_is_chosen_by_button(opened) -> None:
     at = press(opened, "0007")
     assert at.session_state.forget == "identity:0007"
@@ -124,6 +125,7 @@ def test_whatever_a_link_asks_and_cannot_have_is_said(few: Dataset, monkeypatch:
     assert "Can the person still be found?" in at.title[0].value
 
 
+@pytest.mark.sample(1, reason="whole runs of a page; the same is tested where it is computed")
 @pytest.mark.parametrize(
     ("forget", "said"),
     [
@@ -136,12 +138,14 @@ def test_wrong_people_get_a_sentence(few: Dataset, forget: str, said: str) -> No
     assert said in sentence(visit("reidentify", dataset="few", forget=forget))
 
 
+@pytest.mark.slow(reason="whole runs of a page; the same is tested where it is computed")
 def test_a_random_request_has_nobody_to_search_for_but_still_a_price(few: Dataset) -> None:
     said = words(visit("reidentify", dataset="few", forget="random:20,seed=1"))
     assert "names no whole person" in said
     assert "mAP of unseen people" in said
 
 
+@pytest.mark.sample(1, reason="whole runs of a page; the same is tested where it is computed")
 @pytest.mark.parametrize("cam", ["gradcam", "layercam"])
 def test_map_layer_and_opacity_come_from_the_link(few: Dataset, cam: str) -> None:
     at = visit("reidentify", **FEW, cam=cam, layer="layer2.1, map of 16 x 8", opacity="40")

@@ -185,6 +185,7 @@ ON_COMMAND_LINE = [
 ]
 
 
+@pytest.mark.sample(10, reason="a command is run for each; the table itself is tested whole")
 @pytest.mark.parametrize(("name", "about"), ON_COMMAND_LINE, ids=lambda part: getattr(part, "name", part))
 def test_the_command_line(name: str, about: Setting, command: Callable[..., str]) -> None:
     typed = [v for v in inside(about) if v is not None or about.name in ("stop_at", "clip_quantile")]

@@ -69,6 +69,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
     assert not same_bits(states[0], states[2])
 
 
+@pytest.mark.slow(reason="trains twice; a damaged partial file resumes in the default run")
 @pytest.mark.parametrize("model", ["lenet5", "small_resnet"])
 def test_a_stopped_training_resumes_to_the_same_bits(
     model: str, tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -190,6 +191,7 @@ def stop_after_one_epoch(dataset: Dataset) -> None:
         stopped.cancel()
 
 
+@pytest.mark.sample(1, reason="whole trainings or runs, several times over")
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
 def test_a_damaged_partial_file_only_costs_the_time(
     content: bytes | None, tiny: Dataset, fresh_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -203,6 +205,7 @@ def test_a_damaged_partial_file_only_costs_the_time(
     assert same_bits(resumed.model.state_dict(), finished(tiny).model.state_dict())
 
 
+@pytest.mark.sample(1, reason="whole trainings or runs, several times over")
 @pytest.mark.parametrize("part", ["optimizer", "schedule", "epoch"])
 def test_a_partial_file_that_lacks_a_part_leaves_no_trace(
     part: str, tiny: Dataset, fresh_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -524,6 +527,7 @@ def test_features_belong_to_one_model(lenet: Problem, fresh_home: Path) -> None:
 # Where a network is cut.
 
 
+@pytest.mark.sample(4, reason="a large network each")
 @pytest.mark.parametrize("name", models.MODELS)
 def test_backbone_and_head_make_the_model(name: str, tiny: Dataset) -> None:
     model = networks.build(name, tiny).eval()

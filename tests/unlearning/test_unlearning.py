@@ -1014,6 +1014,7 @@ def fingerprint(problem: Problem) -> str:
     return f"{digest.hexdigest()} {flags} {problem.model.training}"
 
 
+@pytest.mark.slow(reason="two runs at once; the page shows the same of two visitors in the default run")
 def test_two_runs_at_once_give_what_each_gives_alone_and_change_nothing_shared(
     lenet: Problem, resnet: Problem, cheap: Cheap
 ) -> None:
@@ -1097,6 +1098,7 @@ def test_a_scope_is_written_with_plain_digits(text: str) -> None:
         RunConfig(scope=text)
 
 
+@pytest.mark.slow(reason="whole trainings or runs, several times over")
 def test_a_run_stops_at_its_target_however_seldom_it_is_judged(resnet: Problem, cheap: Cheap) -> None:
     settings = {"method": "ga", "scope": "last:1", "epochs": 20, "learning_rate": 0.02, "stop_at": 0.3}
     often, seldom = (finished(resnet, cheap(**settings, eval_every=every)) for every in (1, 1000))
