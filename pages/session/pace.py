@@ -10,6 +10,7 @@ import streamlit as st
 
 LEAST = 0.7  # seconds between two looks; a browser that draws two charts on a tired machine keeps up with that
 EACH = 0.1  # seconds more for every visitor: all looks together take about a tenth of one core
+FEW = 8  # visitors who do not notice each other
 LATELY = 60.0  # seconds for which a visitor counts after a page of theirs was drawn
 
 
@@ -34,7 +35,16 @@ def audience() -> Audience:
     return Audience()
 
 
+def visitors() -> int:
+    """How many visitors there have been lately, this one among them."""
+    return audience().count(st.session_state.setdefault("audience", uuid.uuid4().hex), time.monotonic())
+
+
 def tick() -> float:
     """Seconds until this page looks again, for `st.fragment(run_every=…)`."""
-    visitor = st.session_state.setdefault("audience", uuid.uuid4().hex)
-    return max(LEAST, EACH * audience().count(visitor, time.monotonic()))
+    return max(LEAST, EACH * visitors())
+
+
+def longer(seconds: float) -> float:
+    """`seconds` of waiting, as many times as long as a class makes everything: a page that is drawn twice holds up the others."""
+    return seconds * max(1.0, visitors() / FEW)

@@ -7,20 +7,22 @@ import time
 import streamlit as st
 
 from imu_core.jobs import Job
+from pages.session import pace
 from pages.session.kept import Kept
 from pages.widgets import progress
 from pages.widgets.text import plain
 
 # Seconds for which a click on Run waits, with a bar and a Stop, before the page is drawn with runs that still go on: those on the
-# head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen.
+# head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen. In a class the wait
+# is longer (`pace.longer`).
 PATIENCE = {True: 4.0, False: 0.3}
 GLANCE = 0.3  # seconds within which what ends needs no bar
 
 
 def ended_soon(items: list[Kept]) -> bool:
-    """Wait for the runs `items` with a bar and a Stop, at most `PATIENCE` seconds; returns whether they have ended."""
+    """Wait for the runs `items` with a bar and a Stop, as long as `PATIENCE` says; returns whether they have ended."""
     jobs = [item.job for item in items]
-    until = time.monotonic() + PATIENCE[all(item.config.scope == "head" for item in items)]
+    until = time.monotonic() + pace.longer(PATIENCE[all(item.config.scope == "head" for item in items)])
     place = st.empty()
     if have_ended(jobs, min(GLANCE, until - time.monotonic())) or time.monotonic() >= until:
         return all(job.finished for job in jobs)
