@@ -13,8 +13,8 @@ from pages.widgets import progress
 from pages.widgets.text import plain
 
 # Seconds for which a click on Run waits, with a bar and a Stop, before the page is drawn with runs that still go on: those on the
-# head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen. In a class the wait
-# is longer (`pace.longer`).
+# head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen. In a class the
+# wait is longer (`pace.longer`).
 PATIENCE = {True: 4.0, False: 0.3}
 GLANCE = 0.3  # seconds within which what ends needs no bar
 
