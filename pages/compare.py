@@ -28,7 +28,7 @@ def view_of(has_record: bool, opens_on_record: bool) -> str:
 
 
 def runs(problem: Problem, view: str, has_record: bool) -> list[Compared]:
-    """Draw the table of runs, or two of them closely, by `view`; returns all runs there are to compare."""
+    """Draw the table of all runs, or the comparison of two of them, as `view` says; returns all runs there are to compare."""
     items = link.gather(problem)
     reference = retrained(problem)
     results.reference_offer(problem)

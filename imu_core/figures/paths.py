@@ -19,7 +19,7 @@ _Trace = dict[str, Json]
 
 
 class Chart(BaseFigure):
-    """A figure that is its own specification, for `st.plotly_chart`; nothing is checked and nothing copied."""
+    """A chart as a plain dictionary, which `st.plotly_chart` takes like a figure; Plotly neither checks nor copies it."""
 
     def __init__(self, traces: Sequence[_Trace], layout: dict[str, Json]) -> None:
         self.__dict__["spec"] = {"data": list(traces), "layout": {**layout, "template": {"layout": {}}}}

@@ -161,7 +161,7 @@ def _state(error: DBAPIError) -> str:
 
 
 def is_away(url: sql.URL, error: DBAPIError) -> bool:
-    """Whether this is a server that cannot be reached, starts, shuts down or hung up: it may be back later. Never a file."""
+    """Whether `error` says that the database server at `url` cannot be reached now and may be back later; never for a file."""
     if url.get_backend_name() == "sqlite":
         return False
     if error.connection_invalidated or _state(error).startswith(_AWAY):

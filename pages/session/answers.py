@@ -19,7 +19,7 @@ def answers(item: Kept) -> Any:
 
 
 def logits(item: Kept) -> Any:
-    """The same, and they are computed where they are missing: None meanwhile, with a bar on the page."""
+    """Logits as `answers` gives them, computed first where they are missing: None meanwhile, with a bar on the page."""
     if answers(item) is None:
         make = lambda: Asking(item.problem, item.run.model())  # noqa: E731
         waited.work(_asking(item), f"{item.name} is asked about every image", make)

@@ -107,7 +107,7 @@ def switch(words: Sequence[str]) -> Asked:
 
 
 def text(words: Sequence[str], longest: int | None) -> Asked:
-    """What the last of `words` asks of a text box: any text of at most `longest` signs (None: of any length)."""
+    """The last of a link's `words` as what a text box is to hold; any text of at most `longest` signs (None: of any length)."""
     if longest is not None and len(words[-1]) > longest:
         return Asked(False, wrong=(words[-1],), allowed=f"a text of at most {longest:,} signs")
     return Asked(True, words[-1])

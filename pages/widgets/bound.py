@@ -97,7 +97,7 @@ def pills(label: str, options: Sequence[Any], *, key: str, format_func: Any = st
 
 
 def multiselect(label: str, options: Sequence[Any], *, key: str, format_func: Any = str, **more: Any) -> list[Any]:
-    """`st.multiselect`."""
+    """`st.multiselect` whose choice stands in the link under `key`."""
     return _several(st.multiselect, label, list(options), key, format_func, more)
 
 
