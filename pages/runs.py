@@ -11,6 +11,7 @@ from imu_core import runtime
 from imu_core.errors import ImuError
 from imu_core.figures import markers
 from imu_core.glossary import help_text
+from imu_core.store.keeper import Curve
 from imu_core.store.runs import Store, Summary
 from pages.sections.runs import actions, importing, record
 from pages.session import keeper as session_keeper
@@ -61,7 +62,7 @@ def clear_filters() -> None:
         st.session_state[key] = "" if key == "search" else None
 
 
-def row(run: Summary, curve: session_keeper.Curve, apart: str = "") -> Row:
+def row(run: Summary, curve: Curve, apart: str = "") -> Row:
     """One line of the table; `apart` tells the run from others of its name."""
     forget = run.accuracies.get("forget")
     return {

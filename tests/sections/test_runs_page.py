@@ -43,7 +43,8 @@ from imu_core import figures
 from imu_core.figures import markers
 from imu_core.methods import METHODS
 from imu_core.records.run import Point, RunConfig
-from imu_core.store.runs import Store
+from imu_core.store.keeper import CURVE, Curve, Keeper, _curve
+from imu_core.store.runs import Store, default_url
 from pages.session import keeper as session_keeper
 from pages.session import stored, visitor
 from pages.widgets import run_link
@@ -201,7 +202,7 @@ def test_whatever_goes_wrong_while_writing_stays_with_the_item() -> None:
 
 
 def test_a_page_waits_for_the_writer_only_so_long() -> None:
-    keeper, free = session_keeper.Keeper(), threading.Event()
+    keeper, free = Keeper(Store, default_url), threading.Event()
     keeper.write(SimpleNamespace(name="x", owner="", trouble=""), lambda _: free.wait(PATIENCE))
     assert not keeper.settle(0.01)
     free.set()
@@ -324,10 +325,10 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     points = tuple(
         Point(n, 0.0, 0.0, 0.0, {"forget": 1 - n / 1000, "test": 0.9, "test_other": 0.8 - n / 10_000}) for n in range(1001)
     )
-    curve = session_keeper._curve(made(points=points))
-    assert (len(curve.forget), curve.forget[0], curve.forget[-1]) == (session_keeper.CURVE, 100.0, 0.0)
+    curve = _curve(made(points=points))
+    assert (len(curve.forget), curve.forget[0], curve.forget[-1]) == (CURVE, 100.0, 0.0)
     assert curve.change == pytest.approx(-10.0)
-    assert session_keeper._curve(made(points=())) == session_keeper.Curve()
+    assert _curve(made(points=())) == Curve()
 
 
 # Actions.
