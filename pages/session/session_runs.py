@@ -21,7 +21,7 @@ from pages.session.kept import Kept
 from pages.widgets import apart, progress
 from pages.widgets.text import plain
 
-WHOLE = 6  # finished runs of a visitor that stay in memory as they are; of older ones the record
+WHOLE = 3  # finished runs of a visitor that stay in memory as they are; of older ones the record
 EXAMPLES = ("imu", "ga", "npo")
 
 
