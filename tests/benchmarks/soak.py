@@ -232,7 +232,7 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
         await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{address}/", timeout=60).read())
         note(when)
 
-    first = Pupil(socket_address, 0, report)  # all pages of each class once: what is computed once and kept for everybody is there
+    first = Pupil(socket_address, 0, report)  # all pages of each class once: all that is kept for everybody is there
     for number in range(len(CLASSES)):
         first.number = number
         await first.open()
