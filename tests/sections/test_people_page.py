@@ -190,7 +190,7 @@ def test_a_market_folder_that_is_wrong_is_asked_for_again(tmp_path: Path, monkey
 
 @WHOLE_SET
 def test_the_scopes_run_in_the_background_and_end(opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reidentification, "SCOPES", ("head",))
+    monkeypatch.setattr(scopes, "SCOPES", ("head",))
     at = press(opened, "Compare all six")
     (job,) = at.session_state["scopes"].values()
     wait_until(lambda: job.finished, "the six runs end")
