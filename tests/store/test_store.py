@@ -501,7 +501,7 @@ def test_a_writer_that_fails_leaves_nothing(store: Store, address: Callable, mon
 
 WRITER = """
 import dataclasses, json, sys
-from imu_core.records import Trajectory
+from imu_core.records.run import Trajectory
 from imu_core.store.runs import Store
 store, one = Store(sys.argv[1]), Trajectory.from_dict(json.loads(sys.argv[3]))
 for number in range(25):
