@@ -14,7 +14,7 @@ READY   := $(VENV)/.installed
 
 help:
 	@echo "make app    start the app on http://$(ADDRESS):$(PORT)  (another port: make app PORT=8502)"
-	@echo "make test   run the default tests, within five minutes  (every test: make test ARGS='-m \"\"'; some: ARGS='-k influence')"
+	@echo "make test   run the default tests, some five minutes  (every test: make test ARGS='-m \"\"'; some: ARGS='-k influence')"
 	@echo "make soak   a class of twenty on one server for ten minutes, two of them real browsers: is every result right, how long, how much memory?"
 	@echo "make bench  measure speed and memory side by side: assets/docs/benchmarks.md, assets/results/bench.json  (a part: make bench ARGS='--only libraries')"
 	@echo "make bench-libraries  build the environment of the influence libraries that make bench compares with"
