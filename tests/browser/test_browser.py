@@ -284,6 +284,24 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
+def popover(page: Page, opener: Locator) -> Locator:
+    """The open popover of a button.
+
+    A click is lost where the page moves under it, as it does while it is laid out anew; so it is tried again, as a person would.
+    """
+    body = page.get_by_test_id("stPopoverBody")
+
+    def is_open() -> bool:
+        if not body.is_visible():
+            opener.click()
+        with contextlib.suppress(AssertionError):
+            expect(body).to_be_visible(timeout=2_000)
+        return body.is_visible()
+
+    eventually(is_open, "the popover opens")
+    return body
+
+
 def drawn_points(page: Page, name: str) -> int:
     """The most points that any line called `name` has in any chart."""
     script = """name => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_browser import HEADINGS, IN_FULL_RUN, Visitor, eventually, main, press_run, verdict
+from test_browser import HEADINGS, IN_FULL_RUN, Visitor, eventually, main, popover, press_run, verdict
 from test_browser_runs import tick_first
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
@@ -56,11 +56,10 @@ def popovers(page: Page) -> list[str]:
     found = []
     for opener in main(page).get_by_test_id("stPopover").get_by_role("button").all():
         if opener.is_enabled():
-            opener.click()
-            expect(page.get_by_test_id("stPopoverBody")).to_be_visible()
+            body = popover(page, opener)
             found += cut(page)
             page.keyboard.press("Escape")
-            expect(page.get_by_test_id("stPopoverBody")).to_be_hidden()
+            expect(body).to_be_hidden()
     return found
 
 
@@ -113,12 +112,12 @@ def long_names(visitor: Visitor) -> None:
     page = visitor.open("runs")
     tick_first(visitor)
     for opener, text, button in LONG_WORDS:
-        main(page).get_by_test_id("stPopover").get_by_role("button", name=opener, exact=True).click()
-        page.get_by_test_id("stPopoverBody").get_by_role("textbox").fill(text)
-        page.get_by_test_id("stPopoverBody").get_by_role("button", name=button, exact=True).click()
+        body = popover(page, main(page).get_by_test_id("stPopover").get_by_role("button", name=opener, exact=True))
+        body.get_by_role("textbox").fill(text)
+        body.get_by_role("button", name=button, exact=True).click()
         visitor.settled()
         page.keyboard.press("Escape")
-        expect(page.get_by_test_id("stPopoverBody")).to_be_hidden()
+        expect(body).to_be_hidden()
         if button == LONG_WORDS[0][2]:
             tick_first(visitor)
 

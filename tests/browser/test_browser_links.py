@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_browser import HEADINGS, IN_FULL_RUN, Server, Visitor, main, press_run, slider_value, visitor_at
+from test_browser import HEADINGS, IN_FULL_RUN, Server, Visitor, main, popover, press_run, slider_value, visitor_at
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Browser, Page, expect
@@ -43,12 +43,11 @@ def chosen(page: Page) -> list[str]:
 def taken(visitor: Visitor) -> str:
     """The address in the box; the box is closed again."""
     page = visitor.page
-    button = main(page).get_by_role("button", name="Link", exact=True)
-    button.click()
+    body = popover(page, main(page).get_by_role("button", name="Link", exact=True))
     visitor.settled()
-    address = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode").inner_text().replace("\n", "").strip()
+    address = body.get_by_test_id("stCode").inner_text().replace("\n", "").strip()
     page.keyboard.press("Escape")
-    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
+    expect(body).to_have_count(0)
     return address
 
 

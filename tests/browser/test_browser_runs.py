@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_browser import IN_FULL_RUN, Server, Visitor, eventually, main, press_run, visitor_at
+from test_browser import IN_FULL_RUN, Server, Visitor, eventually, main, popover, press_run, visitor_at
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Browser, Page, expect
@@ -113,7 +113,7 @@ def test_a_file_is_taken_in_and_a_wrong_one_is_not(visitor: Visitor, made: str, 
     page = visitor.open("runs")
     for content, said in (("zebra", "it is not JSON"), ('{"format": "imu_core runs", "schema": 1, "runs": []}', "0 runs")):
         (tmp_path / "file.json").write_text(content)
-        main(page).get_by_test_id("stPopover").filter(has_text="Import runs").get_by_role("button").first.click()
+        popover(page, main(page).get_by_test_id("stPopover").filter(has_text="Import runs").get_by_role("button").first)
         page.locator("input[type=file]").set_input_files(tmp_path / "file.json")
         page.get_by_role("button", name="Import", exact=True).click()
         expect(main(page).get_by_text(said)).to_be_visible()
