@@ -10,14 +10,14 @@ if visitor.is_starting():
 else:
     from imu_core import runtime
     from pages.session import answered, links
-    from pages.sidebar import navigation, problem_choice
+    from pages.sidebar import in_order, navigation
+    from pages.widgets import theme
 
     icon = str(runtime.ASSETS / "pictures" / "icon.png")
     st.set_page_config(page_title="IMU: machine unlearning, live", page_icon=icon, layout="wide")
 
     page = navigation.navigation()
+    st.html(theme.LAYOUT)
     links.read(page)
-    problem_choice.sidebar(page)
-    links.restore()
     with answered.answered():
-        page.run()
+        in_order.draw(page)

@@ -15,6 +15,8 @@ from imu_core.records.outcome import Outcome
 T = TypeVar("T")
 Part = TypeVar("Part", bound="Task")
 
+runtime.limit_threads()  # whoever computes in this thread without a Task
+
 
 class Task:
     """The base class of such work: a subclass says in `working` what it does; `outcome` says how it ended.

@@ -16,18 +16,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import platformdirs
-import torch
 from safetensors import SafetensorError
 
 from imu_core.errors import ConfigError, DataError, DiskError
 from imu_core.report.numbers import mebibytes
 
-_USABLE = torch.get_num_threads()
+if TYPE_CHECKING:  # torch takes seconds, and the first page is drawn without it
+    import torch
+
 _PACKAGE = Path(__file__).resolve().parent
 # Inside the package once it is installed, beside it in a checkout.
 ASSETS = _PACKAGE / "assets" if (_PACKAGE / "assets").is_dir() else _PACKAGE.parent / "assets"
@@ -44,6 +46,8 @@ def device() -> torch.device:
 
     Everything else stays on the processor, where the same seed gives the same bits. ConfigError for another name.
     """
+    import torch
+
     name = os.environ.get("IMU_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(f"IMU_DEVICE is {name!r}; it may be 'cpu', or 'cuda' where torch finds such a device.")
@@ -55,14 +59,26 @@ def limit_threads(maximum: int = 2) -> int:
 
     Never more than torch began with, so that OMP_NUM_THREADS and a process confined to fewer cores are respected.
     """
-    count = max(1, min(maximum, _CAP.get(), _USABLE))
+    import torch
+
+    count = max(1, min(maximum, _CAP.get(), _usable()))
     torch.set_num_threads(count)
     return count
+
+
+@lru_cache
+def _usable() -> int:
+    """The threads that torch began with: asked before anybody sets another number."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Inside the `with` block torch uses one thread and `limit_threads` allows no more: every worker sums in the same order."""
+    import torch
+
     before, token = torch.get_num_threads(), _CAP.set(1)
     limit_threads()
     try:
@@ -113,6 +129,8 @@ def generator(seed: int, *stream: int) -> torch.Generator:
 
     Streams with different numbers are unrelated; the global generator of torch is never touched.
     """
+    import torch
+
     value = int(seed)  # NumPy's and torch's too
     for number in stream:
         value = (value * 1_000_003 + number + 0x9E3779B9) % (2**63)
@@ -246,6 +264,8 @@ def import_torchvision() -> ModuleType:
     does not load and the import stops at "operator torchvision::nms does not exist". Only then are the two schemas
     declared here and the import repeated. Those operators are detection code that this project never calls.
     """
+    import torch
+
     with _GUARD:
         try:
             return importlib.import_module("torchvision")
@@ -287,7 +307,6 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-limit_threads()
 limit_heaps()
 
 

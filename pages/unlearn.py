@@ -5,16 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from imu_core.errors import ImuError
-from imu_core.figures import paths
 from imu_core.glossary import help_text
 from imu_core.problems.reference import target
 from imu_core.records.run import Problem
-from pages.sections.unlearn import patience, results, share
-from pages.sections.unlearn.player import Player, skip_to
+from pages.sections.unlearn import patience, results, scenes, share
 from pages.session import pace, session_runs, visitor
 from pages.sidebar import problem_choice
+from pages.stage.stage import Stage, skip_to
 from pages.widgets import bound, link_box, progress, run_form
-from pages.widgets.theme import NO_BAR, light_or_dark
 
 
 def run_row(problem: Problem) -> None:
@@ -47,40 +45,33 @@ def measuring(items: list[session_runs.Kept]) -> None:
 
 
 def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
-    """Draw the charts: they grow while runs are going on, and are replayed at the visitor's pace afterwards."""
+    """Draw the stage: it follows the runs while they go on, and replays them in the browser afterwards."""
     running = any(not item.job.finished for item in items)
     last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
     step = None if running else bound.cursor("unlearn", last)
-    player = Player("unlearn", last)
-    if st.session_state.get("replay") and not running:
+    stage = Stage("unlearn", last)
+    if running:
+        stage.follow()
+    elif st.session_state.get("replay"):
         st.session_state.replay = False
         if step is None and all(item.config.scope == "head" for item in items):
-            player.start()
+            stage.play()
         elif step is not None:
-            player.show(step)  # the link that was opened shows this step of these runs
+            stage.show(step)  # the link that was opened shows this step of these runs
         else:
-            player.to_end()  # it was watched live
+            stage.to_end()  # it was watched live
 
     # While runs go on, each picture waits for their end until it is time for the next: no time is lost between end and result.
-    @st.fragment(run_every=pace.tick() if running else player.run_every)
+    @st.fragment(run_every=pace.tick() if running else None)
     def show() -> None:
-        player.advance()
         session_runs.going(items)
-        shown = [item.shown for item in items if item.shown]
-        cursor = None if running else player.step
-        left, right = st.columns(2, gap="large")
-        with left:
-            chart = paths.by_step(shown, cursor, reference, light_or_dark())
-            st.plotly_chart(chart, key="by_step", config=NO_BAR, alt="Forget accuracy and test accuracy by step, one line a run")
-        with right:
-            chart = paths.plane(shown, cursor, reference, light_or_dark())
-            st.plotly_chart(chart, key="plane", config=NO_BAR, alt="Test accuracy against forget accuracy, one path a run")
-        ended = [item for item in items if item.job.finished and item.shown]
-        if not running and last:
-            player.controls(lambda: link_box.box(lambda: share.link(ended)))
-        elif ended and not running:
+        drawn = [item for item in items if item.shown]
+        ended = [item for item in drawn if item.job.finished]
+        if drawn:
+            stage.draw([scenes.data(problem, drawn, reference, running)], scenes.LOOK)
+        if ended and not running:
             link_box.box(lambda: share.link(ended))
-        results.verdicts(problem, ended, reference, cursor)
+        results.verdicts(problem, ended, reference)
         if running and patience.have_ended([item.job for item in items], pace.tick()):
             st.rerun()
 

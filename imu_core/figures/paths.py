@@ -53,7 +53,7 @@ def plane(
         traces.append(_mark("Retrained", reference, key, "star", INK[theme]))
     axes = {
         "xaxis": {"title": {"text": "Forget accuracy, %"}, "range": [-4, 106], "zeroline": False},
-        "yaxis": {"title": {"text": f"{utility_title(key)}, %"}, "range": _range(shown, key, reference), "zeroline": False},
+        "yaxis": {"title": {"text": f"{utility_title(key)}, %"}, "range": value_range(shown, key, reference), "zeroline": False},
     }
     return Chart(traces, {**BASE, "height": height, **axes})
 
@@ -79,7 +79,7 @@ def by_step(
         "yaxis": {"anchor": "x", "domain": [0.54, 1], "title": {"text": "Forget, %"}, "range": [-4, 106], "zeroline": False},
         "yaxis2": {
             "anchor": "x2", "domain": [0, 0.46], "title": {"text": short},
-            "range": _range(shown, key, reference), "zeroline": False,
+            "range": value_range(shown, key, reference), "zeroline": False,
         },
     }  # fmt: skip
     lines = [_level(reference[name], axis, theme) for name, axis in (("forget", ""), (key, "2"))] if reference else []
@@ -140,8 +140,8 @@ def _mark(name: str, accuracies: dict[str, float], key: str, symbol: str, colour
     }
 
 
-def _range(shown: Sequence[Shown], key: str, reference: dict[str, float] | None) -> list[float]:
-    """Fixed over the whole replay, so that nothing but the points moves."""
+def value_range(shown: Sequence[Shown], key: str, reference: dict[str, float] | None) -> list[float]:
+    """The ends of the axis of the accuracy `key`, percent: fixed over a whole replay, so that nothing but the points moves."""
     values = [100 * p.accuracies[key] for s in shown for p in s.trajectory.points]
     values += [100 * reference[key]] if reference else []
     if not values:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from imu_core import runtime
 from imu_core.records.data import ImageSet
+
+runtime.limit_threads()  # whoever computes in this thread without a Task
 
 
 def chunk_of(images: Tensor) -> int:

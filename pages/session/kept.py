@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imu_core import figures
+from imu_core.figures.scene import Flips
 from imu_core.jobs import Job
 from imu_core.progress import Task
 from imu_core.records.run import Problem, RunConfig, Trajectory
@@ -32,6 +33,7 @@ class Kept:
     stored: str = ""  # the id of its record in the database, once it is written
     trouble: str = ""  # why it could not be written
     is_removed: bool = False  # its visitor took it off the list
+    flips: list[Flips] = field(default_factory=list)  # what its model said of the pictures on the wall, step by step
     on_record: Metrics = field(default_factory=dict)  # what was measured of a run that was restored
     cache: dict[str, Any] = field(default_factory=dict)
     swap: Callable[[Kept], None] | None = None  # puts what the database holds in place of the run, where that is all of it

@@ -11,6 +11,7 @@ import streamlit as st
 from imu_core import preset, retrained, unlearn
 from imu_core.caches import SharedCache
 from imu_core.evaluation.measurement import Measurement
+from imu_core.figures.scene import Wall, flips_of, wall_of
 from imu_core.jobs import Job
 from imu_core.methods import METHODS
 from imu_core.problems.reference import target
@@ -39,6 +40,18 @@ def own(problem: Problem) -> list[Kept]:
 def of(problem: Problem) -> list[Kept]:
     """The visitor's runs on `problem`; where there are none, the finished examples."""
     return own(problem) or examples(problem)
+
+
+def wall(problem: Problem) -> Wall:
+    """The images of the forget set that a stage shows, with the weights that IMU begins with; drawn once for everybody."""
+    about = (problem.dataset.hash, problem.model_name, problem.split.request, problem.seed, str(problem.history))
+    known = _walls.get(about)
+    if known is None:
+        known = _walls[about] = wall_of(problem)
+    return known
+
+
+_walls: SharedCache[tuple[Any, ...], Wall] = SharedCache(60)
 
 
 def examples(problem: Problem) -> list[Kept]:
@@ -116,6 +129,7 @@ def _made(problem: Problem, config: RunConfig) -> Kept:
     def ended(job: Job) -> None:
         if job.work.outcome.state == "done":
             remember(job.work)
+        item.flips = flips_of(job.work.points, problem, wall(problem))
         job.work.drop_samples()  # pages ask only the examples for them
         job.items[:] = job.work.points
         keeper.keep(into, item)

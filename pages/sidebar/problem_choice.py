@@ -22,7 +22,6 @@ from pages.sidebar import history, missing, navigation, request, running
 from pages.sidebar.reopen import PROBLEM
 from pages.widgets import bound, progress
 from pages.widgets.text import plain
-from pages.widgets.theme import LAYOUT
 
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
 UNKNOWN_PEOPLE = "random:10%,seed=0"  # the request on a set that nobody has read yet
@@ -31,7 +30,6 @@ USUAL_PEOPLE = "people"  # what Re-identify opens with
 
 def sidebar(page: Page) -> None:
     """Draw the problem (dataset, model, forget request, seed) and the running jobs; the same on every page, and in the URL."""
-    st.html(LAYOUT)
     _follow(page)
     with st.sidebar:
         names = list(data.DATASETS)

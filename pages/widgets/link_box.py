@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from imu_core.access import limits
-from imu_core.records.run import Problem
 from pages.session import links
 from pages.session.address import address
-from pages.widgets import run_link
 from pages.widgets.text import plain
+
+if TYPE_CHECKING:
+    from imu_core.records.run import Problem
 
 
 def titled(title: str) -> DeltaGenerator:
@@ -47,6 +48,8 @@ def of_page(problem: Problem, about: str, extra: Callable[[], tuple[Mapping[str,
     """
 
     def draw() -> None:
+        from pages.widgets import run_link  # brings the engine along; Start has a box of its own before that is loaded
+
         instead, left_out = extra()
         words = {name: given for name, given in (links.shown() | dict(instead)).items() if given}
         write(address(links.visit().page, run_link.about(problem.describe()) | words), about, left_out)

@@ -5,7 +5,8 @@
 
 First every visitor presses Run at once (IMU, GA and NPO, another class each): how long until each has all three results? Then all
 of them run, change pages, leave and return until the time is over. In the end every run in the database is compared with the same
-run computed alone in this process, point by point, and the server's memory and threads are compared with those before.
+run computed alone in this process, point by point, and the server's memory and threads are compared with those after another class
+of as many, which has come and gone before: what one visitor leaves behind varies from start to start, and twenty always leave more.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 METHODS = ("IMU", "GA", "NPO")
 OTHER_PAGES = ("", "influence", "compare", "attack", "runs", "paper", "glossary", "docs")
-EMPTY, LEFT = "one visitor has left", "all have left"  # the two states of the server that are compared
+ALONE, EMPTY, LEFT = "one visitor has left", "a class has left", "all have left"  # the last two are compared
+BEFORE = 90.0  # seconds that the class before them stays
 PATIENCE = 300.0  # seconds until a wait is given up
 RELEASED = 120.0  # seconds after which whoever left counts as away
 QUIET, LONGEST = 20.0, 900.0  # seconds without work that count as the end of what was in line, and that are waited for it at most
@@ -242,6 +244,13 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
         if number == len(CLASSES) - 1:
             note("one visitor, with an attack")
         await first.leave()
+    await note_alone(ALONE)
+    others = [Pupil(socket_address, number, Report()) for number in range(asked.visitors)]
+    for pupil in others:
+        await pupil.open()
+    until = time.monotonic() + BEFORE
+    await asyncio.gather(*(pupil.stay(until) for pupil in others))
+    report.wrong += [text for pupil in others for text in pupil.report.wrong]
     await note_alone(EMPTY)
     pupils = [Pupil(socket_address, number, report) for number in range(asked.visitors)]
     for pupil in pupils:

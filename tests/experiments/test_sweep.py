@@ -348,7 +348,7 @@ def test_closing_the_iterator_ends_it(tiny: Dataset, url: str) -> None:
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a machine of two cores, whatever OMP_NUM_THREADS says here."""
     before = torch.get_num_threads()
-    monkeypatch.setattr(runtime, "_USABLE", 2)
+    monkeypatch.setattr(runtime, "_usable", lambda: 2)
     yield
     torch.set_num_threads(before)
 

@@ -37,16 +37,14 @@ COLUMNS = {
 ARROWS = {"higher": "↑", "lower": "↓"}  # anything else is to be near to something
 
 
-def verdicts(
-    problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None, step: int | None = None
-) -> None:
-    """Write one sentence a run: its state at `step` (None: at its end), and how long the whole run really took."""
+def verdicts(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
+    """Write one sentence a run: its state at its end, and how long the whole run really took."""
     ended = [item for item in items if item.job.finished and item.trajectory is not None]
     for item in ended:
         record = item.trajectory
         seconds = sum(record.phases.values())
         steps = record.points[-1].step if record.points else 0
-        text = plain(told.verdict(record, problem, reference, item.name, step))
+        text = plain(told.verdict(record, problem, reference, item.name))
         st.markdown(f"{progress.MARKS[item.job.state]} {text} *{steps} steps, really {seconds:.2f}\N{NO-BREAK SPACE}s.*")
     if same := told.one_path([(item.name, item.trajectory.points) for item in ended]):
         st.markdown(plain(same))

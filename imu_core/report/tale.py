@@ -1,0 +1,81 @@
+"""The story of a replay in four sentences: before, a third of the way, two thirds, and what it has cost everybody in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imu_core.records.run import Problem, Trajectory
+from imu_core.report.numbers import apart, percent
+from imu_core.report.verdicts import Accuracies, Moment, Side, listed, moment, side
+
+
+@dataclass(frozen=True, eq=False)
+class Tale:
+    """Runs (title, record) on one problem of whole classes, beside the retrained model (accuracies as fractions; None: none).
+
+    The first run is the one whose answers the pictures show.
+    """
+
+    runs: Sequence[tuple[str, Trajectory]]
+    problem: Problem
+    reference: Accuracies | None
+
+    @property
+    def last(self) -> int:
+        """The last step of the longest run."""
+        return max(record.points[-1].step for _, record in self.runs)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps from which on another sentence holds: none, a third, two thirds and all of the way."""
+        return sorted({0, self.last // 3, 2 * self.last // 3, self.last})
+
+    def sentence(self, step: int) -> str:
+        """What is to be said at `step`, from the numbers there."""
+        at = max(known for known in self.steps if known <= step)
+        now = [one for title, record in self.runs if (one := moment(title, record, at))]
+        if at == 0:
+            return f"The model has seen {self._them()}. It recognises {percent(now[0].forget)} of them. Now it is to forget them."
+        return self._end(now) if at == self.last else self._midway(now[0])
+
+    def _them(self) -> str:
+        names = listed([self.problem.dataset.class_names[c] for c in self.problem.split.classes])
+        return f"{len(self.problem.split.forget):,} images of {names}"
+
+    @staticmethod
+    def _midway(now: Moment) -> str:
+        gone = max(0.0, now.forget_before - now.forget)
+        cost = ". Everything else is as good as before"
+        if now.keeping is Side.BELOW:
+            cost = f". So are {apart(now.kept, now.kept_before)} of everything else"
+        elif now.keeping is Side.ABOVE:
+            cost = f". Everything else is {apart(now.kept, now.kept_before)} better"
+        return f"{now.title}, step {now.step}: {percent(gone)} of them are gone{cost}."
+
+    def _end(self, now: Sequence[Moment]) -> str:
+        words = listed([f"{one.title} {_change(one.kept, one.kept_before)}" for one in now])
+        text = f"All stop once at most {percent(self._target())} are recognised. On everything else {words}"
+        if self.reference is not None:
+            text += f"; a model trained without them {_change(self.reference['test_other'], now[0].kept_before)}"
+        return f"{text}.{_most(now)}"
+
+    def _target(self) -> float:
+        return max(record.config.stop_at or 0.0 for _, record in self.runs)
+
+
+def _change(value: float | None, before: float | None) -> str:
+    position = Side.SAME if value is None or before is None else side(value, before)
+    if position is Side.SAME:
+        return "lost nothing"
+    return f"{'lost' if position is Side.BELOW else 'gained'} {apart(value, before)}"
+
+
+def _most(now: Sequence[Moment]) -> str:
+    """' IMU kept least, DELETE most.', with everybody who is as far as a figure can tell; '' where all are alike."""
+    kept = {one.title: round(one.kept, 3) for one in now if one.kept is not None}
+    low, high = min(kept.values(), default=0.0), max(kept.values(), default=0.0)
+    if low == high:
+        return ""
+    least, most = ([title for title, value in kept.items() if value == end] for end in (low, high))
+    return f" {listed(least)} kept least, {listed(most)} most."

@@ -1,0 +1,1 @@
+"""The player that runs in the browser."""
