@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 READY   := $(VENV)/.installed
 
-.PHONY: help app test soak bench bench-libraries compare table tables people cifar check lock
+.PHONY: help app test soak bench bench-libraries compare examples table tables people cifar check lock
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make bench  measure speed and memory side by side: assets/docs/benchmarks.md, assets/results/bench.json  (a part: make bench ARGS='--only libraries')"
 	@echo "make bench-libraries  build the environment of the influence libraries that make bench compares with"
 	@echo "make compare  every method on equal terms, all ten classes: the first tables of assets/docs/results.md"
+	@echo "make examples  the frames that Start plays: assets/examples (half a minute)"
 	@echo "make table    all methods at every scope, searched, with intervals: assets/docs/results.md, assets/results (an hour; resumable)"
 	@echo "make tables   the paper's tables beside ours: assets/docs/paper_tables.md, assets/results (at most an hour, resumable; all: ARGS=--full)"
 	@echo "make people   forget three people at every scope and search for them: assets/docs/people.md, assets/people (five minutes)"
@@ -57,6 +58,10 @@ build/influence-venv/.installed: tests/benchmarks/requirements-influence.txt
 
 compare: $(READY)
 	@IMU_HOME="$(CURDIR)/build/bench-home" $(BIN)/python tests/benchmarks/equal_terms.py assets/docs/results.md
+
+examples: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python -c "from imu_core import runtime; from imu_core.figures import first_scenes; \
+	  print(first_scenes.write(runtime.ASSETS / 'examples'))"
 
 # What is stored is not run again: killed or stopped, the same command goes on. ARGS=--dry-run says what it would cost.
 table: $(READY)

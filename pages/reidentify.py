@@ -9,7 +9,9 @@ from imu_core.evaluation import reidentification
 from imu_core.evaluation.reidentification import Found
 from imu_core.problems.reference import target
 from imu_core.records.run import Problem
+from imu_core.report.numbers import percent
 from imu_core.report.verdicts import search_verdict
+from pages.lesson import deeds
 from pages.sections.influence import gaze
 from pages.sections.reidentify import people, scopes
 from pages.sections.unlearn import patience, results, share
@@ -112,6 +114,8 @@ try:
     known = searched.references(problem)
     if searched.searched(problem, finished) and known:
         st.markdown(verdict(problem, item, known))
+        if (before := known["original"].person) and (now := searched.found(item).person):
+            deeds.note("search", before=percent(before.map), now=percent(now.map))
         people.table(problem, finished, known, session_runs.reference_of(problem))
         drifted(problem, item)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.lesson import strip
 from pages.session import links
 from pages.session.address import address
+from pages.sidebar import navigation
 from pages.stage import first
 from pages.stage.stage import Look, Stage, skip_to
 from pages.widgets import bound, link_box
@@ -23,14 +25,15 @@ def play() -> Stage:
     """Draw the stage; it plays once by itself, unless the link names a step or says play=0. Returns it."""
     known, place = first.stored(), first.chosen()
     last = max(line["steps"][-1] for line in known["scenes"][place]["lines"])
-    stage, at = Stage("start", last), bound.cursor("start", last)
+    stage, rests = Stage("start", last), "step" in links.visit().asked
+    bound.cursor("start", last)
     wishes = links.take("play")
     if "start_played" not in st.session_state:
         st.session_state.start_played = True
-        if at is None and st.session_state.start_at == last and (wishes or ["1"])[-1] != "0":
-            stage.play()
+        if rests or (wishes or ["1"])[-1] == "0":
+            stage.show(stage.step)
         else:
-            stage.show(st.session_state.start_at)
+            stage.play()
     stage.draw(known["scenes"], LOOK, chosen=place, picks=known["names"], asks="What it must forget", on_pick=first.take)
     return stage
 
@@ -49,12 +52,14 @@ def link(stage: Stage) -> None:
     link_box.box(draw)
 
 
+navigation.hand_over()
 skip_to("start")
 st.title("It knows ten kinds of clothes. Make it forget.", anchor=False)
 stage = play()
 with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
     for page, label, icon in DOORS:
         st.page_link(page, label=f"**{label}**", icon=icon, width="content")
+    strip.offer()
     link(stage)
 if not first.is_here():
     st.caption("What plays here is an example. The sidebar names your problem: the four doors lead to it.")

@@ -29,6 +29,8 @@ import numpy as np
 import torch
 from postgres import Postgres, missing, running
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import app_test
 
 import imu_core
 from imu_core import data, runtime
@@ -44,6 +46,19 @@ settings.register_profile("house", deadline=None, derandomize=True, max_examples
 settings.load_profile("house")
 
 TINY = {"train": 400, "test": 200}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def served() -> Iterator[None]:
+    """A server remembers that `st.navigation` was called once; AppTest forgets it before every run, unless it asks elsewhere."""
+
+    class Manager(PagesManager):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app_test, "PagesManager", Manager)
+        patch.setattr(PagesManager, "uses_pages_directory", False)
+        yield
 
 
 class Failures:

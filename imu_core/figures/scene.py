@@ -174,7 +174,7 @@ def _sentences(made: Scene, say: Callable[[int], str]) -> list[tuple[int, str]]:
 
 def frames(points: Sequence[Point]) -> list[Point]:
     """The points that are drawn: all of a usual run, and evenly spaced ones, the last among them, of a very long one."""
-    every = max(1, -(-len(points) // MOST_FRAMES))
+    every = max(1, -(-(len(points) - 1) // (MOST_FRAMES - 1)))  # the last has a place of its own
     return [*points[:-1:every], *points[-1:]]
 
 

@@ -75,7 +75,7 @@ def _most(now: Sequence[Moment]) -> str:
     """' IMU kept least, DELETE most.', with everybody who is as far as a figure can tell; '' where all are alike."""
     kept = {one.title: round(one.kept, 3) for one in now if one.kept is not None}
     low, high = min(kept.values(), default=0.0), max(kept.values(), default=0.0)
-    if low == high:
+    if side(high, low) is Side.SAME:
         return ""
     least, most = ([title for title, value in kept.items() if value == end] for end in (low, high))
     return f" {listed(least)} kept least, {listed(most)} most."

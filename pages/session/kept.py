@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imu_core import figures
-from imu_core.figures.scene import Flips
 from imu_core.jobs import Job
 from imu_core.progress import Task
 from imu_core.records.run import Problem, RunConfig, Trajectory
@@ -15,6 +14,7 @@ from imu_core.records.shapes import Metrics
 from imu_core.store.restored import NO_MODEL, RestoredRun
 
 if TYPE_CHECKING:
+    from imu_core.figures.scene import Flips
     from imu_core.unlearning.run import Run
 
 SMALL = ("attacks", "found", "distances")  # what stays of `Kept.cache` when the run becomes light

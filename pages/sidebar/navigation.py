@@ -6,10 +6,12 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 PEOPLE_PAGE = "reidentify"
+_THROUGH_APP = "through_app"  # of the session: app.py has begun this run of the page
 
 
 def navigation() -> Page:
     """Draw the list of all pages, by what a visitor wants to do; returns the page that is open."""
+    st.session_state[_THROUGH_APP] = True
     return st.navigation(
         {
             "": [st.Page("pages/start.py", title="Start", icon=":material/play_circle:", default=True)],
@@ -35,8 +37,8 @@ def hand_over() -> None:
     """Leave a page that Streamlit runs on its own, without app.py: it does so when a server's very first visit is a deep link.
 
     Until `st.navigation` has been called once, a folder called `pages` is served the old way. Calling it here ends that for
-    good, and the rerun goes through app.py.
+    good, and the rerun goes through app.py. Every page calls this once.
     """
-    if "dataset" not in st.session_state:
+    if not st.session_state.pop(_THROUGH_APP, False):
         navigation()
         st.rerun()

@@ -40,6 +40,8 @@ def _now(key: str) -> str:
 
 
 def take(place: int) -> None:
-    """Make forgetting the class at `place` the problem of every page."""
+    """Make forgetting the class at `place` the problem of every page; a place that there is none of changes nothing."""
+    if not 0 <= place < len(stored()["names"]):
+        return
     st.session_state.update(dataset=DATASET, model=MODEL, seed=0, after="", forget=f"{CLASS}{stored()['names'][place]}")
     st.session_state.pop("elsewhere", None)

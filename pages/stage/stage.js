@@ -44,10 +44,10 @@ class Stage {
   take(component, scenes) {
     const first = !this.scenes, other = this.id !== component.data.id;
     Object.assign(this, { component, data: component.data, id: component.data.id, scenes });
-    if (first || this.data.chosen !== this.told) this.chosen = this.data.chosen;
-    this.told = this.data.chosen;
+    const anew = first || other || this.data.chosen !== this.told;
+    if (anew) this.chosen = this.told = this.data.chosen;
     this.reported ??= this.data.at;
-    if (first || other) this.lay();
+    if (anew) this.lay();
     const [number, what, step] = this.data.order, key = this.data.key;
     if (this.held.done.get(key) !== number) {
       this.held.done.set(key, number);
@@ -58,6 +58,7 @@ class Stage {
       this.show(this.last);
     } else {
       this.draw();
+      if (!this.playing) this.table();
     }
   }
 
@@ -184,11 +185,7 @@ class Stage {
       this.place(".slow").setAttribute("aria-pressed", this.slow);
     };
     const slider = this.place(".step");
-    slider.oninput = () => {
-      this.pause(false);
-      this.show(Number(slider.value));
-      this.report();
-    };
+    slider.oninput = () => this.seek(Number(slider.value));
     this.root.onkeydown = (event) => this.key(event);
     for (const [name, chart] of Object.entries(this.charts.boxes)) {
       chart.onpointermove = (event) => this.hover(name, event);
@@ -244,8 +241,14 @@ class Stage {
   }
 
   go(by) {
+    this.seek(Math.round(this.cursor) + by);
+  }
+
+  // Go to a step; a run that goes on is followed from its end alone. The step is known before anything is drawn: that sets the slider.
+  seek(step) {
     this.pause(false);
-    this.show(this.cursor + by);
+    this.show(step);
+    this.following = this.data.order[1] === "follow" && this.cursor === this.last;
     this.report();
   }
 

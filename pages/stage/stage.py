@@ -127,17 +127,18 @@ class Stage:
 
     def _rested(self) -> None:
         step = self._said().get("step")
-        if isinstance(step, int):
+        if type(step) is int:  # True is no step
             st.session_state[self._at] = max(0, min(self.last, step))
 
     def _told(self, what: str, then: Callable[[int], None] | None) -> Callable[[], None]:
         def act() -> None:
             value = self._said().get(what)
-            if then and isinstance(value, int):
+            if then and type(value) is int:
                 then(value)
 
         return act
 
     def _said(self) -> Mapping[str, Any]:
         """What the browser said last; it may be anything, so whoever reads it looks at it first."""
-        return st.session_state.get(f"{self.name}_stage") or {}
+        said = st.session_state.get(f"{self.name}_stage")
+        return said if isinstance(said, Mapping) else {}

@@ -36,29 +36,22 @@ def choices() -> dict[str, str]:
     return {**named, **{key: f"IMU, {control} weights" for key, control in CONTROL_RUNS.items()}}
 
 
-def _picked() -> list[str]:
-    """The methods that are chosen: those that see the forget set alone, and behind them those that see more."""
+def _methods(see_more: bool) -> list[str]:
+    """The methods that are chosen, of those that see the forget set alone or of those that see more."""
     named = choices()
-    little = [key for key in named if key in CONTROL_RUNS or sees_little(key)]
-    more = [key for key in named if key not in little]
-    first = bound.pills(
+    offered = [key for key in named if (key in CONTROL_RUNS or sees_little(key)) != see_more]
+    if see_more:
+        label = "Methods that see more: the retain set, or what was stored at training"
+        return bound.multiselect(label, offered, key="more", format_func=named.get, placeholder="none", help=help_text("sees"))
+    return bound.pills(
         "Methods that see the forget set only",
-        little,
+        offered,
         selection_mode="multi",
         default=["imu", "ga", "npo"],
         key="methods",
         format_func=named.get,
         help=help_text("method"),
     )
-    second = bound.multiselect(
-        "Methods that see more: the retain set, or what was stored at training",
-        more,
-        key="more",
-        format_func=named.get,
-        placeholder="none",
-        help=help_text("sees"),
-    )
-    return [*first, *second]
 
 
 def scope_of(problem: Problem) -> Callable[[str], str | None]:
@@ -75,8 +68,8 @@ def settings(
     `aim` is where runs on this problem should stop unless the visitor says otherwise (see `reference.target`); `also` makes a
     scope of a word in a link (see `scope_of`).
     """
-    picked, which, until = _picked(), RUN["scope"], RUN["stop_at"]
-    one, two, three, four = st.columns([5, 4, 3, 2], gap="medium")
+    picked, which, until = _methods(see_more=False), RUN["scope"], RUN["stop_at"]
+    one, two, three = st.columns([6, 5, 3], gap="medium", vertical_alignment="bottom")
     with one:
         kind = bound.segmented_control(
             "Settings",
@@ -90,7 +83,8 @@ def settings(
         scope = bound.segmented_control(
             which.label, SCOPES, default=which.default, key="scope", required=True, also=also, help=help_text("scope")
         )
-    with three:
+    with three, st.popover("More", icon=":material/tune:", help="More methods, where runs stop, and their seed"):
+        picked = [*picked, *_methods(see_more=True)]
         target = bound.number_input(
             f"{until.label}, %",
             *map(as_percent, until.ends),
@@ -101,7 +95,6 @@ def settings(
             placeholder=until.empty,
             help=help_text("stop_at"),
         )
-    with four:
         seed = bound.setting(RUN["seed"], key="run_seed")
     kind, scope, seed = kind or "gentle", scope or which.default, seed or 0  # an empty parameter in a link empties the widget
     stop = None if target is None else as_fraction(target)

@@ -11,6 +11,8 @@ LAYOUT = """<style>
 a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5rem 1rem; border-radius: .5rem;
   background: var(--st-primary-color); color: var(--st-background-color) !important; }
 a.skip:focus { top: 1rem; }
+.st-key-lesson { padding: .6rem .9rem; }
+.st-key-lesson p { margin: 0; }
 [data-testid="stElementContainer"]:has(.skip) { position: absolute; }
 :has(> [data-testid="stSidebar"]) { reading-flow: source-order; }
 :has(> [data-testid="stMain"]) { reading-order: -1; }

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_access_page import everything
 from test_own import SIDE, State, bring, colours, name_of, order, safe, trained, zipped  # noqa: F401
-from test_pages import has_button, nothing_left_running, press, served, words  # noqa: F401
+from test_pages import has_button, nothing_left_running, press, words  # noqa: F401
 from test_visitor import ME, YOU, restart, window
 
 import imu_core

@@ -42,7 +42,7 @@ from imu_core.records.outcome import Outcome
 from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.report import exports
 from imu_core.report.numbers import signed
-from imu_core.report.verdicts import one_path
+from imu_core.report.verdicts import one_path, verdict_of_all
 from imu_core.training import recipes
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
@@ -56,8 +56,8 @@ from pages.widgets import run_link
 pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
 LONG_WAY = pytest.mark.slow(reason="goes through many whole runs of a page, or trains")
 APP = Path(__file__).resolve().parents[2] / "app.py"
-WITH_PROBLEM = ("start", "influence", "unlearn")
-PAGES = (*WITH_PROBLEM, "paper", "glossary", "docs")
+WITH_PROBLEM = ("influence", "unlearn")
+PAGES = ("start", *WITH_PROBLEM, "paper", "glossary", "docs")
 TINY = {"dataset": "tiny", "model": "lenet5"}
 PATIENCE = 400.0  # seconds until a wait is given up; nothing is asserted about how long anything takes
 LONG = {
@@ -110,9 +110,16 @@ def button(at: AppTest, label: str) -> Any:
     return found[0]
 
 
-def step_slider(at: AppTest, name: str) -> Any:
-    """The slider of the player `name`."""
-    return next(slider for slider in at.slider if (slider.key or "").startswith(f"{name}_step_"))
+def stage_of(at: AppTest) -> dict[str, Any]:
+    """What the stage on the page has been sent; its `scenes` are None where this session has been sent them before."""
+    (stage,) = at.get("bidi_component")
+    return json.loads(stage.proto.json)
+
+
+def scenes_of(at: AppTest) -> list[dict[str, Any]]:
+    """The scenes on the stage of this page, sent again as for a window that lacks them."""
+    at.session_state[f"{stage_of(at)['key']}_sent"] = ""
+    return stage_of(rerun(at))["scenes"]
 
 
 def link_of(at: AppTest) -> str:
@@ -161,11 +168,6 @@ def finish(at: AppTest) -> AppTest:
     jobs = [job for item in runs_of(at) for job in (item.job, item.measuring) if job]
     wait_until(lambda: all(job.finished for job in jobs), f"{[(job.title, job.state) for job in jobs]}")
     return rerun(at)
-
-
-def to_the_end(at: AppTest) -> AppTest:
-    """The page at the last step: what it says there is said of whole runs."""
-    return at if button(at, "To the end").disabled else press(at, "To the end")
 
 
 def run_methods(methods: list[str], **query: Any) -> AppTest:
@@ -222,19 +224,6 @@ def figure_captions(at: AppTest) -> list[str]:
 def record_of(config: RunConfig, problem: Problem, points: tuple[Point, ...] = (), state: str = "done") -> Trajectory:
     outcome = Outcome(state, "" if state == "done" else "because.")
     return Trajectory(config, problem.describe(), points, {"steps": 0.1}, outcome, {})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def served() -> Iterator[None]:
-    """A server remembers that `st.navigation` was called once; AppTest forgets it before every run, unless it asks elsewhere."""
-
-    class Manager(PagesManager):
-        pass
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app_test, "PagesManager", Manager)
-        patch.setattr(PagesManager, "uses_pages_directory", False)
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -361,7 +350,7 @@ def test_an_empty_request_in_the_link_opens_the_default_problem(page: str) -> No
 
 
 def test_a_wrong_request_can_be_put_right_in_the_sidebar() -> None:
-    at = visit("start", forget="nonsense")
+    at = visit("influence", forget="nonsense")
     at.sidebar.selectbox(key="forget").set_value("class:Bag")
     rerun(at)
     assert not at.warning
@@ -483,7 +472,7 @@ def test_a_model_that_is_not_trained_offers_training(nothing_trained: Path, page
 
 @LONG_WAY
 def test_training_from_the_page_makes_the_model_that_was_missing(nothing_trained: Path) -> None:
-    at = press(visit("start", **TINY), "Train lenet5 on tiny")
+    at = press(visit("influence", **TINY), "Train lenet5 on tiny")
     wait_until(lambda: not visitor.queue().active(at.session_state["owner"]), "the training ends")
     rerun(at)
     assert not at.warning
@@ -491,7 +480,7 @@ def test_training_from_the_page_makes_the_model_that_was_missing(nothing_trained
 
 
 def test_a_training_can_be_stopped_in_the_sidebar_of_another_page(nothing_trained: Path) -> None:
-    at = go_to(press(visit("start"), "Train small_resnet on fashion"), "influence")
+    at = go_to(press(visit("influence"), "Train small_resnet on fashion"), "unlearn")
     (job,) = visitor.queue().active(at.session_state["owner"])
     assert job.title in " ".join(m.value for m in at.sidebar.markdown)
     at.sidebar.button(key=f"side-stop-{job.id}").click()
@@ -536,102 +525,118 @@ def test_a_new_retrained_model_moves_the_aim_of_the_examples(own_home: Path) -> 
 # ------------------------------------------------------------------------------------------------------------------ start
 
 
-def test_the_slider_of_start_changes_the_pictures_and_the_numbers(sandal: Problem) -> None:
+@pytest.mark.parametrize("query", [{}, {"forget": "class:Bag"}, {"forget": "bag", "model": "small_resnet"}], ids=str)
+def test_start_plays_the_stored_frames_of_the_class_in_the_link(query: dict[str, str]) -> None:
+    at = visit("start", **query)
+    sent = stage_of(at)
+    name = "Bag" if query else "Sandal"
+    assert sent["picks"] == list(CLASSES)
+    assert sent["picks"][sent["chosen"]] == name
+    assert f"images of {name}. " in sent["scenes"][sent["chosen"]]["sentences"][0][1]
+    assert sent["order"][1:] == ["play", 0]
+    assert "What plays here is an example" not in words(at)
+    again = stage_of(rerun(at))
+    assert again == {**sent, "scenes": None}, "what it has been sent is not sent again, and it plays once"
+
+
+@pytest.mark.parametrize(
+    "query", [{**TINY}, {"forget": "random:10%,seed=0"}, {"forget": "class:Bag", "seed": "3"}, {"forget": "nonsense"}], ids=str
+)
+def test_start_plays_an_example_where_the_problem_is_another_one_and_says_so(tiny: object, query: dict[str, str]) -> None:
+    at = visit("start", **query)
+    sent = stage_of(at)
+    assert sent["picks"][sent["chosen"]] == "Sandal"
+    assert "What plays here is an example" in words(at)
+    assert not at.warning
+
+
+@pytest.mark.parametrize(
+    ("query", "what", "step"),
+    [({"step": "7"}, "rest", 7), ({"step": "0"}, "rest", 0), ({"play": "0"}, "rest", 69), ({}, "play", 0)],
+)
+def test_a_link_may_ask_start_to_rest_at_a_step(query: dict[str, str], what: str, step: int) -> None:
+    sent = stage_of(visit("start", **query))
+    assert sent["scenes"][sent["chosen"]]["lines"][0]["steps"][-1] == 69, "the test is void: the stored example is another one"
+    assert sent["order"][1:] == [what, step]
+    assert sent["at"] == (69 if what == "play" else step)
+
+
+def test_the_link_on_start_names_its_class_and_the_step_where_it_rests() -> None:
+    at = visit("start", forget="class:Bag")
+    assert parse_qs(urlsplit(link_of(at)).query) == {"forget": ["class:Bag"]}
+    at.session_state.start_at = 3
+    query = parse_qs(urlsplit(link_of(at)).query)
+    assert query == {"forget": ["class:Bag"], "step": ["3"]}
+    sent = stage_of(visit("start", **{name: values[0] for name, values in query.items()}))
+    assert (sent["picks"][sent["chosen"]], sent["order"][1:]) == ("Bag", ["rest", 3])
+
+
+def test_another_class_in_the_sidebar_is_played_on_start() -> None:
     at = visit("start")
-    run = alone(sandal, preset("gentle", "imu"))
-    slider = step_slider(at, "start")
-    last = run.points[-1].step
-    seen = set()
-    for step in (0, last // 2, last):
-        step_slider(at, "start").set_value(step)
-        rerun(at)
-        point = [p for p in run.points if p.step <= step][-1]
-        still, other, retrained = (at.metric[k].value for k in range(3))
-        assert still == f"{100 * point.accuracies['forget']:.1f} %"
-        told = words(at)
-        assert (f"IMU recognises {still}, GA " in told) == (step > 0)
-        assert ("Nothing has happened yet" in told) == (step == 0)
-        assert (f"At step {point.step} of " in told) == (0 < step < last)
-        assert step < last or all(f"{name} lost " in told for name in ("IMU", "GA", "NPO"))
-        moved = 100 * (point.accuracies["test_other"] - run.points[0].accuracies["test_other"])
-        assert float(other.removesuffix(" points").replace("−", "-").replace("±", "")) == pytest.approx(moved, abs=0.0501)
-        assert retrained.endswith(" points")
-        shown = sandal.split.forget[::100][:10]
-        said = point.forget_predictions[::100][:10].tolist()
-        assert figure_captions(at) == [CLASSES[c] for c in said]
-        assert len(shown) == 10
-        seen.add(tuple(figure_captions(at)))
-    assert len(seen) == 3
-    assert slider.max >= last
+    at.sidebar.selectbox(key="forget").set_value("class:Bag")
+    sent = stage_of(rerun(at))
+    assert sent["picks"][sent["chosen"]] == "Bag"
 
 
-@pytest.mark.parametrize("playing", [False, True])
-@pytest.mark.parametrize("label", ["To the end", "Back one step"])
-def test_a_button_wins_over_a_slider_that_lags_behind(playing: bool, label: str) -> None:
-    """A browser that is behind sends the slider's old value along with a click."""
-    at = visit("start")
-    last = step_slider(at, "start").max
-    step_slider(at, "start").set_value(5)
-    rerun(at)
-    at.session_state.start_playing = playing
-    step_slider(at, "start").set_value(3)
-    button(at, label).click()
-    rerun(at)
-    assert at.session_state.start_at == (last if label == "To the end" else 4)
-    assert not at.session_state.start_playing
-    step_slider(at, "start").set_value(2)  # a slider that is moved by itself is obeyed again
-    assert rerun(at).session_state.start_at == 2
+def test_a_request_that_cannot_be_met_is_answered_where_start_leads() -> None:
+    at = visit("start", forget="class:Zebra")
+    assert "Zebra" in sentence(go_to(at, "influence"))
+    assert at.sidebar.selectbox(key="forget").value == "class:Sandal"
 
 
-def test_a_slider_that_was_replaced_is_not_obeyed() -> None:
-    """After a replay has ended a browser that is behind still sends where its slider was."""
-    at = visit("start", **TINY)
-    press(at, "Play")
-    old = step_slider(at, "start")
-    at.session_state.start_at = int(old.max) - 1  # the next tick is the last
-    assert rerun(at).session_state.start_at == old.max
-    assert not at.session_state.start_playing
-    at.main.children[max(at.main.children) + 1] = old.set_value(old.max - 3)
-    assert rerun(at).session_state.start_at == old.max
-    step_slider(at, "start").set_value(old.max - 1)
-    assert rerun(at).session_state.start_at == old.max - 1
+# -------------------------------------------------------------------------------------------------------- stage of unlearn
 
 
-def test_what_unlearn_says_follows_the_step(tiny: object) -> None:
-    at = to_the_end(run_methods(["ga", "npo"], **TINY, measure="false"))
-    ends = [item.run.points[-1] for item in runs_of(at)]
-    last = max(end.step for end in ends)
-    for step in (last, last - 1, 0):
-        step_slider(at, "unlearn").set_value(step)
-        told = words(rerun(at))
-        assert (told.count(" has taken no step yet") == 2) == (step == 0)
-        assert (f" of {last} " in told) == (0 < step < last)
-        for item, end in zip(runs_of(at), ends, strict=True):
-            points = [point for point in item.run.points if point.step <= step]
-            assert f"recognises {100 * points[-1].accuracies['forget']:.1f} % of" in told or points[-1].accuracies["forget"] == 0
-            assert end.step <= last
+def test_what_the_stage_says_follows_the_step(tiny: object) -> None:
+    at = run_methods(["ga", "npo"], **TINY, measure="false")
+    items = runs_of(at)
+    (scene,) = scenes_of(at)
+    told, last = scene["sentences"], max(item.run.points[-1].step for item in items)
+    assert [step for step, _ in told] == list(range(last + 1))
+    reference = session_runs.reference_of(items[0].problem)
+    for step, text in told:
+        runs = [(item.name, item.trajectory) for item in items]
+        assert text == verdict_of_all(runs, items[0].problem, reference, step)
+        assert (text.startswith("Nothing has happened yet")) == (step == 0)
+        assert (f"At step {step} of {last} " in text) == (0 < step < last)
 
 
-def test_the_buttons_of_the_player_move_the_step() -> None:
-    at = visit("start", **TINY)
-    last = step_slider(at, "start").max
-    assert step_slider(at, "start").value == last
-    assert press(at, "To the end").session_state["start_at"] == last
-    assert press(at, "Forward one step").session_state["start_at"] == last
-    assert press(at, "Back one step").session_state["start_at"] == last - 1
-    assert press(at, "Forward one step").session_state["start_at"] == last
-    step_slider(at, "start").set_value(0)
-    assert press(rerun(at), "Back one step").session_state["start_at"] == 0
-    assert press(at, "To the end").session_state["start_at"] == last
-    assert press(at, "Play").session_state["start_playing"]
-    assert has_button(at, "Pause")
-    assert not press(at, "Pause").session_state["start_playing"]
+def test_the_ends_are_told_at_whatever_step_the_stage_rests(tiny: object) -> None:
+    at = run_methods(["ga", "npo"], **TINY, measure="false")
+    told = words(at)
+    for name in ("GA", "NPO"):
+        assert any(f"{name} {how}recognises" in told for how in ("", "still ", "no longer "))
+    at.session_state.unlearn_at = 0
+    assert words(rerun(at)) == told
+    assert stage_of(at)["at"] == 0
 
 
-def test_start_says_still_recognised_where_no_whole_class_goes() -> None:
-    at = visit("start", **TINY, forget="random:10%,seed=0")
-    assert at.metric[0].label.startswith("Still recognised")
-    assert "forgot " not in words(at)
+def test_runs_are_followed_and_replayed_once_they_have_ended(tiny: object) -> None:
+    at = start_methods(["ga"], **TINY, **LONG)
+    wait_until(lambda: runs_of(at)[0].run is not None and len(runs_of(at)[0].run.points) > 1, "the run takes a step")
+    sent = stage_of(rerun(at))
+    assert sent["order"][1] == "follow"
+    assert not scenes_of(at)[0]["sentences"]
+    assert stage_of(rerun(at))["order"] == sent["order"], "it is told so once"
+    press(at, "Stop all")
+    ended = stage_of(finish(at))
+    assert ended["order"][:2] == [sent["order"][0] + 1, "rest"], "it was watched live"
+    assert ended["order"][2] == ended["at"] == runs_of(at)[0].run.points[-1].step
+    at.session_state.unlearn_at = 0
+    assert stage_of(rerun(at))["order"] == ended["order"]
+    head = stage_of(run_methods(["ga"], **TINY, measure="false"))
+    assert head["order"][1:] == ["play", 0]
+
+
+def test_the_stage_of_unlearn_shows_the_images_of_runs_that_ended(lenet: Problem) -> None:
+    at = run_methods(["ga"], **TINY, measure="false")
+    (scene,) = scenes_of(at)
+    (item,) = runs_of(at)
+    places = {index: n for n, index in enumerate(lenet.split.forget.tolist())}
+    ends = alone(lenet, item.config).points[-1].forget_predictions
+    assert len(scene["wall"]["ids"]) == min(24, len(places))
+    assert [flips[-1][1] for flips in scene["lines"][0]["flips"]] == [int(ends[places[index]]) for index in scene["wall"]["ids"]]
+    assert stage_of(rerun(at))["scenes"] is None, "what it has been sent is not sent again"
 
 
 # ---------------------------------------------------------------------------------------------------------------- unlearn
@@ -641,7 +646,7 @@ def test_start_says_still_recognised_where_no_whole_class_goes() -> None:
 def test_the_three_default_methods_run_and_the_verdicts_say_what_happened(measured: AppTest, sandal: Problem) -> None:
     items = runs_of(measured)
     assert [(item.name, item.job.state) for item in items] == [("IMU", "done"), ("GA", "done"), ("NPO", "done")]
-    text = words(to_the_end(measured))
+    text = words(measured)
     for item in items:
         last = item.run.points[-1].accuracies
         assert f"{item.name} still recognises {100 * last['forget']:.1f} % of the 1,000 images of Sandal" in text
@@ -713,7 +718,7 @@ def test_stop_all_ends_what_runs_and_what_waits(tiny: object) -> None:
     press(at, "Stop all")
     finish(at)
     assert [running.job.state, waiting.job.state] == ["cancelled", "cancelled"]
-    assert "Stopped by you at step" in words(to_the_end(at))
+    assert "Stopped by you at step" in words(at)
     assert not at.error, "a visitor's own Stop is no error"
     assert ":gray-badge[:material/block: cancelled] GA, all\\: Stopped by you before it began." in words(at)
     table = at.dataframe[0].value.set_index("Run")
@@ -748,7 +753,7 @@ def test_the_one_cycle_schedule_works_for_few_steps(tiny: object, epochs: str) -
 def test_a_diverging_run_is_called_diverged(tiny: object) -> None:
     at = run_methods(["ga"], forget="class:Bag", preset="own", own_optimizer="sgd", own_learning_rate="10", measure="false")
     assert runs_of(at)[0].job.state == "diverged"
-    assert "It broke down" in words(to_the_end(at))
+    assert "It broke down" in words(at)
     assert at.dataframe[0].value.set_index("Run").loc["GA", "State"] == "diverged"
     assert not has_button(at, "Forget something else")
 
@@ -760,7 +765,7 @@ def test_a_run_can_be_renamed_and_removed(tiny: object) -> None:
     rerun(at)
     assert first.name == "My first run"
     assert "My first run" in set(at.dataframe[0].value["Run"]), "the table still shows the old name"
-    assert "My first run recognises" in words(at) or "My first run still recognises" in words(to_the_end(at))
+    assert any(f"My first run {how}recognises" in words(at) for how in ("", "still ", "no longer "))
     at.button(key=f"remove_{first.job.id}").click()
     rerun(at)
     assert runs_of(at) == [second]
@@ -1355,10 +1360,14 @@ def test_the_bars_of_probabilities_mark_the_true_class(theme: str) -> None:
 
 
 def test_a_dark_window_gets_dark_ink() -> None:
-    at = AppTest.from_file(APP, default_timeout=PATIENCE)
-    at.context["theme"] = "dark"
-    assert figures.INK["dark"] in healthy(at.run()).get("plotly_chart")[0].proto.spec
-    assert figures.INK["light"] in visit("start").get("plotly_chart")[0].proto.spec
+    for theme in ("light", "dark"):
+        at = AppTest.from_file(APP, default_timeout=PATIENCE)
+        at.context["theme"] = theme
+        at.switch_page("pages/influence.py")
+        next(b for b in healthy(at.run()).button if b.label == "open").click()
+        specs = "".join(chart.proto.spec for chart in rerun(at).get("plotly_chart"))
+        inks = [figures.INK[name] in specs for name in ("light", "dark")]
+        assert inks == [theme == "light", theme == "dark"]
 
 
 @pytest.mark.parametrize(("points", "text"), [(-0.24, "−0.2"), (1.36, "+1.4"), (0.04, "±0.0"), (-0.04, "±0.0"), (0.0, "±0.0")])

@@ -6,9 +6,7 @@ import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_pages import CLASSES, TINY, has_button, rerun, sentence, served, visit
-
-__all__ = ["served"]  # a fixture of this module too
+from test_pages import CLASSES, TINY, has_button, rerun, sentence, visit
 
 
 def box(at: AppTest) -> str:
@@ -22,8 +20,8 @@ def enter(at: AppTest, text: str) -> AppTest:
 
 
 @pytest.fixture(scope="module")
-def start(served: object, tiny: object) -> AppTest:
-    return visit("start", **TINY, forget="class:Bag")
+def page(served: object, tiny: object) -> AppTest:
+    return visit("influence", **TINY, forget="class:Bag")
 
 
 @pytest.mark.parametrize(
@@ -40,8 +38,8 @@ def start(served: object, tiny: object) -> AppTest:
         "outl": "outliers:100",
     }.items(),
 )
-def test_enter_takes_the_best_match(start: AppTest, text: str, request_: str) -> None:
-    at = enter(start, text)
+def test_enter_takes_the_best_match(page: AppTest, text: str, request_: str) -> None:
+    at = enter(page, text)
     assert box(at) == request_
     assert not at.warning
     assert at.metric
@@ -59,10 +57,10 @@ def test_enter_takes_the_best_match(start: AppTest, text: str, request_: str) ->
         "": "empty",
     }.items(),
 )
-def test_a_request_that_cannot_be_had_leaves_the_page_as_it_was(start: AppTest, text: str, said: str) -> None:
-    enter(start, "class:Bag")
-    shown = [m.value for m in start.metric]
-    at = enter(start, text)
+def test_a_request_that_cannot_be_had_leaves_the_page_as_it_was(page: AppTest, text: str, said: str) -> None:
+    enter(page, "class:Bag")
+    shown = [m.value for m in page.metric]
+    at = enter(page, text)
     assert said in sentence(at)
     assert "still shows class:Bag" in sentence(at)
     assert box(at) == "class:Bag"
@@ -70,7 +68,7 @@ def test_a_request_that_cannot_be_had_leaves_the_page_as_it_was(start: AppTest, 
     assert not enter(at, "class:Coat").warning
 
 
-@pytest.mark.parametrize("page", ["start", "influence", "unlearn"])
+@pytest.mark.parametrize("page", ["influence", "unlearn"])
 def test_a_link_with_such_a_request_opens_the_page_and_says_so(tiny: object, page: str) -> None:
     at = visit(page, **TINY, forget="nonsense")
     assert "There is no class 'nonsense'" in sentence(at)
@@ -87,5 +85,5 @@ def test_a_link_may_name_a_class_alone_or_nearly(tiny: object) -> None:
 
 
 def test_what_was_typed_cannot_bring_markup_into_the_page(tiny: object) -> None:
-    at = visit("start", **TINY, forget="x[press](http://a.example)![](http://b.example)")
+    at = visit("influence", **TINY, forget="x[press](http://a.example)![](http://b.example)")
     assert re.search(r"(?<!\\)\]\(http", at.warning[0].value) is None

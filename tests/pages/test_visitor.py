@@ -40,7 +40,6 @@ from test_pages import (  # noqa: F401
     rerun,
     run_methods,
     runs_of,
-    served,
     start_methods,
     visit,
     wait_until,

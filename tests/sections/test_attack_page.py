@@ -20,7 +20,6 @@ from test_pages import (  # noqa: F401
     nothing_left_running,
     press,
     rerun,
-    served,
     visit,
     wait_until,
     words,

@@ -19,7 +19,6 @@ from test_pages import (  # noqa: F401
     nothing_left_running,
     press,
     rerun,
-    served,
     wait_until,
     words,
 )

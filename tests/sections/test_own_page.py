@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_own import SIDE, Bomb, State, colours, draw, name_of, permuted, saved, trained, with_commas  # noqa: F401
-from test_pages import go_to, healthy, nothing_left_running, press, rerun, served, visit, wait_until, words  # noqa: F401
+from test_pages import go_to, healthy, nothing_left_running, press, rerun, visit, wait_until, words  # noqa: F401
 
 from imu_core import data
 from imu_core.model_import import brought_sets

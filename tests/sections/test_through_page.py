@@ -14,7 +14,6 @@ from test_pages import (  # noqa: F401
     nothing_left_running,
     press,
     rerun,
-    served,
     shown_ids,
     visit,
     wait_until,

@@ -17,6 +17,7 @@ from imu_core.jobs import Job
 from imu_core.problems.reference import retrained_model
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
+from pages.lesson import deeds
 from pages.sections.attack.keys import AS_RUN, PROBE, SHADOWS, Key, jobs, relearn_key, shadow_key
 from pages.sections.attack.words import probe_verdict, relearn_verdict, shadow_verdict
 from pages.session import pace, session_runs, visitor
@@ -97,6 +98,7 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
         st.plotly_chart(chart, key="probe_chart", config=NO_BAR, alt=alt)
         if work.outcome.state == "done":
             st.markdown(probe_verdict(problem, item.config, plain(item.name), work))
+            deeds.note("probe", back=percent(work.result["unlearned"][-1]["forgotten"]))
         about = "new images of it" if problem.split.classes else "forget images, none of which it learns from"
         sizes = work.sizes
         st.caption(

@@ -13,6 +13,7 @@ from imu_core.metrics import thresholds
 from imu_core.metrics.thresholds import Accusation, Accuses
 from imu_core.records.run import Problem
 from imu_core.report.numbers import percent
+from pages.lesson import deeds
 from pages.sections.attack.scales import HELD_OUT, RETRAINED, SCALES
 from pages.sections.attack.scores import Scores, best, compared_with, sides, span, worst_case
 from pages.sections.attack.words import threshold_verdict
@@ -46,6 +47,8 @@ def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> N
     worst = worst_case(problem, item, against)
     chart = st.empty()
     at = _slider(problem, item, score, against, pair, ends)
+    if at != best(score, pair, ends).threshold:
+        deeds.note("threshold", right=percent(0.5 + 0.5 * worst.advantage))
     accusation = thresholds.accuse(pair[0][score], pair[1][score], at)
     alt = f"{SCALES[score].title} of the forget images under {item.name} (up) and of the other side (down), in percent"
     figure = _chart(item, score, against, pair, ends, accusation)

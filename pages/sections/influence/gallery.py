@@ -9,11 +9,12 @@ from imu_core import figures, influence, retrained
 from imu_core.data import thumbnails
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
-from imu_core.influence import ESTIMATORS
+from imu_core.influence import ESTIMATORS, ranking
 from imu_core.problems.forget import ids_request
 from imu_core.problems.reference import retrained_model
 from imu_core.records.run import Influence, Problem
 from imu_core.report import exports
+from pages.lesson import deeds
 from pages.sections.influence import gaze
 from pages.session import session_runs
 from pages.widgets import tables, waited
@@ -66,6 +67,7 @@ def _cell(problem: Problem, scored: Influence, weights: np.ndarray, position: in
 @st.dialog("Sample", width="large")
 def card(problem: Problem, scored: Influence, weights: np.ndarray, position: int) -> None:
     """Draw all about the forget sample at `position`: picture, class, probabilities, score by estimator, weight, loss by step."""
+    deeds.note("card", correlation=ranking.written(ranking.spearman(scored.scores, scored.losses)))
     index, names = int(problem.split.forget[position]), problem.dataset.class_names
     label = int(problem.train.labels[index])
     left, right = st.columns([1, 2])
