@@ -17,7 +17,7 @@ else:
     st.set_page_config(page_title="IMU: machine unlearning, live", page_icon=icon, layout="wide")
 
     page = navigation.navigation()
-    st.html(theme.LAYOUT)
+    theme.lay_out()
     links.read(page)
     with answered.answered():
         in_order.draw(page)

@@ -15,7 +15,7 @@ from imu_core.methods.registry import METHODS
 FORGET, RETAIN, GREY = "#D55E00", "#0072B2", "#8a8a8a"
 FRAMES = {"forget": FORGET, "retain": RETAIN, "none": None}  # of pictures, by the set that they are from
 SAME, OTHER = "#2E9E5B", "#C8383A"  # of pictures in a rank list: the person asked for, and somebody else
-INK = {"light": "#1b1b1b", "dark": "#ecebe6"}  # text, by theme: as in .streamlit/config.toml
+INK = {"light": "#111111", "dark": "#ecebe6"}  # text, by theme: as in .streamlit/config.toml
 GROUND = {"light": "#fcfcfa", "dark": "#121314"}  # of pages: as there
 # One scale for "below" and "above", orange and blue around the ground of the page; both ends can be told apart in grey.
 BELOW = {"light": "#e8a36b", "dark": "#8a4413"}

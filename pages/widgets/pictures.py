@@ -22,7 +22,9 @@ def strip(
         url = thumbnails.plain_url(problem.dataset.name, part, int(index))
         alt = html.escape(f"{names[int(labels[index])]}, {part} sample {int(index)}: {caption}")
         text = html.escape(caption).replace("\n", "<br>")
-        cells.append(f'<figure><img src="{url}" alt="{alt}" title="{alt}"><figcaption>{text}</figcaption></figure>')
+        cells.append(
+            f'<figure role="listitem"><img src="{url}" alt="{alt}" title="{alt}"><figcaption>{text}</figcaption></figure>'
+        )
     style = (
         "<style>.strip{display:flex;flex-wrap:wrap;gap:9px}.strip figure{margin:0;width:84px;overflow-wrap:anywhere}"
         ".strip img{width:84px;image-rendering:pixelated;border-radius:3px;display:block;box-sizing:border-box}"

@@ -9,8 +9,9 @@ import streamlit as st
 LAYOUT = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; }
 a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5rem 1rem; border-radius: .5rem;
-  background: var(--st-primary-color); color: var(--st-background-color) !important; }
+  background: var(--accent); color: var(--ground) !important; }
 a.skip:focus { top: 1rem; }
+[data-testid="stBaseButton-primary"] * { color: var(--ground) !important; }
 .st-key-lesson { padding: .6rem .9rem; }
 .st-key-lesson p { margin: 0; }
 [data-testid="stElementContainer"]:has(.skip) { position: absolute; }
@@ -31,6 +32,13 @@ a.skip:focus { top: 1rem; }
 }
 </style>"""
 NO_BAR = {"displayModeBar": False}  # the configuration of a chart that is looked at, not worked with
+
+
+def lay_out() -> None:
+    """Draw what gives every page its look; call once a run, before anything else."""
+    theme = light_or_dark()
+    ground, accent = (st.get_option(f"theme.{theme}.{name}Color") for name in ("background", "primary"))
+    st.html(f"{LAYOUT}<style>:root {{ --ground: {ground}; --accent: {accent}; }}</style>")
 
 
 def light_or_dark() -> str:
