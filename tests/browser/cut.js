@@ -1,16 +1,18 @@
 // A line for every text on the page that cannot be read in full, because something cuts it or because it is off the window.
 () => {
   const lines = new Set();
-  const place = el => `${el.closest('[data-testid]')?.dataset.testid ?? ''} <${el.tagName.toLowerCase()}>`;
+  const above = el => el.parentElement ?? el.getRootNode().host; // out of a shadow root, too
+  const around = (el, selector) => el && (el.closest(selector) ?? around(el.getRootNode().host, selector));
+  const place = el => `${around(el, '[data-testid]')?.dataset.testid ?? ''} <${el.tagName.toLowerCase()}>`;
   const say = (what, text, el) => lines.add(`${what}: "${text.trim().replace(/\s+/g, ' ').slice(0, 60)}" in ${place(el)}`);
   const unseen = el => !el.checkVisibility({ opacityProperty: true, visibilityProperty: true, contentVisibilityAuto: true });
   const scrolls = ['auto', 'scroll'];
 
   const checkText = (rects, text, start) => {
     let free = false; // below something that can be scrolled downwards
-    for (let el = start; el && !['stMain', 'stSidebar'].includes(el.dataset?.testid); el = el.parentElement) {
+    for (let el = start; el && !['stMain', 'stSidebar'].includes(el.dataset?.testid); el = above(el)) {
       const style = getComputedStyle(el), box = el.getBoundingClientRect();
-      if (style.position === 'absolute' && box.width <= 1) return; // for screen readers alone
+      if (style.position === 'absolute' && (box.width <= 1 || style.clipPath === 'inset(50%)')) return; // for screen readers alone
       if (style.position === 'fixed' && box.bottom < 0) return; // waits for the focus
       if (style.display === 'inline') continue;
       for (const rect of rects) {
@@ -40,8 +42,10 @@
   };
 
   const roots = '[data-testid=stMain], [data-testid=stSidebar], [role=dialog], [data-testid=stPopoverBody]';
-  for (const root of document.querySelectorAll(roots)) {
-    if (root.getBoundingClientRect().right <= 0) continue; // a sidebar that is folded away
+  const withShadows = root => // what is in a shadow root is in no other one
+    [root, ...[...root.querySelectorAll('*')].filter(el => el.shadowRoot).flatMap(el => withShadows(el.shadowRoot))];
+  const open = [...document.querySelectorAll(roots)].filter(root => root.getBoundingClientRect().right > 0); // a sidebar may be folded away
+  for (const root of open.flatMap(withShadows)) {
     const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) {
       const text = walk.currentNode, el = text.parentElement;

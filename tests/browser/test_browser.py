@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 try:
-    from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
+    from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 except ImportError:  # reported by the fixture `chromium`
     sync_playwright = None
 
@@ -43,10 +43,11 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PATIENCE = 300_000  # milliseconds until a wait is given up; nothing is asserted about how long anything takes
+REST = 500  # milliseconds after which a player that has come to rest has told the server
 BEFORE_SENDING = 50  # milliseconds in which the page has told the server what was done, if it has anything to tell
 ANSWER = 3_000  # milliseconds in which the server has said something to that; to some messages it says nothing
 HEADINGS = {
-    "": "What a model must forget",
+    "": "It knows ten kinds of clothes. Make it forget.",
     "influence": "Who matters most?",
     "unlearn": "Watch it forget",
     "compare": "Which one forgets better?",
@@ -106,6 +107,7 @@ class Visitor:
     page: Page
     errors: list[str] = field(default_factory=list)
     sent: list[Any] = field(default_factory=list)  # one a message to the server
+    received: list[bytes] = field(default_factory=list)  # one a message from the server
     answered: int = 0  # how many had been sent when the server last said something
 
     def open(self, path: str = "", **query: Any) -> Page:
@@ -140,9 +142,12 @@ class Visitor:
 
 
 @contextmanager
-def visitor_at(address: str, browser: Browser, width: int = 1400, height: int = 1000) -> Iterator[Visitor]:
-    """A new visitor; afterwards nothing may have gone wrong in the console, and no page may show an exception."""
-    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+def visitor_at(address: str, browser: Browser, width: int = 1400, height: int = 1000, **system: Any) -> Iterator[Visitor]:
+    """A new visitor, whose `system` has such settings.
+
+    Afterwards nothing may have gone wrong in the console, and no page may show an exception.
+    """
+    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **system)
     context.set_default_timeout(PATIENCE)
     context.set_default_navigation_timeout(PATIENCE)
     visitor = Visitor(address, context.new_page())
@@ -154,7 +159,8 @@ def visitor_at(address: str, browser: Browser, width: int = 1400, height: int = 
         if message.type == "error" and not probe and not elsewhere:
             visitor.errors.append(f"{message.text} ({where})")
 
-    def heard(_: Any) -> None:
+    def heard(frame: Any) -> None:
+        visitor.received.append(frame if isinstance(frame, bytes) else frame.encode())
         visitor.answered = len(visitor.sent)
 
     def listen(wire: Any) -> None:
@@ -271,8 +277,44 @@ def press_run(page: Page) -> None:
     expect(page.get_by_text("Until you press Run")).to_have_count(0)
 
 
+def stage(page: Page) -> Locator:
+    return main(page).locator(".stage")
+
+
+def slider(page: Page) -> Locator:
+    return stage(page).get_by_role("slider", name="Step", exact=True)
+
+
 def slider_value(page: Page) -> int:
-    return int(main(page).get_by_role("slider", name="Step").input_value())
+    return int(slider(page).input_value())
+
+
+def last_step(page: Page) -> int:
+    return int(slider(page).get_attribute("max"))
+
+
+def in_stage(page: Page, name: str) -> Locator:
+    """A button of the player, by its name now."""
+    return stage(page).get_by_role("button", name=name, exact=True)
+
+
+def scrub(visitor: Visitor, step: int) -> None:
+    """Move the slider to `step` and wait until the server knows it, if it is to know it."""
+    slider(visitor.page).fill(str(step))
+    expect(stage(visitor.page).locator(".at")).to_contain_text(f"step {step} of")
+    told(visitor)
+
+
+def told(visitor: Visitor) -> Page:
+    """The page, once the player has told the server where it came to rest."""
+    visitor.page.wait_for_timeout(REST)
+    return visitor.settled()
+
+
+def charted(page: Page) -> dict[str, list[str]]:
+    """What the charts show, in the words of the table for who cannot see them: step, forget and kept accuracy of each run."""
+    rows = stage(page).locator("table tr").evaluate_all("all => all.map(row => [...row.cells].map(cell => cell.textContent))")
+    return {name: cells for name, *cells in rows[1:]}
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
@@ -302,11 +344,9 @@ def popover(page: Page, opener: Locator) -> Locator:
     return body
 
 
-def drawn_points(page: Page, name: str) -> int:
-    """The most points that any line called `name` has in any chart."""
-    script = """name => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')]
-        .flatMap(chart => chart.data ?? []).filter(line => line.name === name).map(line => line.x?.length ?? 0))"""
-    return page.evaluate(script, name)
+def drawn_step(page: Page, name: str) -> int:
+    """The step at which the charts of the stage show the run `name`; -1 where they do not show it."""
+    return int(charted(page).get(name, ["-1"])[0]) if stage(page).count() else -1
 
 
 def verdict(page: Page, start: str | re.Pattern[str]) -> Locator:
@@ -317,73 +357,52 @@ def start_long(visitor: Visitor) -> Page:
     """A run on all layers that has drawn a few points and is far from its end."""
     page = visitor.open("unlearn", **LONG)
     press_run(page)
-    eventually(lambda: drawn_points(page, LONG_NAME) > 1, "the run draws its second point")
+    eventually(lambda: drawn_step(page, LONG_NAME) > 0, "the run draws its second point")
     return page
 
 
 # ------------------------------------------------------------------------------------------------------------------ tests
 
 
-WATCH = """() => {
-    window.seen = new Set();
-    setInterval(() => window.seen.add(document.querySelector('[data-testid=stMain] input[type=range]')?.value), 30);
-}"""
-
-
 def check_player(visitor: Visitor) -> None:
-    """What plays moves; Pause stops it and leaves the server alone; one click is one step."""
+    """What plays moves; Pause stops it, tells the server once and then leaves it alone; one click is one step."""
     page = visitor.page
-    eventually(lambda: page.evaluate("window.seen.size") > 3, "the slider moves")
+    in_stage(page, "slow").click()
+    expect(in_stage(page, "slow")).to_have_attribute("aria-pressed", "true")
     paused = eventually(lambda: pause_midway(visitor), "the replay is paused before its end")
-    visitor.sent.clear()
-    visitor.answered = 0
+    sent = len(visitor.sent)
     page.wait_for_timeout(1500)
     assert slider_value(page) == paused, "the replay goes on while it is paused"
-    assert not visitor.sent, "the page goes on asking for the next picture while it is paused"
-    main(page).get_by_role("button", name="Forward one step", exact=True).click()
-    expect(main(page).get_by_role("slider", name="Step")).to_have_value(str(paused + 1))
-    main(page).get_by_role("button", name="To the end", exact=True).click()
-    slider = main(page).get_by_role("slider", name="Step")
-    expect(slider).to_have_value(slider.get_attribute("max"))
+    assert len(visitor.sent) == sent, "the page goes on telling the server while it is paused"
+    in_stage(page, "Forward one step").click()
+    expect(slider(page)).to_have_value(str(paused + 1))
+    in_stage(page, "Back one step").click()
+    expect(slider(page)).to_have_value(str(paused))
+    slider(page).press("End")
+    expect(slider(page)).to_have_value(str(last_step(page)))
 
 
 def pause_midway(visitor: Visitor) -> int:
-    """Press Pause and return the step; 0 where the machine was so slow that the replay had ended before."""
+    """Play, press Pause and return the step; 0 where the machine was so slow that the replay had ended before."""
     page = visitor.page
-    play, pause = (main(page).get_by_role("button", name=name, exact=True) for name in ("Play", "Pause"))
-    if play.count():
-        play.click()
-    with contextlib.suppress(TimeoutError):
-        pause.click(timeout=10_000)
-    expect(play).to_be_visible()
-    visitor.settled()
-    step, last = at_rest(page), main(page).get_by_role("slider", name="Step").get_attribute("max")
-    return step if step < int(last) - 2 else 0
-
-
-def at_rest(page: Page) -> int:
-    """The slider's step once it has stood still for a second: a busy browser paints for seconds what was under way."""
-    seen = -1
-    while (now := slider_value(page)) != seen:
-        seen = now
-        page.wait_for_timeout(1000)
-    return seen
+    if in_stage(page, "Play").count():
+        in_stage(page, "Play").click()
+    eventually(lambda: slider_value(page) > 2, "the slider moves")
+    stage(page).locator(".toggle").click()
+    if in_stage(page, "Pause").count():  # it had ended, and began again
+        return 0
+    told(visitor)
+    step = slider_value(page)
+    return step if step < last_step(page) - 2 else 0
 
 
 def test_start_plays_its_example(visitor: Visitor) -> None:
-    page = visitor.open()
-    page.evaluate(WATCH)
-    main(page).get_by_role("radio", name="slow").click()
-    visitor.settled()
-    main(page).get_by_role("button", name="Play", exact=True).click()
+    visitor.open()
     check_player(visitor)
 
 
 def test_run_plays_the_replay_and_says_what_happened(visitor: Visitor) -> None:
     page = visitor.open("unlearn", methods=["IMU", "GA", "NPO"], measure="false")
-    page.evaluate(WATCH)
-    main(page).get_by_role("radio", name="slow").click()
-    visitor.settled()
     press_run(page)
     check_player(visitor)
     for name in ("IMU", "GA", "NPO"):
@@ -395,7 +414,7 @@ def test_stop_ends_a_long_run_and_keeps_what_it_drew(visitor: Visitor) -> None:
     main(page).get_by_role("button", name="Stop", exact=True).click()
     expect(main(page).get_by_text(re.compile("stopping|cancelled")).first).to_be_visible()
     expect(verdict(page, "Stopped by you at step")).to_be_visible()
-    assert drawn_points(page, LONG_NAME) > 1
+    assert drawn_step(page, LONG_NAME) > 0
     expect(main(page).get_by_role("button", name="Stop all", exact=True)).to_be_disabled()
     expect(sidebar(page).get_by_role("button", name="Stop", exact=True)).to_have_count(0)
 
@@ -529,8 +548,8 @@ def test_two_visitors_at_once_see_only_their_own_runs(server: Server, chromium: 
             expect(visitor.page.get_by_text("Until you press Run")).to_have_count(0)
             expect(verdict(visitor.page, f"{own} still recognises 1.")).to_have_count(1)
             expect(verdict(visitor.page, f"{foreign} still recognises")).to_have_count(0)
-            eventually(lambda page=visitor.page, own=own: drawn_points(page, own), f"{own} is drawn")
-            assert drawn_points(visitor.page, foreign) == 0
+            eventually(lambda page=visitor.page, own=own: drawn_step(page, own) >= 0, f"{own} is drawn")
+            assert drawn_step(visitor.page, foreign) == -1
 
 
 def person(page: Page, name: str) -> Locator:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_browser import HEADINGS, IN_FULL_RUN, Visitor, eventually, main, popover, press_run, verdict
+from test_browser import HEADINGS, IN_FULL_RUN, Visitor, eventually, main, popover, press_run, stage, verdict
 from test_browser_runs import tick_first
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
@@ -160,6 +160,28 @@ def test_the_measure_finds_what_is_cut(visitor: Visitor, style: str, kind: str) 
     page = opened(visitor, "glossary")
     page.evaluate("style => document.querySelector('h1').setAttribute('style', style)", style)
     assert any(text.startswith(kind) and "Glossary" in text for text in cut(page))
+
+
+def test_the_measure_sees_into_the_stage(visitor: Visitor) -> None:
+    page = opened(visitor, "", play="0")
+    sentence = stage(page).locator(".sentence")
+    for style, kind in (
+        ("width: 60px; overflow: hidden; white-space: nowrap", "cut by"),
+        ("position: relative; left: 5000px", "off the window"),
+    ):
+        sentence.evaluate("(element, style) => element.setAttribute('style', style)", style)
+        assert any(text.startswith(kind) and "All stop once" in text for text in cut(page))
+    sentence.evaluate("element => element.removeAttribute('style')")
+    assert not cut(page)
+
+
+def test_the_measure_sees_the_names_on_the_charts(visitor: Visitor) -> None:
+    page = opened(visitor, "", play="0")
+    script = "() => [...window.drawn].filter(([canvas]) => canvas.isConnected).flatMap(([, texts]) => [...texts.keys()])"
+    assert {"chart IMU", "chart retrained", "chart Forget accuracy, % (left: forgotten)"} <= set(page.evaluate(script))
+    stage(page).locator(".plane").evaluate("chart => chart.setAttribute('style', 'flex: none; width: 120px; height: 300px')")
+    stage(page).evaluate("stage => (stage.style.width = '90%')")  # it draws itself anew where its size changes
+    eventually(lambda: any("Test accuracy" in text for text in cut(page)), "what reaches over the edge is found")
 
 
 def test_the_measure_sees_the_folded_sidebar(visitor: Visitor) -> None:

@@ -5,14 +5,32 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from test_browser import IN_FULL_RUN, Visitor, eventually, main, slider_value
+from test_browser import (
+    IN_FULL_RUN,
+    Visitor,
+    eventually,
+    in_stage,
+    last_step,
+    problem_of,
+    scrub,
+    slider,
+    slider_value,
+    stage,
+    told,
+)
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Page, expect
 
 pytestmark = IN_FULL_RUN
-FEW = 4  # stops of the Tab key until the link that leads to Play
-FOCUSED = "document.activeElement.innerText?.trim() || document.activeElement.value || document.activeElement.tagName"
+FEW = 4  # stops of the Tab key until the link that leads to the stage
+NEAR = 8  # stops from there to Play: the choice of a class, then who is shown
+STILL = {"": {"play": 0}, "unlearn": {}}  # the words of a link that opens a page with its player at rest
+FOCUSED = """() => {
+    let at = document.activeElement;
+    while (at.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+    return at.innerText?.trim() || at.value || at.tagName;
+}"""
 
 
 def focused(page: Page) -> str:
@@ -31,37 +49,88 @@ def tab_to(page: Page, wanted: str, most: int, key: str = "Tab") -> None:
 
 @pytest.mark.parametrize("path", ["", "unlearn"], ids=["start", "unlearn"])
 def test_the_player_is_near_and_keeps_the_focus(visitor: Visitor, path: str) -> None:
-    page = visitor.open(path)
-    button = {name: main(page).get_by_role("button", name=name, exact=True) for name in ("Play", "Pause")}
+    page = visitor.open(path, **STILL[path])
     tab_to(page, "Skip to Play", FEW)
     page.keyboard.press("Enter")
-    tab_to(page, "Play", 1)
+    tab_to(page, "Play", NEAR)
     tab_to(page, "slow", 5)
     page.keyboard.press("Space")
-    expect(main(page).get_by_role("radio", name="slow")).to_be_checked()
-    visitor.settled()
+    expect(in_stage(page, "slow")).to_have_attribute("aria-pressed", "true")
     tab_to(page, "Play", 5, "Shift+Tab")
     for key, then in (("Enter", "Pause"), ("Space", "Play"), ("Enter", "Pause")):
         page.keyboard.press(key)
-        expect(button[then]).to_be_focused()
+        expect(in_stage(page, then)).to_be_focused()
     seen: set[int] = set()
     eventually(lambda: seen.add(slider_value(page)) or len(seen) > 2, "the replay moves")
-    expect(button["Pause"]).to_be_focused()
+    expect(in_stage(page, "Pause")).to_be_focused()
     page.keyboard.press("Space")
-    expect(button["Play"]).to_be_focused()
+    expect(in_stage(page, "Play")).to_be_focused()
+    told(visitor)
+    expect(in_stage(page, "Play")).to_be_focused()
 
 
-def test_the_steps_keep_the_focus_at_both_ends(visitor: Visitor) -> None:
+def test_arrows_step_and_the_focus_stays_at_both_ends(visitor: Visitor) -> None:
     page = visitor.open("unlearn")
-    slider = main(page).get_by_role("slider", name="Step")
-    last = slider.get_attribute("max")
-    forward = main(page).get_by_role("button", name="Forward one step", exact=True)
-    end = main(page).get_by_role("button", name="To the end", exact=True)
-    main(page).get_by_role("button", name="Back one step", exact=True).click()
-    expect(slider).to_have_value(str(int(last) - 1))
-    for button in (forward, end):
-        button.focus()
-        page.keyboard.press("Enter")
-        expect(slider).to_have_value(last)
-        visitor.settled()
+    last = last_step(page)
+    button = in_stage(page, "Play")
+    button.focus()
+    for key, step in (("ArrowRight", last), ("ArrowLeft", last - 1), ("ArrowLeft", last - 2), ("ArrowRight", last - 1)):
+        page.keyboard.press(key)
+        expect(slider(page)).to_have_value(str(step))
+        told(visitor)
         expect(button).to_be_focused()
+    forward, back = in_stage(page, "Forward one step"), in_stage(page, "Back one step")
+    for one, step in ((forward, last), (forward, last), (back, last - 1)):
+        one.focus()
+        page.keyboard.press("Enter")
+        expect(slider(page)).to_have_value(str(step))
+        told(visitor)
+        expect(one).to_be_focused()
+    slider(page).focus()
+    for key, step in (("Home", 0), ("ArrowLeft", 0), ("ArrowRight", 1), ("End", last)):
+        page.keyboard.press(key)
+        expect(slider(page)).to_have_value(str(step))
+        told(visitor)
+        expect(slider(page)).to_be_focused()
+
+
+@pytest.mark.parametrize("path", ["", "unlearn"], ids=["start", "unlearn"])
+def test_the_end_of_a_replay_leaves_the_focus_on_the_button(visitor: Visitor, path: str) -> None:
+    page = visitor.open(path, **STILL[path])
+    scrub(visitor, last_step(page) - 4)
+    in_stage(page, "Play").focus()
+    sent = len(visitor.sent)
+    page.keyboard.press("Enter")
+    expect(in_stage(page, "Pause")).to_be_focused()
+    expect(in_stage(page, "Play")).to_be_focused()
+    expect(slider(page)).to_have_value(str(last_step(page)))
+    told(visitor)
+    assert len(visitor.sent) == sent + 1, "the server hears once of the end"
+    expect(in_stage(page, "Play")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(in_stage(page, "Pause")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(in_stage(page, "Play")).to_be_focused()
+
+
+def test_space_plays_from_the_slider_too(visitor: Visitor) -> None:
+    page = visitor.open("", **STILL[""])
+    slider(page).focus()
+    page.keyboard.press("Space")
+    expect(in_stage(page, "Pause")).to_be_visible()
+    page.keyboard.press("Space")
+    expect(in_stage(page, "Play")).to_be_visible()
+    expect(slider(page)).to_be_focused()
+
+
+def test_arrows_choose_another_class(visitor: Visitor) -> None:
+    page = visitor.open("", **STILL[""])
+    stage(page).get_by_role("radio", name="Sandal").focus()
+    for key, name in (("ArrowRight", "Shirt"), ("ArrowLeft", "Sandal"), ("ArrowLeft", "Coat")):
+        page.keyboard.press(key)
+        chosen = stage(page).get_by_role("radio", name=name, exact=True)
+        expect(chosen).to_be_checked()
+        expect(chosen).to_be_focused()
+        visitor.settled()
+        expect(chosen).to_be_focused()
+        eventually(lambda name=name: problem_of(page)["Forget"] == f"class:{name}", "the sidebar follows")

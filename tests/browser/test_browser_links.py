@@ -8,7 +8,24 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_browser import HEADINGS, IN_FULL_RUN, Server, Visitor, main, popover, press_run, slider_value, visitor_at
+from test_browser import (
+    HEADINGS,
+    IN_FULL_RUN,
+    Server,
+    Visitor,
+    charted,
+    in_stage,
+    last_step,
+    main,
+    popover,
+    press_run,
+    scrub,
+    slider,
+    slider_value,
+    stage,
+    told,
+    visitor_at,
+)
 
 with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
     from playwright.sync_api import Browser, Page, expect
@@ -81,12 +98,12 @@ def test_unlearn_opens_with_the_same_preset_methods_switch_and_step(visitor: Vis
     assert chosen(there) == before, "the form, before anything was run"
     press_run(visitor.settled())
     visitor.settled()
-    main(page).get_by_role("button", name="To the end", exact=True).click()
-    visitor.settled()
+    scrub(visitor, last_step(page))
     for _ in range(2):
-        main(page).get_by_role("button", name="Back one step", exact=True).click()
-        visitor.settled()
+        in_stage(page, "Back one step").click()
+    told(visitor)
     step = slider_value(page)
+    assert step == last_step(page) - 2
     address = taken(visitor)
     asked = parse_qs(urlsplit(address).query)
     assert (asked["preset"], asked["methods"], asked["step"]) == ([PRESET], ["IMU", "GA", "SimNPO"], [str(step)])
@@ -97,10 +114,25 @@ def test_unlearn_opens_with_the_same_preset_methods_switch_and_step(visitor: Vis
     press_run(there)
     somebody.settled()
     assert slider_value(there) == step
-    main(page).get_by_role("slider", name="Step").focus()
-    page.keyboard.press("ArrowLeft")
-    visitor.settled()
+    slider(page).press("ArrowLeft")
+    told(visitor)
     assert parse_qs(urlsplit(taken(visitor)).query)["step"] == [str(step - 1)], "it is written as it is opened"
+
+
+def test_start_opens_with_the_same_class_and_step(visitor: Visitor, somebody: Visitor) -> None:
+    page = visitor.open("", play=0)
+    assert parse_qs(urlsplit(taken(visitor)).query) == {"forget": ["class:Sandal"]}, "the end needs no step"
+    stage(page).get_by_role("radio", name="Bag", exact=True).click()
+    scrub(visitor, 12)
+    address = taken(visitor)
+    assert parse_qs(urlsplit(address).query) == {"forget": ["class:Bag"], "step": ["12"]}
+    there = follow(somebody, address)
+    expect(stage(there).get_by_role("radio", name="Bag", exact=True)).to_be_checked()
+    expect(slider(there)).to_have_value("12")
+    expect(in_stage(there, "Play")).to_be_visible()
+    assert charted(there) == charted(page)
+    scrub(visitor, 13)
+    assert parse_qs(urlsplit(taken(visitor)).query)["step"] == ["13"], "it is written as it is opened"
 
 
 def test_compare_and_attack_open_with_the_same_runs_and_choices(visitor: Visitor, somebody: Visitor) -> None:

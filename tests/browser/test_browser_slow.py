@@ -7,13 +7,25 @@ import time
 from typing import Any
 
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
-from test_browser import IN_FULL_RUN, Server, main, visitor_at
+from test_browser import (
+    IN_FULL_RUN,
+    LONG_NAME,
+    Server,
+    drawn_step,
+    eventually,
+    last_step,
+    main,
+    slider,
+    start_long,
+    verdict,
+    visitor_at,
+)
 
 pytestmark = IN_FULL_RUN
 
 LAG = 3.0  # seconds from a message to its arrival at the page
 DRAGS = 24
-KEYS = ("Home", "End", "PageDown")  # back to pictures that the page is about to drop
+KEYS = ("Home", "End", "PageDown")  # to and fro
 
 
 class SlowWire:
@@ -45,20 +57,42 @@ class SlowWire:
 
 
 def test_a_browser_that_is_seconds_behind_stays_connected(server: Server, chromium: Browser) -> None:
-    """Streamlit's "Cached ForwardMsg MISS": without `minCachedMessageSize` in the configuration this page dies within seconds."""
+    """Streamlit's "Cached ForwardMsg MISS": what the page dropped is never sent as a reference (`minCachedMessageSize`).
+
+    A run on all layers is drawn again and again, as the only thing left that ticks; meanwhile the visitor moves the slider.
+    """
     with visitor_at(server.address, chromium) as visitor:
         wire = SlowWire(visitor.page)
-        visitor.open()
-        slider = main(visitor.page).get_by_role("slider", name="Step")
-        slider.focus()
+        page = start_long(visitor)
+        begun = drawn_step(page, LONG_NAME)
+        slider(page).focus()
         wire.lag = LAG
         for key in itertools.islice(itertools.cycle(KEYS), DRAGS):
-            visitor.page.keyboard.press(key)
+            page.keyboard.press(key)
             wire.pass_time(0.5)
         wire.pass_time(2 * LAG)
         wire.lag = 0.0
         wire.pass_time(1.0)
-        expect(visitor.page.get_by_text("Connection error")).to_have_count(0)
-        visitor.page.keyboard.press("Home")
-        visitor.settled()
-        expect(slider).to_have_value("0")
+        expect(page.get_by_text("Connection error")).to_have_count(0)
+        slider(page).press("End")
+        eventually(lambda: wire.pass_time(0.1) or drawn_step(page, LONG_NAME) > begun, "what came late is drawn")
+        main(page).get_by_role("button", name="Stop", exact=True).click()
+        eventually(lambda: wire.pass_time(0.1) or verdict(page, "Stopped by you at step").count(), "the connection lives")
+
+
+def test_a_replay_needs_no_server(server: Server, chromium: Browser) -> None:
+    """Frames are in the browser: with a server that is seconds behind, the player moves at once and stays where it was put."""
+    with visitor_at(server.address, chromium) as visitor:
+        wire = SlowWire(visitor.page)
+        page = visitor.open("", play=0)
+        wire.lag = LAG
+        slider(page).focus()
+        for key, step in (("Home", 0), ("ArrowRight", 1), ("End", last_step(page)), ("ArrowLeft", last_step(page) - 1)):
+            page.keyboard.press(key)
+            expect(slider(page)).to_have_value(str(step))
+            wire.pass_time(0.5)
+        wire.pass_time(3 * LAG)
+        expect(slider(page)).to_have_value(str(last_step(page) - 1))
+        wire.lag = 0.0
+        wire.pass_time(1.0)
+        expect(page.get_by_text("Connection error")).to_have_count(0)

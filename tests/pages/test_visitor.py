@@ -48,6 +48,7 @@ from test_pages import (  # noqa: F401
 from test_runs_page import QUICK, names, tick
 from typer.testing import CliRunner
 
+from imu_core import data
 from imu_core.access import cookie as visitors
 from imu_core.access import limits
 from imu_core.access.cookie import COOKIE, VisitorCookie
@@ -341,6 +342,34 @@ def test_a_run_with_an_attack_on_it_stays_and_forgets_what_it_answered(tiny: obj
     assert isinstance(item.run, RestoredRun)
     assert set(item.cache) == {"found", "attacks"}
     assert runs_of(window("unlearn", **QUICK)) == [item]
+
+
+def test_what_pages_open_with_is_computed_before_anybody_asks_until_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    from imu_core.problems import problem
+
+    stop, steps = threading.Event(), []
+
+    def prepare() -> Iterator[tuple[float, str]]:
+        for step in range(3):
+            steps.append(step)
+            if step == 1:
+                stop.set()
+            yield step / 3, "features"
+
+    monkeypatch.setattr(problem, "prepare", prepare)
+    monkeypatch.setattr(housekeeping, "FIRST", 0.0)
+    housekeeping.warm(SimpleNamespace(is_empty=False), stop)
+    assert steps == [0, 1]
+    housekeeping.warm(SimpleNamespace(is_empty=False), stop)
+    assert steps == [0, 1], "a server that has ended computes nothing"
+
+
+def test_a_server_without_its_model_starts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from imu_core.problems import problem
+
+    monkeypatch.setattr(housekeeping, "FIRST", 0.0)
+    monkeypatch.setattr(problem, "prepare", lambda: problem.original(data.load("tiny"), "vgg19"))
+    housekeeping.warm(SimpleNamespace(is_empty=False), threading.Event())
 
 
 def test_the_housekeeping_goes_on_where_something_cannot_be_put_away(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
