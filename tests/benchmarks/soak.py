@@ -6,7 +6,7 @@
 First every visitor presses Run at once (IMU, GA and NPO, another class each): how long until each has all three results? Then all
 of them run, change pages, leave and return until the time is over. In the end every run in the database is compared with the same
 run computed alone in this process, point by point. The server's memory and threads are compared with those after another class of
-as many, which has come and gone before: what one visitor leaves behind varies from start to start, and a class always leaves more.
+as many, which has come and gone before: what one visitor leaves behind varies from start to start, and a class leaves more.
 """
 
 from __future__ import annotations
