@@ -39,6 +39,6 @@ def hand_over() -> None:
     Until `st.navigation` has been called once, a folder called `pages` is served the old way. Calling it here ends that for
     good, and the rerun goes through app.py. Every page calls this once.
     """
-    if not st.session_state.pop(_THROUGH_APP, False):
+    if not st.session_state.pop(_THROUGH_APP, False) and "dataset" not in st.session_state:
         navigation()
         st.rerun()
