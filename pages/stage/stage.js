@@ -5,6 +5,7 @@
 
 const SECONDS = 7; // for a whole replay
 const SLOWER = 3;
+const TIRED = 20; // milliseconds between two pictures of a screen that is kept waiting
 const HELD = 12; // sets of frames that a window keeps
 const QUIET = 350; // milliseconds without another step before the server hears of it
 
@@ -31,7 +32,8 @@ class Stage {
     this.held = held;
     this.cursor = 0; // the step shown; a fraction while it moves
     this.playing = this.following = false;
-    this.slow = false;
+    this.slow = this.skips = false;
+    this.gap = 0; // milliseconds between two pictures, lately
     this.who = 0;
     this.place = (name) => root.querySelector(name);
     this.charts = new Charts(root);
@@ -232,11 +234,13 @@ class Stage {
 
   tick(now) {
     if (!this.playing || !this.root.isConnected) return;
-    const passed = Math.min(0.5, (now - this.before) / 1000); // a window that slept goes on where it was
+    const gap = now - this.before, passed = Math.min(0.5, gap / 1000); // a window that slept goes on where it was
     this.before = now;
     this.cursor = Math.min(this.last, this.cursor + (passed * this.last) / (SECONDS * (this.slow ? SLOWER : 1)));
     if (this.cursor >= this.last) return this.pause();
-    this.draw();
+    this.gap = 0.9 * this.gap + 0.1 * Math.min(gap, 100);
+    this.skips = this.gap > TIRED && !this.skips; // a machine that cannot keep up draws every second picture
+    if (!this.skips) this.draw();
     requestAnimationFrame((next) => this.tick(next));
   }
 

@@ -96,7 +96,7 @@ def captions(at: AppTest) -> list[list[str]]:
     return [
         [html.unescape(c) for c in re.findall(r"<figcaption>(.*?)</figcaption>", block.proto.body)]
         for block in at.main.get("html")
-        if "<figure>" in block.proto.body
+        if "<figure" in block.proto.body
     ]
 
 
