@@ -290,6 +290,8 @@ def slider_value(page: Page) -> int:
 
 
 def last_step(page: Page) -> int:
+    """The last step of the player, which is drawn some time after the page."""
+    expect(stage(page).locator(".at")).to_contain_text("step")
     return int(slider(page).get_attribute("max"))
 
 

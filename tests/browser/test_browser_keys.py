@@ -97,7 +97,8 @@ def test_arrows_step_and_the_focus_stays_at_both_ends(visitor: Visitor) -> None:
 @pytest.mark.parametrize("path", ["", "unlearn"], ids=["start", "unlearn"])
 def test_the_end_of_a_replay_leaves_the_focus_on_the_button(visitor: Visitor, path: str) -> None:
     page = visitor.open(path, **STILL[path])
-    scrub(visitor, last_step(page) - 4)
+    in_stage(page, "slow").click()
+    scrub(visitor, last_step(page) - 15)
     in_stage(page, "Play").focus()
     sent = len(visitor.sent)
     page.keyboard.press("Enter")
@@ -115,6 +116,7 @@ def test_the_end_of_a_replay_leaves_the_focus_on_the_button(visitor: Visitor, pa
 
 def test_space_plays_from_the_slider_too(visitor: Visitor) -> None:
     page = visitor.open("", **STILL[""])
+    in_stage(page, "slow").click()
     slider(page).focus()
     page.keyboard.press("Space")
     expect(in_stage(page, "Pause")).to_be_visible()

@@ -83,6 +83,14 @@ def number(cell: str) -> float:
     return float(cell.removesuffix(" %"))
 
 
+def run_quick(visitor: Visitor) -> Page:
+    """Unlearn with the runs of `QUICK`, which the stage shows from the first step on."""
+    page = visitor.open("unlearn", **QUICK)
+    press_run(page)
+    eventually(lambda: charted(page).keys() == {"IMU", "GA", "original", "retrained"}, "the runs take the example's place")
+    return visitor.settled()
+
+
 def check_plays_alone(visitor: Visitor) -> None:
     """A replay goes to its end; between two moments well inside it nothing is sent and nothing comes."""
     page, last = visitor.page, last_step(visitor.page)
@@ -106,7 +114,7 @@ def check_played_once(page: Page, last: int) -> None:
     seen = page.evaluate("window.seen")
     played = seen[seen.index(0) :]
     assert all(one < then for one, then in pairwise(played))
-    assert len(played) > 5
+    assert len(played) > 3
     assert played[-1] == last
 
 
@@ -147,14 +155,12 @@ def test_a_link_can_ask_for_a_start_at_rest(visitor: Visitor, query: dict[str, i
 @pytest.mark.parametrize("path", ["", "unlearn"], ids=["start", "unlearn"])
 def test_with_less_motion_it_waits_for_the_button(server: Server, chromium: Browser, path: str) -> None:
     with visitor_at(server.address, chromium, reduced_motion="reduce") as visitor:
-        page = visitor.open(path, **(QUICK if path else {}))
-        if path:
-            press_run(page)
-            visitor.settled()
+        page = run_quick(visitor) if path else visitor.open()
         for name in (None, *(() if path else ("Bag",))):  # what plays when it is chosen waits, too
             if name:
                 stage(page).get_by_role("radio", name=name, exact=True).click()
                 visitor.settled()
+            assert last_step(page) > 1
             expect(slider(page)).to_have_value("0")
             expect(in_stage(page, "Play")).to_be_visible()
             drawn = page.evaluate(DRAWN)
@@ -288,11 +294,8 @@ def test_the_legend_chooses_whose_answers_the_pictures_show(visitor: Visitor) ->
 
 
 def test_unlearn_shows_whose_answers_are_chosen(visitor: Visitor) -> None:
-    page = visitor.open("unlearn", **QUICK)
-    press_run(page)
-    expect(in_stage(page, "Play")).to_be_visible()
+    page = run_quick(visitor)
     scrub(visitor, last_step(page))
-    assert charted(page).keys() >= {"IMU", "GA"}
     for name in ("GA", "IMU"):
         in_stage(page, name).click()
         expect(in_stage(page, name)).to_have_attribute("aria-pressed", "true")
@@ -302,10 +305,8 @@ def test_unlearn_shows_whose_answers_are_chosen(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("path", ["", "unlearn"], ids=["start", "unlearn"])
 def test_the_frames_come_once(visitor: Visitor, path: str) -> None:
-    page = visitor.open(path, **(QUICK if path else {}))
-    if path:
-        press_run(page)
-        visitor.settled()
+    page = run_quick(visitor) if path else visitor.open()
+    expect(slider(page)).to_have_value(str(last_step(page)))
     expect(in_stage(page, "Play")).to_be_visible()
     assert any(FRAMES in message for message in visitor.received), "this is how frames come"
     whole = max(map(len, visitor.received))
@@ -370,10 +371,8 @@ def test_a_step_that_is_looked_at_stays_while_a_run_goes_on(visitor: Visitor) ->
 
 
 def test_a_new_name_of_a_run_is_in_the_words_too(visitor: Visitor) -> None:
-    page = visitor.open("unlearn", **QUICK)
-    press_run(page)
+    page = run_quick(visitor)
     expect(in_stage(page, "Play")).to_be_visible()
-    visitor.settled()
     main(page).get_by_text("Name and export").click()
     visitor.settled()
     box = main(page).get_by_role("textbox", name="Name of the run")
