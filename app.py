@@ -3,10 +3,11 @@
 import streamlit as st
 
 from pages.session import visitor
+from pages.sidebar import warming
 
 if visitor.is_starting():
     # The server loads this file to find its app, and runs it once a visit.
-    app = st.App(__file__, middleware=visitor.middleware(), lifespan=visitor.lifespan)
+    app = st.App(__file__, middleware=visitor.middleware(), lifespan=warming.lifespan)
 else:
     from imu_core import runtime
     from pages.session import answered, links

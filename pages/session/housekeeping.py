@@ -12,11 +12,8 @@ from typing import Protocol
 from streamlit.runtime import Runtime
 
 from imu_core import runtime
-from imu_core.errors import ImuError
 
 _LOG = logging.getLogger(__name__)
-ALONE, FIRST = 15.0, 2.0  # seconds that a server waits for its first visitor, and leaves to them, before it computes by itself
-GLANCE = 0.2  # seconds between two looks for a first visitor
 TIDY = 5.0  # seconds between two looks at what nobody needs any more
 
 
@@ -45,27 +42,6 @@ def keep_house(shelves: Shelves, stop: threading.Event, loop: asyncio.AbstractEv
         with suppress(RuntimeError):  # the loop has just been closed
             loop.call_soon_threadsafe(forget_lost_windows)
         runtime.give_back()
-
-
-def warm(shelves: Shelves, stop: threading.Event) -> None:
-    """Load the engine and compute the features that the pages open with, so that the first visitor does not wait; until `stop`.
-
-    It begins once the first page of all, which needs no engine, has had its time. What it leaves undone a page goes on with.
-    """
-    until = time.monotonic() + ALONE
-    while shelves.is_empty and time.monotonic() < until and not stop.is_set():
-        stop.wait(GLANCE)
-    if stop.wait(FIRST):
-        return
-    from imu_core.problems import problem, reference
-
-    with runtime.one_thread(), suppress(ImuError):  # what is not here, the pages say themselves
-        for _ in problem.prepare():
-            if stop.is_set():
-                return
-        for _ in reference.prepare(problem.problem()):
-            if stop.is_set():
-                return
 
 
 def forget_lost_windows() -> None:

@@ -22,7 +22,6 @@ from imu_core.jobs import JobQueue
 from pages.session import housekeeping
 
 T = TypeVar("T")
-LAST = 10.0  # seconds that a server which is to end waits for what it computes by itself
 MOST_SHELVES = 500  # visitors whose things are in memory
 SHORT_ABSENCE = 60.0  # seconds after which the stored runs of a visitor who is away leave memory, to be fetched when they look
 PASSING = ("page_work", "compare_jobs")  # things of a visitor that are soon made again: answers and layers of networks
@@ -54,11 +53,8 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     """
     stop, loop = threading.Event(), asyncio.get_running_loop()
     threading.Thread(target=housekeeping.keep_house, args=(shelves(), stop, loop), name="imu-housekeeping", daemon=True).start()
-    warming = threading.Thread(target=housekeeping.warm, args=(shelves(), stop), name="imu-warming", daemon=True)
-    warming.start()
     yield
     stop.set()
-    await asyncio.to_thread(warming.join, LAST)  # a process that ends while torch computes is aborted
     signals = getattr(getattr(signal.getsignal(signal.SIGTERM), "__self__", None), "_captured_signals", None)
     if isinstance(signals, list):
         signals.clear()

@@ -108,11 +108,12 @@ def check_plays_alone(visitor: Visitor) -> None:
 
 
 def check_played_once(page: Page, last: int) -> None:
-    """From the first step to the last without a step back, over several between."""
+    """From one of the first steps to the last without a step back, over several between, as far as a look every 15 ms can tell."""
     expect(slider(page)).to_have_value(str(last))
     expect(in_stage(page, "Play")).to_be_visible()
     seen = page.evaluate("window.seen")
-    played = seen[seen.index(0) :]
+    played = seen[seen.index(min(seen)) :]
+    assert played[0] <= last // 3
     assert all(one < then for one, then in pairwise(played))
     assert len(played) > 3
     assert played[-1] == last
@@ -136,7 +137,7 @@ def test_unlearn_plays_its_run_once_by_itself_and_alone(visitor: Visitor) -> Non
     visitor.open("unlearn", **QUICK)
     page.evaluate("window.seen = []")
     press_run(page)
-    eventually(lambda: page.evaluate("window.seen.includes(0)"), "the replay has begun")
+    eventually(lambda: page.evaluate("window.seen.some((step, n) => n > 0 && step < window.seen[n - 1])"), "the replay has begun")
     check_played_once(page, last_step(page))
     visitor.settled()
     check_plays_alone(visitor)

@@ -65,6 +65,7 @@ from imu_core.store.runs import Store, save_run
 from imu_core.unlearning.run import Run, unlearn
 from pages.sections.attack import jobs as attack_jobs
 from pages.session import housekeeping, keeper, session_runs, visitor
+from pages.sidebar import warming
 
 ROOT = Path(__file__).resolve().parents[2]
 ME, YOU = visitors.name_of("0" * 32), visitors.name_of("1" * 32)
@@ -357,19 +358,19 @@ def test_what_pages_open_with_is_computed_before_anybody_asks_until_the_server_e
             yield step / 3, "features"
 
     monkeypatch.setattr(problem, "prepare", prepare)
-    monkeypatch.setattr(housekeeping, "FIRST", 0.0)
-    housekeeping.warm(SimpleNamespace(is_empty=False), stop)
+    monkeypatch.setattr(warming, "FIRST", 0.0)
+    warming.warm(SimpleNamespace(is_empty=False), stop)
     assert steps == [0, 1]
-    housekeeping.warm(SimpleNamespace(is_empty=False), stop)
+    warming.warm(SimpleNamespace(is_empty=False), stop)
     assert steps == [0, 1], "a server that has ended computes nothing"
 
 
 def test_a_server_without_its_model_starts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     from imu_core.problems import problem
 
-    monkeypatch.setattr(housekeeping, "FIRST", 0.0)
+    monkeypatch.setattr(warming, "FIRST", 0.0)
     monkeypatch.setattr(problem, "prepare", lambda: problem.original(data.load("tiny"), "vgg19"))
-    housekeeping.warm(SimpleNamespace(is_empty=False), threading.Event())
+    warming.warm(SimpleNamespace(is_empty=False), threading.Event())
 
 
 def test_the_housekeeping_goes_on_where_something_cannot_be_put_away(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
