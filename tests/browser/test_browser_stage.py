@@ -108,7 +108,7 @@ def check_plays_alone(visitor: Visitor) -> None:
 
 
 def check_played_once(page: Page, last: int) -> None:
-    """From one of the first steps to the last without a step back, over several between, as far as a look every 15 ms can tell."""
+    """From one of the first steps to the last without a step back, as far as a look every 15 ms can tell."""
     expect(slider(page)).to_have_value(str(last))
     expect(in_stage(page, "Play")).to_be_visible()
     seen = page.evaluate("window.seen")
