@@ -652,7 +652,7 @@ def test_choosing_cifar10_without_its_files_offers_the_download(fresh_home: Path
     data.load.cache_clear()  # another test may have loaded the real images
     app = AppTest.from_file(str(APP), default_timeout=120)
     app.query_params.update(dataset="cifar10", model="airbench", forget="class:bird")
-    app.run()
+    app.switch_page("pages/influence.py").run()
     assert not app.exception
     assert [box.options for box in app.selectbox if box.label == "Model"] == [list(models.FOR_COLOUR)]
     assert any("Download it on the page" in warning.value for warning in app.warning)
