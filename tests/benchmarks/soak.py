@@ -248,6 +248,7 @@ async def lesson(port: int, process: int, asked: argparse.Namespace, report: Rep
     others = [Pupil(socket_address, number, Report()) for number in range(asked.visitors)]
     for pupil in others:
         await pupil.open()
+    await asyncio.gather(*(pupil.run([]) for pupil in others))
     until = time.monotonic() + BEFORE
     await asyncio.gather(*(pupil.stay(until) for pupil in others))
     report.wrong += [text for pupil in others for text in pupil.report.wrong]
