@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imu_core.records.run import Problem, Trajectory
 from imu_core.report.numbers import apart, percent
-from imu_core.report.verdicts import Accuracies, Moment, Side, listed, moment, side
+from imu_core.report.verdicts import Accuracies, Moment, Side, changed, listed, moment, side
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +54,20 @@ class Tale:
         return f"{now.title}, step {now.step}: {percent(gone)} of them are gone{cost}."
 
     def _end(self, now: Sequence[Moment]) -> str:
-        words = listed([f"{one.title} {_change(one.kept, one.kept_before)}" for one in now])
-        text = f"All stop once at most {percent(self._target())} are recognised. On everything else {words}"
+        words = listed([f"{one.title} {changed(one.kept, one.kept_before)}" for one in now])
+        text = f"{self._stopped(now)} On everything else {words}"
         if self.reference is not None:
-            text += f"; a model trained without them {_change(self.reference['test_other'], now[0].kept_before)}"
+            text += f"; a model trained without them {changed(self.reference['test_other'], now[0].kept_before)}"
         return f"{text}.{_most(now)}"
 
-    def _target(self) -> float:
-        return max(record.config.stop_at or 0.0 for _, record in self.runs)
-
-
-def _change(value: float | None, before: float | None) -> str:
-    position = Side.SAME if value is None or before is None else side(value, before)
-    if position is Side.SAME:
-        return "lost nothing"
-    return f"{'lost' if position is Side.BELOW else 'gained'} {apart(value, before)}"
+    def _stopped(self, now: Sequence[Moment]) -> str:
+        """At which forget accuracy the runs stop: together at their target, or each at its own."""
+        targets = {record.config.stop_at for _, record in self.runs}
+        target = targets.pop() if len(targets) == 1 else None
+        if target is not None and all(one.forget <= target for one in now):
+            return f"All stop once at most {percent(target)} are recognised."
+        left = listed([f"{one.title} {'' if n else 'recognises '}{percent(one.forget)}" for n, one in enumerate(now)])
+        return f"In the end {left} of them."
 
 
 def _most(now: Sequence[Moment]) -> str:

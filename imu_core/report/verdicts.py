@@ -115,7 +115,7 @@ def verdict(trajectory: Trajectory, problem: Problem, reference: Accuracies | No
     lead = "" if now.at_end or now.step == 0 else f"At step {now.step} of {now.last} "
     text = f"{lead}{title} {_forget_words(now, problem)}"
     if now.step and now.keeping:
-        text += f" and {_change(now.kept, now.kept_before)} on {_where(problem)}"
+        text += f" and {changed(now.kept, now.kept_before)} on {_where(problem)}"
     return f"{text}.{_aim(problem, [now], reference)}{_ending(now)}{weight_of_one(len(problem.split.forget))}"
 
 
@@ -131,7 +131,7 @@ def verdict_of_all(
         return f"Nothing has happened yet: the model recognises {percent(first.forget)} of {what}."
     lead = "" if all(m.at_end for m in now) else f"At step {max(m.step for m in now)} of {max(m.last for m in now)} "
     left = listed([f"{m.title} {'' if n else 'recognises '}{percent(m.forget)}" for n, m in enumerate(now)])
-    changes = listed([f"{m.title} {_change(m.kept, m.kept_before)}" for m in now if m.keeping])
+    changes = listed([f"{m.title} {changed(m.kept, m.kept_before)}" for m in now if m.keeping])
     text = f"{lead}{left} of {what} (before: {percent(first.forget_before)})."
     text += f" On {_where(problem)} {changes}." if changes else ""
     return text + _aim(problem, now, reference) + weight_of_one(len(problem.split.forget))
@@ -159,7 +159,7 @@ def _forget_words(now: Moment, problem: Problem) -> str:
     return f"{verb.get(now.forgetting, less)} of {what}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def _change(value: float, before: float) -> str:
+def changed(value: float, before: float) -> str:
     """'lost 0.2 points', 'gained 1.4 points', or 'kept its accuracy' where both are the same."""
     position = side(value, before)
     if position is Side.SAME:
@@ -177,7 +177,7 @@ def _aim(problem: Problem, runs: Sequence[Moment], reference: Accuracies | None)
     aim, utility = reference["forget"], reference.get("test_other" if whole_classes else "test")
     them = "it" if len(problem.split.forget) == 1 else "them"
     text = f" The retrained model, which never saw {them}, recognises {percent(aim)}"
-    text += "." if utility is None or before is None else f" and {_change(utility, before)}."
+    text += "." if utility is None or before is None else f" and {changed(utility, before)}."
     if whole_classes:
         return text
     gaps = listed([f"{run.title} {beside_words(run.forget, aim, run.at_end)}" for run in runs])

@@ -19,7 +19,7 @@ _SCRIPTS = ("stage.js", "drawing.js", "elements.js")  # of one module, in this o
 class Look:
     """What of the scenes is shown, and how large (pixels).
 
-    `panels`: wall, plane, curves. `columns`, `tile`, `pictures`: of the wall. `opens`: a click on an image is told.
+    `panels`: wall, plane, curves. `columns`, `tile`, `pictures`: of the wall.
     """
 
     panels: tuple[str, ...] = ("plane", "curves")
@@ -27,7 +27,6 @@ class Look:
     columns: int = 6
     tile: int = 64
     pictures: int = 24
-    opens: bool = False
 
 
 @lru_cache
