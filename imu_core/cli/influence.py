@@ -62,8 +62,8 @@ how the head alone agrees with that: Figure 2 of the paper. It takes minutes; wh
 def influence_command(
     context: typer.Context,
     problem: ProblemName = "fashion",
-    model: ModelName = "small_resnet",
-    forget: Forget = "class:Sandal",
+    model: ModelName = None,
+    forget: Forget = None,
     problem_seed: ProblemSeed = 0,
     estimator: Estimator = None,
     damping: Damping = INFLUENCE["damping"].default,

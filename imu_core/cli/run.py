@@ -73,8 +73,8 @@ Exit codes: 0 done or diverged, 1 failed, 2 an argument cannot be used, 130 stop
 def run_command(
     context: typer.Context,
     problem: ProblemName = "fashion",
-    model: ModelName = "small_resnet",
-    forget: Forget = "class:Sandal",
+    model: ModelName = None,
+    forget: Forget = None,
     problem_seed: ProblemSeed = 0,
     method: Annotated[str, typer.Option(help=f"How to unlearn: {', '.join(methods.METHODS)}.")] = "imu",
     scope: Annotated[str, option(RUN["scope"])] = RUN["scope"].default,

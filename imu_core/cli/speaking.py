@@ -37,8 +37,14 @@ def option(about: Setting, *names: str, **more: Any) -> Any:
 
 
 ProblemName = Annotated[str, typer.Option("--problem", help=f"Dataset: {', '.join(data.DATASETS)}.")]
-ModelName = Annotated[str, typer.Option("--model", help=f"Architecture: {', '.join(MODELS)}.")]
-Forget = Annotated[str, typer.Option("--forget", metavar="REQUEST", help=f"What to forget: {GRAMMAR}.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help=f"Architecture: {', '.join(MODELS)}. By default the usual one of the dataset."),
+]
+Forget = Annotated[
+    str | None,
+    typer.Option("--forget", metavar="REQUEST", help=f"What to forget: {GRAMMAR}. By default class:Sandal."),
+]
 ProblemSeed = Annotated[int, option(RUN["problem_seed"], "--problem-seed", metavar="INTEGER")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write the result as JSON, whole.")]
 Damping = Annotated[float | None, option(RUN["damping"])]
@@ -180,9 +186,11 @@ def say_tenths(steps: Iterable[tuple[float, str]]) -> None:
 def load(values: Mapping[str, Any]) -> Problem:
     """The problem that the options name. Lines on stderr come first: reading a model's features the first time takes seconds."""
     RUN["problem_seed"].check(values["problem_seed"], "--problem-seed")
-    say(f"Reading {values['problem']}, {values['model']} and its features.")
-    say_tenths(prepare(values["problem"], model=values["model"]))
-    problem = make_problem(values["problem"], model=values["model"], forget=values["forget"], seed=values["problem_seed"])
+    dataset, (model, forget) = values["problem"], data.usual(values["problem"])
+    model, forget = values["model"] or model, values["forget"] or forget
+    say(f"Reading {dataset}, {model} and its features.")
+    say_tenths(prepare(dataset, model=model))
+    problem = make_problem(dataset, model=model, forget=forget, seed=values["problem_seed"])
     for note in notes.before(problem):
         say(f"Note: {note}")
     return problem

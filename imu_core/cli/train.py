@@ -53,7 +53,7 @@ A retrained reference takes the recipe of the stored original unless told otherw
 def train_command(
     context: typer.Context,
     problem: ProblemName = "fashion",
-    model: ModelName = "small_resnet",
+    model: ModelName = None,
     forget: Annotated[str | None, typer.Option(metavar="REQUEST", help=f"Leave this out: {GRAMMAR}.")] = None,
     problem_seed: ProblemSeed = 0,
     epochs: Annotated[int | None, option(TRAINING["epochs"])] = None,
@@ -67,8 +67,8 @@ def train_command(
 ) -> None:
     """Train the original model, or with --forget the retrained reference that never saw those samples."""
     check_writable(json_file, out and out / "model")
-    training = _training(context.params)
-    stored = checkpoints.find(training.dataset, model, training.removed, seed)
+    training = _training({**context.params, "model": model or data.usual(problem)[0]})
+    stored = checkpoints.find(training.dataset, training.model_name, training.removed, seed)
     if stored is not None and not again:
         typer.echo(f"{_what(training)} is trained already: {card_line(stored.card)}. Train it again with --again.")
     else:

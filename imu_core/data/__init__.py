@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from imu_core.data import cifar, faces, fashion, folder, market, people
+from imu_core.data.vectors import drawn, points, tables
 from imu_core.errors import ClosedError, DataError, shown
 from imu_core.records.data import Dataset, Source
 
@@ -58,6 +59,8 @@ DATASETS: dict[str, Source] = {
 MARKET = "market:"  # a dataset called market:FOLDER is read from that folder
 FOLDER = folder.PREFIX  # one called folder:PATH@SIDE is a folder of one's own images
 FOR_FOLDERS = ("small_resnet", "resnet20", "lenet5")  # networks that take images of any size
+_TENTH = "random:10%,seed=0"  # a forget request for any data
+FOR_VECTORS = ("mlp", "logistic")  # networks that take vectors
 
 
 def _market(name: str, title: str, path: str = "") -> Source:
@@ -97,17 +100,62 @@ def _folder(name: str) -> Source:
     )
 
 
+def _points(kind: str) -> Source:
+    about = points.KINDS[kind]
+    return Source(
+        about.title,
+        lambda: points.load(kind),
+        models=tuple(sorted(FOR_VECTORS, key=lambda model: model != about.model)),
+        requests=about.requests,
+        quick=True,
+    )
+
+
+def _drawn(kind: str) -> Source:
+    return Source(
+        "Points of your own",
+        lambda: drawn.load(kind),
+        models=FOR_VECTORS,
+        requests=(_TENTH,),
+        quick=True,
+        check=lambda: drawn.find(kind),
+    )
+
+
+def _table(name: str) -> Source:
+    title = tables.SHIPPED[name][0] if name in tables.SHIPPED else f"Table {shown(name, 200)}"
+    check = (lambda: None) if name in tables.SHIPPED else (lambda: tables.find(name))
+    return Source(
+        title,
+        lambda: tables.load(name),
+        models=FOR_VECTORS,
+        requests=(_TENTH,),
+        quick=True,
+        check=check,
+        state=lambda: tables.state(name),
+    )
+
+
+DATASETS |= {points.PREFIX + kind: _points(kind) for kind in points.KINDS}
+DATASETS |= {tables.PREFIX + name: _table(name) for name in tables.SHIPPED}
+
+
 def source(name: str) -> Source:
     """The registry entry of dataset `name`, or a DataError that lists the names there are."""
+    if name in DATASETS:
+        return DATASETS[name]
     if name.startswith(FOLDER):
         return _folder(name)
     if name.startswith(MARKET):
         return _market(name, f"People in {shown(name[len(MARKET) :], 200)}", name[len(MARKET) :])
-    if name not in DATASETS:
-        raise DataError(
-            f"There is no dataset called {name[:60]!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, {FOLDER}PATH."
-        )
-    return DATASETS[name]
+    if name.startswith(tables.PREFIX):
+        return _table(name.removeprefix(tables.PREFIX))
+    if name.startswith(points.PREFIX) and drawn.is_name(name.removeprefix(points.PREFIX)):
+        return _drawn(name.removeprefix(points.PREFIX))
+    raise DataError(
+        f"There is no dataset called {name[:60]!r}. Known datasets: {', '.join(DATASETS)}, {MARKET}FOLDER, {FOLDER}PATH, "
+        f"{tables.PREFIX}FILE.csv."
+    )
 
 
 def check_folder(name: str) -> None:
@@ -140,16 +188,23 @@ def is_here(name: str) -> bool:
 def class_names(name: str) -> tuple[str, ...]:
     """The class names of dataset `name`, told without reading its images.
 
-    Fashion-MNIST's names where only the images would tell; () for an image folder, which is not opened before it is to be read.
+    Fashion-MNIST's names where only the images would tell; () for an image folder, which is not opened before it is to be read,
+    and for points and tables.
     """
     known = source(name)
-    return known.class_names or (() if known.brought else fashion.CLASS_NAMES)
+    return known.class_names or (() if known.brought or known.quick else fashion.CLASS_NAMES)
 
 
 def part_requests(name: str) -> tuple[str, ...]:
     """A forget request for each subclass of dataset `name`, superclass by superclass; () where it has none."""
     groups = DATASETS[name].superclasses if name in DATASETS else {}
     return tuple(f"subclass:{above}/{part}" for above, group in groups.items() for part in group)
+
+
+def usual(name: str) -> tuple[str, str]:
+    """The model and the forget request that dataset `name` begins with, where nobody says another."""
+    about = source(name)
+    return (*about.models, "small_resnet")[0], (*about.requests, "class:Sandal")[0]
 
 
 def shows_people(name: str) -> bool:

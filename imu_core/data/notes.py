@@ -9,16 +9,17 @@ from imu_core.records.run import Problem
 
 def about(dataset: Dataset) -> tuple[str, ...]:
     """Sentences on the images of `dataset`; none where nothing was left out and nothing is there twice."""
-    copies, sentences = dataset.copies, [files.sentence(dataset.left_out)]
+    copies, sentences, noun = dataset.copies, [files.sentence(dataset.left_out)], dataset.noun
+    alike = "number by number" if dataset.holds_vectors else "pixel by pixel"
     if copies.test_in_train:
         sentences.append(
-            f"Duplicates: {copies.test_in_train:,} of {len(dataset.test):,} test images are in the training set too, pixel by "
-            "pixel. Test accuracy and membership attacks then say less than they seem to."
+            f"Duplicates: {copies.test_in_train:,} of {len(dataset.test):,} test {noun} are in the training set too, "
+            f"{alike}. Test accuracy and membership attacks then say less than they seem to."
         )
     if copies.train_twice:
         torn = f"; {copies.other_class:,} are there under two classes" if copies.other_class else ""
         sentences.append(
-            f"Duplicates: {copies.train_twice:,} of {len(dataset.train):,} training images came before, pixel by pixel{torn}."
+            f"Duplicates: {copies.train_twice:,} of {len(dataset.train):,} training {noun} came before, {alike}{torn}."
         )
     if copies.query_elsewhere:
         sentences.append(
@@ -30,12 +31,13 @@ def about(dataset: Dataset) -> tuple[str, ...]:
 
 def before(problem: Problem) -> tuple[str, ...]:
     """Sentences on the images of `problem`: on forget images that are in the retain set too, then those of `about`."""
-    shared, forget = problem.copies.forget_in_retain, len(problem.split.forget)
+    shared, forget, noun = problem.copies.forget_in_retain, len(problem.split.forget), problem.dataset.noun
+    alike = "number by number" if problem.dataset.holds_vectors else "pixel by pixel"
     if not shared:
         return about(problem.dataset)
     return (
-        f"Duplicates: {shared:,} of {forget:,} forget images are in the retain set too, pixel by pixel: the same image is to be "
-        "forgotten and kept.",
+        f"Duplicates: {shared:,} of {forget:,} forget {noun} are in the retain set too, {alike}: the same "
+        f"{noun} are to be forgotten and kept.",
         *about(problem.dataset),
     )
 

@@ -25,8 +25,8 @@ from imu_core.store.stored import Measure, run_key
 
 _DEFAULTS: dict[str, Value] = {
     "problem": "fashion",
-    "model": "small_resnet",
-    "forget": "class:Sandal",
+    "model": "",  # the usual one of the data set
+    "forget": "",
     "problem_seed": 0,
     "method": "imu",
     "scope": "head",
@@ -134,14 +134,14 @@ def cells(spec: Mapping[str, Json] | Path | str) -> list[Cell]:
     _check_number(len(problems) * len(configs))
     by_key: dict[str, Cell] = {}
     for dataset, model, forget, seed in problems:
-        split, refused = make_problem(dataset, model=model, forget=forget, seed=seed).split, None
+        problem, refused = make_problem(dataset, model=model, forget=forget, seed=seed), None
         for config in configs:
             try:
-                methods.find(config.method).check(config.scope, split)
+                methods.find(config.method).check(config.scope, problem.split)
             except ConfigError as error:
                 refused = error
                 continue
-            cell = Cell(dataset, model, split.request, seed, config)
+            cell = Cell(dataset, problem.model_name, problem.split.request, seed, config)
             by_key.setdefault(cell.key, cell)
     if not by_key and refused:
         raise refused
@@ -193,7 +193,7 @@ def _check_names(axes: Mapping[str, Sequence[str]]) -> None:
         if not data.is_here(name):
             raise ConfigError(f"The data set {name} is not on this machine. Fetch it on a page, or with: run --problem {name}")
     for name in axes["model"]:
-        if not known(name):
+        if name and not known(name):
             raise ConfigError(f"There is no model called {name[:40]!r}. Known models: {', '.join(MODELS)}.")
     for name in axes["method"]:
         methods.find(name)

@@ -19,6 +19,7 @@ from imu_core import runtime
 from imu_core.errors import DataError
 from imu_core.figures import FORGET, GREY, Shown, utility, utility_title
 from imu_core.figures.paths import DIGITS, value_range
+from imu_core.figures.style import CLASSES
 from imu_core.influence.scoring import forget_scores
 from imu_core.records.run import Point, Problem
 from imu_core.records.shapes import Json
@@ -29,6 +30,7 @@ MOST_FRAMES, MOST_SENTENCES = 600, 150  # of a run, of a scene
 MOST_PIXELS = 64  # of a picture on a wall, from side to side
 PICTURES = 24  # on a wall
 _DRAW = 67  # stream of the generator
+Path = list[list[float]]  # points (across, up) of one piece of a boundary in the square from −1 to 1
 Flips = list[list[int]]  # of one image: [place of the point, class] wherever the model changes its mind, the first point included
 
 # Plotly's name of a dash → lengths on a canvas, in pixels.
@@ -59,6 +61,24 @@ class Line:
     kept: list[float]
     losses: list[float | None]
     flips: list[Flips]
+    apart: list[float]  # of each point, from the parameters of the retrained network; empty where nobody measured it
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The plane of a problem: its training points, the boundaries that stay, and one moving ground for each run.
+
+    `points` holds (across, up, class, is it to be forgotten, share of the largest influence) for each training point. `films`
+    holds a text for each run: in base64, packed by zlib, side² bytes for each point of its line, each as its change, modulo 256,
+    since the point before. A byte is 64 times the class that the model says, plus how sure it is, from 0 (it guesses) to 63.
+    """
+
+    side: int
+    points: list[list[float]]
+    names: list[str]  # of the classes
+    original: list[Path]
+    retrained: list[Path]
+    films: list[str]
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,7 @@ class Scene:
     lines: list[Line]
     sentences: list[tuple[int, str]]
     wall: Wall | None = None
+    ground: Ground | None = None
 
     @property
     def last(self) -> int:
@@ -97,7 +118,7 @@ class Scene:
 
     def data(self) -> dict[str, Json]:
         """The scene as JSON, with an `id` that differs where anything differs."""
-        content = asdict(self) | {"colours": {"forget": FORGET, "grey": GREY}}
+        content = asdict(self) | {"colours": {"forget": FORGET, "grey": GREY, "classes": list(CLASSES)}}
         return {"id": hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16], **content}
 
 
@@ -107,13 +128,18 @@ def scene(
     say: Callable[[int], str] | None = None,
     wall: Wall | None = None,
     flips: Sequence[Sequence[Flips]] = (),
+    ground: Ground | None = None,
+    apart: Sequence[list[float]] = (),
 ) -> Scene:
     """The scene of the runs `shown` beside the retrained model (`reference`, its accuracies as fractions).
 
-    `say` writes the sentence for a step; `flips` are those of each run (see `flips_of`).
+    `say` writes the sentence for a step; `flips` are those of each run (see `flips_of`), `apart` its distances.
     """
     key = utility(shown, reference)
-    lines = [_line(item, key, list(flips[n]) if n < len(flips) else []) for n, item in enumerate(shown)]
+    lines = [
+        _line(item, key, list(flips[n]) if n < len(flips) else [], apart[n] if n < len(apart) else [])
+        for n, item in enumerate(shown)
+    ]
     start = next((item.trajectory.points[0].accuracies for item in shown if item.trajectory.points), None)
     retrained = _place(reference, key) if reference else None
     span = value_range(shown, key, reference)
@@ -126,11 +152,12 @@ def scene(
         lines,
         [],
         wall,
+        ground,
     )
     return replace(made, sentences=_sentences(made, say)) if say else made
 
 
-def _line(item: Shown, key: str, flips: list[Flips]) -> Line:
+def _line(item: Shown, key: str, flips: list[Flips], apart: list[float]) -> Line:
     points, style = frames(item.trajectory.points), item.style
     return Line(
         item.name,
@@ -143,6 +170,7 @@ def _line(item: Shown, key: str, flips: list[Flips]) -> Line:
         [_percent(point.accuracies[key]) for point in points],
         [None if point.loss is None or not np.isfinite(point.loss) else float(f"{point.loss:.4g}") for point in points],
         flips,
+        apart,
     )
 
 

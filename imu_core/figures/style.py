@@ -14,6 +14,7 @@ from imu_core.methods.registry import METHODS
 
 FORGET, RETAIN, GREY = "#D55E00", "#0072B2", "#8a8a8a"
 FRAMES = {"forget": FORGET, "retain": RETAIN, "none": None}  # of pictures, by the set that they are from
+CLASSES = ("#4a7fc1", "#8fae3b", "#9467bd", "#7f8c8d")  # of points of the plane, by class
 SAME, OTHER = "#2E9E5B", "#C8383A"  # of pictures in a rank list: the person asked for, and somebody else
 INK = {"light": "#111111", "dark": "#ecebe6"}  # text, by theme: as in .streamlit/config.toml
 GROUND = {"light": "#fcfcfa", "dark": "#121314"}  # of pages: as there

@@ -97,11 +97,14 @@ class Workspace:
                 layer.train(training and self.config.bn == "train")
 
     def inputs(self, index: Tensor, step: int | None = None) -> Tensor:
-        """What goes into the module for training samples `index`; flipped at random when augmenting at step `step`."""
+        """What goes into the module for training samples `index`; flipped at random when augmenting at step `step`.
+
+        Vectors are never flipped.
+        """
         if self.on_features:
             return self.problem.train.Z[index]
         images = to_input(self.problem.dataset.train.images[index])
-        if self.config.augment and step is not None:
+        if self.config.augment and step is not None and images.ndim == 4:
             flips = torch.rand(len(index), generator=runtime.generator(self.config.seed, _FLIP, step)) < 0.5
             images = torch.where(flips.view(-1, 1, 1, 1), images.flip(-1), images)
         return images
@@ -125,16 +128,17 @@ class Workspace:
         return (find_head(network) if self.on_features else network).eval().requires_grad_(False)
 
     def random_inputs(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` inputs of standard normal noise: as features, or as normalised pixels of images.
+        """`count` inputs of standard normal noise: as features, or as normalised pixels of images or columns of vectors.
 
-        Images are returned in [0, 1] units, so before normalisation.
+        These are returned in their own units, so before normalisation.
         """
         if self.on_features:
             Z = self.problem.head.in_features
             return torch.randn(count, Z, generator=generator)
         dataset = self.problem.dataset
-        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (dataset.mean, dataset.std))
-        return mean + std * torch.randn(count, *dataset.train.images.shape[1:], generator=generator)
+        shape = dataset.train.images.shape[1:]
+        mean, std = (torch.tensor(v).view(-1, *(1,) * (len(shape) - 1)) for v in (dataset.mean, dataset.std))
+        return mean + std * torch.randn(count, *shape, generator=generator)
 
     def features_of(self, index: Tensor) -> Tensor:
         """Features (n, d) of training samples under the copy as it is now, eval mode, without augmentation.

@@ -1,4 +1,4 @@
-"""The architectures, by name. Each takes images in [0, 1], normalises them itself and ends in one linear head."""
+"""The architectures, by name. Each takes images in [0, 1], or vectors, normalises them itself and ends in one linear head."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch import nn
 
 from imu_core.errors import ConfigError
 from imu_core.models import outside
-from imu_core.models.airbench import Airbench
-from imu_core.models.lenet5 import LeNet5
-from imu_core.models.resnets import reid_resnet18, reid_resnet50, resnet18
-from imu_core.models.thin_resnets import ResNet20, ResNet20Even, SmallResNet
-from imu_core.models.vgg19 import VGG19
+from imu_core.models.architectures.airbench import Airbench
+from imu_core.models.architectures.lenet5 import LeNet5
+from imu_core.models.architectures.resnets import reid_resnet18, reid_resnet50, resnet18
+from imu_core.models.architectures.thin_resnets import ResNet20, ResNet20Even, SmallResNet
+from imu_core.models.architectures.vectors import Logistic, Perceptron
+from imu_core.models.architectures.vgg19 import VGG19
 
 _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator
 
@@ -29,8 +30,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet20_even": ResNet20Even,
     "resnet18": resnet18,
     "vgg19": VGG19,
+    "mlp": Perceptron,
+    "logistic": Logistic,
 }
 FOR_PEOPLE = ("reid_resnet18", "reid_resnet50", "small_resnet")
+FOR_VECTORS = ("mlp", "logistic")  # points and rows of tables
 FOR_CLASSES = ("small_resnet", "lenet5", "small_resnet_gr")
 FOR_COLOUR = ("airbench", "resnet20", "resnet18", "vgg19", "small_resnet", "lenet5")  # CIFAR: 32 x 32 in colour
 
@@ -50,10 +54,19 @@ def construct(
     head: str = "",
     seed: int = 0,
 ) -> nn.Module:
-    """A freshly initialised `architecture` (registry, torchvision:NAME, timm:NAME) for images of `shape` (channels, h, w).
+    """A freshly initialised `architecture` (registry, torchvision:NAME, timm:NAME).
+
+    `shape` is that of a sample: (channels, h, w), or (d,) for vectors.
 
     `head` names the linear layer that is the classifier; by default the last one that is defined. ConfigError for wrong names.
     """
+    takes_vectors = architecture in FOR_VECTORS
+    if takes_vectors != (len(shape) == 1):
+        raise ConfigError(
+            f"{architecture[:80]} takes {'vectors' if takes_vectors else 'images'}, and this data set holds "
+            f"{'images' if takes_vectors else 'vectors'}. "
+            f"Points and tables take {' or '.join(FOR_VECTORS)}; images take the others."
+        )
     is_outside = architecture.startswith((outside.TORCHVISION, outside.TIMM))
     if not is_outside and architecture not in MODELS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Images into a network and logits out of it: as every room does it."""
+"""Samples into a network and logits out of it: as every room does it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from torch import Tensor, nn
 from imu_core import runtime
 from imu_core.records.data import ImageSet
 
+_NUMBERS = 100_000  # of vectors that go through a model at once
+
 runtime.limit_threads()  # whoever computes in this thread without a Task
 
 
 def chunk_of(images: Tensor) -> int:
-    """How many of `images` (n, channels, h, w) go through a model at once: larger chunks leave the caches and are slower."""
+    """How many of `images` (n, channels, h, w) go through a model at once: larger chunks leave the caches and are slower.
+
+    Of vectors (n, d) many more do.
+    """
+    if images.ndim == 2:
+        return max(1, _NUMBERS // max(1, images.shape[1]))
     return max(25, min(50, 2_500_000 // max(1, images[0].numel()))) if len(images) else 1
 
 
 def to_input(images: Tensor) -> Tensor:
-    """uint8 images to float32 in [0, 1], the models' input."""
-    return images.float() / 255
+    """The models' input, float32: uint8 images in [0, 1], float vectors as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from torch import nn
 
 from imu_core import runtime
 from imu_core.errors import ConfigError, shown
-from imu_core.models.layers import Normalise
+from imu_core.models.architectures.layers import Normalise
 
 PREFIX = "own-"
 TORCHVISION, TIMM = "torchvision:", "timm:"

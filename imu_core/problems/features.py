@@ -103,7 +103,7 @@ def steps(model: nn.Module, images: ImageSet, data_key: str) -> Iterator[float]:
 def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tuple[float, str]]:
     """Compute the features of both sets of `dataset` that are not stored yet, yielding (fraction done, what is done)."""
     key = (runtime.home(), checkpoint.path, checkpoint.path.stat().st_mtime_ns)
-    if key in _READY:
+    if key in _READY or dataset.holds_vectors:
         return
     model, total, before = networks.load_model(checkpoint, dataset), len(dataset.train) + len(dataset.test), 0
     for part, images in (("train", dataset.train), ("test", dataset.test)):
@@ -115,7 +115,13 @@ def prepare(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> Iterator[tu
 
 
 def features(model: nn.Module, images: ImageSet, data_key: str) -> Features:
-    """Features of `images` under `model`, from the cache on disk when this model has seen this set (`data_key`) before."""
+    """Features of `images` under `model`, from the cache on disk when this model has seen this set (`data_key`) before.
+
+    Those of vectors are computed sooner than they are read, so they are not kept.
+    """
+    if images.images.ndim == 2:
+        Z, logits = compute(model, images.images)
+        return Features(Z, images.labels, logits)
     path = kept_at(model, data_key)
     stored = _read(path, len(images))
     if stored is None:

@@ -297,7 +297,7 @@ def in_words(split: Split, dataset: Dataset) -> str:
     """What the forget set of `split` holds: "one image of cat", "6 images of cat", "40 images of 3 of the 10 classes"."""
     seen, n = dataset.train.labels[split.forget].unique().tolist(), len(split.forget)
     of = dataset.class_names[seen[0]] if len(seen) == 1 else f"{len(seen):,} of the {len(dataset.class_names):,} classes"
-    return f"{f'{n:,} images' if n > 1 else 'one image'} of {of}"
+    return f"{f'{n:,} {dataset.noun}' if n > 1 else f'one {dataset.noun[:-1]}'} of {of}"
 
 
 def ids_request(ids: list[int]) -> str:

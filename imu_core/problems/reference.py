@@ -16,6 +16,7 @@ from imu_core.problems.features import prepare as prepare_features
 from imu_core.problems.sets import accuracies
 from imu_core.records.run import Features, Problem
 from imu_core.training.loop import Training
+from imu_core.training.quick import train_now
 from imu_core.training.recipes import Recipe
 
 
@@ -32,9 +33,10 @@ class Reference:
 def retrained(problem: Problem) -> Reference | None:
     """The stored retrained reference for what `problem` removes (this request and the earlier ones), or None.
 
-    It is found by the removed samples, not by the words of the request. Where it is None, `retrain(problem)` trains it.
+    It is found by the removed samples, not by the words of the request. Where it is None, `retrain(problem)` trains it. For
+    points and tables it is trained here and now, which takes about a second.
     """
-    checkpoint = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    checkpoint = _found(problem)
     if checkpoint is None:
         return None
     train, test = _logits(checkpoint.path, checkpoint.path.stat().st_mtime_ns, problem.dataset.name)
@@ -44,15 +46,22 @@ def retrained(problem: Problem) -> Reference | None:
 
 def prepare(problem: Problem) -> Iterator[tuple[float, str]]:
     """Compute the features that `retrained` needs and nobody has stored yet, yielding (fraction done, what is done)."""
-    checkpoint = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    checkpoint = _found(problem)
     if checkpoint is not None:
         yield from prepare_features(checkpoint, problem.dataset)
 
 
 def retrained_model(problem: Problem) -> nn.Module | None:
     """The stored retrained network for what `problem` removes, shared: never change it; None where there is none."""
-    checkpoint = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    checkpoint = _found(problem)
     return _network(checkpoint.path, checkpoint.path.stat().st_mtime_ns, problem.dataset.name) if checkpoint else None
+
+
+def _found(problem: Problem) -> checkpoints.Checkpoint | None:
+    stored = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
+    if stored is None and problem.dataset.holds_vectors:
+        return train_now(problem.dataset, problem.model_name, problem.split.removed, _request(problem))
+    return stored
 
 
 @lru_cache(maxsize=8)
@@ -72,10 +81,13 @@ def _logits(path: Path, modified: int, dataset_name: str) -> tuple[Features, Fea
 
 def retrain(problem: Problem) -> Training:
     """The training that makes the missing reference; iterate it, then call its `save()`, and `retrained` finds it."""
-    request = "; then ".join([*(request for request, _ in problem.history), problem.split.request])
     before = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed[:0])
     recipe = Recipe(**before.card["recipe"]) if before else None  # the original's own, or the comparison would be unfair
-    return Training(problem.dataset, problem.model_name, problem.split.removed, recipe=recipe, request=request)
+    return Training(problem.dataset, problem.model_name, problem.split.removed, recipe=recipe, request=_request(problem))
+
+
+def _request(problem: Problem) -> str:
+    return "; then ".join([*(request for request, _ in problem.history), problem.split.request])
 
 
 def seconds_to_retrain(problem: Problem) -> float | None:

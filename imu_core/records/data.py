@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images (N, channels, height, width) as uint8 and labels (N,) as int64."""
+    """The samples of a set: images (N, channels, height, width) as uint8, or vectors (N, d) as float32; labels (N,) as int64."""
 
     images: Tensor
     labels: Tensor
@@ -116,7 +116,8 @@ class Copies:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A training and a test set with the names of the classes and the pixel statistics models normalise with.
+    """A training and a test set with the names of the classes and the statistics models normalise with: `mean` and `std` of each
+    channel of images, of each column of vectors.
 
     `people` is there where the classes are identities, `subclasses` where classes have superclasses or parts. `key` names a set
     that is drawn from a seed: it stands for its pixels. `left_out` counts the files beside its images that were not read.
@@ -133,6 +134,16 @@ class Dataset:
     key: str = ""
     subclasses: Subclasses | None = None
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def holds_vectors(self) -> bool:
+        """Whether the samples are float vectors, (N, d), and no images."""
+        return self.train.images.ndim == 2
+
+    @property
+    def noun(self) -> str:
+        """What the samples are, in the plural: images, points (of the plane) or rows (of a table)."""
+        return "images" if not self.holds_vectors else "points" if self.train.images.shape[1] == 2 else "rows"
 
     @cached_property
     def prints(self) -> tuple[Tensor, Tensor]:
@@ -169,6 +180,8 @@ def _prints(*groups: Tensor) -> tuple[Tensor, ...]:
 
     First a few pixels of each image are compared; all pixels are read only where those few are equal.
     """
+    if groups[0].ndim == 2:
+        return tuple(map(_digests, groups))
     steps = [max(1, side // 16) for side in groups[0].shape[2:]]
     prints = torch.cat([_digests(images[:, :, :: steps[0], :: steps[1]]) for images in groups])
     _, which, counts = prints.unique(return_inverse=True, return_counts=True)
@@ -196,9 +209,10 @@ class Source:
     Where `people` is set, the classes are identities. A `free` set costs nothing to fetch, so a page fetches it without a click,
     unless it lies in a folder of this machine (`asks`). `class_names` and `superclasses` are given where they are known before
     the images are read. `models` are the networks to offer, the usual one first; where there are none, those that suit the
-    `channels`, or people, are offered. The images of a `brought` set are the visitor's, and networks brought with them come
-    first. `check` raises a DataError where a folder is not there and a ClosedError where pages may not read it. What `state`
-    returns changes once the images do.
+    `channels`, or people, are offered. `requests` are the forget requests to propose before all others. The networks of a
+    `quick` set train in about a second, so they are trained when they are first needed. The images of a `brought` set are the
+    visitor's, and networks brought with them come first. `check` raises a DataError where a folder is not there and a
+    ClosedError where pages may not read it. What `state` returns changes once the images do.
     """
 
     title: str
@@ -213,6 +227,8 @@ class Source:
     superclasses: dict[str, tuple[str, ...]] = field(default_factory=dict)
     channels: int = 1
     models: tuple[str, ...] = ()
+    requests: tuple[str, ...] = ()
+    quick: bool = False
     brought: bool = False
     check: Callable[[], object] = lambda: None
     state: Callable[[], object] = lambda: ""

@@ -116,7 +116,9 @@ def verdict(trajectory: Trajectory, problem: Problem, reference: Accuracies | No
     text = f"{lead}{title} {_forget_words(now, problem)}"
     if now.step and now.keeping:
         text += f" and {changed(now.kept, now.kept_before)} on {_where(problem)}"
-    return f"{text}.{_aim(problem, [now], reference)}{_ending(now)}{weight_of_one(len(problem.split.forget))}"
+    return (
+        f"{text}.{_aim(problem, [now], reference)}{_ending(now)}{weight_of_one(len(problem.split.forget), problem.dataset.noun)}"
+    )
 
 
 def verdict_of_all(
@@ -134,13 +136,14 @@ def verdict_of_all(
     changes = listed([f"{m.title} {changed(m.kept, m.kept_before)}" for m in now if m.keeping])
     text = f"{lead}{left} of {what} (before: {percent(first.forget_before)})."
     text += f" On {_where(problem)} {changes}." if changes else ""
-    return text + _aim(problem, now, reference) + weight_of_one(len(problem.split.forget))
+    return text + _aim(problem, now, reference) + weight_of_one(len(problem.split.forget), problem.dataset.noun)
 
 
 def _what(problem: Problem) -> str:
     """The forget set in words: 'the 6,000 images of Sandal', 'these 600 images'."""
     count, names = len(problem.split.forget), [problem.dataset.class_names[c] for c in problem.split.classes]
-    images = "image" if count == 1 else f"{count:,} images"
+    noun = problem.dataset.noun
+    images = noun[:-1] if count == 1 else f"{count:,} {noun}"
     return f"the {images} of {listed(names)}" if names else f"{'this' if count == 1 else 'these'} {images}"
 
 

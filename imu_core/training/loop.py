@@ -33,6 +33,7 @@ from imu_core.training.recipes import Recipe, recipe_for
 from imu_core.training.statistics import COMPANIONS, LARGEST_WITH_COMPANIONS
 
 _WORSE_THAN_GUESSING = 30.0  # mean loss of an epoch, in units of the loss of guessing, at which a training has diverged
+_FEWEST_VECTORS = 2  # samples that a training on vectors needs
 _SHUFFLE, _FLIP, _CROP = 1, 2, 3  # streams of the generator
 _LOOK_AHEAD, _SLOWEST = 5120, 0.95**5  # samples between two meetings, and what the slow weights keep at the last of them
 
@@ -60,10 +61,10 @@ class Training(Task):
         keep = torch.ones(len(dataset.train), dtype=torch.bool)
         keep[self.removed] = False
         self.kept = keep.nonzero()[:, 0]
-        if len(self.kept) < self.recipe.batch_size:
-            raise ConfigError(
-                f"Only {len(self.kept)} training samples would be left; at least {self.recipe.batch_size} are needed."
-            )
+        least = min(self.recipe.batch_size, _FEWEST_VECTORS) if dataset.holds_vectors else self.recipe.batch_size
+        if len(self.kept) < least:
+            raise ConfigError(f"Only {len(self.kept)} training samples would be left; at least {least} are needed.")
+        self._batch = min(self.recipe.batch_size, len(self.kept))
         self.traced: list[dict[str, Tensor]] = []
         self._watched: Sequence[Tensor] = ()
         self.before_batch: Callable[[], None] = lambda: None  # may raise, to end a training from within
@@ -79,7 +80,7 @@ class Training(Task):
         self.epoch, self.seconds, recipe = 0, 0.0, self.recipe
         groups = parameter_groups(self.model, recipe)
         self._optimizer = torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=True)
-        self._steps = len(self.kept) // recipe.batch_size * recipe.epochs
+        self._steps = len(self.kept) // self._batch * recipe.epochs
         self._schedule = one_cycle(self._optimizer, self._steps, recipe.decay)
         moving = {name: tensor for name, tensor in self.initial.items() if tensor.is_floating_point()}
         self._slow = {name: tensor.clone() for name, tensor in moving.items()} if recipe.lookahead else {}
@@ -128,7 +129,7 @@ class Training(Task):
                 return
             self.epoch += 1
             self.seconds += time.perf_counter() - start
-            if not self.traced:
+            if not self.traced and not self.dataset.holds_vectors:  # those train in less time than it takes to keep them
                 self._remember()
             last = self.epoch == self.recipe.epochs
             self.accuracies = self._evaluate(None if last else 2000)
@@ -140,7 +141,7 @@ class Training(Task):
         self.model.train()
         order = self.kept[torch.randperm(len(self.kept), generator=runtime.generator(self.seed, _SHUFFLE, self.epoch))]
         flips = self._flips(order)
-        size, total = self.recipe.batch_size, 0.0
+        size, total = self._batch, 0.0
         batches, shift = len(order) // size, runtime.generator(self.seed, _CROP, self.epoch)
         for number in range(batches):
             self.before_batch()
@@ -161,11 +162,8 @@ class Training(Task):
         return first[order] ^ bool(self.epoch % 2)
 
     def _one_step(self, index: Tensor, flip: Tensor, shift: torch.Generator) -> float:
-        images = shifted(self.dataset.train.images[index], self.recipe.crop, shift, self.recipe.edge)
-        images = torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
-        images = to_input(images.to(self._device)).to(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            logits = self.model(images)
+            logits = self.model(self._inputs(index, flip, shift))
         labels = self.dataset.train.labels[index].to(self._device)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         if self.recipe.gradient_penalty:
@@ -177,6 +175,14 @@ class Training(Task):
         self._log(index, before)
         self._schedule.step()
         return float(loss.detach())
+
+    def _inputs(self, index: Tensor, flip: Tensor, shift: torch.Generator) -> Tensor:
+        """What goes into the model for the samples `index`: images moved and flipped, vectors as they are."""
+        if self.dataset.holds_vectors:
+            return self.dataset.train.images[index].to(self._device)
+        images = shifted(self.dataset.train.images[index], self.recipe.crop, shift, self.recipe.edge)
+        images = torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
+        return to_input(images.to(self._device)).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def _look_ahead(self) -> None:

@@ -60,6 +60,8 @@ RECIPES: dict[str, Recipe] = {
     "resnet20_even": replace(_CIFAR, label_smoothing=0.0),
     "resnet18": replace(_CIFAR, epochs=30),
     "vgg19": replace(_CIFAR, epochs=40, learning_rate=0.1),
+    "mlp": Recipe(80, 32, 0.2, weight_decay=1e-4),
+    "logistic": Recipe(60, 32, 0.5, weight_decay=1e-3),
     "cifar10/lenet5": replace(_CIFAR, epochs=30, learning_rate=0.05, label_smoothing=0.0),
 }
 

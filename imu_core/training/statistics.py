@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core.models.head import split_head
+from imu_core.models.inference import to_input
 from imu_core.records.data import ImageSet
 
 IMPORTANCE_BATCH = 256
@@ -20,7 +21,7 @@ def class_statistics(model: nn.Module, images: ImageSet) -> dict[str, Tensor]:
     """`feature_statistics` of the features that go into the head of `model`."""
     backbone, head = split_head(model)
     backbone.eval()
-    Z = torch.cat([backbone(part.float() / 255) for part in images.images.split(100)])
+    Z = torch.cat([backbone(to_input(part)) for part in images.images.split(100)])
     return feature_statistics(Z, images.labels, head.out_features)
 
 
@@ -45,7 +46,7 @@ def importances(
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for pixels, labels in zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True):
             before_batch()
-            yield pixels.float() / 255, labels
+            yield to_input(pixels), labels
 
     return batch_importances(model, batches(), batch_size)
 

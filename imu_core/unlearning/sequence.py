@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from imu_core import runtime
+from imu_core import data, runtime
 from imu_core.caches import SharedCache
 from imu_core.errors import Cancelled, ConfigError
 from imu_core.models.head import find_head
@@ -28,8 +28,8 @@ def problem_after(
     history: History,
     dataset: str = "fashion",
     *,
-    model: str = "small_resnet",
-    forget: str = "class:Sandal",
+    model: str = "",
+    forget: str = "",
     seed: int = 0,
 ) -> Problem:
     """The problem of forgetting what `forget` names once the requests of `history` were unlearned.
@@ -42,7 +42,8 @@ def problem_after(
     """
     if not history:
         return problem(dataset, model=model, forget=forget, seed=seed)
-    return after(_repeated(dataset, model, seed, _as_text(history)), forget)
+    usual_model, usual_request = data.usual(dataset)
+    return after(_repeated(dataset, model or usual_model, seed, _as_text(history)), forget or usual_request)
 
 
 _REPEATED: SharedCache[tuple[str, str, int, str], Run] = SharedCache(16)  # by data set, model, seed and history

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.navigation.page import Page
 
-PEOPLE_PAGE = "reidentify"
+PEOPLE_PAGE, POINTS_PAGE = "reidentify", "playground"  # pages that need a kind of data
 _THROUGH_APP = "through_app"  # of the session: app.py has begun this run of the page
 
 
@@ -14,7 +14,10 @@ def navigation() -> Page:
     st.session_state[_THROUGH_APP] = True
     return st.navigation(
         {
-            "": [st.Page("pages/start.py", title="Start", icon=":material/play_circle:", default=True)],
+            "": [
+                st.Page("pages/start.py", title="Start", icon=":material/play_circle:", default=True),
+                st.Page("pages/playground.py", title="Playground", icon=":material/gesture:", url_path=POINTS_PAGE),
+            ],
             "Look": [st.Page("pages/influence.py", title="Influence", icon=":material/scatter_plot:", url_path="influence")],
             "Run": [
                 st.Page("pages/unlearn.py", title="Unlearn", icon=":material/ink_eraser:", url_path="unlearn"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
 from imu_core import data
 from imu_core.data import notes
+from imu_core.data.vectors import points
 from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.model_import.brought_sets import datasets as folders
@@ -17,6 +20,7 @@ from imu_core.problems import reference
 from imu_core.problems.problem import prepare
 from imu_core.records.data import Dataset
 from imu_core.records.run import Problem
+from imu_core.records.shapes import Value
 from imu_core.settings import RUN
 from pages.sidebar import history, missing, navigation, request, running
 from pages.sidebar.reopen import PROBLEM
@@ -25,7 +29,19 @@ from pages.widgets.text import plain
 
 SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
 UNKNOWN_PEOPLE = "random:10%,seed=0"  # the request on a set that nobody has read yet
-USUAL_PEOPLE = "people"  # what Re-identify opens with
+
+
+class Need(NamedTuple):
+    """The data that a page needs: whether a set is of that kind, and the set it opens with where the problem shows none."""
+
+    fits: Callable[[str], bool]
+    usual: str
+
+
+_NEEDS = {
+    navigation.PEOPLE_PAGE: Need(data.shows_people, "people"),
+    navigation.POINTS_PAGE: Need(lambda name: name.startswith(points.PREFIX), f"{points.PREFIX}moons"),
+}
 
 
 def sidebar(page: Page) -> None:
@@ -35,7 +51,7 @@ def sidebar(page: Page) -> None:
         names = list(data.DATASETS)
         own = str(_now("dataset"))
         names += [name for name in folders() if name != own and data.is_open(name)]
-        names += [own] if own.startswith((data.MARKET, data.FOLDER)) else []
+        names += [own] if own and own not in names and (own.startswith((data.MARKET, data.FOLDER)) or _is_vectors(own)) else []
         dataset = bound.selectbox("Dataset", names, key="dataset", help=help_text("dataset"), on_change=_changed)
         shown = _loaded(dataset)
         if shown and shown.people and shown.people.synthetic:
@@ -57,6 +73,13 @@ def sidebar(page: Page) -> None:
     running.running_jobs()
 
 
+def _is_vectors(name: str) -> bool:
+    """Whether `name` is that of points or of a table, known or drawn."""
+    with contextlib.suppress(ImuError):
+        return data.source(name).quick
+    return False
+
+
 def _now(key: str) -> str:
     """What the sidebar's widget `key` says, or the link before that widget exists."""
     return st.session_state.get(key) or st.query_params.get(key) or ""
@@ -75,21 +98,28 @@ def take_problem(dataset: str, forget: str = "", model: str = "") -> None:
 
 
 def _follow(page: Page) -> None:
-    """Re-identification needs people: going there takes them as the problem, leaving brings the earlier problem back."""
+    """Some pages need a kind of data: going there takes it as the problem, leaving brings the earlier problem back."""
     request.put_back()
     fetched = st.session_state.pop("fetched", "")
     if fetched and _now("forget") == UNKNOWN_PEOPLE:  # only now is it known who is in it
         st.session_state.forget = suggestions(fetched)[0]
-    here, people = page.url_path == navigation.PEOPLE_PAGE, data.shows_people(_now("dataset"))
-    if here and not people:
-        st.session_state.elsewhere = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
-        take_problem(USUAL_PEOPLE)
-        st.session_state.update(st.session_state.get("people_before", {}))
-    elif not here and st.session_state.get("elsewhere") is not None:
-        earlier = st.session_state.pop("elsewhere")
-        st.session_state.people_before = {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
+    state, need = st.session_state, _NEEDS.get(page.url_path)
+    fits = need is None or need.fits(_now("dataset"))
+    if state.get("elsewhere") is not None and not (need and fits):
+        earlier, left = state.pop("elsewhere"), _problem()
+        state.setdefault("before", {}).update({url: left for url, kind in _NEEDS.items() if kind.fits(_now("dataset"))})
         take_problem(earlier.get("dataset") or next(iter(data.DATASETS)))
-        st.session_state.update(earlier)
+        state.update(earlier)
+        fits = need is None or need.fits(_now("dataset"))
+    if need and not fits:
+        state.elsewhere = _problem()
+        take_problem(need.usual)
+        state.update(state.get("before", {}).get(page.url_path, {}))
+
+
+def _problem() -> dict[str, Value]:
+    """The sidebar's problem now, by the keys of its widgets."""
+    return {key: st.session_state[key] for key in PROBLEM if st.session_state.get(key)}
 
 
 def models_for(dataset: str) -> list[str]:
@@ -107,6 +137,10 @@ def _loaded(dataset: str) -> Dataset | None:
 def suggestions(dataset: str) -> list[str]:
     """The forget requests that are proposed for `dataset`, the usual one first; any other can be typed."""
     people, loaded = data.shows_people(dataset), _loaded(dataset)
+    proposed = data.source(dataset).requests if _is_vectors(dataset) else ()
+    if proposed and loaded:
+        many = [f"class:{name}" for name in loaded.class_names] if len(loaded.class_names) > 2 else []
+        return list(dict.fromkeys([*proposed, *many, "random:10%,seed=0", "hardest:10", "easiest:10"]))
     if people and loaded is None:
         return [f"identity:{name}" for name in SHOWN_PEOPLE] if dataset == "people" else [UNKNOWN_PEOPLE]
     names = loaded.class_names if loaded else data.class_names(dataset)

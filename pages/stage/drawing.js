@@ -2,6 +2,7 @@
 
 const NEAR = 14; // pixels within which a point is meant
 const MARKER = 6; // pixels from the middle of a marker to its corner
+const MARK = [34, 14]; // pixels of a mark in a legend
 const LINE = 15; // pixels between two names
 
 class Charts {
@@ -63,16 +64,26 @@ class Charts {
   drawCurves() {
     const { scene } = this, steps = [0, Math.max(1, this.last)];
     this.drawn.curves = [];
-    for (const [row, [name, span, title]] of [["forget", [-4, 106], "Forget accuracy, %"], ["kept", scene.span, scene.kept]].entries()) {
-      const chart = this.axes("curves", steps, span, row ? "Step" : "", title, row, 2);
+    const rows = [["forget", [-4, 106], "Forget accuracy, %"], ["kept", scene.span, scene.kept]];
+    const far = Math.max(0, ...scene.lines.flatMap((line) => line.apart ?? []));
+    if (far) rows.push(["apart", [0, 1.06 * far], "Distance to the retrained network's parameters"]);
+    for (const [row, [name, span, title]] of rows.entries()) {
+      const chart = this.axes("curves", steps, span, row + 1 === rows.length ? "Step" : "", title, row, rows.length);
       if (!chart) return;
       const { pen, x, y } = chart, level = scene.retrained?.[row];
       this.drawn.curves.push({ chart, across: "steps", up: name });
       if (level !== undefined) stroke(pen, [[x(steps[0]), y(level)], [x(steps[1]), y(level)]], this.ink.text, [6, 4], 1.2);
-      for (const line of scene.lines) this.trail(pen, line, line.steps.map(x), line[name].map(y));
+      for (const line of scene.lines.filter((one) => one[name]?.length)) this.trail(pen, line, line.steps.map(x), line[name].map(y));
+      if (name === "apart") this.start(chart, scene.lines);
       const at = x(this.cursor);
       stroke(pen, [[at, chart.top], [at, chart.bottom]], scene.colours.grey, [], 1);
     }
+  }
+
+  // Where the distance began: a run above this line is further from the retrained network than the original was.
+  start({ pen, y, left, right }, lines) {
+    const began = lines.find((line) => line.apart?.length)?.apart[0];
+    if (began !== undefined) stroke(pen, [[left, y(began)], [right, y(began)]], this.scene.colours.grey, [2, 3], 1.2);
   }
 
   // One run up to the cursor, drawn through `xs`, `ys`; returns where its tip is.
@@ -197,13 +208,19 @@ function shape(pen, x, y, corners, size, colour, hollow) {
 
 // The mark of a run in the legend: a piece of its line with its marker.
 function legend(canvas, line) {
-  const scale = window.devicePixelRatio || 1, [width, height] = [34, 14];
+  const [width, height] = MARK, pen = small(canvas);
+  stroke(pen, [[1, height / 2], [width - 1, height / 2]], line.colour, line.dash, 2);
+  shape(pen, width / 2, height / 2, line.corners, 5, line.colour, line.hollow);
+}
+
+// The pen of a canvas of the size of a mark.
+function small(canvas) {
+  const scale = window.devicePixelRatio || 1, [width, height] = MARK;
   canvas.width = width * scale;
   canvas.height = height * scale;
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
-  stroke(pen, [[1, height / 2], [width - 1, height / 2]], line.colour, line.dash, 2);
-  shape(pen, width / 2, height / 2, line.corners, 5, line.colour, line.hollow);
+  return pen;
 }

@@ -1,7 +1,7 @@
 // Plays the frames of runs in the browser. The server sends them once and hears only where the player came to rest.
 //
 // `data` is {id, scenes, chosen, picks, panels, height, columns, tile, tall, order: [number, "play" | "rest" | "follow", step],
-// at, opens}; `scenes` is null where this window holds the frames of `id` already. See stage.py.
+// at, opens, edits}; `scenes` is null where this window holds the frames of `id` already. See stage.py.
 
 const SECONDS = 7; // for a whole replay
 const SLOWER = 3;
@@ -37,6 +37,7 @@ class Stage {
     this.who = 0;
     this.place = (name) => root.querySelector(name);
     this.charts = new Charts(root);
+    this.ground = new Ground(this);
     this.listen();
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(root);
@@ -50,6 +51,7 @@ class Stage {
     if (anew) this.chosen = this.told = this.data.chosen;
     this.reported ??= this.data.at;
     if (anew) this.lay();
+    else if (this.hasGround) this.ground.answered();
     const [number, what, step] = this.data.order, key = this.data.key;
     if (this.held.done.get(key) !== number) {
       this.held.done.set(key, number);
@@ -100,6 +102,7 @@ class Stage {
     this.layPicks();
     this.layWho();
     this.layWall();
+    this.ground.lay(this.hasGround, data);
   }
 
   layPicks() {
@@ -136,11 +139,12 @@ class Stage {
   layWho() {
     const who = this.place(".who"), { lines } = this.scene;
     who.hidden = lines.length === 0;
-    who.setAttribute("aria-label", this.hasWall ? "Whose answers the pictures show" : "Who is who");
+    who.setAttribute("aria-label", this.hasGround ? "Whose answers the plane shows" : this.hasWall ? "Whose answers the pictures show" : "Who is who");
     this.who = Math.min(this.who, Math.max(0, lines.length - 1));
-    if (!lines[this.who]?.flips.length) this.who = Math.max(0, lines.findIndex((line) => line.flips.length));
+    if (!this.hasGround && !lines[this.who]?.flips.length) this.who = Math.max(0, lines.findIndex((line) => line.flips.length));
+    const still = this.hasGround ? this.ground.legend() : [];
     who.replaceChildren(...lines.map((line, n) => {
-      const can = this.hasWall && line.flips.length > 0;
+      const can = this.hasGround || (this.hasWall && line.flips.length > 0);
       const entry = make(can ? "button" : "span", can ? { type: "button", "aria-pressed": n === this.who } : {});
       const mark = make("canvas", { "aria-hidden": "true" });
       entry.append(mark, line.name);
@@ -151,7 +155,11 @@ class Stage {
         this.draw();
       };
       return entry;
-    }));
+    }), ...still);
+  }
+
+  get hasGround() {
+    return this.data.panels.includes("ground") && Boolean(this.scene.ground);
   }
 
   get hasWall() {
@@ -284,6 +292,7 @@ class Stage {
     this.place(".at").textContent = `step ${step} of ${this.last}`;
     this.set(this.place(".sentence"), sentenceAt(this.scene.sentences, step));
     if (this.hasWall) this.drawWall(step);
+    if (this.hasGround) this.ground.draw();
     this.charts.draw(this.scene, this.cursor, this.last);
   }
 
@@ -320,6 +329,7 @@ class Stage {
     );
     const said = rows.map(([name, , forget, kept]) => `${name}: forget ${forget}, kept ${kept}`).join("; ");
     this.charts.label(said);
+    if (this.hasGround) this.ground.label(said);
   }
 
   // Pointing at something.

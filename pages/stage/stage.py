@@ -12,14 +12,14 @@ from typing import Any
 import streamlit as st
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("stage.js", "drawing.js", "elements.js")  # of one module, in this order
+_SCRIPTS = ("stage.js", "ground.js", "drawing.js", "elements.js")  # of one module, in this order
 
 
 @dataclass(frozen=True)
 class Look:
     """What of the scenes is shown, and how large (pixels).
 
-    `panels`: wall, plane, curves. `columns`, `tile`, `pictures`: of the wall.
+    `panels`: wall, plane, curves, ground. `columns`, `tile`, `pictures`: of the wall.
     """
 
     panels: tuple[str, ...] = ("plane", "curves")
@@ -90,9 +90,11 @@ class Stage:
         asks: str = "",
         on_pick: Callable[[int], None] | None = None,
         on_open: Callable[[int], None] | None = None,
+        on_edit: Callable[[object], None] | None = None,
     ) -> None:
         """Draw the stage with `scenes`, each as `Scene.data` makes it; the one at `chosen` is shown.
 
+        Points of a ground can be drawn and moved where there is an `on_edit`; it gets them all, as the browser sent them.
         With `picks`, a name for each scene, the visitor can choose another by its first picture; `asks` says what is chosen.
         """
         known = hashlib.sha256("".join(scene["id"] for scene in scenes).encode()).hexdigest()[:16]
@@ -116,11 +118,13 @@ class Stage:
                 "tile": look.tile,
                 "pictures": look.pictures,
                 "opens": on_open is not None,
+                "edits": on_edit is not None,
             },
             on_step_change=self._rested,
             on_missing_change=lambda: st.session_state.pop(sent, None),
             on_picked_change=self._told("picked", on_pick),
             on_opened_change=self._told("opened", on_open),
+            on_edited_change=lambda: on_edit(self._said().get("edited")) if on_edit else None,
         )
         st.session_state[sent] = known
 

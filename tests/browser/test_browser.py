@@ -48,6 +48,7 @@ BEFORE_SENDING = 50  # milliseconds in which the page has told the server what w
 ANSWER = 3_000  # milliseconds in which the server has said something to that; to some messages it says nothing
 HEADINGS = {
     "": "It knows ten kinds of clothes. Make it forget.",
+    "playground": "Where does the boundary go?",
     "influence": "Who matters most?",
     "unlearn": "Watch it forget",
     "compare": "Which one forgets better?",
@@ -60,7 +61,8 @@ HEADINGS = {
     "docs": "Docs",
 }
 NAVIGATION = (
-    "Start", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Your own", "Runs", "Paper", "Glossary", "Docs",
+    "Start", "Playground", "Influence", "Unlearn", "Compare", "Re-identify", "Attack", "Your own", "Runs", "Paper", "Glossary",
+    "Docs",
 )  # fmt: skip
 # A run that changes almost nothing, is looked at every few steps, and goes on until somebody stops it.
 LONG = {

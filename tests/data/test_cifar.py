@@ -29,7 +29,7 @@ from imu_core.errors import ConfigError, DataError
 from imu_core.evaluation import saliency
 from imu_core.methods.workspace import Workspace
 from imu_core.models import checkpoints, networks
-from imu_core.models.airbench import Whitening
+from imu_core.models.architectures.airbench import Whitening
 from imu_core.models.head import blocks, find_head, trainable
 from imu_core.models.inference import to_input
 from imu_core.models.networks import fresh

@@ -24,9 +24,9 @@ from imu_core.figures import agreement as charts
 from imu_core.influence import FULL_ESTIMATORS, FullInfluence, full_scores, head_scores, ranking
 from imu_core.influence.solvers import conjugate_gradients
 from imu_core.metrics.intervals import spearman_interval
-from imu_core.models.airbench import Airbench
+from imu_core.models.architectures.airbench import Airbench
+from imu_core.models.architectures.thin_resnets import ResNet20
 from imu_core.models.head import trainable
-from imu_core.models.thin_resnets import ResNet20
 from imu_core.records.data import Dataset
 from imu_core.records.run import Problem
 

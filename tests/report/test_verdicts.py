@@ -41,7 +41,7 @@ def problem(count: int = 6000, *classes: str) -> Any:
     """As much of a problem as a sentence needs."""
     names = ("T-shirt", "Sandal", "Boot")
     split = types.SimpleNamespace(forget=range(count), classes=[names.index(c) for c in classes])
-    return types.SimpleNamespace(split=split, dataset=types.SimpleNamespace(class_names=names))
+    return types.SimpleNamespace(split=split, dataset=types.SimpleNamespace(class_names=names, noun="images"))
 
 
 def point(step: int, forget: float, kept: float, full: bool = True) -> Point:

@@ -11,6 +11,7 @@ from imu_core.errors import ConfigError
 from imu_core.methods.base import Batch, Method, Objective, Parameter
 from imu_core.methods.card import Card, Look
 from imu_core.methods.view import View, needs
+from imu_core.models.inference import to_input
 from imu_core.records.run import RunConfig
 
 _CHUNK, _ROW = 250, 59  # images of one attack; stream of the generator
@@ -20,15 +21,17 @@ EPSILON = Parameter("epsilon", "ε of the attack", 0.1, "How far each pixel may 
 def nearest_labels(view: View, epsilon: float) -> Tensor:
     """The class the original sees in each forget image after a signed gradient step away from its label, (n,) int64.
 
-    The step moves each pixel (0 to 1) by `epsilon`. Pixels are clamped and rounded to 1/255, as an image file would hold them
-    (FGSM, Goodfellow et al. 2015).
+    The step moves each pixel (0 to 1), or each number of a vector, by `epsilon`. Pixels are clamped and rounded to
+    1/255, as an image file would hold them (FGSM, Goodfellow et al. 2015).
     """
     model, answers = view.whole_original, []
     for pixels, labels in zip(view.pixels("forget").split(_CHUNK), view.forget.labels.split(_CHUNK), strict=True):
         view.raise_if_stopped()
-        x = (pixels.float() / 255).requires_grad_(True)
+        x = to_input(pixels).clone().requires_grad_(True)
         (g,) = torch.autograd.grad(F.cross_entropy(model(x), labels, reduction="sum"), x)
-        moved = ((x.detach() + epsilon * g.sign()).clamp(0, 1) * 255).round() / 255
+        moved = x.detach() + epsilon * g.sign()
+        if pixels.dtype == torch.uint8:
+            moved = (moved.clamp(0, 1) * 255).round() / 255
         with torch.no_grad():
             answers.append(model(moved).argmax(1))
     return torch.cat(answers)

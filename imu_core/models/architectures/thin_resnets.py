@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core.models.layers import Normalise
+from imu_core.models.architectures.layers import Normalise
 
 WIDTHS = (16, 32, 64)
 BLOCKS = 3  # in each row of ResNet-20

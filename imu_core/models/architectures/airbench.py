@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imu_core.models.layers import Normalise
+from imu_core.models.architectures.layers import Normalise
 
 WIDTHS = (64, 192, 192)
 _PATCH = 2  # side of the patches that the first layer whitens

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from imu_core.models.layers import Normalise
+from imu_core.models.architectures.layers import Normalise
 
 ROWS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # width, convolutions
 

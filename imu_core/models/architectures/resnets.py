@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imu_core import runtime
-from imu_core.models.layers import Normalise
+from imu_core.models.architectures.layers import Normalise
 
 WIDTHS = (64, 128, 256, 512)  # of ResNet-18
 HALF = (32, 64, 128, 256)

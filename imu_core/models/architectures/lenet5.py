@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from imu_core.models.layers import Normalise
+from imu_core.models.architectures.layers import Normalise
 
 
 class LeNet5(nn.Module):

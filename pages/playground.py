@@ -1,0 +1,81 @@
+"""Playground: points of the plane and a small network; forget some, and watch its boundary beside the retrained one's."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imu_core.errors import ImuError
+from imu_core.methods import METHODS
+from imu_core.problems.reference import target
+from imu_core.records.run import Problem, RunConfig
+from imu_core.settings import RUN
+from pages.sections.playground import points, runs
+from pages.sidebar import problem_choice
+from pages.stage.stage import Look, Stage, skip_to
+from pages.widgets import bound, link_box
+from pages.widgets.text import plain
+
+LOOK = Look(panels=("ground", "curves"), height=392)
+MOST_METHODS = 4
+RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+MOST_PASSES = 400
+
+
+def settings(problem: Problem) -> list[RunConfig]:
+    """Draw the controls; returns the settings of each run."""
+    one, two, three, four = st.columns([5, 3, 3, 2], gap="medium", vertical_alignment="bottom")
+    with four, st.popover("More", icon=":material/tune:", help="Which layers move, and where runs stop"):
+        which = RUN["scope"]
+        scope = bound.segmented_control(which.label, ("head", "all"), default="all", key="scope", required=True) or "all"
+        aim = target(problem)
+        stops = bound.toggle("Stop when as much is forgotten as by retraining", False, key="stops")
+    offered = runs.fitting(scope, bool(problem.split.classes))
+    with one:
+        chosen = bound.multiselect(
+            f"Methods, at most {MOST_METHODS}",
+            offered,
+            default=[name for name in ("imu", "ga") if name in offered],
+            key="methods",
+            format_func=lambda name: METHODS[name].title,
+            max_selections=MOST_METHODS,
+        )
+    with two:
+        rate = bound.select_slider(
+            RUN["learning_rate"].label, RATES, (RATES[0], RATES[-1]), 0.003, key="rate", format_func=lambda value: f"{value:g}"
+        )
+    with three:
+        passes = bound.slider("Passes", 5, MOST_PASSES, 100, 5, key="passes")
+    stop = (aim[0] if aim else 0.0) if stops else None
+    return [runs.config(problem, name, scope, rate, passes, stop) for name in chosen]
+
+
+problem = problem_choice.current()
+skip_to("playground")
+row = link_box.titled("Where does the boundary go?")
+with row:
+    points.choose(problem.dataset.name)
+    link_box.of_page(problem, "Opens this page with the same points, choices and step")
+st.caption(points.shows(problem.dataset.name))
+points.told()
+stage_place = st.container()
+try:
+    configs = settings(problem)
+    played = runs.play(problem, configs) if configs else None
+except ImuError as error:
+    st.warning(plain(error))
+    st.stop()
+if played is None:
+    st.caption("Pick at least one method.")
+    st.stop()
+with stage_place:
+    stage = Stage("playground", played.last)
+    step = bound.cursor("playground", played.last)
+    if "playground_played" not in st.session_state:
+        st.session_state.playground_played = True
+        if step is None:
+            stage.play()
+        else:
+            stage.show(step)
+    stage.draw([played.scene], LOOK, on_edit=points.edit)
+for sentence in played.refused:
+    st.caption(sentence)
