@@ -80,8 +80,8 @@ if item.is_example:
     st.caption("Finished examples, the gentle preset on the head. Your own runs on this problem stand here once you made some.")
 if not problem.split.classes:
     st.caption(
-        f"These {len(problem.split.forget):,} images are no whole class: a model that never saw them recognises many of them, so "
-        "the aim is the retrained model's figure, not a low one."
+        f"These {len(problem.split.forget):,} {problem.dataset.noun} are no whole class: a model that never saw them recognises "
+        "many of them, so the aim is the retrained model's figure, not a low one."
     )
 try:
     st.subheader("Do its answers give it away?")

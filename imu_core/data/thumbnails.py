@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from imu_core import data
+from imu_core.data.vectors.pictures import picture
+from imu_core.records.data import Dataset
 
 _SIDE = 84  # smallest side on screen, pixels
 
@@ -17,14 +19,18 @@ _SIDE = 84  # smallest side on screen, pixels
 @lru_cache(maxsize=20_000)
 def png(dataset: str, part: str, index: int, frame: str | None = None) -> bytes:
     """PNG of sample `index` of `part` (train | test), nearest-neighbour, at least 84 pixels wide, framed in that colour."""
-    images = getattr(data.load(dataset), part).images
-    return framed(images[index].numpy(), frame)
+    return framed(pixels(data.load(dataset), part, index), frame)
 
 
 @lru_cache(maxsize=20_000)
 def plain_url(dataset: str, part: str, index: int) -> str:
     """Sample `index` of `part` as a data: address, in its own size, without a frame: a page enlarges and frames it by style."""
-    return as_url(framed(getattr(data.load(dataset), part).images[index].numpy(), None, 1))
+    return as_url(framed(pixels(data.load(dataset), part, index), None, 1))
+
+
+def pixels(dataset: Dataset, part: str, index: int) -> np.ndarray:
+    """Sample `index` of `part` (train | test) as uint8 pixels (channels, h, w): itself, or for a vector a picture of it."""
+    return picture(dataset, part, index) if dataset.holds_vectors else getattr(dataset, part).images[index].numpy()
 
 
 def framed(pixels: np.ndarray, colour: str | None = None, side: int = _SIDE) -> bytes:

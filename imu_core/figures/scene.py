@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from imu_core import runtime
+from imu_core.data.thumbnails import pixels
 from imu_core.errors import DataError
 from imu_core.figures import FORGET, GREY, Shown, utility, utility_title
 from imu_core.figures.paths import DIGITS, value_range
@@ -212,7 +213,7 @@ def wall_of(problem: Problem) -> Wall:
     if weights is not None:
         chosen = chosen[weights[chosen].argsort(descending=True, stable=True)]
     ids = problem.split.forget[chosen]
-    images = problem.dataset.train.images[ids].numpy()
+    images = np.stack([pixels(problem.dataset, "train", index) for index in ids.tolist()])
     return Wall(
         sheet_of(images),
         min(MOST_PIXELS, max(images.shape[-2:])),
@@ -240,8 +241,8 @@ def sheet_of(images: np.ndarray) -> str:
     """Images (n, channels, h, w) uint8 side by side in one PNG, each on a square of at most `MOST_PIXELS`, as a data: address."""
     side = min(MOST_PIXELS, max(images.shape[-2:]))
     sheet = Image.new("L" if images.shape[1] == 1 else "RGB", (side * len(images), side))
-    for number, pixels in enumerate(np.moveaxis(images, 1, -1)):
-        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    for number, image in enumerate(np.moveaxis(images, 1, -1)):
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         picture.thumbnail((side, side))
         sheet.paste(picture, (side * number + (side - picture.width) // 2, (side - picture.height) // 2))
     buffer = io.BytesIO()

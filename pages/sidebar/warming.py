@@ -38,11 +38,23 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
         await asyncio.to_thread(warming.join, LAST)  # a process that ends while torch computes is aborted
 
 
-def warm(visitors: Visitors, stop: threading.Event) -> None:
-    """Load the engine and compute the features that the pages open with; ends early once `stop` is set.
+def _first_page() -> None:
+    """Load what Start needs, so that a server's first visitor does not wait for Python's imports; none of it is the engine."""
+    from pages.lesson import strip  # noqa: F401
+    from pages.session import answered  # noqa: F401
+    from pages.sidebar import in_order  # noqa: F401
+    from pages.stage import first
+    from pages.widgets import link_box, theme  # noqa: F401
 
-    It begins once the first page of all, which needs no engine, has had its time. What it leaves undone a page goes on with.
+    first.stored()
+
+
+def warm(visitors: Visitors, stop: threading.Event) -> None:
+    """Load the first page, then the engine, and compute the features that pages open with; ends early once `stop` is set.
+
+    The engine comes once the first page of all, which needs none, has had its time. What it leaves undone a page goes on with.
     """
+    _first_page()
     until = time.monotonic() + ALONE
     while visitors.is_empty and time.monotonic() < until and not stop.is_set():
         stop.wait(GLANCE)

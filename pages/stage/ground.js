@@ -30,7 +30,7 @@ class Ground {
   lay(shown, data) {
     this.place.hidden = !shown;
     if (!shown) return;
-    this.canvas.style.width = this.canvas.style.height = `${data.height}px`;
+    this.canvas.style.width = `${data.height}px`;
     this.sent = false;
     this.edited = null;
     this.place.classList.remove("waits");

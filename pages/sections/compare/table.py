@@ -144,7 +144,8 @@ def _table(problem: Problem, rows: list[Row], depth: float) -> None:
     )
     split = problem.split
     st.caption(
-        f"{len(split.forget):,} forget, {len(split.retain):,} retain and {len(problem.test.labels):,} test images. "
+        f"{len(split.forget):,} forget, {len(split.retain):,} retain and {len(problem.test.labels):,} "
+        f"test {problem.dataset.noun}. "
         "Changes in points against the original model; KL and JS in nats. ↑ higher is better, ↓ lower, ≈ nearest the retrained "
         f"model. Equal depth: {percent(depth)} forget accuracy; between two evaluated steps it is interpolated. "
         + (

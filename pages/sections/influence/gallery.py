@@ -106,7 +106,7 @@ def scores(problem: Problem, estimator: str, damping: float) -> Influence | None
     about = (problem.dataset.name, problem.model_name, problem.split.request, problem.seed, str(problem.history))
     if not influence.is_slow(estimator, len(problem.split.forget), *problem.head.weight.shape):
         return _scores(*about, estimator, damping, problem)
-    title = f"Scores of {len(problem.split.forget):,} images by {estimator}"
+    title = f"Scores of {len(problem.split.forget):,} {problem.dataset.noun} by {estimator}"
     make = lambda: influence.Scoring(problem, estimator, damping)  # noqa: E731
     work = waited.work(f"scores {about} {estimator} {damping}", title, make)
     return work.found if work else None

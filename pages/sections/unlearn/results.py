@@ -74,7 +74,7 @@ def table(problem: Problem, items: list[session_runs.Kept], reference: dict[str,
     )
     st.caption(
         f"Accuracies in percent; {len(problem.split.forget):,} forget, {len(problem.split.retain):,} retain and "
-        f"{len(problem.test.labels):,} test images. ↑ higher is better, ↓ lower, ≈ nearest the retrained model."
+        f"{len(problem.test.labels):,} test {problem.dataset.noun}. ↑ higher is better, ↓ lower, ≈ nearest the retrained model."
         + (f" Judged never seen: {membership.ORIENTATION}." if "membership" in columns else "")
     )
 
@@ -83,7 +83,7 @@ def _column(problem: Problem, key: str, title: str) -> Any:
     metric = METRICS[key]
     good = metric.direction(bool(problem.split.classes))
     arrow = ARROWS.get(good, "≈")
-    size = f" {_size(problem, key):,} images." if _size(problem, key) else ""
+    size = f" {_size(problem, key):,} {problem.dataset.noun}." if _size(problem, key) else ""
     form = "%.1f" if metric.unit == "%" else "%.3f"
     return st.column_config.NumberColumn(
         f"{title} {arrow}", format=form, help=f"{metric.title} ({metric.unit}). Good: {good}.{size}"
@@ -167,7 +167,7 @@ def pictures(problem: Problem, item: session_runs.Kept) -> None:
     rows = (
         (f"No longer recognised: {len(gone):,} of {len(split.forget):,}", gone, train, "train", "forget"),
         (f"Still recognised: {len(still):,}", still, train, "train", "forget"),
-        (f"Damaged elsewhere: {len(hurt):,} test images that were right before", hurt, test, "test", "retain"),
+        (f"Damaged elsewhere: {len(hurt):,} test {problem.dataset.noun} that were right before", hurt, test, "test", "retain"),
     )
     for title, ids, predictions, part, frame in rows:
         st.markdown(f"**{title}**" + ("" if len(ids) <= SHOWN else f", {SHOWN} of them:"))
