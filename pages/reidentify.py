@@ -87,7 +87,7 @@ st.markdown(
 problem = problem_choice.current()
 if problem.dataset.people is None:
     st.info(f"{plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
-    usual = (problem_choice.USUAL_PEOPLE,)
+    usual = (problem_choice.USUAL[navigation.PEOPLE_PAGE],)
     st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=usual)
     st.stop()
 if problem.dataset.people.synthetic:

@@ -186,8 +186,8 @@ def say_tenths(steps: Iterable[tuple[float, str]]) -> None:
 def load(values: Mapping[str, Any]) -> Problem:
     """The problem that the options name. Lines on stderr come first: reading a model's features the first time takes seconds."""
     RUN["problem_seed"].check(values["problem_seed"], "--problem-seed")
-    dataset, (model, forget) = values["problem"], data.usual(values["problem"])
-    model, forget = values["model"] or model, values["forget"] or forget
+    dataset, usual = values["problem"], data.usual(values["problem"])
+    model, forget = (usual[n] if values[name] is None else values[name] for n, name in enumerate(("model", "forget")))
     say(f"Reading {dataset}, {model} and its features.")
     say_tenths(prepare(dataset, model=model))
     problem = make_problem(dataset, model=model, forget=forget, seed=values["problem_seed"])

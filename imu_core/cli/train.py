@@ -67,7 +67,7 @@ def train_command(
 ) -> None:
     """Train the original model, or with --forget the retrained reference that never saw those samples."""
     check_writable(json_file, out and out / "model")
-    training = _training({**context.params, "model": model or data.usual(problem)[0]})
+    training = _training({**context.params, "model": data.usual(problem)[0] if model is None else model})
     stored = checkpoints.find(training.dataset, training.model_name, training.removed, seed)
     if stored is not None and not again:
         typer.echo(f"{_what(training)} is trained already: {card_line(stored.card)}. Train it again with --again.")

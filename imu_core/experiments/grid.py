@@ -134,7 +134,7 @@ def cells(spec: Mapping[str, Json] | Path | str) -> list[Cell]:
     _check_number(len(problems) * len(configs))
     by_key: dict[str, Cell] = {}
     for dataset, model, forget, seed in problems:
-        problem, refused = make_problem(dataset, model=model, forget=forget, seed=seed), None
+        problem, refused = make_problem(dataset, model=model or None, forget=forget or None, seed=seed), None
         for config in configs:
             try:
                 methods.find(config.method).check(config.scope, problem.split)

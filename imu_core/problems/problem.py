@@ -26,8 +26,8 @@ NOTHING = torch.empty(0, dtype=torch.int64)
 def problem(
     dataset: str = "fashion",
     *,
-    model: str = "",
-    forget: str = "",
+    model: str | None = None,
+    forget: str | None = None,
     seed: int = 0,
 ) -> Problem:
     """The problem of making the original `model`, trained on `dataset`, forget what the request `forget` names.
@@ -40,22 +40,23 @@ def problem(
     """
     seed = RUN["problem_seed"].check(seed, "seed")
     data.check_folder(dataset)  # what is in memory may have been read for others
+    usual = data.usual(dataset)
+    model, forget = usual[0] if model is None else model, usual[1] if forget is None else forget
     if outside.is_brought(model):
         brought.card(dataset, model)
-    model, forget = model or data.usual(dataset)[0], forget or data.usual(dataset)[1]
     loaded = data.load(dataset)
     checkpoint = original(loaded, model)
     network, train, test = _original(checkpoint.path, checkpoint.path.stat().st_mtime_ns, dataset)
     return Problem(loaded, model, network, train, test, requests.split(forget, loaded, train, seed), seed)
 
 
-def prepare(dataset: str = "fashion", *, model: str = "") -> Iterator[tuple[float, str]]:
+def prepare(dataset: str = "fashion", *, model: str | None = None) -> Iterator[tuple[float, str]]:
     """Compute the features that `problem` needs and nobody has stored yet, yielding (fraction done, what is done).
 
     It yields nothing where they are stored. The next caller goes on with what one leaves undone. Raises as `problem` does.
     """
     loaded = data.load(dataset)
-    yield from prepare_features(original(loaded, model or data.usual(dataset)[0]), loaded)
+    yield from prepare_features(original(loaded, data.usual(dataset)[0] if model is None else model), loaded)
 
 
 def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:

@@ -28,8 +28,8 @@ def problem_after(
     history: History,
     dataset: str = "fashion",
     *,
-    model: str = "",
-    forget: str = "",
+    model: str | None = None,
+    forget: str | None = None,
     seed: int = 0,
 ) -> Problem:
     """The problem of forgetting what `forget` names once the requests of `history` were unlearned.
@@ -42,8 +42,9 @@ def problem_after(
     """
     if not history:
         return problem(dataset, model=model, forget=forget, seed=seed)
-    usual_model, usual_request = data.usual(dataset)
-    return after(_repeated(dataset, model or usual_model, seed, _as_text(history)), forget or usual_request)
+    usual = data.usual(dataset)
+    run = _repeated(dataset, usual[0] if model is None else model, seed, _as_text(history))
+    return after(run, usual[1] if forget is None else forget)
 
 
 _REPEATED: SharedCache[tuple[str, str, int, str], Run] = SharedCache(16)  # by data set, model, seed and history

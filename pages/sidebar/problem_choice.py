@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -31,17 +30,12 @@ SHOWN_PEOPLE = ("0005", "0011", "0020")  # whose retrained references ship
 UNKNOWN_PEOPLE = "random:10%,seed=0"  # the request on a set that nobody has read yet
 
 
-class Need(NamedTuple):
-    """The data that a page needs: whether a set is of that kind, and the set it opens with where the problem shows none."""
-
-    fits: Callable[[str], bool]
-    usual: str
-
-
-_NEEDS = {
-    navigation.PEOPLE_PAGE: Need(data.shows_people, "people"),
-    navigation.POINTS_PAGE: Need(lambda name: name.startswith(points.PREFIX), f"{points.PREFIX}moons"),
+# Pages that need a kind of data: whether a set is of that kind, and the set they open with where the problem is of none.
+FITS: dict[str, Callable[[str], bool]] = {
+    navigation.PEOPLE_PAGE: data.shows_people,
+    navigation.POINTS_PAGE: lambda name: name.startswith(points.PREFIX),
 }
+USUAL = {navigation.PEOPLE_PAGE: "people", navigation.POINTS_PAGE: f"{points.PREFIX}moons"}
 
 
 def sidebar(page: Page) -> None:
@@ -103,18 +97,21 @@ def _follow(page: Page) -> None:
     fetched = st.session_state.pop("fetched", "")
     if fetched and _now("forget") == UNKNOWN_PEOPLE:  # only now is it known who is in it
         st.session_state.forget = suggestions(fetched)[0]
-    state, need = st.session_state, _NEEDS.get(page.url_path)
-    fits = need is None or need.fits(_now("dataset"))
-    if state.get("elsewhere") is not None and not (need and fits):
+    state, url = st.session_state, page.url_path
+    if state.get("elsewhere") is not None and not (url in FITS and _fits(url)):
         earlier, left = state.pop("elsewhere"), _problem()
-        state.setdefault("before", {}).update({url: left for url, kind in _NEEDS.items() if kind.fits(_now("dataset"))})
+        state.setdefault("before", {}).update({other: left for other in FITS if _fits(other)})
         take_problem(earlier.get("dataset") or next(iter(data.DATASETS)))
         state.update(earlier)
-        fits = need is None or need.fits(_now("dataset"))
-    if need and not fits:
+    if not _fits(url):
         state.elsewhere = _problem()
-        take_problem(need.usual)
-        state.update(state.get("before", {}).get(page.url_path, {}))
+        take_problem(USUAL[url])
+        state.update(state.get("before", {}).get(url, {}))
+
+
+def _fits(url: str) -> bool:
+    """Whether the data set of the problem is one for the page at `url`."""
+    return url not in FITS or FITS[url](_now("dataset"))
 
 
 def _problem() -> dict[str, Value]:

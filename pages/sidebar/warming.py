@@ -40,9 +40,8 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
 
 def _first_page() -> None:
     """Load what Start needs, so that a server's first visitor does not wait for Python's imports; none of it is the engine."""
-    from pages.lesson import strip  # noqa: F401
+    from pages.lesson import lecture, strip  # noqa: F401
     from pages.session import answered  # noqa: F401
-    from pages.sidebar import in_order  # noqa: F401
     from pages.stage import first
     from pages.widgets import link_box, theme  # noqa: F401
 

@@ -11,5 +11,5 @@ from streamlit.web.cli import main  # noqa: E402
 from pages.sidebar import problem_choice  # noqa: E402
 
 register_people("crowd", crowd=True)
-problem_choice.USUAL_PEOPLE = "crowd"  # what Re-identify opens with here; drawing and reading all people takes half a minute
+problem_choice.USUAL["reidentify"] = "crowd"  # what Re-identify opens with; reading all people takes half a minute
 main()

@@ -75,9 +75,9 @@ DRAWN = [(round(x / 10, 1), round(y / 10, 1), int(x > 0)) for x in (-4, -3, 3, 4
 
 
 def test_drawn_points_come_back_under_a_name_that_their_content_decides(home: Path) -> None:
-    name = drawn.store(DRAWN)
-    assert name == drawn.store(json.loads(json.dumps(DRAWN)))
-    assert name != drawn.store([*DRAWN[:-1], (0.9, 0.9, 1)])
+    name = drawn.keep(DRAWN)
+    assert name == drawn.keep(json.loads(json.dumps(DRAWN)))
+    assert name != drawn.keep([*DRAWN[:-1], (0.9, 0.9, 1)])
     dataset = data.load(name)
     assert dataset.train.images.tolist() == [pytest.approx(point[:2], abs=1e-6) for point in DRAWN]
     assert dataset.train.labels.tolist() == [point[2] for point in DRAWN]
@@ -86,7 +86,7 @@ def test_drawn_points_come_back_under_a_name_that_their_content_decides(home: Pa
 
 
 def test_a_class_that_nobody_drew_is_left_out_and_the_others_keep_their_names(home: Path) -> None:
-    name = drawn.store([(x, y, 2 * label) for x, y, label in DRAWN])
+    name = drawn.keep([(x, y, 2 * label) for x, y, label in DRAWN])
     dataset = data.load(name)
     assert dataset.class_names == ("A", "C")
     assert sorted(dataset.train.labels.unique().tolist()) == [0, 1]
@@ -113,14 +113,14 @@ def test_a_class_that_nobody_drew_is_left_out_and_the_others_keep_their_names(ho
 )
 def test_points_that_cannot_be_kept_get_a_sentence(given: Any, words: str, home: Path) -> None:
     with pytest.raises(DataError, match=words):
-        drawn.store(given)
+        drawn.keep(given)
     assert not (home / "points").exists()
 
 
 def test_points_of_another_machine_and_damaged_ones_get_a_sentence(home: Path) -> None:
     with pytest.raises(DataError, match="not on this machine"):
         data.load("points:drawn-0123456789abcdef")
-    name = drawn.store(DRAWN)
+    name = drawn.keep(DRAWN)
     (home / "points" / f"{name.removeprefix(points.PREFIX)}.json").write_text("[[")
     with pytest.raises(DataError, match="not on this machine"):
         data.load(name)
@@ -130,11 +130,11 @@ def test_only_the_last_sets_stay_and_their_networks_with_them(home: Path, monkey
     monkeypatch.setattr(drawn, "MOST_KEPT", 2)
     names = []
     for n in range(4):
-        names.append(drawn.store([*DRAWN, (n / 10, 0.9, 1)]))
+        names.append(drawn.keep([*DRAWN, (n / 10, 0.9, 1)]))
         (home / "models" / runtime.place(names[-1])).mkdir(parents=True)
         kept = home / "points" / f"{names[-1].removeprefix(points.PREFIX)}.json"
         os.utime(kept, (n, n))
-    drawn.store(DRAWN)
+    drawn.keep(DRAWN)
     left = sorted(path.name for path in (home / "points").iterdir())
     assert len(left) == 2
     assert (home / "models" / runtime.place(names[3])).exists()

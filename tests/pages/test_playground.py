@@ -103,7 +103,7 @@ SENT = [[round(x / 10, 1), round(y / 10, 1), int(x > 0), int(x == 4)] for x in (
 
 def test_edited_points_become_the_problem_of_every_page(session: dict[str, Any]) -> None:
     points.edit(SENT)
-    assert session["dataset"] == drawn.store([row[:3] for row in SENT])
+    assert session["dataset"] == drawn.keep([row[:3] for row in SENT])
     assert session["forget"] == "ids:9-11"
     assert session["model"] == "logistic"
     assert "playground_played" not in session

@@ -113,7 +113,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_a_link_asks_and_cannot_have_is_said(few: Dataset, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(problem_choice, "USUAL_PEOPLE", "few")
+    monkeypatch.setitem(problem_choice.USUAL, "reidentify", "few")
     at = visit("reidentify", **{**FEW, name: HOSTILE[name]})
     wrong = "XYZ" if name == "methods" else HOSTILE[name]
     said = "\n".join([words(at), *(w.value for w in at.warning)]).replace("\\", "").replace("**", "")

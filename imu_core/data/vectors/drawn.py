@@ -33,7 +33,7 @@ _POINTS = TypeAdapter(list[tuple[_Coordinate, _Coordinate, _Class]])
 Point = tuple[float, float, int]  # across, up, class
 
 
-def store(drawn: object) -> str:
+def keep(drawn: object) -> str:
     """Keep `drawn`, a list of (across, up, class), under a name that its content decides; returns that name.
 
     A DataError says what is wrong with it: coordinates lie from −1 to 1, classes are 0 to 3; at least 8 points in all, at least 2

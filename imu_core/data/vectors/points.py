@@ -90,7 +90,7 @@ def _two_groups(rng: np.random.Generator, n: int) -> Drawn:
 
 def _outlier() -> Drawn:
     """One point of class A on B's side, where the moons come near each other."""
-    return np.array([[0.5, -0.3]]), np.array([0])
+    return np.array([[0.5, -0.2]]), np.array([0])
 
 
 def _poison() -> Drawn:

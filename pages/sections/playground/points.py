@@ -49,7 +49,7 @@ def edit(sent: object) -> None:
     try:
         rows = [tuple(row) for row in sent]  # type: ignore[attr-defined]
         points, marked = [row[:3] for row in rows], [n for n, row in enumerate(rows) if row[3]]
-        name = drawn.store(points)
+        name = drawn.keep(points)
         if not marked:
             raise DataError("No point is marked to be forgotten. Brush some with Forget.")
     except DataError as error:
