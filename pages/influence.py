@@ -14,6 +14,7 @@ from imu_core.report.numbers import percent
 from imu_core.weights import effective_share, sample_weights
 from pages.sections.influence import gallery, through
 from pages.sections.influence.controls import controls
+from pages.sections.sample import card
 from pages.sidebar import problem_choice
 from pages.widgets import bound, link_box
 from pages.widgets.theme import NO_BAR
@@ -29,6 +30,8 @@ def picked(event: dict) -> list[int]:
 def _select(chart: str) -> None:
     st.session_state.chosen = picked(st.session_state[chart])
     st.session_state.pop("gallery_page", None)
+    if chart == "scatter" and len(st.session_state.chosen) == 1:  # a click on a point, not a box around many
+        st.session_state.clicked = st.session_state.chosen.pop()
 
 
 def charts(problem: Problem, scored: Influence) -> None:
@@ -49,7 +52,7 @@ def charts(problem: Problem, scored: Influence) -> None:
         figures.scatter(x, values, ids, title, against == "loss"),
         key="scatter",
         on_select=lambda: _select("scatter"),
-        selection_mode=("box", "lasso"),
+        selection_mode=("points", "box", "lasso"),
         config=NO_BAR,
         alt=f"Score against {against}",
     )
@@ -91,7 +94,7 @@ def right_side(problem: Problem, scored: Influence, weights: object) -> None:
         if take:
             gallery.unlearn_these(problem, take)
     if positions:
-        gallery.gallery(problem, scored, weights.numpy(), positions)
+        gallery.gallery(problem, scored, positions, lambda position: card.show(problem, scored, weights.numpy(), position))
     else:
         st.info("Nothing picked yet: tick the box under an image.")
 
@@ -143,8 +146,8 @@ if st.session_state.get("chosen_for") != about:
     st.session_state.update(chosen=[], chosen_for=about)
     st.session_state.pop("gallery_page", None)
 try:
-    scored = gallery.scores(problem, estimator, damping)
-    exact = scored if estimator == "exact" else gallery.scores(problem, "exact", damping)
+    scored = card.scores(problem, estimator, damping)
+    exact = scored if estimator == "exact" else card.scores(problem, "exact", damping)
     if scored is None or exact is None:
         st.stop()
     weights = sample_weights(scored, psi=psi)
@@ -156,6 +159,7 @@ except ImuError as error:
 @st.fragment
 def linked() -> None:
     """Draw charts and gallery in one fragment, so that a selection does not run the whole page."""
+    clicked = st.session_state.pop("clicked", None)
     left, right = st.columns([6, 6], gap="large")
     with left:
         if through.wanted():
@@ -165,6 +169,8 @@ def linked() -> None:
             agreement(problem, scored, exact)
     with right:
         right_side(problem, scored, weights)
+    if clicked is not None and clicked < len(scored.scores):
+        card.show(problem, scored, weights.numpy(), clicked)
 
 
 facts(problem, scored, exact, weights)

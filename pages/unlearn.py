@@ -8,6 +8,7 @@ from imu_core.errors import ImuError
 from imu_core.glossary import help_text
 from imu_core.problems.reference import target
 from imu_core.records.run import Problem
+from pages.sections.sample import card
 from pages.sections.unlearn import patience, results, scenes, share
 from pages.session import pace, session_runs, visitor
 from pages.sidebar import problem_choice
@@ -68,7 +69,8 @@ def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, 
         drawn = [item for item in items if item.shown]
         ended = [item for item in drawn if item.job.finished]
         if drawn:
-            stage.draw([scenes.data(problem, drawn, reference, running)], scenes.LOOK)
+            stage.draw([scenes.data(problem, drawn, reference, running)], scenes.LOOK, on_open=card.note)
+        card.open_noted(problem)
         if ended and not running:
             link_box.box(lambda: share.link(ended))
         results.verdicts(problem, ended, reference)

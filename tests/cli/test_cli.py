@@ -509,6 +509,7 @@ def test_help_ends_with_examples(cli: Callable[..., Result], command: str) -> No
 # ------------------------------------------------------------------------------------- in an interpreter of its own
 
 
+@pytest.mark.slow(reason="new interpreters; every command is called in this one too")
 def test_the_module_runs_and_answers_in_a_sentence() -> None:
     process = python_m("run", "--forget", "class:Nope")
     stdout, stderr = process.communicate(timeout=120)

@@ -539,6 +539,7 @@ def test_the_device_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
             runtime.device()
 
 
+@pytest.mark.slow(reason="a new interpreter")
 def test_fewer_threads_can_be_asked_for_from_outside() -> None:
     code = "from imu_core import runtime; import torch; print(runtime.limit_threads(), torch.get_num_threads())"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(APP.parent)}

@@ -293,6 +293,7 @@ def test_a_download_that_is_stopped_ends_and_leaves_nothing(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow(reason="15,000 images are packed twice")
 def test_embedding_is_lossless_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: Dataset) -> None:
     """Two images of each class, embedded twice: the same bytes, and read back the same pixels."""
     pixels, labels = shipped.test.images[:40, 0].numpy(), shipped.test.labels[:40].numpy().astype(np.uint8)

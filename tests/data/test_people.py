@@ -185,6 +185,7 @@ def test_the_name_of_a_dataset_may_carry_its_folder(folder: Path, fresh_home: Pa
     assert data.is_here(f"market:{folder}")
 
 
+@pytest.mark.slow(reason="people are drawn, written and read again")
 def test_people_written_to_disk_are_the_people_in_memory(
     tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,6 +254,7 @@ FITTING = [
 ]
 
 
+@pytest.mark.sample(12, reason="every method at every scope; the same methods are tested on images")
 @pytest.mark.parametrize(("name", "scope"), FITTING)
 def test_every_method_unlearns_points(name: str, scope: str, blobs: Problem) -> None:
     run = imu_core.unlearn(blobs, methods.preset("five epochs", name, scope))

@@ -343,6 +343,7 @@ def test_the_command_writes_people(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "not empty" in again.output
 
 
+@pytest.mark.slow(reason="six runs and searches; the search itself is tested beside it")
 def test_the_command_compares_scopes(few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 

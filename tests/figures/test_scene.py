@@ -270,6 +270,7 @@ def made_afresh(name: str) -> dict[str, Any]:
     return json.loads(json.dumps(first_scenes.first_scene(problem).data()))
 
 
+@pytest.mark.slow(reason="five runs; all ten scenes are made afresh in the full run")
 def test_a_stored_scene_is_what_the_engine_makes(shipped: object) -> None:
     known = stored()
     made, there = made_afresh("Bag"), known["scenes"][known["names"].index("Bag")]

@@ -24,6 +24,7 @@ def fresh_python(code: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow(reason="a new interpreter")
 def test_torchvision_imports_in_a_fresh_interpreter() -> None:
     """Its wheel may be linked against another build of torch; models and datasets must work all the same, twice."""
     printed = fresh_python(
@@ -37,6 +38,7 @@ def test_torchvision_imports_in_a_fresh_interpreter() -> None:
     assert printed.split("\n")[0] == "True (2, 1000) FashionMNIST"
 
 
+@pytest.mark.slow(reason="a new interpreter")
 def test_the_guard_repairs_an_import_that_stops_at_a_missing_operator() -> None:
     """The failure is staged, so that the guard is tested beside a torchvision that imports by itself as well."""
     printed = fresh_python(

@@ -698,6 +698,7 @@ def test_only_well_formed_methods_are_registered(name: object, method: object) -
         register(name, made)
 
 
+@pytest.mark.slow(reason="a package is installed")
 def test_an_installed_package_brings_a_method(tmp_path: Path) -> None:
     """In a fresh interpreter, with a package as pip would lay it out: its entry point is found and its method runs."""
     (tmp_path / "guest.py").write_text(

@@ -94,6 +94,7 @@ def test_without_a_lesson_there_is_no_strip() -> None:
     assert not has_button(at, "Leave the lesson")
 
 
+@pytest.mark.slow(reason="a run is computed on a page; the steps' links are read without one too")
 def test_a_link_opens_a_step_on_its_own_page_in_its_state() -> None:
     at = visit("start", lesson="6")
     assert step_of(at) == ENGLISH["far"]["title"]
@@ -102,6 +103,7 @@ def test_a_link_opens_a_step_on_its_own_page_in_its_state() -> None:
     assert at.query_params["lesson"] in ("6", ["6"])
 
 
+@pytest.mark.slow(reason="a run is computed on a page")
 def test_what_the_link_says_itself_wins_over_the_step() -> None:
     at = visit("unlearn", lesson="2", forget="class:Bag", preset="five epochs")
     assert (at.session_state.forget, at.session_state.preset) == ("class:Bag", "five epochs")

@@ -42,12 +42,14 @@ from imu_core.records.outcome import Outcome
 from imu_core.records.run import Point, Problem, RunConfig, Trajectory
 from imu_core.report import exports
 from imu_core.report.numbers import signed
+from imu_core.report.sample import why_words
 from imu_core.report.verdicts import one_path, verdict_of_all
 from imu_core.training import recipes
 from imu_core.training.loop import Training
 from imu_core.training.recipes import Recipe
 from imu_core.weights import sample_weights
 from pages.sections.influence import gallery
+from pages.sections.sample import card
 from pages.sections.unlearn import patience
 from pages.session import session_runs, visitor
 from pages.widgets import run_link
@@ -259,7 +261,7 @@ def _forget_caches() -> None:
     sys.modules["imu_core.unlearning.sequence"]._REPEATED.clear()
     checkpoints._read_card.cache_clear()
     session_runs._examples.clear()
-    gallery._scores.clear()
+    card._scores.clear()
 
 
 @pytest.fixture(scope="module")
@@ -384,6 +386,7 @@ BAD_SETTINGS = [
 ]
 
 
+@pytest.mark.sample(6, reason="whole runs of a page; every setting is walked in tests/settings")
 @pytest.mark.parametrize("query", BAD_SETTINGS, ids=lambda query: "&".join(f"{k}={v[:9]}" for k, v in query.items()))
 def test_a_setting_out_of_range_in_the_link_never_breaks_the_page(query: dict[str, str]) -> None:
     at = visit("unlearn", **TINY | query)
@@ -611,6 +614,7 @@ def test_the_ends_are_told_at_whatever_step_the_stage_rests(tiny: object) -> Non
     assert stage_of(at)["at"] == 0
 
 
+@pytest.mark.slow(reason="a page waits for runs; a real browser does too")
 def test_runs_are_followed_and_replayed_once_they_have_ended(tiny: object) -> None:
     at = start_methods(["ga"], **TINY, **LONG)
     wait_until(lambda: runs_of(at)[0].run is not None and len(runs_of(at)[0].run.points) > 1, "the run takes a step")
@@ -1118,7 +1122,7 @@ def test_a_selection_in_the_chart_narrows_the_gallery(lenet: Problem) -> None:
     rerun(at)
     assert "**3 selected**" in words(at)
     ids = [int(lenet.split.forget[p]) for p in positions]
-    scored = gallery.scores(lenet, "diagonal", 1e-2).scores
+    scored = card.scores(lenet, "diagonal", 1e-2).scores
     assert shown_ids(at) == [int(lenet.split.forget[p]) for p in sorted(positions, key=lambda p: -scored[p])]
     assert sorted(shown_ids(at)) == ids
     press(at, "Clear")
@@ -1195,12 +1199,30 @@ def test_the_card_of_a_sample_shows_its_rank_by_every_estimator(lenet: Problem) 
     table = at.dataframe[0].value.set_index("estimator")
     assert list(table.index) == list(ESTIMATORS)
     for name in ESTIMATORS:
-        values = gallery.scores(lenet, name, 1e-2).scores
+        values = card.scores(lenet, name, 1e-2).scores
         assert table.loc[name, "rank"] == int((values > values[position]).sum()) + 1
+    assert why_words(card.scores(lenet, "diagonal", 1e-2), position) in [element.value for element in at.markdown]
+
+
+def test_a_click_on_a_picture_or_on_a_point_opens_its_card(lenet: Problem) -> None:
+    index = int(lenet.split.forget[3])
+    at = visit("unlearn", **TINY)
+    at.session_state.opened_sample = index  # what the stage's callback notes
+    rerun(at)
+    assert {"Rank by score"} <= {metric.label for metric in at.metric}
+    assert "opened_sample" not in at.session_state
+    at.session_state.opened_sample = int(lenet.split.retain[0])  # no sample of the forget set: nothing opens
+    rerun(at)
+    assert not at.exception
+    assert "Rank by score" not in {metric.label for metric in at.metric}
+    at = visit("influence", **TINY)
+    at.session_state.clicked = 3  # its place in the forget set, as the chart's callback notes it
+    rerun(at)
+    assert "Rank by score" in {metric.label for metric in at.metric}
 
 
 def test_the_csv_of_scores_holds_every_forget_sample(lenet: Problem) -> None:
-    scored = gallery.scores(lenet, "diagonal", 1e-2)
+    scored = card.scores(lenet, "diagonal", 1e-2)
     weights = sample_weights(scored)
     rows = list(csv.DictReader(io.StringIO(exports.scores_csv(lenet, scored, weights))))
     assert sorted(int(row["id"]) for row in rows) == lenet.split.forget.tolist()
@@ -1221,11 +1243,11 @@ def test_an_estimator_that_cannot_do_it_gets_a_sentence(tiny: object, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise imu_core.errors.ConvergenceError("It did not converge.")
 
-    gallery._scores.clear()
+    card._scores.clear()
     monkeypatch.setattr(imu_core.influence.scoring, "head_scores", refuse)
     at = visit("influence", **TINY)
     assert "It did not converge. Another estimator" in sentence(at)
-    gallery._scores.clear()
+    card._scores.clear()
 
 
 @pytest.mark.parametrize(

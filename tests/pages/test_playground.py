@@ -15,6 +15,7 @@ from imu_core.data.vectors import drawn
 from imu_core.data.vectors.points import KINDS, PREFIX
 from imu_core.problems.reference import retrained
 from pages.sections.playground import points, runs
+from pages.sidebar import problem_choice
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +25,11 @@ def playground(**query: str) -> AppTest:
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     at.query_params.update(query)
     return at.switch_page("pages/playground.py").run()
+
+
+def st_state(at: AppTest) -> dict[str, Any]:
+    """The problem that the sidebar names."""
+    return {key: at.session_state[key] for key in ("dataset", "model", "forget")}
 
 
 def words(at: AppTest) -> str:
@@ -39,6 +45,7 @@ def test_it_opens_with_points_and_two_methods() -> None:
     assert KINDS["moons"].shows in words(at)
 
 
+@pytest.mark.sample(2, reason="whole runs of a page; every kind is loaded elsewhere")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_points_is_a_choice(kind: str) -> None:
     at = playground()
@@ -50,16 +57,28 @@ def test_every_kind_of_points_is_a_choice(kind: str) -> None:
     assert KINDS[kind].shows in words(at)
 
 
-def test_leaving_brings_the_earlier_problem_back_and_coming_again_the_points() -> None:
+def test_points_that_were_chosen_stay_the_problem_of_every_page() -> None:
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
     at.session_state.forget = "class:Bag"
     at.switch_page("pages/playground.py").run()
     at.selectbox(key="playground_kind").set_value("points:outlier").run()
     assert at.session_state.dataset == "points:outlier"
-    at.switch_page("pages/reidentify.py").run()
-    assert at.session_state.dataset == "people"
-    at.switch_page("pages/playground.py").run()
-    assert at.session_state.dataset.startswith(PREFIX)
+    points_chosen = dict(st_state(at))
+    at.switch_page("pages/glossary.py").run()
+    assert points_chosen == dict(st_state(at))  # chosen here, so they stay
+
+
+def test_points_that_were_not_chosen_go_as_the_visitor_leaves_and_come_back(few: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(problem_choice.USUAL, "reidentify", "few")
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    at.query_params.update(dataset="fashion", model="lenet5", forget="class:Bag")
+    at.switch_page("pages/glossary.py").run()
+    seen = {}
+    for page in ("playground", "reidentify", "playground", "glossary"):
+        at.switch_page(f"pages/{page}.py").run()
+        seen.setdefault(page, []).append(at.session_state.dataset)
+    assert seen == {"playground": ["points:moons"] * 2, "reidentify": ["few"], "glossary": ["fashion"]}
+    assert (at.session_state.model, at.session_state.forget) == ("lenet5", "class:Bag")
 
 
 def test_a_link_opens_the_same_choices() -> None:

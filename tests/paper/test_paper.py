@@ -432,6 +432,7 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'tables.sqlite'}"
 
 
+@pytest.mark.slow(reason="the tables are made twice")
 def test_the_work_is_done_once_and_stated_before(tiny: Dataset, few_tables: None, url: str) -> None:
     made = a_reproduction(url)
     planned = made.plan()

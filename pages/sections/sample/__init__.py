@@ -1,0 +1,1 @@
+"""The card of a sample, which several pages open."""
