@@ -10,8 +10,16 @@ from pages.sections.attack import another, jobs, table, threshold
 from pages.sections.unlearn import results
 from pages.session import links, pace, session_runs
 from pages.sidebar import problem_choice
-from pages.widgets import bound, link_box
+from pages.widgets import bound, link_box, parts
 from pages.widgets.text import plain
+
+PARTS = {
+    "answers": "Its answers",
+    "features": "Its features",
+    "relearning": "Relearning",
+    "shadows": "Shadow heads",
+    "numbers": "All numbers",
+}
 
 
 def attackable(items: list[session_runs.Kept]) -> list[session_runs.Kept]:
@@ -84,14 +92,16 @@ if not problem.split.classes:
         "many of them, so the aim is the retrained model's figure, not a low one."
     )
 try:
-    st.subheader("Do its answers give it away?")
-    st.caption("For a person this means: anyone who can ask the model about your photo could tell that it was trained on it.")
-    threshold.section(problem, item)
+    shows = parts.choose(PARTS, "attack_part")
     if item.is_example and problem.dataset.name == next(iter(data.DATASETS)):
-        jobs.start_missing(problem, item)  # two quick ones, so that the page is not half empty
-    jobs.probe(problem, item)
-    jobs.relearn(problem, item)
-    jobs.shadows(problem, item)
-    table.section(problem, item)
+        jobs.start_missing(problem, item)  # two quick ones, so that no part is empty
+    if shows("answers"):
+        st.subheader("Do its answers give it away?")
+        st.caption("For a person this means: anyone who can ask the model about your photo could tell that it was trained on it.")
+        threshold.section(problem, item)
+    others = {"features": jobs.probe, "relearning": jobs.relearn, "shadows": jobs.shadows, "numbers": table.section}
+    for name, draw in others.items():
+        if shows(name):
+            draw(problem, item)
 except ImuError as error:
     st.warning(f"{plain(error)} Choose another run, or run it again with smaller steps.")

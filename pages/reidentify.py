@@ -17,8 +17,15 @@ from pages.sections.reidentify import people, scopes
 from pages.sections.unlearn import patience, results, share
 from pages.session import pace, searched, session_runs, visitor
 from pages.sidebar import navigation, problem_choice
-from pages.widgets import link_box, progress, run_form
+from pages.widgets import link_box, parts, progress, run_form
 from pages.widgets.text import plain
+
+PARTS = {
+    "numbers": "In numbers",
+    "nearest": "The ten nearest",
+    "looks": "Where it looks",
+    "scopes": "Which part must change",
+}
 
 
 def run_row(problem: Problem) -> None:
@@ -112,21 +119,24 @@ with title:
 try:
     st.subheader("Is the person still found?")
     known = searched.references(problem)
-    if searched.searched(problem, finished) and known:
+    is_known = searched.searched(problem, finished) and bool(known)
+    if is_known:
         st.markdown(verdict(problem, item, known))
         if (before := known["original"].person) and (now := searched.found(item).person):
             deeds.note("search", before=percent(before.map), now=percent(now.map))
+    shows = parts.choose(PARTS, "people_part")
+    if is_known and shows("numbers"):
         people.table(problem, finished, known, session_runs.reference_of(problem))
         drifted(problem, item)
-
+    if is_known and shows("nearest"):
         st.subheader("The ten nearest, before and after")
         st.fragment(people.ranks)(problem, item, known["original"])
-
-    st.subheader("Where it looks")
-    st.fragment(gaze.section)(problem, item)
-
-    st.subheader("Which part must change?")
-    scopes.section(problem, known)
+    if shows("looks"):
+        st.subheader("Where it looks")
+        st.fragment(gaze.section)(problem, item)
+    if shows("scopes"):
+        st.subheader("Which part must change?")
+        scopes.section(problem, known)
 except ImuError as error:
     st.warning(plain(error))
 with st.expander("Name and export", icon=":material/ios_share:"):

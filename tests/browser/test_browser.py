@@ -564,7 +564,7 @@ CROWD = {"dataset": "crowd", "forget": "identity:0005"}
 
 
 def test_a_person_is_chosen_by_picture_forgotten_and_searched_for(visitor: Visitor) -> None:
-    page = visitor.open("reidentify", dataset="crowd")
+    page = visitor.open("reidentify", dataset="crowd", people_part="All of it")
     expect(page.get_by_text("bit-identical to the original")).to_be_visible()
     expect(page.get_by_text("synthetic people")).to_be_visible()
     person(page, "0005").click()
@@ -598,7 +598,7 @@ def test_going_there_brings_people_and_leaving_brings_the_problem_back(visitor: 
 
 
 def test_opacity_covers_the_pictures_without_another_computation(visitor: Visitor) -> None:
-    page = visitor.open("reidentify", **CROWD, opacity="30")
+    page = visitor.open("reidentify", **CROWD, opacity="30", people_part="Where it looks")
     heat = page.locator(".looked img.heat").first
     expect(heat).to_have_css("opacity", "0.3")
     page.get_by_role("slider", name="Opacity").focus()
@@ -607,7 +607,7 @@ def test_opacity_covers_the_pictures_without_another_computation(visitor: Visito
 
 
 def test_the_scopes_can_be_run_and_stopped(visitor: Visitor) -> None:
-    page = visitor.open("reidentify", dataset="crowd", forget="identity:0002")
+    page = visitor.open("reidentify", dataset="crowd", forget="identity:0002", people_part="Which part must change")
     expect(page.get_by_text("No retrained model is stored").first).to_be_visible()
     expect(page.get_by_text("Nothing is stored for this person")).to_be_visible()
     main(page).get_by_role("button", name="Compare all six here").click()

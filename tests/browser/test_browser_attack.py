@@ -66,8 +66,10 @@ def test_a_link_brings_run_score_and_threshold_back(visitor: Visitor) -> None:
 
 def test_fresh_heads_come_by_themselves(visitor: Visitor) -> None:
     page = visitor.open("attack")
-    expect(main(page).get_by_text("A fresh head brings back")).to_be_visible()
-    expect(main(page).get_by_text("IMU needs")).to_be_visible()
+    for part, words in (("Its features", "A fresh head brings back"), ("Relearning", "IMU needs")):
+        main(page).get_by_role("radio", name=part, exact=True).click()
+        expect(main(page).get_by_text(words)).to_be_visible()
+    main(page).get_by_role("radio", name="All numbers", exact=True).click()
     expect(main(page).get_by_role("cell", name="Linear probe, forgotten")).to_be_visible()
 
 

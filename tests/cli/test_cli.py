@@ -394,6 +394,7 @@ def test_a_damaged_database_makes_check_fail(cli: Callable[..., Result]) -> None
 # ---------------------------------------------------------------------------------------------------------------- train
 
 
+@pytest.mark.slow(reason="a training")
 def test_train_says_where_the_checkpoint_lies_and_that_it_is_there(cli: Callable[..., Result], tmp_path: Path) -> None:
     given = ("train", *TINY, "--forget", "class:Bag", "--epochs", 1)
     out = tmp_path / "card.json"

@@ -301,6 +301,7 @@ def test_an_argument_that_cannot_be_used(arguments: tuple[str, ...], place: Path
     assert inside(place) == before
 
 
+@pytest.mark.slow(reason="it waits for a cluster that does not answer")
 @pytest.mark.parametrize(
     "address", ["file:///etc/passwd", "http://127.0.0.1:1", "nonsense", "tcp://", "inproc://x", "x" * 5000, ""]
 )

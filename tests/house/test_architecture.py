@@ -255,6 +255,7 @@ def test_the_public_surface_exists() -> None:
         _ = imu_core.nonsense
 
 
+@pytest.mark.sample(1, reason="a new interpreter each")
 @pytest.mark.parametrize("command", [["--help"], ["run", "--nonsense"]])
 def test_help_comes_without_torch(command: list[str]) -> None:
     """What the command line says about itself needs no network; a command loads what it needs."""

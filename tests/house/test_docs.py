@@ -110,6 +110,7 @@ def python_blocks() -> Iterator[Any]:
         yield from (pytest.param(block, id=f"{path.stem}-{n}") for n, block in enumerate(blocks) if "register(" not in block)
 
 
+@pytest.mark.sample(3, reason="new interpreters")
 @pytest.mark.parametrize("code", python_blocks())
 def test_python_runs(code: str) -> None:
     exec(compile(code, "a document", "exec"), {"__name__": "document"})

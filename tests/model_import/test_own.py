@@ -645,6 +645,7 @@ def test_stop_ends_the_reading(colours: Path, tmp_path: Path, started: list[Any]
     assert left(tmp_path) == []
 
 
+@pytest.mark.slow(reason="a process of its own that takes memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory a process has")
 def test_a_pickle_that_asks_for_gigabytes_gets_none(colours: Path, tmp_path: Path, started: list[Any]) -> None:
     greedy = written(b"}X\x01\0\0\0acbuiltins\nbytearray\n(\x8a\x05\0\0\0\xc0\0tRs.")

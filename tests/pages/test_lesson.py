@@ -137,6 +137,7 @@ def test_the_lesson_begins_on_start_and_can_be_left() -> None:
     assert "lesson" not in at.query_params
 
 
+@pytest.mark.slow(reason="twelve whole runs of pages; one step forward and back is tested beside it")
 def test_back_and_next_lead_through_all_pages_and_the_address_says_where() -> None:
     at = visit("compare", lesson="11")
     assert step_of(at) == ENGLISH["retraining"]["title"]

@@ -53,6 +53,7 @@ from pages.sections.sample import card
 from pages.sections.unlearn import patience
 from pages.session import session_runs, visitor
 from pages.widgets import run_link
+from pages.widgets.parts import EVERYTHING
 
 # A case is a whole run of a page. What a link or a setting may say is tested where it is read: test_links.py, test_forget.py.
 pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")
@@ -94,6 +95,7 @@ def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
     """A window that is opened at a link to `page` with `query`: of a new visitor, or of the one called `owner`."""
     at = AppTest.from_file(APP, default_timeout=PATIENCE)
     at.query_params.update(query)
+    at.session_state.attack_part = at.session_state.people_part = EVERYTHING
     if owner:
         at.session_state["owner"] = owner
     if page != "start":

@@ -68,6 +68,7 @@ def test_points_that_were_chosen_stay_the_problem_of_every_page() -> None:
     assert points_chosen == dict(st_state(at))  # chosen here, so they stay
 
 
+@pytest.mark.slow(reason="people are drawn and their features computed")
 def test_points_that_were_not_chosen_go_as_the_visitor_leaves_and_come_back(few: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(problem_choice.USUAL, "reidentify", "few")
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)

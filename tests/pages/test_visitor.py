@@ -173,6 +173,7 @@ def test_a_reload_finds_the_runs_again_and_another_visitor_does_not() -> None:
     assert "Until you press Run" in words(window("unlearn", YOU, **QUICK))
 
 
+@pytest.mark.slow(reason="a page waits for a job; real browsers do the same in the full run")
 def test_a_job_goes_on_without_its_window_and_is_stopped_from_another(tiny: object) -> None:
     at = window("unlearn", **TINY, **LONG)
     at.pills(key="methods").set_value(["ga"])

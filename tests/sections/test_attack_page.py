@@ -45,6 +45,7 @@ from pages.sections.attack import jobs as attack_jobs
 from pages.sections.attack import scores
 from pages.sections.attack import words as attack_words
 from pages.session import session_runs, visitor
+from pages.widgets.parts import EVERYTHING
 
 # A case is a whole run of a page; the default run takes three of each kind.
 pytestmark = [pytest.mark.usefixtures("tiny"), pytest.mark.sample(3, reason="a case is a whole run of a page")]
@@ -77,6 +78,7 @@ def with_runs(items: list[session_runs.Kept], **query: Any) -> AppTest:
     at = AppTest.from_file(APP, default_timeout=PATIENCE)
     at.query_params.update({**TINY, **query})
     at.session_state["runs"] = items
+    at.session_state.attack_part = EVERYTHING
     at.switch_page("pages/attack.py")
     return healthy(at.run())
 
@@ -142,6 +144,37 @@ def test_it_opens_on_the_examples() -> None:
     assert at.button_group(key="attacked").options == ["IMU", "GA", "NPO"]
     assert len(titles(at)) == 5
     assert not visitor.queue().active(at.session_state["owner"])
+
+
+PARTS = {
+    "answers": "Do its answers give it away?",
+    "features": "Is it still in the features?",
+    "relearning": "How soon does it come back?",
+    "shadows": "Can an expert tell?",
+    "numbers": "All attacks in numbers",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_one_part_is_shown_at_a_time_and_stands_in_the_link(part: str, item: session_runs.Kept) -> None:
+    at = with_runs([item])
+    at.session_state.attack_part = part
+    at.run()
+    assert not at.exception
+    headings = [element.value for element in at.subheader]
+    assert headings == [PARTS[part]]
+    at.session_state.attack_part = EVERYTHING
+    at.run()
+    assert len(at.subheader) == len(PARTS)
+
+
+def test_the_first_part_is_shown_to_begin_with(item: session_runs.Kept) -> None:
+    at = AppTest.from_file(APP, default_timeout=PATIENCE)
+    at.query_params.update(TINY)
+    at.session_state["runs"] = [item]
+    at.switch_page("pages/attack.py")
+    healthy(at.run())
+    assert [element.value for element in at.subheader] == [PARTS["answers"]]
 
 
 def test_the_numbers_are_those_of_counting(lenet: Problem, item: session_runs.Kept) -> None:
@@ -412,6 +445,7 @@ def test_only_the_owner_can_stop_an_attack(lenet: Problem) -> None:
         at = AppTest.from_file(APP, default_timeout=PATIENCE)
         at.query_params.update(TINY)
         at.session_state["owner"] = "me"
+        at.session_state.attack_part = EVERYTHING
         at.switch_page("pages/attack.py")
         assert has_button(healthy(at.run()), "Stop")
     finally:

@@ -111,6 +111,7 @@ def test_the_same_run_twice_makes_two_records_each_with_its_measurement(tiny: ob
     assert {(run.name, run.depth) for run in store.search()} == {("GA", "none"), ("GA 2", "full")}
 
 
+@pytest.mark.slow(reason="a page waits for runs")
 def test_examples_and_runs_that_never_began_are_not_stored(tiny: object, store: Store) -> None:
     at = visit("unlearn", **TINY)
     assert "Until you press Run" in words(at)

@@ -950,6 +950,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sample(24, reason="a run each; every method takes part, the full run has every scope")
 @pytest.mark.parametrize(("name", "scope"), CASES)
 def test_every_method_keeps_the_contract(name: str, scope: str, lenet: Problem, cheap: Cheap) -> None:
     method = METHODS[name]
