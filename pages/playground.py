@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imu_core.errors import ImuError
+from imu_core.errors import DataError, ImuError
+from imu_core.evaluation.boundary import check_plane
 from imu_core.methods import METHODS
 from imu_core.problems.reference import target
 from imu_core.records.run import Problem, RunConfig
 from imu_core.settings import RUN
 from pages.sections.playground import points, runs
-from pages.sidebar import problem_choice
+from pages.sidebar import navigation, problem_choice
 from pages.stage.stage import Look, Stage, skip_to
 from pages.widgets import bound, link_box
 from pages.widgets.text import plain
@@ -50,6 +51,13 @@ def settings(problem: Problem) -> list[RunConfig]:
 
 
 problem = problem_choice.current()
+try:
+    check_plane(problem)
+except DataError as error:
+    st.info(plain(error))
+    usual = (problem_choice.USUAL[navigation.POINTS_PAGE],)
+    st.button("Open the two moons", type="primary", on_click=problem_choice.take_problem, args=usual)
+    st.stop()
 skip_to("playground")
 row = link_box.titled("Where does the boundary go?")
 with row:

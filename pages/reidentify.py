@@ -14,14 +14,17 @@ from imu_core.report.verdicts import search_verdict
 from pages.lesson import deeds
 from pages.sections.influence import gaze
 from pages.sections.reidentify import people, scopes
-from pages.sections.unlearn import patience, results, share
+from pages.sections.sample import card
+from pages.sections.unlearn import patience, results, scenes, share
 from pages.session import pace, searched, session_runs, visitor
 from pages.sidebar import navigation, problem_choice
+from pages.stage.stage import Stage
 from pages.widgets import link_box, parts, progress, run_form
 from pages.widgets.text import plain
 
 PARTS = {
     "numbers": "In numbers",
+    "steps": "Step by step",
     "nearest": "The ten nearest",
     "looks": "Where it looks",
     "scopes": "Which part must change",
@@ -65,6 +68,13 @@ def waiting(items: list[session_runs.Kept]) -> None:
             st.rerun()
 
     show()
+
+
+def watch(problem: Problem, items: list[session_runs.Kept]) -> None:
+    """Draw the stage: what the finished runs say of the person's images at every step. The search reads features, not this."""
+    stage = Stage("people", max(item.run.points[-1].step for item in items))
+    stage.draw([scenes.data(problem, items, session_runs.reference_of(problem), False)], scenes.LOOK, on_open=card.note)
+    card.open_noted(problem)
 
 
 def verdict(problem: Problem, item: session_runs.Kept, known: dict[str, Found]) -> str:
@@ -128,6 +138,8 @@ try:
     if is_known and shows("numbers"):
         people.table(problem, finished, known, session_runs.reference_of(problem))
         drifted(problem, item)
+    if shows("steps"):
+        st.fragment(watch)(problem, finished)
     if is_known and shows("nearest"):
         st.subheader("The ten nearest, before and after")
         st.fragment(people.ranks)(problem, item, known["original"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,6 +101,8 @@ class Stage:
         known = hashlib.sha256("".join(scene["id"] for scene in scenes).encode()).hexdigest()[:16]
         number, what, step = st.session_state[self._ordered]
         sent = f"{self.name}_sent"
+        # A window outlives its session where the server was started anew; orders are counted afresh then.
+        session = st.session_state.setdefault("stage_session", secrets.token_hex(4))
         st.html(f'<span class="skip" id="{self.name}-player" tabindex="-1"></span>')
         _component()(
             key=f"{self.name}_stage",
@@ -110,7 +113,7 @@ class Stage:
                 "chosen": chosen,
                 "picks": list(picks),
                 "asks": asks,
-                "order": [number, what, self.step if step is None else step],
+                "order": [f"{session}-{number}", what, self.step if step is None else step],
                 "at": self.step,
                 "panels": list(look.panels),
                 "height": look.height,

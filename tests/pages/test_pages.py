@@ -95,7 +95,8 @@ def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
     """A window that is opened at a link to `page` with `query`: of a new visitor, or of the one called `owner`."""
     at = AppTest.from_file(APP, default_timeout=PATIENCE)
     at.query_params.update(query)
-    at.session_state.attack_part = at.session_state.people_part = EVERYTHING
+    for key in {"attack_part", "people_part"} - query.keys():
+        at.session_state[key] = EVERYTHING
     if owner:
         at.session_state["owner"] = owner
     if page != "start":

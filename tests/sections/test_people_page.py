@@ -9,7 +9,21 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_pages import PAGES, button, finish, go_to, has_button, link_of, press, rerun, sentence, visit, wait_until, words
+from test_pages import (
+    PAGES,
+    button,
+    finish,
+    go_to,
+    has_button,
+    link_of,
+    press,
+    rerun,
+    sentence,
+    stage_of,
+    visit,
+    wait_until,
+    words,
+)
 
 import imu_core
 from imu_core import data
@@ -243,3 +257,26 @@ def test_a_stored_comparison_is_shown_with_its_command() -> None:
 @pytest.mark.parametrize("page", ["start", "influence", "unlearn", "reidentify"])
 def test_made_up_people_are_called_so_on_every_page(person: Problem, page: str) -> None:
     assert any("synthetic" in caption.value for caption in visit(page, **FEW).sidebar.caption)
+
+
+def test_the_runs_are_played_step_by_step_on_the_stage(person: Problem) -> None:
+    at = visit("reidentify", **FEW, people_part="Step by step")
+    sent = stage_of(at)
+    (scene,) = sent["scenes"]
+    assert [line["name"] for line in scene["lines"]] == ["IMU", "GA", "NPO"]
+    assert set(scene["wall"]["ids"]) <= set(person.split.forget.tolist())
+    assert sent["opens"]
+    at.session_state.opened_sample = scene["wall"]["ids"][0]
+    rerun(at)
+    assert not at.exception
+    assert "Rank by score" in {metric.label for metric in at.metric}
+
+
+def test_one_part_is_shown_at_a_time(opened) -> None:
+    opened.session_state.people_part = "numbers"
+    rerun(opened)
+    assert not [element.value for element in opened.subheader if element.value == "Where it looks"]
+    assert len(opened.dataframe) >= 1
+    opened.session_state.people_part = "looks"
+    rerun(opened)
+    assert "Where it looks" in [element.value for element in opened.subheader]
