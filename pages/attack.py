@@ -10,7 +10,7 @@ from pages.sections.attack import another, jobs, table, threshold
 from pages.sections.unlearn import results
 from pages.session import links, pace, session_runs
 from pages.sidebar import problem_choice
-from pages.widgets import bound, link_box, parts
+from pages.widgets import bound, link_box
 from pages.widgets.text import plain
 
 PARTS = {
@@ -92,7 +92,7 @@ if not problem.split.classes:
         "many of them, so the aim is the retrained model's figure, not a low one."
     )
 try:
-    shows = parts.choose(PARTS, "attack_part")
+    shows = bound.parts(PARTS, key="attack_part")
     if item.is_example and problem.dataset.name == next(iter(data.DATASETS)):
         jobs.start_missing(problem, item)  # two quick ones, so that no part is empty
     if shows("answers"):

@@ -19,7 +19,7 @@ from pages.sections.unlearn import patience, results, scenes, share
 from pages.session import pace, searched, session_runs, visitor
 from pages.sidebar import navigation, problem_choice
 from pages.stage.stage import Stage
-from pages.widgets import link_box, parts, progress, run_form
+from pages.widgets import bound, link_box, progress, run_form
 from pages.widgets.text import plain
 
 PARTS = {
@@ -134,7 +134,7 @@ try:
         st.markdown(verdict(problem, item, known))
         if (before := known["original"].person) and (now := searched.found(item).person):
             deeds.note("search", before=percent(before.map), now=percent(now.map))
-    shows = parts.choose(PARTS, "people_part")
+    shows = bound.parts(PARTS, key="people_part")
     if is_known and shows("numbers"):
         people.table(problem, finished, known, session_runs.reference_of(problem))
         drifted(problem, item)

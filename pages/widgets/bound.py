@@ -6,7 +6,7 @@ Each takes the arguments of the widget of the same name. A page must bind a widg
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -17,6 +17,7 @@ from pages.session import links
 from pages.widgets import asked as widgets_asked
 from pages.widgets.asked import Asked
 
+EVERYTHING = "everything"  # in place of the parts of a page: all of them
 MOST_STEPS = RUN["eval_every"].ends[1]  # of a run, in a link
 
 
@@ -88,6 +89,18 @@ def segmented_control(
     """`st.segmented_control` for one choice; `also` makes an option of a word in the link that is none yet, or None."""
     options = _more_options(key, options, also, links.visit().asked.get(key))
     return _one(st.segmented_control, label, options, key, format_func, more)
+
+
+def parts(titles: Mapping[str, str], *, key: str) -> Callable[[str], bool]:
+    """Draw the choice of one part of a page by its title, the first one to begin with; or all of them.
+
+    Returns a function that says whether the part of that name is to be drawn. So what is looked at fits on the screen.
+    """
+    named = {**titles, EVERYTHING: "All of it"}
+    first = next(iter(named))
+    look = {"label_visibility": "collapsed", "wrap": True}
+    chosen = segmented_control("Part", list(named), key=key, format_func=named.get, default=first, required=True, **look)
+    return lambda name: (chosen or first) in (name, EVERYTHING)
 
 
 def pills(label: str, options: Sequence[Any], *, key: str, format_func: Any = str, **more: Any) -> Any:

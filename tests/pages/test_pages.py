@@ -53,7 +53,7 @@ from pages.sections.sample import card
 from pages.sections.unlearn import patience
 from pages.session import session_runs, visitor
 from pages.widgets import run_link
-from pages.widgets.parts import EVERYTHING
+from pages.widgets.bound import EVERYTHING
 
 # A case is a whole run of a page. What a link or a setting may say is tested where it is read: test_links.py, test_forget.py.
 pytestmark = pytest.mark.sample(3, reason="a case is a whole run of a page")

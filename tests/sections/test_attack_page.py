@@ -45,7 +45,7 @@ from pages.sections.attack import jobs as attack_jobs
 from pages.sections.attack import scores
 from pages.sections.attack import words as attack_words
 from pages.session import session_runs, visitor
-from pages.widgets.parts import EVERYTHING
+from pages.widgets.bound import EVERYTHING
 
 # A case is a whole run of a page; the default run takes three of each kind.
 pytestmark = [pytest.mark.usefixtures("tiny"), pytest.mark.sample(3, reason="a case is a whole run of a page")]
