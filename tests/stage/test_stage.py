@@ -15,6 +15,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.stage import first
+from pages.stage import stage as stage_module
 from pages.stage.stage import Look, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,22 @@ def order(session: dict[str, Any]) -> tuple[int, str, int | None]:
 
 
 # Orders.
+
+
+def test_orders_of_another_session_are_other_orders(session: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(stage_module, "_component", lambda: lambda **sent: told.append(sent["data"]["order"]))
+    monkeypatch.setattr(st, "html", lambda text: None)
+    for _ in range(2):  # a window outlives its session where the server is started anew
+        session.clear()
+        stage = Stage("a", 9)
+        stage.play()
+        stage.draw([{"id": "x"}], Look())
+        stage.draw([{"id": "x"}], Look())
+    first, again, other, _ = told
+    assert first == again
+    assert first[1:] == other[1:] == ["play", 0]
+    assert first[0] != other[0]
 
 
 def test_a_new_stage_rests_at_the_last_step_without_an_order(session: dict[str, Any]) -> None:
