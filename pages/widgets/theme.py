@@ -11,7 +11,7 @@ LAYOUT = """<style>
 a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5rem 1rem; border-radius: .5rem;
   background: var(--accent); color: var(--ground) !important; }
 a.skip:focus { top: 1rem; }
-[data-testid="stBaseButton-primary"] * { color: var(--ground) !important; }
+[data-testid="stBaseButton-primary"] *, [data-testid="stMultiSelect"] span[title] { color: var(--ground) !important; }
 .st-key-lesson { padding: .6rem .9rem; }
 .st-key-lesson p { margin: 0; }
 [data-testid="stElementContainer"]:has(.skip) { position: absolute; }
