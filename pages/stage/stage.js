@@ -180,7 +180,10 @@ class Stage {
       tile.append(inside);
       tile.onpointerenter = () => this.point(n, tile);
       tile.onpointerleave = () => this.point(null);
-      if (data.opens) inside.onclick = () => this.component.setTriggerValue("opened", id);
+      if (data.opens) {
+        inside.tabIndex = n ? -1 : 0; // one stop for the wall; the arrow keys go on from there
+        inside.onclick = () => this.component.setTriggerValue("opened", id);
+      }
       return tile;
     }));
   }
@@ -211,12 +214,23 @@ class Stage {
       const count = this.data.picks.length, next = (this.chosen + arrow + count) % count;
       this.place(".picks").children[next].focus();
       this.pick(next);
+    } else if (arrow && button && event.target.closest(".tile")) {
+      this.step(event.target.closest(".tile"), arrow);
     } else if (event.key === " " && !button) {
       this.place(".toggle").click();
     } else if (arrow && !range) {
       this.go(arrow);
     } else return;
     event.preventDefault();
+  }
+
+  // Move the focus from one picture of the wall to the next.
+  step(tile, by) {
+    const next = by > 0 ? tile.nextElementSibling : tile.previousElementSibling;
+    if (!next) return;
+    tile.firstChild.tabIndex = -1;
+    next.firstChild.tabIndex = 0;
+    next.firstChild.focus();
   }
 
   play(byHand = false) {

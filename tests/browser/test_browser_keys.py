@@ -136,3 +136,18 @@ def test_arrows_choose_another_class(visitor: Visitor) -> None:
         visitor.settled()
         expect(chosen).to_be_focused()
         eventually(lambda name=name: problem_of(page)["Forget"] == f"class:{name}", "the sidebar follows")
+
+
+def test_the_wall_is_one_stop_and_a_picture_opens_its_card(visitor: Visitor) -> None:
+    page = visitor.open("unlearn")
+    pictures = stage(page).locator(".tile button")
+    pictures.first.focus()
+    for key, place in (("ArrowLeft", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        expect(pictures.nth(place)).to_be_focused()
+    assert pictures.evaluate_all("all => all.filter(one => one.tabIndex === 0).length") == 1
+    page.keyboard.press("Enter")
+    card = page.get_by_role("dialog")
+    expect(card.get_by_text("Rank by score")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(card).to_have_count(0)

@@ -150,7 +150,7 @@ def test_compare_and_attack_open_with_the_same_runs_and_choices(visitor: Visitor
     assert {"A against B", "test set"} <= set(chosen(there))
 
     page = visitor.go_to("Attack")
-    choose(visitor, "NPO", "Entropy", "all images")
+    choose(visitor, "NPO", "All of it", "Entropy", "all images")
     there = follow(somebody, taken(visitor))
     now = chosen(there)
     assert {"Entropy", "all images"} <= set(now)
