@@ -63,7 +63,7 @@ def test_the_boundary_moves_with_the_steps_and_the_server_hears_nothing(server: 
 def test_dragging_a_point_trains_anew_and_plays(visitor: Visitor) -> None:
     page = visitor.open("playground", dataset="points:outlier", model="mlp", forget="ids:0")
     before = inked(page)
-    page.mouse.move(*spot(page, 0.5, -0.3))
+    page.mouse.move(*spot(page, 0.5, -0.2))
     expect(stage(page).locator(".tip")).to_contain_text("point 0, class A; to be forgotten; influence 1.00")
     page.mouse.down()
     page.mouse.move(*spot(page, 0.6, 0.3), steps=8)
@@ -108,7 +108,7 @@ def test_points_are_drawn_marked_and_erased(visitor: Visitor) -> None:
 def test_points_that_cannot_be_used_are_said_and_nothing_is_lost(visitor: Visitor) -> None:
     page = visitor.open("playground", dataset="points:outlier", model="mlp", forget="ids:0")
     tool(page, "Brush points that may stay")
-    page.mouse.click(*spot(page, 0.5, -0.3))
+    page.mouse.click(*spot(page, 0.5, -0.2))
     expect(main(page).get_by_text("No point is marked to be forgotten")).to_be_visible()
     assert dataset(page) == "points:outlier"
     expect(stage(page).locator(".ground.waits")).to_have_count(0)
