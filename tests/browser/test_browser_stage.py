@@ -300,7 +300,7 @@ def test_unlearn_shows_whose_answers_are_chosen(visitor: Visitor) -> None:
     for name in ("GA", "IMU"):
         in_stage(page, name).click()
         expect(in_stage(page, name)).to_have_attribute("aria-pressed", "true")
-        label = stage(page).locator(".tile").first.get_by_role("img")
+        label = stage(page).locator(".tile").first.get_by_role("button")
         expect(label).to_have_attribute("aria-label", re.compile(f"^Sandal, train sample \\d+: {name} says "))
 
 
