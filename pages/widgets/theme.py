@@ -12,6 +12,7 @@ a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5r
   background: var(--accent); color: var(--ground) !important; }
 a.skip:focus { top: 1rem; }
 [data-testid="stBaseButton-primary"] *, [data-testid="stMultiSelect"] span[title] { color: var(--ground) !important; }
+[data-testid="stCaptionContainer"] code, [data-testid="stMarkdownContainer"] code { color: inherit !important; }
 .st-key-lesson { padding: .6rem .9rem; }
 .st-key-lesson p { margin: 0; }
 [data-testid="stElementContainer"]:has(.skip) { position: absolute; }
