@@ -7,10 +7,11 @@ import streamlit as st
 from imu_core.errors import DataError, ImuError
 from imu_core.evaluation.boundary import check_plane
 from imu_core.methods import METHODS
-from imu_core.problems.reference import target
+from imu_core.problems.reference import retrained
 from imu_core.records.run import Problem, RunConfig
 from imu_core.settings import RUN
 from pages.sections.playground import points, runs
+from pages.session import links
 from pages.sidebar import navigation, problem_choice
 from pages.stage.stage import Look, Stage, skip_to
 from pages.widgets import bound, link_box
@@ -28,9 +29,8 @@ def settings(problem: Problem) -> list[RunConfig]:
     with four, st.popover("More", icon=":material/tune:", help="Which layers move, and where runs stop"):
         which = RUN["scope"]
         scope = bound.segmented_control(which.label, ("head", "all"), default="all", key="scope", required=True) or "all"
-        aim = target(problem)
         stops = bound.toggle("Stop when as much is forgotten as by retraining", False, key="stops")
-    offered = runs.fitting(scope, bool(problem.split.classes))
+    offered = runs.fitting(problem, scope)
     with one:
         chosen = bound.multiselect(
             f"Methods, at most {MOST_METHODS}",
@@ -46,8 +46,15 @@ def settings(problem: Problem) -> list[RunConfig]:
         )
     with three:
         passes = bound.slider("Passes", 5, MOST_PASSES, 100, 5, key="passes")
-    stop = (aim[0] if aim else 0.0) if stops else None
+    aim = retrained(problem) if stops else None
+    stop = aim.accuracies["forget"] if aim else None
     return [runs.config(problem, name, scope, rate, passes, stop) for name in chosen]
+
+
+def in_link() -> tuple[dict[str, str], list[str]]:
+    """(the step at which the stage rests, for a link, unless it is the last; nothing that is left out)."""
+    at, last = (st.session_state.get(f"playground_{name}") for name in ("at", "last"))
+    return ({} if at in (None, last) else {"step": str(at)}), []
 
 
 problem = problem_choice.current()
@@ -59,10 +66,9 @@ except DataError as error:
     st.button("Open the two moons", type="primary", on_click=problem_choice.take_problem, args=usual)
     st.stop()
 skip_to("playground")
-row = link_box.titled("Where does the boundary go?")
-with row:
+with link_box.titled("Where does the boundary go?"):
     points.choose(problem.dataset.name)
-    link_box.of_page(problem, "Opens this page with the same points, choices and step")
+    link_box.of_page(problem, "Opens this page with the same points and choices, at this step", in_link)
 st.caption(points.shows(problem.dataset.name))
 points.told()
 stage_place = st.container()
@@ -76,14 +82,14 @@ if played is None:
     st.caption("Pick at least one method.")
     st.stop()
 with stage_place:
-    stage = Stage("playground", played.last)
-    step = bound.cursor("playground", played.last)
-    if "playground_played" not in st.session_state:
-        st.session_state.playground_played = True
-        if step is None:
-            stage.play()
+    stage, rests = Stage("playground", played.last), "step" in links.visit().asked
+    bound.cursor("playground", played.last)
+    if st.session_state.get("playground_played") != played.scene["id"]:  # whatever was changed, it plays
+        st.session_state.playground_played = played.scene["id"]
+        if rests:
+            stage.show(stage.step)
         else:
-            stage.show(step)
+            stage.play()
     stage.draw([played.scene], LOOK, on_edit=points.edit)
 for sentence in played.refused:
     st.caption(sentence)

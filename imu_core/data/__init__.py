@@ -8,7 +8,7 @@ from functools import lru_cache
 from imu_core.data import cifar, faces, fashion, folder, market, people
 from imu_core.data.vectors import drawn, points, tables
 from imu_core.errors import ClosedError, DataError, shown
-from imu_core.records.data import Dataset, Source
+from imu_core.records.data import FOR_VECTORS, Dataset, Source
 
 DATASETS: dict[str, Source] = {
     "fashion": Source("Fashion-MNIST, 15,000 images (ships with the project)", fashion.load_embedded),
@@ -60,7 +60,6 @@ MARKET = "market:"  # a dataset called market:FOLDER is read from that folder
 FOLDER = folder.PREFIX  # one called folder:PATH@SIDE is a folder of one's own images
 FOR_FOLDERS = ("small_resnet", "resnet20", "lenet5")  # networks that take images of any size
 _TENTH = "random:10%,seed=0"  # a forget request for any data
-FOR_VECTORS = ("mlp", "logistic")  # networks that take vectors
 
 
 def _market(name: str, title: str, path: str = "") -> Source:
@@ -107,7 +106,7 @@ def _points(kind: str) -> Source:
         lambda: points.load(kind),
         models=tuple(sorted(FOR_VECTORS, key=lambda model: model != about.model)),
         requests=about.requests,
-        quick=True,
+        vectors=True,
     )
 
 
@@ -117,7 +116,7 @@ def _drawn(kind: str) -> Source:
         lambda: drawn.load(kind),
         models=FOR_VECTORS,
         requests=(_TENTH,),
-        quick=True,
+        vectors=True,
         check=lambda: drawn.find(kind),
     )
 
@@ -130,7 +129,7 @@ def _table(name: str) -> Source:
         lambda: tables.load(name),
         models=FOR_VECTORS,
         requests=(_TENTH,),
-        quick=True,
+        vectors=True,
         check=check,
         state=lambda: tables.state(name),
     )
@@ -192,7 +191,7 @@ def class_names(name: str) -> tuple[str, ...]:
     and for points and tables.
     """
     known = source(name)
-    return known.class_names or (() if known.brought or known.quick else fashion.CLASS_NAMES)
+    return known.class_names or (() if known.brought or known.vectors else fashion.CLASS_NAMES)
 
 
 def part_requests(name: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from imu_core.models.architectures.resnets import reid_resnet18, reid_resnet50, 
 from imu_core.models.architectures.thin_resnets import ResNet20, ResNet20Even, SmallResNet
 from imu_core.models.architectures.vectors import Logistic, Perceptron
 from imu_core.models.architectures.vgg19 import VGG19
+from imu_core.records.data import FOR_VECTORS
 
 _ONE_AT_A_TIME = threading.Lock()  # layers initialise themselves from torch's global generator
 
@@ -34,7 +35,6 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "logistic": Logistic,
 }
 FOR_PEOPLE = ("reid_resnet18", "reid_resnet50", "small_resnet")
-FOR_VECTORS = ("mlp", "logistic")  # points and rows of tables
 FOR_CLASSES = ("small_resnet", "lenet5", "small_resnet_gr")
 FOR_COLOUR = ("airbench", "resnet20", "resnet18", "vgg19", "small_resnet", "lenet5")  # CIFAR: 32 x 32 in colour
 

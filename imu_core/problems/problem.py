@@ -62,7 +62,7 @@ def prepare(dataset: str = "fashion", *, model: str | None = None) -> Iterator[t
 def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
     """The checkpoint of the original `model` on `dataset`; CheckpointError says how to train it where there is none.
 
-    A model of points or of a table is trained here and now where it is not yet: that takes about a second.
+    A model of points or of a small table is trained here and now where it is not yet: that takes about a second.
     """
     if not known(model):
         raise ConfigError(f"There is no model called {model!r}. Known models: {', '.join(MODELS)}.")
@@ -70,7 +70,7 @@ def original(dataset: Dataset, model: str) -> checkpoints.Checkpoint:
     if checkpoint is None and outside.is_brought(model):
         brought.card(dataset.name, model)  # raises where it was never brought
         raise CheckpointError(f"The images of {dataset.name} have changed since {model} was brought: bring it again.")
-    if checkpoint is None and dataset.holds_vectors:
+    if checkpoint is None and dataset.trains_at_once:
         return train_now(dataset, model, NOTHING)
     if checkpoint is None:
         raise CheckpointError(

@@ -34,7 +34,7 @@ def retrained(problem: Problem) -> Reference | None:
     """The stored retrained reference for what `problem` removes (this request and the earlier ones), or None.
 
     It is found by the removed samples, not by the words of the request. Where it is None, `retrain(problem)` trains it. For
-    points and tables it is trained here and now, which takes about a second.
+    points and small tables it is trained here and now, which takes about a second.
     """
     checkpoint = _found(problem)
     if checkpoint is None:
@@ -59,7 +59,7 @@ def retrained_model(problem: Problem) -> nn.Module | None:
 
 def _found(problem: Problem) -> checkpoints.Checkpoint | None:
     stored = checkpoints.find(problem.dataset, problem.model_name, problem.split.removed)
-    if stored is None and problem.dataset.holds_vectors:
+    if stored is None and problem.dataset.trains_at_once:
         return train_now(problem.dataset, problem.model_name, problem.split.removed, _request(problem))
     return stored
 

@@ -11,6 +11,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+FOR_VECTORS = ("mlp", "logistic")  # the networks that take vectors; all others take images
+_AT_ONCE = 2_000  # vectors that a network learns from within a second or two
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -141,6 +144,11 @@ class Dataset:
         return self.train.images.ndim == 2
 
     @property
+    def trains_at_once(self) -> bool:
+        """Whether a network trains on this set in a second or two, so that nobody needs progress or Stop: it holds few vectors."""
+        return self.holds_vectors and len(self.train) <= _AT_ONCE
+
+    @property
     def noun(self) -> str:
         """What the samples are, in the plural: images, points (of the plane) or rows (of a table)."""
         return "images" if not self.holds_vectors else "points" if self.train.images.shape[1] == 2 else "rows"
@@ -206,13 +214,13 @@ def _nothing() -> Iterator[tuple[float, str]]:
 class Source:
     """An entry of the dataset registry: how to load a set, whether it is on this machine, how to fetch it (`verb` names that).
 
-    Where `people` is set, the classes are identities. A `free` set costs nothing to fetch, so a page fetches it without a click,
-    unless it lies in a folder of this machine (`asks`). `class_names` and `superclasses` are given where they are known before
-    the images are read. `models` are the networks to offer, the usual one first; where there are none, those that suit the
-    `channels`, or people, are offered. `requests` are the forget requests to propose before all others. The networks of a
-    `quick` set train in about a second, so they are trained when they are first needed. The images of a `brought` set are the
-    visitor's, and networks brought with them come first. `check` raises a DataError where a folder is not there and a
-    ClosedError where pages may not read it. What `state` returns changes once the images do.
+    Where `people` is set, the classes are identities. A `free` set costs nothing to fetch, so a page fetches it without a
+    click, unless it lies in a folder of this machine (`asks`). `class_names` and `superclasses` are given where they are
+    known before the images are read. `models` are the networks to offer, the usual one first; where there are none, those
+    that suit the `channels`, or people, are offered. `requests` are the forget requests to propose before all others. The
+    samples of a set of `vectors` are no images. The images of a `brought` set are the visitor's, and networks brought with
+    them come first. `check` raises a DataError where a folder is not there and a ClosedError where pages may not read it.
+    What `state` returns changes once the images do.
     """
 
     title: str
@@ -228,7 +236,7 @@ class Source:
     channels: int = 1
     models: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
-    quick: bool = False
+    vectors: bool = False
     brought: bool = False
     check: Callable[[], object] = lambda: None
     state: Callable[[], object] = lambda: ""

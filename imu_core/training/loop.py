@@ -129,7 +129,7 @@ class Training(Task):
                 return
             self.epoch += 1
             self.seconds += time.perf_counter() - start
-            if not self.traced and not self.dataset.holds_vectors:  # those train in less time than it takes to keep them
+            if not self.traced and not self.dataset.trains_at_once:
                 self._remember()
             last = self.epoch == self.recipe.epochs
             self.accuracies = self._evaluate(None if last else 2000)

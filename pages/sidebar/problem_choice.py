@@ -70,7 +70,7 @@ def sidebar(page: Page) -> None:
 def _is_vectors(name: str) -> bool:
     """Whether `name` is that of points or of a table, known or drawn."""
     with contextlib.suppress(ImuError):
-        return data.source(name).quick
+        return data.source(name).vectors
     return False
 
 

@@ -330,8 +330,8 @@ def test_a_source_has_the_channels_of_its_images_and_networks_that_exist(name: s
     assert set(networks.suited(name, known)) <= set(models.MODELS)
     if known.is_here():
         loaded = data.load(name)
-        assert loaded.holds_vectors == known.quick
-        assert known.quick or known.channels == loaded.train.images.shape[1]
+        assert loaded.holds_vectors == known.vectors
+        assert known.vectors or known.channels == loaded.train.images.shape[1]
 
 
 def test_a_set_of_people_is_known_without_its_images() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from test_pages import link_of, scenes_of, stage_of
 
 import imu_core
 from imu_core import data
@@ -91,6 +92,24 @@ def test_a_link_opens_the_same_choices() -> None:
     assert at.slider(key="passes").value == 40
 
 
+def test_a_link_rests_at_its_step_and_without_one_it_plays_again_after_every_change() -> None:
+    at = playground(dataset="points:moons", model="mlp", forget="ids:70-99", step="12")
+    sent = stage_of(at)
+    assert (sent["order"][1:], sent["at"]) == (["rest", 12], 12)
+    assert "step=12" in link_of(at)
+    at.slider(key="passes").set_value(40).run()
+    assert stage_of(at)["order"][1:] == ["play", 0]
+    assert stage_of(at.run())["order"] == stage_of(at)["order"], "once"
+
+
+def test_it_stops_where_retraining_ends_also_for_whole_classes() -> None:
+    at = playground(dataset="points:blobs", model="mlp", forget="class:A", stops="true", methods="GA")
+    assert not at.exception
+    (line,) = scenes_of(at)[0]["lines"]
+    aim = 100 * retrained(imu_core.problem("points:blobs")).accuracies["forget"]
+    assert line["forget"][-1] <= aim + 0.05 < line["forget"][-2]
+
+
 def test_without_a_method_it_says_what_to_do() -> None:
     at = playground()
     at.multiselect(key="methods").set_value([]).run()
@@ -112,7 +131,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     class Session(dict[str, Any]):
         __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
 
-    held = Session(dataset="points:moons", model="logistic", playground_played=True, elsewhere={})
+    held = Session(dataset="points:moons", model="logistic", elsewhere={})
     monkeypatch.setattr(points.st, "session_state", held)
     monkeypatch.setattr(points.problem_choice.st, "session_state", held)
     return held
@@ -126,7 +145,6 @@ def test_edited_points_become_the_problem_of_every_page(session: dict[str, Any])
     assert session["dataset"] == drawn.keep([row[:3] for row in SENT])
     assert session["forget"] == "ids:9-11"
     assert session["model"] == "logistic"
-    assert "playground_played" not in session
     assert "elsewhere" not in session
     problem = imu_core.problem(session["dataset"], model="logistic", forget=session["forget"])
     assert problem.split.forget.tolist() == [9, 10, 11]
@@ -147,7 +165,7 @@ def test_edited_points_become_the_problem_of_every_page(session: dict[str, Any])
     ],
 )
 def test_points_that_cannot_be_used_leave_everything_as_it_was(sent: Any, sentence: str, session: dict[str, Any]) -> None:
-    before = {key: session[key] for key in ("dataset", "model", "playground_played", "elsewhere")}
+    before = {key: session[key] for key in ("dataset", "model", "elsewhere")}
     points.edit(sent)
     assert {key: session[key] for key in before} == before
     assert sentence in session["playground_told"]
@@ -207,7 +225,7 @@ def test_what_was_played_is_not_computed_again(moons: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("scope", ["head", "all"])
-def test_only_methods_that_fit_are_offered(scope: str) -> None:
-    some, every = runs.fitting(scope, whole_classes=False), runs.fitting(scope, whole_classes=True)
+def test_only_methods_that_fit_are_offered(scope: str, moons: Any) -> None:
+    some, every = runs.fitting(moons, scope), runs.fitting(imu_core.problem("points:blobs"), scope)
     assert {"imu", "ga", "npo", "retrain"} <= set(some) < set(every)
     assert ("newton" in every) == (scope == "head")

@@ -14,7 +14,7 @@ _TOLD, _CHOICE = "playground_told", "playground_kind"  # of the session: what wa
 
 
 def choose(dataset: str) -> None:
-    """Draw the choice of prepared points; those of `dataset` are chosen, or none where somebody drew them."""
+    """Draw the choice of prepared points; those of `dataset` are chosen, also where somebody drew them."""
     names = {PREFIX + kind: about.title for kind, about in KINDS.items()}
     names.setdefault(dataset, "Points of your own")
     st.session_state[_CHOICE] = dataset
@@ -29,10 +29,8 @@ def choose(dataset: str) -> None:
 
 
 def _chosen() -> None:
-    if chosen := st.session_state.get(_CHOICE):
-        st.session_state.pop("elsewhere", None)
-        problem_choice.take_problem(chosen)
-        st.session_state.pop("playground_played", None)
+    st.session_state.pop("elsewhere", None)
+    problem_choice.take_problem(st.session_state[_CHOICE])
 
 
 def shows(dataset: str) -> str:
@@ -59,7 +57,6 @@ def edit(sent: object) -> None:
         st.session_state[_TOLD] = "These are no points. Draw them again."
         return
     st.session_state.pop("elsewhere", None)
-    st.session_state.pop("playground_played", None)
     problem_choice.take_problem(name, ids_request(marked), st.session_state.get("model") or "")
 
 

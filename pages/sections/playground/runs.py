@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from imu_core import figures
 from imu_core.caches import SharedCache
+from imu_core.errors import ConfigError
 from imu_core.evaluation.boundary import Watched
 from imu_core.figures.ground import distances, ground
 from imu_core.figures.scene import frames, scene
-from imu_core.methods import METHODS, preset
+from imu_core.methods import METHODS, Method, preset
 from imu_core.models.head import blocks
 from imu_core.problems.reference import retrained, retrained_model
 from imu_core.records.run import Problem, RunConfig
@@ -36,10 +37,17 @@ class Played:
 _PLAYED: SharedCache[tuple[str, ...], Played] = SharedCache(64)  # by problem and settings; the same for everybody
 
 
-def fitting(scope: str, whole_classes: bool) -> list[str]:
-    """Names of the methods of the registry that can unlearn such a forget set at `scope`."""
-    fits = lambda method: (method.head if scope == "head" else method.wide) and (whole_classes or not method.classes)  # noqa: E731
-    return [name for name, method in METHODS.items() if fits(method)]
+def fitting(problem: Problem, scope: str) -> list[str]:
+    """Names of the methods of the registry that can unlearn the forget set of `problem` at `scope`."""
+    return [name for name, method in METHODS.items() if _fits(method, scope, problem)]
+
+
+def _fits(method: Method, scope: str, problem: Problem) -> bool:
+    try:
+        method.check(scope, problem.split)
+    except ConfigError:
+        return False
+    return True
 
 
 def config(problem: Problem, method: str, scope: str, learning_rate: float, epochs: int, stop: float | None) -> RunConfig:
