@@ -145,7 +145,7 @@ class Dataset:
 
     @property
     def trains_at_once(self) -> bool:
-        """Whether a network trains on this set in a second or two, so that nobody needs progress or Stop: it holds few vectors."""
+        """Whether a network trains on this set in a second or two, so that nobody needs a bar or Stop: it holds few vectors."""
         return self.holds_vectors and len(self.train) <= _AT_ONCE
 
     @property

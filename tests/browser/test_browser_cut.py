@@ -41,7 +41,10 @@ def look(visitor: Visitor) -> None:
     found = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
-        if texts := [*cut(page), *(unfolded(page) if page.get_by_role("dialog").count() == 0 else ())]:
+        texts = [*cut(page), *(unfolded(page) if page.get_by_role("dialog").count() == 0 else ())]
+        sideways = main(page).evaluate("element => element.scrollWidth - element.clientWidth")
+        texts += [f"the page is {sideways} px wider than its window"] if sideways > 2 else []
+        if texts:
             found[width] = texts
     assert not found
 
@@ -134,6 +137,9 @@ VIEWS: dict[str, tuple[str, dict[str, str], Callable[[Visitor], None] | None]] =
     "a card": ("influence", {}, sample_card),
     "all methods": ("compare", {"compare": "All methods"}, None),
     "your runs": ("compare", {"compare": "Your runs"}, None),
+    "the longest points": ("playground", {"dataset": "points:overlap", "model": "logistic", "forget": "hardest:20"}, None),
+    "all of an attack": ("attack", {"attack_part": "All of it"}, None),
+    "a person by steps": ("reidentify", {"dataset": "crowd", "people_part": "Step by step"}, None),
     "a against b": ("compare", {"compare": "A against B"}, None),
 }
 

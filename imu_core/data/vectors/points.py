@@ -115,7 +115,7 @@ KINDS: dict[str, Kind] = {
         (_TIP, _TENTH, "hardest:20"),
     ),
     "circles": Kind(
-        "Two circles, one inside the other",
+        "Two circles",
         "A quarter of the inner circle must go. Trained without it, a network still calls those places A: the others tell it to.",
         _circles,
         ("ids:0-24", _TENTH),
@@ -133,14 +133,14 @@ KINDS: dict[str, Kind] = {
         (_TIP, _TENTH),
     ),
     "overlap": Kind(
-        "Two classes that overlap",
+        "Overlapping classes",
         "The points that the line gets most wrong must go. Trained without them, the line hardly moves.",
         _overlap,
         ("hardest:20", _TENTH),
         "logistic",
     ),
     "ascent": Kind(
-        "Why ascent fails: a forget set like the rest",
+        "Why ascent fails",
         "Ascent moves the line towards the retrained one first, then past it, further away than it began: follow the distance.",
         _two_groups,
         ("ids:0-39", _TENTH),
@@ -148,7 +148,7 @@ KINDS: dict[str, Kind] = {
         _correlated,
     ),
     "outlier": Kind(
-        "An outlier among two moons",
+        "An outlier",
         "One odd point carries more influence than all others. See how far the boundary reaches out for it.",
         _moons,
         ("ids:0", "hardest:5"),
@@ -156,7 +156,7 @@ KINDS: dict[str, Kind] = {
         _outlier,
     ),
     "poisoned": Kind(
-        "A poisoned corner of two moons",
+        "A poisoned corner",
         "Fifteen wrong labels opened a hole. Unlearning them closes it, unless it goes on too long.",
         _moons,
         ("ids:0-14", "hardest:15"),

@@ -25,6 +25,7 @@ def choose(dataset: str) -> None:
         key=_CHOICE,
         on_change=_chosen,
         label_visibility="collapsed",
+        width=240,
     )
 
 
