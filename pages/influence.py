@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -27,35 +29,38 @@ def picked(event: dict) -> list[int]:
     return sorted({int(i) for i in indices})
 
 
+PARTS = {"scores": "Scores", "agreement": "Order by exact", "layers": "All layers"}
+POINTS = ("scatter", "ranks")  # charts that have a point for each sample: a click on one opens its card
+
+
 def _select(chart: str) -> None:
-    st.session_state.chosen = picked(st.session_state[chart])
+    st.session_state.update(chosen=picked(st.session_state[chart]), chosen_in=chart)
     st.session_state.pop("gallery_page", None)
-    if chart == "scatter" and len(st.session_state.chosen) == 1:  # a click on a point, not a box around many
+    if chart in POINTS and len(st.session_state.chosen) == 1:  # a click on a point, not a box around many
         st.session_state.clicked = st.session_state.chosen.pop()
+
+
+def _chosen_elsewhere(chart: str) -> list[int] | None:
+    """What is selected in another chart, to be marked in this one; None where nothing is, or this one shows it itself."""
+    chosen = st.session_state.get("chosen")
+    return chosen if chosen and st.session_state.get("chosen_in") != chart else None
+
+
+def _of_samples(chart: str, figure: Any, alt: str, kinds: tuple[str, ...] = ("points", "box", "lasso")) -> None:
+    """Draw a chart in which samples can be selected."""
+    st.plotly_chart(figure, key=chart, on_select=lambda: _select(chart), selection_mode=kinds, config=NO_BAR, alt=alt)
 
 
 def charts(problem: Problem, scored: Influence) -> None:
     """Draw the histogram and the scatter of scores; the gallery shows the samples that are selected in either."""
     values, ids = scored.scores.numpy(), problem.split.forget.numpy()
-    st.plotly_chart(
-        figures.histogram(values, ids),
-        key="histogram",
-        on_select=lambda: _select("histogram"),
-        selection_mode=("box",),
-        config=NO_BAR,
-        alt=f"Histogram of the scores of {len(values)} forget samples",
-    )
+    alt = f"Histogram of the scores of {len(values)} forget samples"
+    _of_samples("histogram", figures.histogram(values, ids), alt, ("box",))
     against = bound.segmented_control("Score against", ["loss", "confidence"], default="loss", key="against", required=True)
     loss = scored.losses.numpy()
     x, title = (loss, "Loss, nats") if against == "loss" else (100 * np.exp(-loss), "Probability of the true class, %")
-    st.plotly_chart(
-        figures.scatter(x, values, ids, title, against == "loss"),
-        key="scatter",
-        on_select=lambda: _select("scatter"),
-        selection_mode=("points", "box", "lasso"),
-        config=NO_BAR,
-        alt=f"Score against {against}",
-    )
+    chart = figures.scatter(x, values, ids, title, against == "loss", _chosen_elsewhere("scatter"))
+    _of_samples("scatter", chart, f"Score against {against}")
 
 
 def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
@@ -122,16 +127,13 @@ def facts(problem: Problem, scored: Influence, exact: Influence, weights: object
 
 def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
     """Draw how much of the total score the top samples hold, and the ranks beside the exact estimator's."""
-    left, right = st.columns(2)
-    with left:
-        mark = (0.05, ranking.held_by_top(scored.scores, 0.05))
-        chart = figures.concentration(ranking.concentration(scored.scores), [mark])
-        st.plotly_chart(chart, key="concentration", config=NO_BAR, alt=f"The top 5 % hold {mark[1]:.0%} of the total score")
-    with right:
-        chart = figures.ranks(
-            ranking.ranks(exact.scores), ranking.ranks(scored.scores), problem.split.forget.numpy(), scored.estimator
-        )
-        st.plotly_chart(chart, key="ranks", config=NO_BAR, alt="Rank by the chosen estimator against rank by exact")
+    ids = problem.split.forget.numpy()
+    order = (ranking.ranks(exact.scores), ranking.ranks(scored.scores))
+    chart = figures.ranks(*order, ids, scored.estimator, _chosen_elsewhere("ranks"))
+    _of_samples("ranks", chart, "Rank by the chosen estimator against rank by exact")
+    mark = (0.05, ranking.held_by_top(scored.scores, 0.05))
+    chart = figures.concentration(ranking.concentration(scored.scores), [mark])
+    st.plotly_chart(chart, key="concentration", config=NO_BAR, alt=f"The top 5 % hold {mark[1]:.0%} of the total score")
 
 
 title = link_box.titled("Who matters most?")
@@ -162,18 +164,20 @@ def linked() -> None:
     clicked = st.session_state.pop("clicked", None)
     left, right = st.columns([6, 6], gap="large")
     with left:
-        if through.wanted():
-            through.section(problem, damping, _select)
-        else:
+        shows = bound.parts(PARTS, key="influence_part")
+        if shows("scores"):
             charts(problem, scored)
+        if shows("agreement"):
             agreement(problem, scored, exact)
+        if shows("layers"):
+            through.section(problem, damping, _select)
     with right:
         right_side(problem, scored, weights)
     if clicked is not None and clicked < len(scored.scores):
         card.show(problem, scored, weights.numpy(), clicked)
 
 
-facts(problem, scored, exact, weights)
 linked()
+facts(problem, scored, exact, weights)
 with title:
     link_box.of_page(problem, "Opens this page with the same problem and choices, but for what was picked or selected")

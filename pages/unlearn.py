@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imu_core.errors import ImuError
 from imu_core.glossary import help_text
@@ -15,26 +16,29 @@ from pages.sidebar import problem_choice
 from pages.stage.stage import Stage, skip_to
 from pages.widgets import bound, link_box, progress, run_form
 
+PARTS = {"numbers": "Numbers", "pictures": "Pictures", "distances": "How far from retrained", "export": "Name and export"}
 
-def run_row(problem: Problem) -> None:
-    """Draw the form, Run and Stop; start the runs where Run is pressed."""
+
+def run_row(problem: Problem, head: DeltaGenerator, waiting: DeltaGenerator) -> None:
+    """Draw the form here, Run and Stop in the row `head`; start the runs where Run is pressed, with their bar in `waiting`."""
     try:
         configs = run_form.settings(target(problem), bool(problem.split.classes), run_form.scope_of(problem))
     except ImuError as error:
         st.warning(str(error))
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run = st.button("Run", type="primary", disabled=not configs, key="run")
-        active = visitor.queue().active(visitor.owner())
-        if st.button("Stop all", disabled=not active, key="stop_all"):
-            for job in active:
-                job.cancel()
-        measure = bound.toggle("Attack the result afterwards", True, key="measure", help=help_text("membership"))
-        if not configs:
-            st.caption("Pick at least one method.")
+    measure = bound.toggle("Attack the result afterwards", True, key="measure", help=help_text("membership"))
+    if not configs:
+        st.caption("Pick at least one method.")
+    active = visitor.queue().active(visitor.owner())
+    run = head.button("Run", type="primary", disabled=not configs, key="run")
+    if active and head.button("Stop all", key="stop_all"):
+        for job in active:
+            job.cancel()
     if run and session_runs.submit(problem, configs, measure):
         st.session_state.replay = True
-        if not patience.ended_soon(session_runs.kept()[-len(configs) :]) or measure:
+        with waiting:
+            ended = patience.ended_soon(session_runs.kept()[-len(configs) :])
+        if not ended or measure:
             st.rerun()  # what goes on stands in the sidebar, too
 
 
@@ -71,38 +75,60 @@ def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, 
         if drawn:
             stage.draw([scenes.data(problem, drawn, reference, running)], scenes.LOOK, on_open=card.note)
         card.open_noted(problem)
-        if ended and not running:
-            link_box.box(lambda: share.link(ended))
-        results.verdicts(problem, ended, reference)
+        if running:
+            results.verdicts(problem, ended, reference)
         if running and patience.have_ended([item.job for item in items], pace.tick()):
             st.rerun()
 
     show()
 
 
+def happened(problem: Problem, items: list[session_runs.Kept], reference: dict[str, float] | None) -> None:
+    """Draw what the runs that have ended came to, one part at a time."""
+    finished = [item for item in items if item.job.finished and item.shown]
+    for item in (item for item in items if item.job.finished and not item.shown):
+        progress.ended_words(item.job, item.name)
+    if not finished:
+        return
+    st.subheader("What happened")
+    shows = bound.parts(PARTS, key="unlearn_part")
+    if shows("numbers"):
+        if all(item.job.finished for item in items):
+            results.verdicts(problem, finished, reference)
+        results.table(problem, items, reference)
+    if not any(shows(part) for part in PARTS if part != "numbers"):
+        return
+    item = share.look_closer(finished)
+    if shows("pictures"):
+        results.pictures(problem, item)
+    if shows("distances"):
+        results.distances(item)
+    if shows("export"):
+        share.take_away(item, items, reference)
+
+
 skip_to("unlearn")
-st.title("Watch it forget", anchor=False)
-st.markdown("Pick methods, press Run: each makes its own copy of the model forget, step by step, beside the retrained model.")
+title = link_box.titled("Watch it forget", stays=True)
 problem = problem_choice.current()
-run_row(problem)
-results.reference_offer(problem)
+waiting, stage, form = st.container(), st.container(), st.container()  # the result stands above what it is made with
+with form:
+    run_row(problem, title, waiting)
+    results.reference_offer(problem)
 items = session_runs.of(problem)
 reference = session_runs.reference_of(problem)
-if items[0].is_example:
-    st.caption("Until you press Run: a finished example, the gentle preset on the head.")
-live(problem, items, reference)
+with stage:
+    st.markdown(
+        "Until you press Run: a finished example, the gentle preset on the head. What runs next is chosen below."
+        if items[0].is_example
+        else "Each method made its own copy of the model forget, step by step, beside the retrained model."
+    )
+    live(problem, items, reference)
 measuring(items)
-finished = [item for item in items if item.job.finished and item.shown]
-for item in (item for item in items if item.job.finished and not item.shown):
-    progress.ended_words(item.job, item.name)
-if finished:
-    st.subheader("What happened")
-    results.table(problem, items, reference)
-    item = share.look_closer(finished)
-    results.distances(item)
-    results.pictures(problem, item)
-    with st.expander("Name and export", icon=":material/ios_share:"):
-        share.take_away(item, items, reference)
+happened(problem, items, reference)
+shown = [item for item in items if item.job.finished and item.shown]
+if shown and all(item.job.finished for item in items):
+    with title:
+        st.fragment(link_box.box)(lambda: share.link(shown))
 elsewhere = len([item for item in session_runs.kept() if item.problem.describe() != problem.describe()])
 if elsewhere:
     st.caption(f"{elsewhere} of your runs belong to other problems; choose that problem in the sidebar to see them.")

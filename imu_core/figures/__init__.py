@@ -49,6 +49,7 @@ BASE: dict[str, Json] = {
     "plot_bgcolor": "rgba(0,0,0,0)",
 }
 """The look that all charts share: thin margins, the legend above, clear ground."""
+HEIGHT = 260  # of a chart of the forget set, pixels: two lie above one another on a screen
 
 
 def base(figure: go.Figure, height: int) -> go.Figure:
@@ -71,11 +72,13 @@ def histogram(scores: np.ndarray, ids: np.ndarray) -> go.Figure:
     figure.update_xaxes(title="Score (positive = helpful)", zeroline=True, exponentformat="power")
     figure.update_yaxes(title="Samples (log scale)", type="log", dtick=1)
     figure.update_layout(dragmode="select", selectdirection="h", bargap=0.06)
-    return base(figure, 300)
+    return base(figure, HEIGHT)
 
 
-def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, logarithmic: bool) -> go.Figure:
-    """Score against another number of each forget sample; drag a box or a lasso to select."""
+def scatter(
+    x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, logarithmic: bool, marked: Sequence[int] | None = None
+) -> go.Figure:
+    """Score against another number of each forget sample; drag a box or a lasso to select. Those at `marked` stand out."""
     figure = go.Figure(
         go.Scattergl(
             x=x,
@@ -83,6 +86,7 @@ def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, loga
             customdata=ids,
             mode="markers",
             marker={"color": FORGET, "size": 6, "opacity": 0.55},
+            selectedpoints=marked,
             hovertemplate="sample %{customdata}: %{x:.3g}, score %{y:.3g}<extra></extra>",
         )
     )
@@ -90,7 +94,7 @@ def scatter(x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, loga
     figure.update_xaxes(title=title, zeroline=False, exponentformat="power", **about)
     figure.update_yaxes(title="Score", zeroline=True, exponentformat="power")
     figure.update_layout(dragmode="lasso")
-    return base(figure, 300)
+    return base(figure, HEIGHT)
 
 
 _MOST_POWERS = 9  # that stand side by side in half a page
@@ -138,11 +142,16 @@ def concentration(curve: tuple[np.ndarray, np.ndarray], marks: Sequence[tuple[fl
         )
     figure.update_xaxes(title="Top samples, %", range=[0, 100])
     figure.update_yaxes(title="Share of the total score, %", range=[0, 103])
-    return base(figure, 300)
+    return base(figure, HEIGHT)
 
 
-def ranks(exact: np.ndarray, chosen: np.ndarray, ids: np.ndarray, estimator: str) -> go.Figure:
-    """Rank by the chosen estimator against rank by `exact`; 1 is the most influential, the diagonal is agreement."""
+def ranks(
+    exact: np.ndarray, chosen: np.ndarray, ids: np.ndarray, estimator: str, marked: Sequence[int] | None = None
+) -> go.Figure:
+    """Rank by the chosen estimator against rank by `exact`; 1 is the most influential, the diagonal is agreement.
+
+    The samples at `marked` stand out.
+    """
     n = len(exact)
     figure = go.Figure(
         go.Scatter(x=[1, n], y=[1, n], mode="lines", line={"dash": "dot", "color": GREY}, hoverinfo="skip", showlegend=False)
@@ -154,13 +163,14 @@ def ranks(exact: np.ndarray, chosen: np.ndarray, ids: np.ndarray, estimator: str
             customdata=ids,
             mode="markers",
             marker={"color": FORGET, "size": 5, "opacity": 0.5},
+            selectedpoints=marked,
             hovertemplate="sample %{customdata}: rank %{x} by exact, %{y}<extra></extra>",
             showlegend=False,
         )
     )
     figure.update_xaxes(title="Rank by exact", autorange="reversed", zeroline=False)
     figure.update_yaxes(title=f"Rank by {estimator}", autorange="reversed", zeroline=False)
-    return base(figure, 300)
+    return base(figure, HEIGHT)
 
 
 _MOST_BARS = 12

@@ -34,6 +34,20 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": Perceptron,
     "logistic": Logistic,
 }
+TITLES = {
+    "small_resnet": "A small ResNet",
+    "small_resnet_gr": "A small ResNet, trained for IAU",
+    "lenet5": "LeNet-5, of 1998",
+    "reid_resnet18": "A narrow ResNet-18 that tells people apart",
+    "reid_resnet50": "A ResNet-50 that tells people apart",
+    "airbench": "A quick convolutional network",
+    "resnet20": "ResNet-20",
+    "resnet20_even": "ResNet-20, as public checkpoints have it",
+    "resnet18": "ResNet-18",
+    "vgg19": "VGG-19",
+    "mlp": "A small network of two hidden layers",
+    "logistic": "Logistic regression",
+}
 FOR_PEOPLE = ("reid_resnet18", "reid_resnet50", "small_resnet")
 FOR_CLASSES = ("small_resnet", "lenet5", "small_resnet_gr")
 FOR_COLOUR = ("airbench", "resnet20", "resnet18", "vgg19", "small_resnet", "lenet5")  # CIFAR: 32 x 32 in colour
@@ -42,6 +56,11 @@ FOR_COLOUR = ("airbench", "resnet20", "resnet18", "vgg19", "small_resnet", "lene
 def known(name: str) -> bool:
     """Whether `name` can be a model: an architecture of the registry, or one that somebody brought."""
     return name in MODELS or outside.is_brought(name)
+
+
+def title(name: str) -> str:
+    """What a person calls the model `name`; the name itself where somebody brought it."""
+    return TITLES.get(name, name)
 
 
 def construct(

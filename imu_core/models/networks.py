@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from torch import Tensor, nn
 
 from imu_core.models import FOR_CLASSES, FOR_COLOUR, FOR_PEOPLE, brought, construct
@@ -31,6 +33,14 @@ def build(name: str, dataset: Dataset, seed: int = 0) -> nn.Module:
         about = brought.card(dataset.name, name)["brought"]
         return construct(about["architecture"], classes, shape, about["mean"], about["std"], head=about["head"], seed=seed)
     return construct(name, classes, shape, dataset.mean, dataset.std, seed=seed)
+
+
+@lru_cache(200)
+def parameters(name: str, classes: int, shape: tuple[int, ...]) -> int:
+    """How many numbers the model `name` of the registry learns, for samples of `shape` in so many classes."""
+    channels = shape[0]
+    network = construct(name, classes, shape, (0.0,) * channels, (1.0,) * channels)
+    return sum(values.numel() for values in network.parameters())
 
 
 def fresh(model_name: str, dataset: Dataset, seed: int = 0, samples: Tensor | None = None) -> nn.Module:

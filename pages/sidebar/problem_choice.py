@@ -8,13 +8,13 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from imu_core import data
+from imu_core import data, models
 from imu_core.data import notes
 from imu_core.data.vectors import points
 from imu_core.errors import CheckpointError, ClosedError, DataError, ImuError
 from imu_core.glossary import help_text
 from imu_core.model_import.brought_sets import datasets as folders
-from imu_core.models.networks import suited
+from imu_core.models import networks
 from imu_core.problems import reference
 from imu_core.problems.problem import prepare
 from imu_core.records.data import Dataset
@@ -48,9 +48,12 @@ def sidebar(page: Page) -> None:
         names += [own] if own and own not in names and (own.startswith((data.MARKET, data.FOLDER)) or _is_vectors(own)) else []
         dataset = bound.selectbox("Dataset", names, key="dataset", help=help_text("dataset"), on_change=_changed)
         shown = _loaded(dataset)
+        with contextlib.suppress(ImuError):
+            st.caption(plain(data.source(dataset).title.partition(" (")[0]))
         if shown and shown.people and shown.people.synthetic:
             st.caption(":material/draw: synthetic: made-up people, drawn from a seed")
-        bound.selectbox("Model", models_for(dataset), key="model", help=help_text("original"))
+        model = bound.selectbox("Model", models_for(dataset), key="model", help=help_text("original"))
+        st.caption(_called(model, shown))
         bound.selectbox(
             "Forget",
             suggestions(dataset),
@@ -65,6 +68,15 @@ def sidebar(page: Page) -> None:
             st.button("Back to the original model", on_click=lambda: st.session_state.update(after=""))
         bound.setting(RUN["problem_seed"], key="seed")
     running.running_jobs()
+
+
+def _called(model: str, dataset: Dataset | None) -> str:
+    """What a person calls `model`, and how much it learns where that is known."""
+    name = plain(models.title(model))
+    if dataset is None or model not in models.MODELS:
+        return name
+    shape = tuple(dataset.train.images.shape[1:])
+    return f"{name}, {networks.parameters(model, len(dataset.class_names), shape):,} numbers to learn"
 
 
 def _is_vectors(name: str) -> bool:
@@ -121,7 +133,7 @@ def _problem() -> dict[str, Value]:
 
 def models_for(dataset: str) -> list[str]:
     """The architectures that suit `dataset`, the usual one first."""
-    return list(suited(dataset, data.source(dataset)))
+    return list(networks.suited(dataset, data.source(dataset)))
 
 
 def _loaded(dataset: str) -> Dataset | None:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from imu_core.records.run import Problem
 
 
-def titled(title: str) -> DeltaGenerator:
-    """Write the title of a page; returns the row it stands in, for the box at its end."""
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.title(title, anchor=False)
+def titled(title: str, stays: bool = False) -> DeltaGenerator:
+    """Write the title of a page; returns the row it stands in, for the box at its end. One that `stays` is seen at any place."""
+    row = st.container(horizontal=True, vertical_alignment="center", key="title_stays" if stays else None)
+    row.title(title, anchor=False, width="content")
+    row.space("stretch")
     return row
 
 

@@ -13,6 +13,8 @@ a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5r
 a.skip:focus { top: 1rem; }
 [data-testid="stBaseButton-primary"] *, [data-testid="stMultiSelect"] span[title] { color: var(--ground) !important; }
 [data-testid="stCaptionContainer"] code, [data-testid="stMarkdownContainer"] code { color: inherit !important; }
+:has(> .st-key-title_stays) { position: sticky; top: 0; z-index: 100; background: var(--ground); padding: .2rem 0; }
+[data-testid="stHorizontalBlock"] > [data-testid="stLayoutWrapper"]:has(> * > .st-key-link_box) { flex: 0 0 auto; width: auto; }
 .st-key-lesson { padding: .6rem .9rem; }
 .st-key-lesson p { margin: 0; }
 [data-testid="stElementContainer"]:has(.skip) { position: absolute; }

@@ -48,8 +48,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = {name: name for name in ("influence", "unlearn", "compare", "attack", "your_own", "runs", "paper", "glossary", "docs")}
-PAGES |= {"start": ""}
+PAGES = {name: name for name in stages.INTERACTIONS if name != "start"} | {"start": ""}
 FIVE_EPOCHS = {"scope": "head", "epochs": 5, "batch_size": 256, "schedule": "constant"}
 
 
@@ -166,15 +165,8 @@ def wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
 
 HEADING = '[data-testid="stMain"] h1, [data-testid="stMain"] h2'
 QUIET = '[data-testid="stApp"][data-test-script-state="notRunning"]'
-# What a visitor sees move: the step counter, or a line of at least two points in any chart of the page.
-MOVING = """() => {
-  const counter = document.querySelector('.st-key-progress-step')?.innerText;
-  const lines = [...document.querySelectorAll('.js-plotly-plot')].flatMap(chart => chart.data ?? [])
-    .filter(line => (line.x?.length ?? 0) > 1)
-    .map(line => [line.x.length, ...(line.y ?? [])].join());
-  return counter ? [counter, ...lines] : lines;
-}"""
-CHANGED = f"before => ({MOVING})().some(seen => !before.includes(seen))"
+CURVES = ".stage .curves canvas"  # what a visitor sees move
+CHANGED = "([canvas, before]) => canvas.toDataURL() !== before"
 
 
 def bench_pages(repeats: int) -> Iterator[Row]:
@@ -247,10 +239,11 @@ def click_to_move(page: Any, address: str, repeats: int) -> list[Row]:
         page.wait_for_selector(HEADING, timeout=60_000)
         page.wait_for_selector(QUIET, timeout=60_000)
         page.wait_for_timeout(1500)  # charts draw themselves after the script has ended
-        before = page.evaluate(MOVING)
+        curves = page.locator(CURVES).element_handle()
+        before = curves.evaluate("canvas => canvas.toDataURL()")
         start = time.perf_counter()
         page.get_by_role("button", name="Run", exact=True).click(timeout=10_000)
-        page.wait_for_function(CHANGED, arg=before, timeout=30_000, polling="raf")
+        page.wait_for_function(CHANGED, arg=[curves, before], timeout=30_000, polling="raf")
         found.append(time.perf_counter() - start)
     return [Row("pages", "unlearn: Run to first moving point", median(found[1:]), repeats, note="goal below 1 s")]
 

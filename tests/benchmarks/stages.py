@@ -283,6 +283,8 @@ INTERACTIONS = {
     "unlearn": ("measure", False, True),
     "compare": ("compare",),
     "attack": ("attacked",),
+    "playground": (),
+    "reidentify": (),
     "your_own": (),
     "runs": (),
     "paper": ("paper", "Table 3", "Table 1"),

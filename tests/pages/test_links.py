@@ -240,7 +240,7 @@ ON_PAGES = {
         "damping": "-1",
         "psi": "zebra",
         "against": "zebra",
-        "through": "zebra",
+        "influence_part": "zebra",
         "gallery_order": "zebra",
     },
     "unlearn": HOSTILE,

@@ -95,7 +95,7 @@ def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
     """A window that is opened at a link to `page` with `query`: of a new visitor, or of the one called `owner`."""
     at = AppTest.from_file(APP, default_timeout=PATIENCE)
     at.query_params.update(query)
-    for key in {"attack_part", "people_part"} - query.keys():
+    for key in {"attack_part", "people_part", "influence_part", "unlearn_part"} - query.keys():
         at.session_state[key] = EVERYTHING
     if owner:
         at.session_state["owner"] = owner
@@ -1144,14 +1144,15 @@ def test_a_selection_does_not_outlive_its_problem(tiny: object) -> None:
 
 def test_the_gallery_turns_pages_and_turns_round(lenet: Problem) -> None:
     at = visit("influence", **TINY)
-    first = shown_ids(at)
-    at.pagination(key="gallery_page").set_value(2)
-    second = shown_ids(rerun(at))
-    assert len(first) == gallery.PAGE_SIZE
-    assert sorted(first + second) == lenet.split.forget.tolist()
+    seen = shown_ids(at)
+    assert len(seen) == gallery.PAGE_SIZE
+    for page in range(2, -(-len(lenet.split.forget) // gallery.PAGE_SIZE) + 1):
+        at.pagination(key="gallery_page").set_value(page)
+        seen += shown_ids(rerun(at))
+    assert sorted(seen) == lenet.split.forget.tolist()
     at.segmented_control(key="gallery_order").set_value("least influential")
     at.pagination(key="gallery_page").set_value(1)
-    assert shown_ids(rerun(at)) == (first + second)[::-1][: gallery.PAGE_SIZE]
+    assert shown_ids(rerun(at)) == seen[::-1][: gallery.PAGE_SIZE]
 
 
 def test_samples_are_picked_by_hand_and_carried_over(tiny: object) -> None:

@@ -26,7 +26,7 @@ from imu_core.records.run import Problem
 from pages.sections.influence import through
 from pages.session import visitor
 
-LAYERS = {"through": "all layers"}
+LAYERS = {"influence_part": "All layers"}
 GO = "Compute through all layers"
 
 
@@ -48,8 +48,8 @@ def few(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 def test_the_head_is_what_a_visitor_sees_first(lenet: Problem) -> None:
-    at = visit("influence", **TINY)
-    assert at.segmented_control(key="through").value == "the head"
+    at = visit("influence", **TINY, influence_part="")
+    assert at.segmented_control(key="influence_part").value == "scores"
     assert not has_button(at, GO)
 
 
@@ -124,7 +124,7 @@ def test_a_solve_that_fails_is_a_sentence(lenet: Problem, monkeypatch: pytest.Mo
     assert button(at, GO)
 
 
-@pytest.mark.parametrize("query", [{"through": "zebra"}, {"through": ""}, {"through_chart": "zebra", **LAYERS}])
+@pytest.mark.parametrize("query", [{"influence_part": "zebra"}, {"influence_part": ""}, {"through_chart": "zebra", **LAYERS}])
 def test_a_wrong_link_falls_back(lenet: Problem, query: dict[str, str]) -> None:
     at = visit("influence", **TINY, **query)
     assert not at.warning

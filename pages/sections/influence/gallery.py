@@ -12,7 +12,7 @@ from imu_core.problems.forget import ids_request
 from imu_core.records.run import Influence, Problem
 from imu_core.report import exports
 
-PAGE_SIZE = 24
+PAGE_SIZE = 12
 
 
 def picked_by_hand() -> list[int]:

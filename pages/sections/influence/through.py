@@ -23,17 +23,7 @@ from pages.widgets.text import column_width, plain
 from pages.widgets.theme import NO_BAR, light_or_dark
 
 MOST = 1000  # forget samples that the curvature is computed from
-VIEWS = ("the head", "all layers")
 CHARTS = ("scores", "ranks", "discrepancy")
-
-
-def wanted() -> bool:
-    """Draw the choice of view; returns whether the visitor wants the influence through all layers."""
-    view = bound.segmented_control(
-        "Influence through", VIEWS, default=VIEWS[0], key="through", required=True,
-        help=help_text("full_influence"),
-    )  # fmt: skip
-    return view == VIEWS[1]
 
 
 def section(problem: Problem, damping: float, select: Callable[[str], None]) -> None:

@@ -126,6 +126,10 @@ def distances(item: session_runs.Kept) -> None:
     st.caption(f"{plain(item.name)}: {phases}. Its method saw: {saw}.")
     divergence = item.measured.get("divergence", {})
     if "run" not in divergence:
+        st.caption(
+            "How far its answers are from the retrained model's was not measured: that takes a retrained model, and "
+            "**Attack the result afterwards** switched on."
+        )
         return
     rows = [
         {
@@ -138,8 +142,7 @@ def distances(item: session_runs.Kept) -> None:
         for key, value in values.items()
     ]
     columns = {name: st.column_config.NumberColumn(name, format="%.4f") for name in ("Original", item.name)}
-    with st.expander("Distance from the retrained model, set by set"):
-        tables.draw(rows, columns, alt="Divergence from the retrained model")
+    tables.draw(rows, columns, alt="Divergence from the retrained model")
 
 
 def pictures(problem: Problem, item: session_runs.Kept) -> None:
