@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imu_core.errors import ImuError
 from imu_core.evaluation import reidentification
+from imu_core.evaluation import scopes as evaluated
 from imu_core.evaluation.reidentification import Found
+from imu_core.methods import METHODS
 from imu_core.problems.reference import target
 from imu_core.records.run import Problem
+from imu_core.records.shapes import ScopeRecord
 from imu_core.report.numbers import percent
-from imu_core.report.verdicts import search_verdict
+from imu_core.report.verdicts import search_verdict, two_steps
 from pages.lesson import deeds
 from pages.sections.influence import gaze
 from pages.sections.reidentify import people, scopes
@@ -28,25 +32,36 @@ PARTS = {
     "nearest": "The ten nearest",
     "looks": "Where it looks",
     "scopes": "Which part must change",
+    "export": "Name and export",
 }
+STORY = ("imu", ("**1 · Change the head alone.**", "**2 · Change every layer.**"))
 
 
-def run_row(problem: Problem) -> None:
-    """Draw the form, Run and Stop, as on the page Unlearn, with the batch-norm mode; start the runs where Run is pressed."""
+def story(record: ScopeRecord | None) -> None:
+    """Write in two steps what a stored comparison found: what the head alone does to a search, and what all layers do."""
+    told = two_steps(record["rows"], record["references"]) if record else None
+    if told is None:
+        return
+    for column, title, text in zip(st.columns(2, gap="large"), STORY[1], told, strict=True):
+        column.markdown(f"{title} {plain(text)}")
+    st.caption(f"Stored results of {METHODS[STORY[0]].title}.", help=f"`{record['command']}` makes them again.")
+
+
+def run_row(problem: Problem, head: DeltaGenerator) -> None:
+    """Draw the form and the batch-norm mode here, Run and Stop in the row `head`; start the runs where Run is pressed."""
     try:
         configs = run_form.settings(target(problem), also=run_form.scope_of(problem))
     except ImuError as error:
         st.warning(plain(error))
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        configs = people.in_mode(configs)
-        run = st.button("Run", type="primary", disabled=not configs, key="run")
-        active = visitor.queue().active(visitor.owner())
-        if st.button("Stop all", disabled=not active, key="stop_all"):
-            for job in active:
-                job.cancel()
-        if not configs:
-            st.caption("Pick at least one method.")
+    configs = people.in_mode(configs)
+    if not configs:
+        st.caption("Pick at least one method.")
+    run = head.button("Run", type="primary", disabled=not configs, key="run")
+    active = visitor.queue().active(visitor.owner())
+    if active and head.button("Stop all", key="stop_all"):
+        for job in active:
+            job.cancel()
     if (
         run
         and session_runs.submit(problem, configs, measure=False)
@@ -55,8 +70,8 @@ def run_row(problem: Problem) -> None:
         st.rerun()  # what goes on stands in the sidebar, too
 
 
-def waiting(items: list[session_runs.Kept]) -> None:
-    """Draw the runs that are going on, with progress and Stop; the page starts again when the last has ended."""
+def waiting(problem: Problem, items: list[session_runs.Kept]) -> None:
+    """Draw the runs that are going on, with progress and Stop, and what they have come to so far; the page follows their end."""
     going = [item for item in items if not item.job.finished]
     if not going:
         return
@@ -64,6 +79,10 @@ def waiting(items: list[session_runs.Kept]) -> None:
     @st.fragment(run_every=pace.tick())
     def show() -> None:
         session_runs.going(going)
+        if drawn := [item for item in going if item.shown]:
+            live = Stage("people_now", max(item.run.points[-1].step for item in drawn))
+            live.follow()
+            live.draw([scenes.data(problem, drawn, session_runs.reference_of(problem), True)], scenes.LOOK)
         if all(item.job.finished for item in going):
             st.rerun()
 
@@ -96,51 +115,44 @@ def drifted(problem: Problem, item: session_runs.Kept) -> None:
         st.caption(f"Batch-norm statistics: all {len(moved)} layers as they were.")
 
 
-title = link_box.titled("Can the person still be found?")
-st.markdown(
-    "A network that recognises people is made to forget one of them. Look where it looks, before and after, and search for that "
-    "person among everybody else."
-)
-problem = problem_choice.current()
-if problem.dataset.people is None:
-    st.info(f"{plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
-    usual = (problem_choice.USUAL[navigation.PEOPLE_PAGE],)
-    st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=usual)
-    st.stop()
-if problem.dataset.people.synthetic:
-    st.badge("synthetic people", icon=":material/draw:", color="gray")
-people.choose(problem)
-run_row(problem)
-results.reference_offer(problem)
-items = session_runs.of(problem)
-waiting(items)
-finished = [item for item in items if item.job.finished and item.shown and not item.lacks_model]
-for item in (item for item in items if item.lacks_model):
-    st.caption(f"{plain(item.name)}: {plain(item.lacks_model)}")
-for item in (item for item in items if item.job.finished and not item.shown):
-    progress.ended_words(item.job, item.name)
-if items[0].is_example:
-    st.caption("Until you press Run: a finished example, the gentle preset on the head.")
-if not finished:
-    st.stop()
-item = share.look_closer(finished)
-with title:
-    st.fragment(link_box.box)(lambda: share.link(finished, navigation.PEOPLE_PAGE))
-try:
-    st.subheader("Is the person still found?")
-    known = searched.references(problem)
-    is_known = searched.searched(problem, finished) and bool(known)
-    if is_known:
-        st.markdown(verdict(problem, item, known))
-        if (before := known["original"].person) and (now := searched.found(item).person):
-            deeds.note("search", before=percent(before.map), now=percent(now.map))
+def happened(problem: Problem, items: list[session_runs.Kept], title: DeltaGenerator) -> None:
+    """Draw whether the person is still found after the runs that have ended, one part at a time; until then the examples."""
+    finished = [item for item in items if item.job.finished and item.shown and not item.lacks_model]
+    for item in (item for item in items if item.lacks_model):
+        st.caption(f"{plain(item.name)}: {plain(item.lacks_model)}")
+    for item in (item for item in items if item.job.finished and not item.shown):
+        progress.ended_words(item.job, item.name)
+    if not finished:
+        finished = session_runs.examples(problem)
+    if finished[0].is_example:
+        st.caption("Until you press Run, and it has ended: a finished example, the gentle preset on the head.")
+    item = share.look_closer(finished)
+    with title:
+        st.fragment(link_box.box)(lambda: share.link(finished, navigation.PEOPLE_PAGE))
+    try:
+        st.subheader("Is the person still found?")
+        known = searched.references(problem)
+        is_known = searched.searched(problem, finished) and bool(known)
+        if is_known:
+            st.markdown(verdict(problem, item, known))
+            if (before := known["original"].person) and (now := searched.found(item).person):
+                deeds.note("search", before=percent(before.map), now=percent(now.map))
+        draw_parts(problem, item, finished, known if is_known else None)
+    except ImuError as error:
+        st.warning(plain(error))
+
+
+def draw_parts(
+    problem: Problem, item: session_runs.Kept, finished: list[session_runs.Kept], known: dict[str, Found] | None
+) -> None:
+    """Draw the part that is chosen; those that compare searches come once people were looked for, which `known` then says."""
     shows = bound.parts(PARTS, key="people_part")
-    if is_known and shows("numbers"):
+    if known and shows("numbers"):
         people.table(problem, finished, known, session_runs.reference_of(problem))
         drifted(problem, item)
     if shows("steps"):
         st.fragment(watch)(problem, finished)
-    if is_known and shows("nearest"):
+    if known and shows("nearest"):
         st.subheader("The ten nearest, before and after")
         st.fragment(people.ranks)(problem, item, known["original"])
     if shows("looks"):
@@ -149,7 +161,34 @@ try:
     if shows("scopes"):
         st.subheader("Which part must change?")
         scopes.section(problem, known)
-except ImuError as error:
-    st.warning(plain(error))
-with st.expander("Name and export", icon=":material/ios_share:"):
-    share.take_away(item, finished, session_runs.reference_of(problem))
+    if shows("export"):
+        share.take_away(item, finished, session_runs.reference_of(problem))
+
+
+navigation.hand_over()
+title = link_box.titled("Can the person still be found?", stays=True)
+st.markdown(
+    "A network that tells people apart is made to forget one of them. Does a search among everybody else still find that person?"
+)
+stored = st.empty()
+if st.session_state.dataset == problem_choice.USUAL[navigation.PEOPLE_PAGE] and not st.session_state.get("after"):
+    people_named = st.session_state.forget.removeprefix("identity:").split("+")
+    with stored.container():
+        story(evaluated.shipped(st.session_state.model, people_named, STORY[0]))  # before anybody is drawn, which takes a while
+problem = problem_choice.current()
+if problem.dataset.people is None:
+    st.info(f"{plain(problem.dataset.title)} shows no identities; this page needs a set of people.")
+    usual = (problem_choice.USUAL[navigation.PEOPLE_PAGE],)
+    st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=usual)
+    st.stop()
+with stored.container():
+    story(evaluated.stored_rows(problem, STORY[0]))
+people.choose(problem)
+found, form = st.container(), st.container()  # the result stands above what it is made with
+with form.expander("What Run does: methods, settings, scope, batch norm", icon=":material/tune:"):
+    run_row(problem, title)
+    results.reference_offer(problem)
+items = session_runs.of(problem)
+with found:
+    waiting(problem, items)
+    happened(problem, items, title)

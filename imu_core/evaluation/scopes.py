@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -82,16 +83,27 @@ def row_of(problem: Problem, run: Run, model: nn.Module, seconds: float) -> Scop
     }
 
 
-def _stored_path(problem: Problem, method: str) -> Path:
-    people = "-".join(problem.dataset.class_names[c] for c in problem.split.classes)
-    return runtime.ASSETS / "people" / f"scopes-{problem.model_name}-{people}-{method}.json"
+_NAME = re.compile(r"[A-Za-z0-9_]{1,60}")
+
+
+def _stored_path(model: str, people: Sequence[str], method: str) -> Path:
+    return runtime.ASSETS / "people" / f"scopes-{model}-{'-'.join(people)}-{method}.json"
+
+
+def shipped(model: str, people: Sequence[str], method: str) -> ScopeRecord | None:
+    """The rows of `SideBySide` that ship for `people` and a model of this name, neither of which needs to be here; else None."""
+    if not all(_NAME.fullmatch(name) for name in (model, *people)):
+        return None  # whatever a link says is no path
+    try:
+        return json.loads(_stored_path(model, people, method).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def stored_rows(problem: Problem, method: str) -> ScopeRecord | None:
     """The rows of `SideBySide` that ship for this problem, with the command that made them; None where none fit."""
-    try:
-        record = json.loads(_stored_path(problem, method).read_text())
-    except (OSError, ValueError):
+    record = shipped(problem.model_name, [problem.dataset.class_names[c] for c in problem.split.classes], method)
+    if record is None:
         return None
     fits = record.get("model_hash") == hashes.state_hash(problem.model) and record.get("data_hash") == problem.dataset.hash
     return record if fits and not problem.history else None

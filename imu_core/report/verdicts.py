@@ -346,6 +346,26 @@ def side_by_side_verdict(rows: Sequence[ScopeRow], known: Mapping[str, Mapping[s
     )
 
 
+def two_steps(rows: Sequence[ScopeRow], known: Mapping[str, Mapping[str, float]]) -> tuple[str, str] | None:
+    """What changing the head alone does to a search, and what changing all layers does; None where `rows` do not say both."""
+    by_scope = {row["scope"]: row for row in rows if row["bn"] == "eval" and "person_map" in row}
+    before, aim = known["original"].get("person_map"), known.get("retrained", {}).get("person_map")
+    if not {"head", "all"} <= by_scope.keys() or before is None:
+        return None
+    head, layers = by_scope["head"], by_scope["all"]
+    named = f"It names {percent(head['forget'])} of the person's images." if "forget" in head else ""
+    if head["same_features"]:
+        search = f"Every feature stays bit for bit what it was, so a search finds the person as before: mAP {percent(before)}."
+    else:
+        search = f"The person is {_search_words(head['person_map'], before, 'before')}."
+    now = layers["person_map"]
+    moved = f"mAP of the person {_moved(before, now)}, of unseen people {_moved(known['original']['map'], layers['map'])}. "
+    moved += f"The person is {_search_words(now, before, 'before')}"
+    if aim is not None:
+        moved += f", and {_search_words(now, aim, 'for a model that never saw them')} ({percent(aim)})"
+    return f"{named} {search}".strip(), f"{moved}."
+
+
 def _setting(row: ScopeRow) -> str:
     broken = ", broke down" if row.get("state") == "diverged" else ""
     return f"{row['scope']}, {row['bn']} ({percent(row['person_map'])}{broken})"

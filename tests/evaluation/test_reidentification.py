@@ -222,7 +222,8 @@ def test_stored_rows_are_shown_only_for_the_model_they_were_made_with(
 ) -> None:
     monkeypatch.setattr(runtime, "ASSETS", tmp_path)
     record = scopes.as_record(side_by_side, reidentification.references(person))
-    path = scopes._stored_path(person, "ga")
+    people = [person.dataset.class_names[c] for c in person.split.classes]
+    path = scopes._stored_path(person.model_name, people, "ga")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record))
     assert scopes.stored_rows(person, "ga") == record

@@ -644,3 +644,56 @@ def test_whether_the_target_was_reached_is_on_record_and_read_from_older_records
     assert Trajectory.from_dict(older).outcome == REACHED
     older["outcome"]["reason"] = MISSED.reason
     assert not Trajectory.from_dict(older).outcome.reached
+
+
+def head_and_all(now: float, head: float = 1.0, same: bool = True) -> list[dict]:
+    return [
+        {"scope": "head", "bn": "eval", "same_features": same, "forget": 0.0, "person_map": head, "map": 0.9},
+        {"scope": "head", "bn": "train", "same_features": False, "forget": 0.0, "person_map": 0.2, "map": 0.5},
+        {"scope": "all", "bn": "eval", "same_features": False, "forget": 0.0, "person_map": now, "map": 0.85},
+    ]
+
+
+FOUND_AS_BEFORE = (
+    "It names 0.0 % of the person's images. Every feature stays bit for bit what it was, so a search finds the person as before: "
+    "mAP 100.0 %."
+)
+TWO_STEPS = [
+    (
+        head_and_all(0.96), KNOWN, FOUND_AS_BEFORE,
+        "mAP of the person 100.0 → 96.0 %, of unseen people 90.0 → 85.0 %. The person is 4.0 points of mAP harder to find than "
+        "before, and 26.0 points of mAP easier to find than for a model that never saw them (70.0 %).",
+    ),
+    (
+        head_and_all(0.7), KNOWN, FOUND_AS_BEFORE,
+        "mAP of the person 100.0 → 70.0 %, of unseen people 90.0 → 85.0 %. The person is 30.0 points of mAP harder to find than "
+        "before, and as easy to find as for a model that never saw them (70.0 %).",
+    ),
+    (
+        head_and_all(1.0), KNOWN, FOUND_AS_BEFORE,
+        "mAP of the person 100.0 → 100.0 %, of unseen people 90.0 → 85.0 %. The person is as easy to find as before, and 30.0 "
+        "points of mAP easier to find than for a model that never saw them (70.0 %).",
+    ),
+    (
+        head_and_all(0.5), {"original": KNOWN["original"]}, FOUND_AS_BEFORE,
+        "mAP of the person 100.0 → 50.0 %, of unseen people 90.0 → 85.0 %. The person is 50.0 points of mAP harder to find than "
+        "before.",
+    ),
+    (
+        head_and_all(0.5, head=0.9, same=False), KNOWN,
+        "It names 0.0 % of the person's images. The person is 10.0 points of mAP harder to find than before.",
+        "mAP of the person 100.0 → 50.0 %, of unseen people 90.0 → 85.0 %. The person is 50.0 points of mAP harder to find than "
+        "before, and 20.0 points of mAP harder to find than for a model that never saw them (70.0 %).",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "known", "head", "layers"), TWO_STEPS)
+def test_the_head_alone_and_then_every_layer(rows: list[dict], known: dict, head: str, layers: str) -> None:
+    assert verdicts.two_steps(rows, known) == (head, layers)
+
+
+@pytest.mark.parametrize("rows", [[], head_and_all(0.5)[:2], rows_with(0.5)])
+def test_two_steps_need_both_rows(rows: list[dict]) -> None:
+    assert verdicts.two_steps(rows, KNOWN) is None
+    assert verdicts.two_steps(head_and_all(0.5), {"original": {"map": 0.9}}) is None

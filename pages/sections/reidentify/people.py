@@ -58,10 +58,8 @@ def choose(problem: Problem) -> None:
                 )
     if pages > 1:
         st.pagination(pages, key="people_page")
-    st.caption(
-        f"{len(names)} people the model was trained on. ★ a retrained model that never saw this person is stored. "
-        + ("All of them are drawn from a seed: no real person is in this set." if problem.dataset.people.synthetic else "")
-    )
+    made_up, note = ("synthetic ", ", drawn from a seed, none of them real") if problem.dataset.people.synthetic else ("", "")
+    st.caption(f"{len(names)} {made_up}people the model was trained on{note}. ★ a retrained model that never saw them is stored.")
 
 
 def table(problem: Problem, items: list[session_runs.Kept], known: dict[str, Found], reference: dict[str, float] | None) -> None:
