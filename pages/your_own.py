@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from imu_core.errors import ImuError
+from pages.lesson import deeds
 from pages.sections.own_model import form, result
 from pages.sidebar import navigation
 from pages.widgets.text import plain
@@ -24,8 +25,10 @@ if sentence := st.session_state.get("own_said"):
     st.session_state.own_said = ""
 form.form()
 result.kept()
-with st.expander("What is read, and what is refused", icon=":material/info:"):
-    st.markdown(
+rules = st.expander("What is read, and what is refused", icon=":material/info:", key="own_rules", on_change="rerun")
+if rules.open:
+    deeds.note("rules")
+    rules.markdown(
         "- **Checkpoints**: safetensors, or a state dict that torch reads with `weights_only`; wrappers such as `state_dict` and "
         "prefixes such as `module.` are taken off. Where names differ, layers are paired in order if all shapes agree; the "
         "accuracy "

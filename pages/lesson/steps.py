@@ -122,5 +122,5 @@ STEPS = (
     Step("probe", "pages/attack.py", lambda: deeds.of("probe"), {"attack_part": "features"}),
     Step("person", "pages/reidentify.py", lambda: deeds.of("search"), problem={}),
     Step("retraining", "pages/compare.py", retraining),
-    Step("own", "pages/your_own.py", lambda: {}),
+    Step("own", "pages/your_own.py", lambda: deeds.of("rules")),
 )

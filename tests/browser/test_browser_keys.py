@@ -24,7 +24,7 @@ with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
 
 pytestmark = IN_FULL_RUN
 FEW = 4  # stops of the Tab key until the link that leads to the stage
-NEAR = 8  # stops from there to Play: the choice of a class, then who is shown
+NEAR = 1  # stops from there to Play
 STILL = {"": {"play": 0}, "unlearn": {}}  # the words of a link that opens a page with its player at rest
 FOCUSED = """() => {
     let at = document.activeElement;
