@@ -57,6 +57,7 @@ def run_row(problem: Problem, head: DeltaGenerator) -> None:
     configs = people.in_mode(configs)
     if not configs:
         st.caption("Pick at least one method.")
+    patience.foretell(problem, configs)
     run = head.button("Run", type="primary", disabled=not configs, key="run")
     active = visitor.queue().active(visitor.owner())
     if active and head.button("Stop all", key="stop_all"):

@@ -29,6 +29,7 @@ def run_row(problem: Problem, head: DeltaGenerator, waiting: DeltaGenerator) -> 
     measure = bound.toggle("Attack the result afterwards", True, key="measure", help=help_text("membership"))
     if not configs:
         st.caption("Pick at least one method.")
+    patience.foretell(problem, configs)
     active = visitor.queue().active(visitor.owner())
     run = head.button("Run", type="primary", disabled=not configs, key="run")
     if active and head.button("Stop all", key="stop_all"):

@@ -140,7 +140,7 @@ def test_it_opens_on_the_examples() -> None:
     said = words(at)
     assert "Finished examples" in said
     assert "An attacker who takes everything with a loss of at" in said
-    assert "No retrained model is stored: held-out images of the same kind" in said
+    assert "No retrained model is stored: held-out samples of the same kind" in said
     assert at.button_group(key="attacked").options == ["IMU", "GA", "NPO"]
     assert len(titles(at)) == 5
     assert not visitor.queue().active(at.session_state["owner"])
@@ -236,7 +236,7 @@ def test_another_run_starts_at_its_own_worst_place(lenet: Problem) -> None:
     pair = scores.sides(lenet, items[1], scores.HELD_OUT)
     ends = scores.span("loss", np.concatenate([pair[0]["loss"], pair[1]["loss"]]), 10)
     assert at.slider(key="loss_at").value == pytest.approx(scores.best("loss", pair, ends).threshold)
-    assert "an image that was never trained on" in words(at)
+    assert "one that was never trained on" in words(at)
 
 
 def test_settings_come_from_the_link(lenet: Problem) -> None:
@@ -273,7 +273,7 @@ def test_with_a_retrained_model_both_comparisons_can_be_had() -> None:
     assert "for one of the retrained model" in words(at)
     at.button_group(key="tell_from").set_value("held-out images")
     at = rerun(at)
-    assert "for an image that was never trained on" in words(at)
+    assert "for one that was never trained on" in words(at)
     assert any(metric.delta == "of 500 held-out images" or "500 held-out" in str(metric.proto) for metric in at.metric)
 
 
@@ -472,7 +472,7 @@ def test_the_table_knows_the_thresholds_at_once(lenet: Problem, item: session_ru
         assert row["Good"] == "≈\u00a050\u00a0%"
     assert found.loc["Worst-case attack advantage", "Mine"] == f"{thresholds.worst_case(up, down).advantage:.3f}"
     assert found.loc["Worst-case attack advantage", "Good"] == "↓"
-    assert set(found["Images"]) == {"40 forget, 20 held-out images"}
+    assert set(found["Asked about"]) == {"40 forget, 20 held-out images"}
     assert all(found["What it asks"].str.len() > 20)
 
 
@@ -485,7 +485,7 @@ def test_the_membership_attacks_join_the_table(item: session_runs.Kept) -> None:
     row = found.loc["Judged never seen (SVC confidence attack)"]
     assert (row["Original"], row["Mine"]) == (f"{measured['original']:.3f}", f"{measured['run']:.3f}")
     assert row["Good"] == "≈ retrained"
-    assert found.loc["Logistic attack on the loss, accuracy", "Images"] == "40 forget, 20 test"
+    assert found.loc["Logistic attack on the loss, accuracy", "Asked about"] == "40 forget, 20 test"
     titles = {metric.title for key, metric in METRICS.items() if metric.attack and key in numbers(item.measured)}
     assert {METRICS[key].title for key in ("membership", "logistic", "zrf")} <= titles <= set(found.index)
 

@@ -92,18 +92,19 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
         if not any(work.result.values()):
             return
         style = style_of(item.config.method, item.config.control)
-        title = "New images of what was forgotten" if problem.split.classes else "The forget images"
+        noun = problem.dataset.noun
+        title = f"New {noun} of what was forgotten" if problem.split.classes else f"The forget {noun}"
         chart = attack.probe(work.result, item.name, style, title, light_or_dark())
         alt = "Accuracy of a fresh head by step on what was forgotten and on everything else, a line a model"
         st.plotly_chart(chart, key="probe_chart", config=NO_BAR, alt=alt)
         if work.outcome.state == "done":
             st.markdown(probe_verdict(problem, item.config, plain(item.name), work))
             deeds.note("probe", back=percent(work.result["unlearned"][-1]["forgotten"]))
-        about = "new images of it" if problem.split.classes else "forget images, none of which it learns from"
+        about = f"new {noun} of it" if problem.split.classes else f"forget {noun}, none of which it learns from"
         sizes = work.sizes
         st.caption(
-            f"Each head learns from {sizes['learn']:,} images and is asked about {sizes['forgotten']:,} {about}, and about "
-            f"{sizes['others']:,} other test images. ≈ nearest the retrained model is good."
+            f"Each head learns from {sizes['learn']:,} {noun} and is asked about {sizes['forgotten']:,} {about}, and about "
+            f"{sizes['others']:,} other test {noun}. ≈ nearest the retrained model is good."
         )
 
     panel(item, PROBE, "Train fresh heads", probe_of(problem, item), draw)
@@ -124,7 +125,7 @@ def relearn(problem: Problem, item: session_runs.Kept) -> None:
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         data = bound.segmented_control(
             "Train on", ("forget", "all"), default="forget", key="relearn_data", required=True,
-            format_func={"forget": "forget set", "all": "all images"}.get, help=help_text("forget_set"),
+            format_func={"forget": "forget set", "all": f"all {problem.dataset.noun}"}.get, help=help_text("forget_set"),
         )  # fmt: skip
         scope = bound.segmented_control(
             "Scope", SCOPES, default=AS_RUN, key="relearn_scope", required=True, also=run_form.scope_of(problem),

@@ -73,7 +73,7 @@ def _row(problem: Problem, item: session_runs.Kept, line: report.Line) -> dict[s
         "Attack": f"[{line.title}](glossary?term={line.key})",
         **{head: line.written(model) for head, model in cells.items()},
         "Good": ARROWS[good],
-        "Images": line.images,
+        "Asked about": line.images,
         "What it asks": TERMS[line.key].short,
     }
 

@@ -37,7 +37,9 @@ def section(problem: Problem, item: session_runs.Kept) -> None:
     if choices:
         st.fragment(_section)(problem, item, choices)
     else:
-        st.info("There is no retrained model and no held-out image of this kind, so there is nothing to tell these images from.")
+        st.info(
+            "There is no retrained model and no held-out sample of this kind, so there is nothing to tell these samples from."
+        )
 
 
 def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> None:
@@ -50,19 +52,19 @@ def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> N
     if at != best(score, pair, ends).threshold:
         deeds.note("threshold", right=percent(0.5 + 0.5 * worst.advantage))
     accusation = thresholds.accuse(pair[0][score], pair[1][score], at)
-    alt = f"{SCALES[score].title} of the forget images under {item.name} (up) and of the other side (down), in percent"
+    alt = f"{SCALES[score].title} of the forget set under {item.name} (up) and of the other side (down), in percent"
     figure = _chart(item, score, against, pair, ends, accusation)
     chart.plotly_chart(figure, key="mirrored", config=NO_BAR, alt=alt)
-    _numbers(score, against, pair, accusation)
-    st.markdown(threshold_verdict(plain(item.name), score, against, accusation, worst.chance))
+    _numbers(score, against, pair, accusation, problem.dataset.noun)
+    st.markdown(threshold_verdict(plain(item.name), score, against, accusation, worst.chance, problem.dataset.noun))
     st.caption(
         f"Worst of all four scores and every threshold: {SCALES[worst.score].title.lower()} {worst.accuses} "
         f"{SCALES[worst.score].write(worst.threshold)}, right in {50 + 50 * worst.advantage:.1f} %. Loss, confidence and logit "
-        "margin put the images in the same order: one attack on three scales."
+        f"margin put the {problem.dataset.noun} in the same order: one attack on three scales."
     )
     crowded = max(float(np.histogram(side[score], attack.BARS, ends)[0].max()) / len(side[score]) for side in pair)
     if score in ("loss", "confidence") and crowded > CROWDED:
-        st.caption("Most images crowd into one bar here; the logit margin spreads them out.")
+        st.caption(f"Most {problem.dataset.noun} crowd into one bar here; the logit margin spreads them out.")
     _pictures(problem, score, pair[0][score], accusation)
 
 
@@ -82,7 +84,7 @@ def _choose(problem: Problem, item: session_runs.Kept, choices: list[str]) -> tu
             )  # fmt: skip
         st.button("Worst case", key="worst_case", on_click=_to_worst, args=(problem, item, against), help=help_text("advantage"))
     if len(choices) == 1 and against == HELD_OUT:
-        st.caption("No retrained model is stored: held-out images of the same kind, under the same model, stand in for it.")
+        st.caption("No retrained model is stored: held-out samples of the same kind, under the same model, stand in for it.")
     return score or usual, against or choices[0]
 
 
@@ -132,19 +134,20 @@ def _chart(
     accusation: Accusation,
 ) -> Any:
     colour, scale = style_of(item.config.method, item.config.control).colour, SCALES[score]
-    up = attack.Side(f"{item.name}, {len(pair[0][score]):,} forget images", pair[0][score], colour)
-    other = "Retrained, the same images" if against == RETRAINED else f"{item.name}, {len(pair[1][score]):,} held-out images"
+    noun = item.problem.dataset.noun
+    up = attack.Side(f"{item.name}, {len(pair[0][score]):,} forget {noun}", pair[0][score], colour)
+    other = f"Retrained, the same {noun}" if against == RETRAINED else f"{item.name}, {len(pair[1][score]):,} held-out {noun}"
     down = attack.Side(other, pair[1][score], INK[light_or_dark()] if against == RETRAINED else GREY)
     title = f"{scale.title}, {scale.unit}"
     return attack.mirrored(up, down, accusation.threshold, accusation.accuses, ends, title, light_or_dark())
 
 
-def _numbers(score: str, against: str, pair: tuple[Scores, Scores], accusation: Accusation) -> None:
+def _numbers(score: str, against: str, pair: tuple[Scores, Scores], accusation: Accusation, noun: str) -> None:
     whole = thresholds.curve(pair[0][score], pair[1][score], score in thresholds.LOW)
-    behind = f"of {whole.negatives:,} " + ("retrained answers" if against == RETRAINED else "held-out images")
+    behind = f"of {whole.negatives:,} " + ("retrained answers" if against == RETRAINED else f"held-out {noun}")
     numbers = (
         ("False positives", accusation.fpr, "threshold_attack", behind),
-        ("False negatives", accusation.fnr, "threshold_attack", f"of {whole.positives:,} forget images"),
+        ("False negatives", accusation.fnr, "threshold_attack", f"of {whole.positives:,} forget {noun}"),
         ("Balanced accuracy ≈ 50 %", accusation.balanced_accuracy, "balanced_accuracy", "at this threshold"),
         ("AUC ≈ 50 %", whole.auc, "auc", "over all thresholds"),
     )

@@ -18,11 +18,11 @@ from pages.sections.attack.scales import RETRAINED, SCALES
 from pages.widgets.text import plain
 
 
-def threshold_verdict(name: str, score: str, against: str, accusation: Accusation, chance: float) -> str:
-    """What an attacker gets at this threshold, and how to read it."""
+def threshold_verdict(name: str, score: str, against: str, accusation: Accusation, chance: float, noun: str = "images") -> str:
+    """What an attacker gets at this threshold, and how to read it; `noun` is what the samples are called, in the plural."""
     scale = SCALES[score]
-    of_run = f"an answer of {name}" if against == RETRAINED else "a forget image"
-    other = "one of the retrained model" if against == RETRAINED else "an image that was never trained on"
+    of_run = f"an answer of {name}" if against == RETRAINED else f"a forget {noun[:-1]}"
+    other = "one of the retrained model" if against == RETRAINED else "one that was never trained on"
     rule = f"with a {scale.title.lower()} of {accusation.accuses} **{scale.write(accusation.threshold)}**"
     text = (
         f"An attacker who takes everything {rule} for {of_run} and the rest for {other} is right in "
@@ -30,22 +30,22 @@ def threshold_verdict(name: str, score: str, against: str, accusation: Accusatio
     )
     if accusation.advantage <= chance:
         most = 50 + 50 * chance
-        return f"{text} That is no more than chance can do with this many images (up to {most:.1f} % in 19 of 20 cases)."
-    return f"{text} {_reading(score, against, accusation)}"
+        return f"{text} That is no more than chance can do with this many {noun} (up to {most:.1f} % in 19 of 20 cases)."
+    return f"{text} {_reading(score, against, accusation, noun)}"
 
 
-def _reading(score: str, against: str, accusation: Accusation) -> str:
-    never = "to a model that never saw them" if against == RETRAINED else "than new images of their kind"
+def _reading(score: str, against: str, accusation: Accusation, noun: str) -> str:
+    never = "to a model that never saw them" if against == RETRAINED else f"than new {noun} of their kind"
     if score == "entropy":
         surer = "surer" if accusation.accuses == Accuses.AT_MOST else "less sure"
-        whom = "the retrained model is" if against == RETRAINED else "about new images"
-        return f"The unlearned model is {surer} about these images than {whom}."
+        whom = "the retrained model is" if against == RETRAINED else f"about new {noun}"
+        return f"The unlearned model is {surer} about these {noun} than {whom}."
     familiar = (accusation.accuses == Accuses.AT_MOST) == (score in thresholds.LOW)
     if against == RETRAINED:
-        return f"The images look {'more' if familiar else 'less'} familiar than {never}" + (
+        return f"The {noun} look {'more' if familiar else 'less'} familiar than {never}" + (
             ": something is left." if familiar else ": too much forgetting gives them away as well."
         )
-    return f"The images look {'more' if familiar else 'less'} familiar {never}."
+    return f"The {noun} look {'more' if familiar else 'less'} familiar {never}."
 
 
 def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -> str:
@@ -56,7 +56,8 @@ def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -
         what = " and ".join(problem.dataset.class_names[c] for c in problem.split.classes)
         text = f"A fresh head brings back **{percent(own)}** of {plain(what)} from {name}'s features"
     else:
-        text = f"A fresh head that learned from other images recognises **{percent(own)}** of these from {name}'s features"
+        noun = problem.dataset.noun
+        text = f"A fresh head that learned from other {noun} recognises **{percent(own)}** of these from {name}'s features"
     text += f"; from a network with random weights {percent(accuracies[UNTRAINED])}."
     if config.scope == "head" and config.bn == "eval":
         text += f" {name} changed the head alone, so its features are the original's and this is the original's number."
@@ -67,7 +68,7 @@ def probe_verdict(problem: Problem, config: RunConfig, name: str, work: Probe) -
     chance = difference_half(own, aim, n)
     text += f" The retrained model's features give **{percent(aim)}**: "
     if abs(own - aim) <= chance or side(own, aim) is Side.SAME:
-        return f"{text}no difference beyond chance (± {points(chance)} with {n:,} images).{few}"
+        return f"{text}no difference beyond chance (± {points(chance)} with {n:,} {problem.dataset.noun}).{few}"
     gap = f"{apart(own, aim)} {'more' if own > aim else 'less'}"
     return f"{text}{name}'s hold {gap} than those of a model that never saw the data (± {100 * chance:.1f} by chance).{few}"
 

@@ -7,6 +7,9 @@ import time
 import streamlit as st
 
 from imu_core.jobs import Job
+from imu_core.records.run import Problem, RunConfig
+from imu_core.report.numbers import duration
+from imu_core.unlearning.estimate import seconds_at_most
 from pages.session import pace
 from pages.session.kept import Kept
 from pages.widgets import progress
@@ -16,7 +19,18 @@ from pages.widgets.text import plain
 # head end sooner, and are drawn once; at wide scopes nothing ends so soon, and the first points are to be seen. In a class the
 # wait is longer (`pace.longer`).
 PATIENCE = {True: 4.0, False: 0.3}
+LONG = 5.0  # seconds that are said before they begin
 GLANCE = 0.3  # seconds within which what ends needs no bar
+
+
+def foretell(problem: Problem, configs: list[RunConfig]) -> None:
+    """Say how long the runs of `configs` may take together, where that is long."""
+    total = sum(seconds_at_most(problem, config) or 0.0 for config in configs)
+    if total >= LONG:
+        st.caption(
+            f":material/hourglass_top: At most about {duration(total)} together on this machine; a run ends sooner where it has "
+            "forgotten enough, and each can be stopped."
+        )
 
 
 def ended_soon(items: list[Kept]) -> bool:
