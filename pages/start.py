@@ -18,7 +18,7 @@ DOORS = (
     ("pages/attack.py", "Did it really forget?", ":material/policy:"),
     ("pages/reidentify.py", "Is the person still found?", ":material/person_search:"),
 )
-LOOK = Look(panels=("wall", "plane"), height=300, columns=6, tile=64, pictures=24)
+LOOK = Look(panels=("wall", "plane"), height=262, columns=6, tile=64, pictures=24)
 
 
 def play() -> Stage:
@@ -54,13 +54,14 @@ def link(stage: Stage) -> None:
 
 navigation.hand_over()
 skip_to("start")
-st.title("It knows ten kinds of clothes. Make it forget.", anchor=False)
+title = link_box.titled("It knows ten kinds of clothes. Make it forget.")
 stage = play()
+with title:
+    link(stage)
 with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
     for page, label, icon in DOORS:
         st.page_link(page, label=f"**{label}**", icon=icon, width="content")
     strip.offer()
-    link(stage)
 if not first.is_here():
     st.caption("What plays here is an example. The sidebar names your problem: the four doors lead to it.")
 with st.expander("What this is, and what it cannot promise", icon=":material/info:"):

@@ -7,7 +7,7 @@ import streamlit as st
 # Streamlit stacks columns on phones only; on a narrow window charts and pictures need the whole width too. The Tab key comes
 # to the page before it comes to the twenty stops of the sidebar (in browsers that know `reading-flow`).
 LAYOUT = """<style>
-[data-testid="stMainBlockContainer"] { padding-top: 3.2rem; }
+[data-testid="stMainBlockContainer"] { padding-top: 2.2rem; padding-bottom: 3rem; }
 a.skip { position: fixed; left: 1rem; top: -6rem; z-index: 1000000; padding: .5rem 1rem; border-radius: .5rem;
   background: var(--accent); color: var(--ground) !important; }
 a.skip:focus { top: 1rem; }
