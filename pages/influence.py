@@ -30,6 +30,7 @@ def picked(event: dict) -> list[int]:
 
 
 PARTS = {"scores": "Scores", "agreement": "Order by exact", "layers": "All layers"}
+POINTER = {"opens": "pan", "box": "select", "lasso": "lasso"}  # what the pointer does on points; Plotly has no two at once
 POINTS = ("scatter", "ranks")  # charts that have a point for each sample: a click on one opens its card
 
 
@@ -56,10 +57,12 @@ def charts(problem: Problem, scored: Influence) -> None:
     values, ids = scored.scores.numpy(), problem.split.forget.numpy()
     alt = f"Histogram of the scores of {len(values)} forget samples"
     _of_samples("histogram", figures.histogram(values, ids), alt, ("box",))
-    against = bound.segmented_control("Score against", ["loss", "confidence"], default="loss", key="against", required=True)
+    with st.container(horizontal=True, gap="medium"):
+        against = bound.segmented_control("Score against", ["loss", "confidence"], default="loss", key="against", required=True)
+        pointer = bound.segmented_control("Pointer", list(POINTER), default="opens", key="pointer", required=True)
     loss = scored.losses.numpy()
     x, title = (loss, "Loss, nats") if against == "loss" else (100 * np.exp(-loss), "Probability of the true class, %")
-    chart = figures.scatter(x, values, ids, title, against == "loss", _chosen_elsewhere("scatter"))
+    chart = figures.scatter(x, values, ids, title, against == "loss", _chosen_elsewhere("scatter"), POINTER[pointer or "opens"])
     _of_samples("scatter", chart, f"Score against {against}")
 
 
@@ -74,7 +77,7 @@ def selection(problem: Problem, scored: Influence) -> tuple[list[int], str]:
     view = st.session_state.get("gallery_order") or "most influential"
     if view == "picked by hand":
         return sorted(by_hand, key=order.index), f"**{len(by_hand):,} picked** by hand."
-    return (order if view == "most influential" else order[::-1]), f"All {len(order):,}, {view} first. Drag in a chart to select."
+    return (order if view == "most influential" else order[::-1]), f"All {len(order):,}: click one, or drag in a chart."
 
 
 def right_side(problem: Problem, scored: Influence, weights: object) -> None:
@@ -97,7 +100,7 @@ def right_side(problem: Problem, scored: Influence, weights: object) -> None:
         if chosen:
             st.button("Clear", on_click=lambda: st.session_state.update(chosen=[]))
         if take:
-            gallery.unlearn_these(problem, take)
+            gallery.unlearn_these(problem, take, chosen or bool(by_hand))
     if positions:
         gallery.gallery(problem, scored, positions, lambda position: card.show(problem, scored, weights.numpy(), position))
     else:
@@ -138,8 +141,8 @@ def agreement(problem: Problem, scored: Influence, exact: Influence) -> None:
 
 title = link_box.titled("Who matters most?")
 st.markdown(
-    "Every image in the forget set has an [influence score](glossary?term=score): how much the model's loss on the forget set "
-    "rises when that image goes. IMU pushes hardest on the highest."
+    "Every sample of the forget set has an [influence score](glossary?term=score): how much the model's loss on the forget set "
+    "rises when that sample goes. IMU pushes hardest on the highest."
 )
 problem = problem_choice.current()
 estimator, damping, psi = controls()

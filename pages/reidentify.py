@@ -14,8 +14,8 @@ from imu_core.problems.reference import target
 from imu_core.records.run import Problem
 from imu_core.records.shapes import ScopeRecord
 from imu_core.report.numbers import percent
-from imu_core.report.verdicts import search_verdict, two_steps
-from pages.lesson import deeds
+from imu_core.report.verdicts import Side, search_verdict, side, two_steps
+from pages.lesson import deeds, strip
 from pages.sections.influence import gaze
 from pages.sections.reidentify import people, scopes
 from pages.sections.sample import card
@@ -39,12 +39,13 @@ STORY = ("imu", ("**1 · Change the head alone.**", "**2 · Change every layer.*
 
 def story(record: ScopeRecord | None) -> None:
     """Write in two steps what a stored comparison found: what the head alone does to a search, and what all layers do."""
-    told = two_steps(record["rows"], record["references"]) if record else None
+    told = two_steps(record["rows"], record["references"]) if record and not strip.asks("person") else None
     if told is None:
         return
     for column, title, text in zip(st.columns(2, gap="large"), STORY[1], told, strict=True):
         column.markdown(f"{title} {plain(text)}")
-    st.caption(f"Stored results of {METHODS[STORY[0]].title}.", help=f"`{record['command']}` makes them again.")
+    about = "mAP says how well a search ranks the right pictures: 100 % at best."
+    st.caption(f"Stored results of {METHODS[STORY[0]].title}. {about}", help=f"`{record['command']}` makes them again.")
 
 
 def run_row(problem: Problem, head: DeltaGenerator) -> None:
@@ -137,7 +138,8 @@ def happened(problem: Problem, items: list[session_runs.Kept], title: DeltaGener
         if is_known:
             st.markdown(verdict(problem, item, known))
             if (before := known["original"].person) and (now := searched.found(item).person):
-                deeds.note("search", before=percent(before.map), now=percent(now.map))
+                harder = side(now.map, before.map) is Side.BELOW
+                deeds.note("search", before=percent(before.map), now=percent(now.map), right="0" if harder else "1")
         draw_parts(problem, item, finished, known if is_known else None)
     except ImuError as error:
         st.warning(plain(error))

@@ -54,10 +54,14 @@ def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, 
     """Draw the stage: it follows the runs while they go on, and replays them in the browser afterwards."""
     running = any(not item.job.finished for item in items)
     last = max((item.run.points[-1].step for item in items if item.run and item.run.points), default=0)
+    about, before = str(problem.describe()), st.session_state.get("unlearn_about")
+    st.session_state.unlearn_about = about
     step = None if running else bound.cursor("unlearn", last)
     stage = Stage("unlearn", last)
     if running:
         stage.follow()
+    elif before not in (None, about) and not st.session_state.get("replay"):
+        stage.to_end()  # where the stage rested on another problem means nothing here
     elif st.session_state.get("replay"):
         st.session_state.replay = False
         if step is None and all(item.config.scope == "head" for item in items):
@@ -74,7 +78,9 @@ def live(problem: Problem, items: list[session_runs.Kept], reference: dict[str, 
         drawn = [item for item in items if item.shown]
         ended = [item for item in drawn if item.job.finished]
         if drawn:
-            stage.draw([scenes.data(problem, drawn, reference, running)], scenes.LOOK, on_open=card.note)
+            stage.draw(
+                [scenes.data(problem, drawn, reference, running)], scenes.LOOK, who=session_runs.newest(drawn), on_open=card.note
+            )
         card.open_noted(problem)
         if running:
             results.verdicts(problem, ended, reference)

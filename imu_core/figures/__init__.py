@@ -76,9 +76,18 @@ def histogram(scores: np.ndarray, ids: np.ndarray) -> go.Figure:
 
 
 def scatter(
-    x: np.ndarray, scores: np.ndarray, ids: np.ndarray, title: str, logarithmic: bool, marked: Sequence[int] | None = None
+    x: np.ndarray,
+    scores: np.ndarray,
+    ids: np.ndarray,
+    title: str,
+    logarithmic: bool,
+    marked: Sequence[int] | None = None,
+    drag: str = "pan",
 ) -> go.Figure:
-    """Score against another number of each forget sample; drag a box or a lasso to select. Those at `marked` stand out."""
+    """Score against another number of each forget sample. Those at `marked` stand out.
+
+    `drag` is what dragging does: select (a box), lasso, or pan; only with pan does a click choose a point.
+    """
     figure = go.Figure(
         go.Scattergl(
             x=x,
@@ -93,7 +102,7 @@ def scatter(
     about = {"type": "log", **log_ticks(x)} if logarithmic else {"type": "linear"}
     figure.update_xaxes(title=title, zeroline=False, exponentformat="power", **about)
     figure.update_yaxes(title="Score", zeroline=True, exponentformat="power")
-    figure.update_layout(dragmode="lasso")
+    figure.update_layout(dragmode=drag)
     return base(figure, HEIGHT)
 
 

@@ -1,4 +1,4 @@
-"""The story of a replay in four sentences: before, a third of the way, two thirds, and what it has cost everybody in the end."""
+"""The story of a replay in sentences: before, on the way, and what it has cost everybody in the end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from imu_core.records.run import Problem, Trajectory
 from imu_core.report.numbers import apart, percent
 from imu_core.report.verdicts import Accuracies, Moment, Side, changed, listed, moment, side
+
+PARTS = 24  # of the way, each with a sentence of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +30,14 @@ class Tale:
 
     @property
     def steps(self) -> list[int]:
-        """The steps from which on another sentence holds: none, a third, two thirds and all of the way."""
-        return sorted({0, self.last // 3, 2 * self.last // 3, self.last})
+        """The steps from which on another sentence holds, evenly spread, so that none lags far behind the pictures."""
+        return sorted({self.last * part // PARTS for part in range(PARTS + 1)})
 
     def sentence(self, step: int) -> str:
         """What is to be said at `step`, from the numbers there."""
         at = max(known for known in self.steps if known <= step)
         now = [one for title, record in self.runs if (one := moment(title, record, at))]
-        if at == 0:
+        if now[0].step == 0:
             return f"The model has seen {self._them()}. It recognises {percent(now[0].forget)} of them. Now it is to forget them."
         return self._end(now) if at == self.last else self._midway(now[0])
 

@@ -38,7 +38,8 @@ def side(value: float, other: float) -> Side:
 
 def weight_of_one(count: int, what: str = "images") -> str:
     """' One of these 12 images is 8.3 points.' where `count` is small; '' where it is not, or where there is but one."""
-    return f" One of these {count} {what} is {100 / count:.1f} points." if 1 < count < FEW else ""
+    unit = "percentage points" if what == "points" else "points"
+    return f" One of these {count} {what} is {100 / count:.1f} {unit}." if 1 < count < FEW else ""
 
 
 def listed(names: Sequence[str]) -> str:
@@ -353,7 +354,7 @@ def two_steps(rows: Sequence[ScopeRow], known: Mapping[str, Mapping[str, float]]
     if not {"head", "all"} <= by_scope.keys() or before is None:
         return None
     head, layers = by_scope["head"], by_scope["all"]
-    named = f"It names {percent(head['forget'])} of the person's images." if "forget" in head else ""
+    named = f"The network now names {percent(head['forget'])} of the person's images." if "forget" in head else ""
     if head["same_features"]:
         search = f"Every feature stays bit for bit what it was, so a search finds the person as before: mAP {percent(before)}."
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from imu_core.report.numbers import change, percent
+from imu_core.report.numbers import change, percent, tenths
 from pages.lesson import deeds
 from pages.session import visitor
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pages.session.kept import Kept
 
 Numbers = Mapping[str, str]
+RIGHT = "right"  # among the numbers of an outcome: the place of the answer that came true
+CASE = "case"  # and the name of the sentence in `so` that says what follows
+LOT, MUCH = 30, 10  # tenths of a point from which the other classes lost a lot, and the shuffle did much worse
 SANDAL = {"dataset": "fashion", "model": "small_resnet", "forget": "class:Sandal", "seed": 0, "after": ""}
 TENTH = {**SANDAL, "forget": "random:10%,seed=0"}
 
@@ -76,7 +79,9 @@ def cost() -> Numbers | None:
         reference = _reference(item)
         if reference and item.config.method == "imu" and not item.config.control:
             before = item.trajectory.points[0].accuracies["test_other"]
-            return {"retrained": change(reference["test_other"], before), "imu": _changed(item)}
+            moved = abs(tenths(reference["test_other"]) - tenths(before))
+            right = 0 if moved == 0 else 1 if moved < LOT else 2
+            return {"retrained": change(reference["test_other"], before), "imu": _changed(item), RIGHT: str(right)}
     return None
 
 
@@ -86,13 +91,16 @@ def shuffle() -> Numbers | None:
     about = other and other.problem.describe()
     for item in _of_class():
         if other and item.config.method == "imu" and not item.config.control and item.problem.describe() == about:
-            return {"imu": _changed(item), "permuted": _changed(other)}
+            kept = [tenths(run.trajectory.points[-1].accuracies["test_other"]) for run in (item, other)]
+            case = "same" if abs(kept[1] - kept[0]) <= 1 else "better" if kept[1] > kept[0] else "worse"
+            right = {"better": 2, "same": 1}.get(case, 0 if kept[0] - kept[1] >= MUCH else 1)
+            return {"imu": _changed(item), "permuted": _changed(other), CASE: case, RIGHT: str(right)}
     return None
 
 
 def far() -> Numbers | None:
     """A run has broken down."""
-    return next(({"reason": item.job.reason} for item in _runs() if item.job.state == "diverged"), None)
+    return next(({"reason": item.job.reason, RIGHT: "1"} for item in _runs() if item.job.state == "diverged"), None)
 
 
 def tenth() -> Numbers | None:
@@ -100,7 +108,7 @@ def tenth() -> Numbers | None:
     for item in _runs():
         reference = _reference(item)
         if reference and not item.problem.split.classes:
-            return {"aim": percent(reference["forget"])}
+            return {"aim": percent(reference["forget"]), RIGHT: "1" if 0 < reference["forget"] < 1 else "2"}
     return None
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from pages.lesson.steps import STEPS, Numbers, Step
+from pages.lesson.steps import CASE, RIGHT, STEPS, Numbers, Step
 from pages.lesson.words import languages, words
 from pages.session import links, pace
 from pages.widgets.text import plain
 
+TO_THE_TOP = """<script>document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0)</script>"""
 LOOKS = 2.0  # seconds between two looks at whether the task is done, at least
 
 
@@ -40,7 +41,12 @@ def begin(page: Page) -> Any:
         links.rewrite("lesson")
     elif st.query_params.get("lesson") != str(number):
         links.rewrite("lesson", [str(number)])
-    return st.container(border=True, gap="xsmall", key="lesson")
+    place = st.container(border=True, gap="xsmall", key="lesson").empty()
+    if step.name != st.session_state.get("lesson_drawn"):  # the page may take a while; its strip does not
+        place.markdown(_heading(number))
+        st.html(TO_THE_TOP, unsafe_allow_javascript=True)
+        st.session_state.lesson_drawn = step.name
+    return place
 
 
 def _number() -> int:
@@ -96,7 +102,7 @@ def end(place: Any) -> None:
     if place is None:
         return
     number = st.session_state.lesson
-    with place:
+    with place.container(gap="xsmall"):
         st.fragment(_draw, run_every=None if _is_done(number) else max(LOOKS, pace.tick()))(number)
 
 
@@ -117,11 +123,16 @@ def _answer(number: int) -> int | None:
     return st.session_state.get("lesson_answers", {}).get(STEPS[number - 1].name)
 
 
+def _heading(number: int) -> str:
+    part = _part(number)
+    place = words(_now())["strip"]["place"].format(step=number, steps=len(STEPS))
+    return f"**{place} · {part['title']}** {part['text']}"
+
+
 def _draw(number: int) -> None:
     common, part = words(_now())["strip"], _part(number)
     done = _is_done(number)
-    place = common["place"].format(step=number, steps=len(STEPS))
-    st.markdown(f"**{place} · {part['title']}** {part['text']}")
+    st.markdown(_heading(number))
     mark = f":green-badge[:material/check: {common['done']}]" if done else f":gray-badge[{common['task']}]"
     if part.get("ask"):
         _predict(number, common, part)
@@ -141,8 +152,19 @@ def _predict(number: int, common: Mapping[str, Any], part: Mapping[str, Any]) ->
         st.pills(f"{common['ask']}: {part['ask']}", part["answers"], key=key, on_change=_predicted, args=(number, key))
         return
     said = common["said"].format(answer=part["answers"][answer])
-    outcome = part["outcome"].format_map({name: plain(text) for name, text in seen.items()}) if seen else common["wait"]
-    st.markdown(f"{part['ask']} {said} **{outcome}**")
+    if not seen:
+        st.markdown(f"{part['ask']} {said} {common['wait']}")
+        return
+    outcome = part["outcome"].format_map({name: plain(text) for name, text in seen.items()})
+    so = part.get("so", {}).get(seen.get(CASE), "")
+    came = common["right" if seen.get(RIGHT) == str(answer) else "otherwise"] if RIGHT in seen else ""
+    st.markdown(" ".join(filter(None, (part["ask"], said, came, f"**{outcome}**", so))))
+
+
+def asks(name: str) -> bool:
+    """Whether the lesson is at the step `name` and waits for a prediction, so that nothing should tell the answer yet."""
+    number = st.session_state.get("lesson", 0)
+    return bool(number) and STEPS[number - 1].name == name and bool(_part(number).get("ask")) and _answer(number) is None
 
 
 def _predicted(number: int, key: str) -> None:

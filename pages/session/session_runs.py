@@ -88,9 +88,9 @@ def tell_apart(items: list[Kept]) -> None:
 
 
 def title_of(config: RunConfig) -> str:
-    """What a run is called before anybody names it, such as "IMU", "GA, all", "IMU (permuted)"."""
-    text = METHODS[config.method].title + (f" ({config.control})" if config.control else "")
-    return text if config.scope == "head" else f"{text}, {config.scope}"
+    """What a run is called before anybody names it, such as "IMU", "GA (all)", "IMU (permuted)"."""
+    about = ", ".join(part for part in (config.control, config.scope if config.scope != "head" else "") if part)
+    return f"{METHODS[config.method].title} ({about})" if about else METHODS[config.method].title
 
 
 def _free_name(title: str) -> str:
@@ -116,6 +116,7 @@ def submit(problem: Problem, configs: list[RunConfig], measure: bool) -> bool:
     visitor.shelf(visitor.owner()).lighten(WHOLE)
     added = [_made(problem, config) for config in configs]
     kept().extend(added)
+    st.session_state.newest = added[0].name
     for item in added:
         visitor.queue().submit(item.job)
     for item in added if measure else []:
@@ -169,6 +170,11 @@ def measure_later(item: Kept) -> bool:
     if accepted := progress.put_in_line(job):
         item.measuring = job
     return accepted
+
+
+def newest(items: list[Kept]) -> int | None:
+    """The place among `items` of the first run that Run made last; None where it is not among them."""
+    return next((n for n, item in enumerate(items) if item.name == st.session_state.get("newest")), None)
 
 
 def remove(item: Kept) -> None:

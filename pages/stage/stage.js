@@ -49,6 +49,7 @@ class Stage {
     Object.assign(this, { component, data: component.data, id: component.data.id, scenes });
     const anew = first || other || this.data.chosen !== this.told;
     if (anew) this.chosen = this.told = this.data.chosen;
+    if (anew && Number.isInteger(this.data.who)) this.who = this.data.who;
     this.reported ??= this.data.at;
     if (anew) this.lay();
     else if (this.hasGround) this.ground.answered();
@@ -56,6 +57,7 @@ class Stage {
     if (this.held.done.get(key) !== number) {
       this.held.done.set(key, number);
       this.obey(what, step);
+      if (!first && what !== "rest") this.root.scrollIntoView({ block: "nearest" }); // who pressed Run may have been far below
     } else if (first) {
       this.show(this.data.at);
     } else if (this.following || this.cursor > this.last) {

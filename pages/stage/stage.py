@@ -87,13 +87,14 @@ class Stage:
         look: Look,
         *,
         chosen: int = 0,
+        who: int | None = None,
         picks: Sequence[str] = (),
         asks: str = "",
         on_pick: Callable[[int], None] | None = None,
         on_open: Callable[[int], None] | None = None,
         on_edit: Callable[[object], None] | None = None,
     ) -> None:
-        """Draw the stage with `scenes`, each as `Scene.data` makes it; the one at `chosen` is shown.
+        """Draw the stage with `scenes`, each as `Scene.data` makes it; the one at `chosen` is shown, first with the run at `who`.
 
         Points of a ground can be drawn and moved where there is an `on_edit`; it gets them all, as the browser sent them.
         With `picks`, a name for each scene, the visitor can choose another by its first picture; `asks` says what is chosen.
@@ -111,6 +112,7 @@ class Stage:
                 "id": known,
                 "scenes": None if st.session_state.get(sent) == known else list(scenes),
                 "chosen": chosen,
+                "who": who,
                 "picks": list(picks),
                 "asks": asks,
                 "order": [f"{session}-{number}", what, self.step if step is None else step],

@@ -98,11 +98,11 @@ def settings(
         seed = bound.setting(RUN["seed"], key="run_seed")
     kind, scope, seed = kind or "gentle", scope or which.default, seed or 0  # an empty parameter in a link empties the widget
     stop = None if target is None else as_fraction(target)
-    if kind != OWN:
-        st.caption(PRESETS[kind])
     if aim and kind == "gentle" and stop is None:
-        st.caption(f"The forget set is no whole class: runs stop at {percent(aim[0])} instead, {aim[1]}.")
+        st.caption(f"Small steps, with momentum, until {percent(aim[0])} of the forget set is recognised: {aim[1]}.")
         stop = aim[0]
+    elif kind != OWN:
+        st.caption(PRESETS[kind])
     picked = _fitting(picked, scope, whole_classes)
     own = run_settings.own_settings(methods_of(picked), scope) if kind == OWN else {}
     return [config(name, kind, scope, stop, seed, own) for name in picked]

@@ -15,6 +15,9 @@ a.skip:focus { top: 1rem; }
 [data-testid="stCaptionContainer"] code, [data-testid="stMarkdownContainer"] code { color: inherit !important; }
 :has(> .st-key-title_stays) { position: sticky; top: 0; z-index: 100; background: var(--ground); padding: .2rem 0; }
 [data-testid="stHorizontalBlock"] > [data-testid="stLayoutWrapper"]:has(> * > .st-key-link_box) { flex: 0 0 auto; width: auto; }
+[class*="st-key-cell_"] { position: relative; }
+[class*="st-key-cell_"] [class*="st-key-open_"] { position: absolute; top: 0; left: 0; width: 92px; height: 92px; z-index: 1; }
+[class*="st-key-cell_"] [class*="st-key-open_"] * { width: 100%; height: 100%; color: transparent !important; }
 .st-key-lesson { padding: .6rem .9rem; }
 .st-key-lesson p { margin: 0; }
 [data-testid="stElementContainer"]:has(.skip) { position: absolute; }

@@ -75,7 +75,7 @@ LONG = {
     "own_learning_rate": 0.00001,
     "measure": "false",
 }
-LONG_NAME = "GA, all"
+LONG_NAME = "GA (all)"
 
 
 # ----------------------------------------------------------------------------------------------------- server and browser
@@ -453,7 +453,7 @@ def test_a_long_run_goes_on_and_can_be_stopped_on_another_page(visitor: Visitor)
 
 def test_dragging_in_the_histogram_selects_samples(visitor: Visitor) -> None:
     page = visitor.open("influence")
-    expect(main(page).get_by_text("All 1,000, most influential first")).to_be_visible()
+    expect(main(page).get_by_text("All 1,000: click one")).to_be_visible()
     chart = main(page).get_by_role("figure", name=re.compile("^Histogram of the scores of 1000"))
     area = chart.locator(".nsewdrag").first
     area.wait_for()
@@ -471,13 +471,13 @@ def test_dragging_in_the_histogram_selects_samples(visitor: Visitor) -> None:
     count = int(re.match(r"[\d,]+", sentence.inner_text())[0].replace(",", ""))
     assert 0 < count < 1000
     expect(main(page).get_by_role("button", name=f"Unlearn these {count:,}", exact=True)).to_be_visible()
-    assert main(page).get_by_role("checkbox").count() == min(count, 24)
+    assert main(page).get_by_role("checkbox").count() == min(count, 12)
 
 
 def test_a_card_opens_for_a_sample(visitor: Visitor) -> None:
     page = visitor.open("influence")
     first = main(page).get_by_role("checkbox").first.evaluate("box => box.closest('label').innerText.trim()")
-    main(page).get_by_role("button", name="open", exact=True).first.click()
+    main(page).get_by_role("button", name="Open", exact=True).first.click()
     card = page.get_by_role("dialog")
     expect(card.get_by_text("Rank by score")).to_be_visible()
     expect(card.get_by_text("1 of 1,000")).to_be_visible()
@@ -503,7 +503,7 @@ def test_the_problem_goes_along_through_every_door(visitor: Visitor) -> None:
     main(page).get_by_role("link", name="Who matters most?").click()
     expect(page.get_by_role("heading", name="Who matters most?", exact=True)).to_be_visible()
     expect(main(page).get_by_role("img", name=re.compile("^Bag, training sample")).first).to_be_visible()
-    main(page).get_by_role("button", name="Unlearn these 50", exact=True).click()
+    main(page).get_by_role("button", name="Unlearn the first 50", exact=True).click()
     expect(page.get_by_role("heading", name="Watch it forget", exact=True)).to_be_visible()
     page.wait_for_url(re.compile("forget=ids%3A"))
     problem = problem_of(visitor.settled())
@@ -664,7 +664,7 @@ def small_market(folder: Path) -> Path:
 
 def test_a_card_shows_where_each_model_looks(visitor: Visitor) -> None:
     page = visitor.open("influence")
-    main(page).get_by_role("button", name="open", exact=True).first.click()
+    main(page).get_by_role("button", name="Open", exact=True).first.click()
     card = page.get_by_role("dialog")
     for name in ("original", "retrained", "after IMU"):
         expect(card.get_by_role("img", name=re.compile(f"^{name}(: zero everywhere)?$"))).to_have_count(1)

@@ -1,4 +1,4 @@
-"""The page Attack in a real browser: the slider under the chart, the worst case, the door that leads there."""
+"""Attack and Influence in a real browser: the slider under the chart, the worst case, the door; pictures and points that open a card."""
 
 from __future__ import annotations
 
@@ -78,3 +78,45 @@ def test_a_door_on_the_first_page_leads_here(visitor: Visitor) -> None:
     main(page).get_by_test_id("stPageLink").filter(has_text="Did it really forget?").get_by_role("link").click()
     expect(main(page).get_by_role("heading", name="Did it really forget?", exact=True)).to_be_visible()
     visitor.settled()
+
+
+# Where the highest point of the chart lies on the screen: Plotly draws it on a canvas.
+HIGHEST = """() => {
+  const chart = document.querySelector(".st-key-scatter .js-plotly-plot"), {xaxis: x, yaxis: y} = chart._fullLayout;
+  const {x: xs, y: ys} = chart._fullData[0], at = ys.indexOf(Math.max(...ys)), frame = chart.getBoundingClientRect();
+  return [frame.left + x._offset + x.d2p(xs[at]), frame.top + y._offset + y.d2p(ys[at])];
+}"""
+
+
+def test_a_picture_and_a_point_open_the_card_and_a_box_selects_points(visitor: Visitor) -> None:
+    page = visitor.open("influence", influence_part="Scores")
+    area = page.locator(".st-key-scatter .nsewdrag")
+    area.wait_for()
+    page.locator('[class*="st-key-cell_"] img').first.click(force=True)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    visitor.settled()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    area.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    page.mouse.move(*page.evaluate(HIGHEST))
+    page.wait_for_timeout(500)
+    page.mouse.down()
+    page.wait_for_timeout(100)
+    page.mouse.up()
+    expect(page.get_by_role("dialog")).to_contain_text("Rank by score")
+    expect(page.get_by_role("dialog")).to_contain_text("1 of 1,000")
+    visitor.settled()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    main(page).get_by_role("radio", name="box", exact=True).click()
+    visitor.settled()
+    area.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    box = area.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + 0.8 * box["height"], steps=8)
+    page.mouse.up()
+    expect(main(page).get_by_text(re.compile(r"^[\d,]+ selected in the chart"))).to_be_visible()

@@ -89,7 +89,7 @@ def opened(visitor: Visitor, path: str, **query: str) -> Page:
 
 def sample_card(visitor: Visitor) -> None:
     """Open the card of the first sample."""
-    main(visitor.page).get_by_role("button", name="open", exact=True).first.click()
+    main(visitor.page).get_by_role("button", name="Open").first.click()
     expect(visitor.page.get_by_role("dialog").get_by_text("Rank by score")).to_be_visible()
     visitor.settled()
 

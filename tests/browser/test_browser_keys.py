@@ -205,7 +205,7 @@ def press_run(visitor: Visitor) -> None:
 
 def open_a_card(visitor: Visitor) -> None:
     page = visitor.page
-    press(page, button(page, "open"))
+    press(page, button(page, "Open"))
     expect(page.get_by_role("dialog")).to_be_visible()
     visitor.settled()
     page.keyboard.press("Escape")

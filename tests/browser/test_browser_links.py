@@ -190,7 +190,7 @@ def test_back_brings_back_what_a_page_showed(visitor: Visitor) -> None:
         assert chosen(page) == before
     page = visitor.go_to("Influence")
     choose(visitor, "exact")
-    main(page).get_by_role("button", name=re.compile("^Unlearn these")).click()
+    main(page).get_by_role("button", name=re.compile("^Unlearn ")).click()
     expect(page.get_by_role("heading", name=HEADINGS["unlearn"], exact=True)).to_be_visible()
     visitor.settled()
     back_to(visitor, "influence")

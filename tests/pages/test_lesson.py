@@ -206,7 +206,7 @@ def test_the_card_of_an_image_is_noticed() -> None:
     at = visit("influence", lesson="4")
     predict(at, 1)
     assert not is_done(at)
-    next(b for b in at.button if b.label == "open").click()
+    next(b for b in at.button if b.label == "Open").click()
     rerun(at)
     assert is_done(rerun(at))
     assert "rank correlation" in words(at)

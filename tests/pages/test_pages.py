@@ -524,7 +524,7 @@ def test_a_new_retrained_model_moves_the_aim_of_the_examples(own_home: Path) -> 
     at = visit("unlearn", **TINY, forget="ids:0-39")
     accuracy = imu_core.retrained(problem).accuracies["forget"]
     assert max(before) != pytest.approx(accuracy), "the test is void: both aims are the same"
-    assert f"runs stop at {100 * accuracy:.1f} %" in words(at)
+    assert f"until {100 * accuracy:.1f} % of the forget set" in words(at)
     assert max(aims(at)) == pytest.approx(accuracy, abs=2e-6)
 
 
@@ -728,10 +728,10 @@ def test_stop_all_ends_what_runs_and_what_waits(tiny: object) -> None:
     assert [running.job.state, waiting.job.state] == ["cancelled", "cancelled"]
     assert "Stopped by you at step" in words(at)
     assert not at.error, "a visitor's own Stop is no error"
-    assert ":gray-badge[:material/block: cancelled] GA, all\\: Stopped by you before it began." in words(at)
+    assert ":gray-badge[:material/block: cancelled] GA \\(all\\)\\: Stopped by you before it began." in words(at)
     table = at.dataframe[0].value.set_index("Run")
-    assert table.loc["IMU, all", "State"] == "cancelled"
-    assert 0 <= table.loc["IMU, all", "forget"] <= 100
+    assert table.loc["IMU (all)", "State"] == "cancelled"
+    assert 0 <= table.loc["IMU (all)", "forget"] <= 100
     assert button(at, "Stop all").disabled
 
 
@@ -741,7 +741,7 @@ def test_a_running_job_is_shown_and_stopped_on_every_page(tiny: object) -> None:
     job = runs_of(at)[0].job
     for page in PAGES:
         go_to(at, page)
-        assert "GA, all · class:Sandal" in " ".join(m.value for m in at.sidebar.markdown)
+        assert "GA (all) · class:Sandal" in " ".join(m.value for m in at.sidebar.markdown)
         assert not job.finished
     at.sidebar.button(key=f"side-stop-{job.id}").click()
     rerun(at)
@@ -1119,7 +1119,7 @@ def shown_ids(at: AppTest) -> list[int]:
 
 def test_a_selection_in_the_chart_narrows_the_gallery(lenet: Problem) -> None:
     at = visit("influence", **TINY)
-    assert "All 40, most influential first" in words(at)
+    assert "All 40: click one" in words(at)
     everything = shown_ids(at)
     positions = [3, 17, 30]
     at.session_state["chosen"] = positions
@@ -1139,7 +1139,7 @@ def test_a_selection_does_not_outlive_its_problem(tiny: object) -> None:
     rerun(at)
     at.sidebar.selectbox(key="forget").set_value("class:Bag")
     assert "selected**" not in words(rerun(at))
-    assert "All 40, most influential first" in words(at)
+    assert "All 40: click one" in words(at)
 
 
 def test_the_gallery_turns_pages_and_turns_round(lenet: Problem) -> None:
@@ -1391,7 +1391,7 @@ def test_a_dark_window_gets_dark_ink() -> None:
         at = AppTest.from_file(APP, default_timeout=PATIENCE)
         at.context["theme"] = theme
         at.switch_page("pages/influence.py")
-        next(b for b in healthy(at.run()).button if b.label == "open").click()
+        next(b for b in healthy(at.run()).button if b.label == "Open").click()
         specs = "".join(chart.proto.spec for chart in rerun(at).get("plotly_chart"))
         inks = [figures.INK[name] in specs for name in ("light", "dark")]
         assert inks == [theme == "light", theme == "dark"]

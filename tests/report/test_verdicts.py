@@ -655,8 +655,8 @@ def head_and_all(now: float, head: float = 1.0, same: bool = True) -> list[dict]
 
 
 FOUND_AS_BEFORE = (
-    "It names 0.0 % of the person's images. Every feature stays bit for bit what it was, so a search finds the person as before: "
-    "mAP 100.0 %."
+    "The network now names 0.0 % of the person's images. Every feature stays bit for bit what it was, so a search finds the "
+    "person as before: mAP 100.0 %."
 )
 TWO_STEPS = [
     (
@@ -681,7 +681,7 @@ TWO_STEPS = [
     ),
     (
         head_and_all(0.5, head=0.9, same=False), KNOWN,
-        "It names 0.0 % of the person's images. The person is 10.0 points of mAP harder to find than before.",
+        "The network now names 0.0 % of the person's images. The person is 10.0 points of mAP harder to find than before.",
         "mAP of the person 100.0 → 50.0 %, of unseen people 90.0 → 85.0 %. The person is 50.0 points of mAP harder to find than "
         "before, and 20.0 points of mAP harder to find than for a model that never saw them (70.0 %).",
     ),

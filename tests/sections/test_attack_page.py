@@ -90,7 +90,7 @@ def wait(at: AppTest, item: session_runs.Kept) -> AppTest:
 
 
 def metrics(at: AppTest) -> dict[str, str]:
-    return {metric.label.split(" ≈")[0]: metric.value for metric in at.metric}
+    return {metric.label.split(" (")[0]: metric.value for metric in at.metric}
 
 
 def captions(at: AppTest) -> list[list[str]]:

@@ -221,7 +221,7 @@ def test_the_scopes_run_in_the_background_and_end(opened, monkeypatch: pytest.Mo
 
 def test_a_sample_card_shows_where_each_model_looks(person: Problem) -> None:
     at = visit("influence", **FEW)
-    opened = next(b for b in at.button if b.label == "open")
+    opened = next(b for b in at.button if b.label == "Open")
     opened.click()
     at = rerun(at)
     assert "Where each model looks" in " ".join(m.value for m in at.markdown)

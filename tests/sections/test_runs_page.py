@@ -121,7 +121,7 @@ def test_examples_and_runs_that_never_began_are_not_stored(tiny: object, store: 
     press(at, "Stop all")
     finish(at)
     written()
-    assert [(run.name, run.state) for run in store.search()] == [("GA, all", "cancelled")]
+    assert [(run.name, run.state) for run in store.search()] == [("GA (all)", "cancelled")]
     assert len(store.get(first.stored).trajectory.points) > 1
     assert second.stored == ""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import streamlit as st
 
 from imu_core.errors import ImuError
-from imu_core.evaluation.attacks import Attack
+from imu_core.evaluation.attacks import UNTRAINED, Attack
 from imu_core.evaluation.probe import Probe
 from imu_core.evaluation.relearning import Relearn
 from imu_core.evaluation.shadow_models import ShadowAttack
@@ -26,6 +27,7 @@ from pages.widgets.text import plain
 from pages.widgets.theme import NO_BAR, light_or_dark
 
 SCOPES = (AS_RUN, "head", "last:1", "last:2", "all")
+NEARLY_ALL, HALF = 0.75, 0.25  # shares brought back from which a fresh head knows nearly all, about half
 HOUSE = "examples"  # owns the attacks that nobody asked for
 
 
@@ -99,7 +101,10 @@ def probe(problem: Problem, item: session_runs.Kept) -> None:
         st.plotly_chart(chart, key="probe_chart", config=NO_BAR, alt=alt)
         if work.outcome.state == "done":
             st.markdown(probe_verdict(problem, item.config, plain(item.name), work))
-            deeds.note("probe", back=percent(work.result["unlearned"][-1]["forgotten"]))
+            ends = {model: points[-1]["forgotten"] for model, points in work.result.items() if points}
+            back, aim, random = (ends.get(model, math.nan) for model in ("unlearned", "retrained", UNTRAINED))
+            place = "2" if back >= NEARLY_ALL else "1" if back >= HALF else "0"
+            deeds.note("probe", back=percent(back), aim=percent(aim), random=percent(random), right=place)
         about = f"new {noun} of it" if problem.split.classes else f"forget {noun}, none of which it learns from"
         sizes = work.sizes
         st.caption(

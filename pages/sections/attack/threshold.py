@@ -50,7 +50,8 @@ def _section(problem: Problem, item: session_runs.Kept, choices: list[str]) -> N
     chart = st.empty()
     at = _slider(problem, item, score, against, pair, ends)
     if at != best(score, pair, ends).threshold:
-        deeds.note("threshold", right=percent(0.5 + 0.5 * worst.advantage))
+        beats = worst.advantage > worst.chance
+        deeds.note("threshold", share=percent(0.5 + 0.5 * worst.advantage), right="1" if beats else "0")
     accusation = thresholds.accuse(pair[0][score], pair[1][score], at)
     alt = f"{SCALES[score].title} of the forget set under {item.name} (up) and of the other side (down), in percent"
     figure = _chart(item, score, against, pair, ends, accusation)
@@ -148,8 +149,8 @@ def _numbers(score: str, against: str, pair: tuple[Scores, Scores], accusation: 
     numbers = (
         ("False positives", accusation.fpr, "threshold_attack", behind),
         ("False negatives", accusation.fnr, "threshold_attack", f"of {whole.positives:,} forget {noun}"),
-        ("Balanced accuracy ≈ 50 %", accusation.balanced_accuracy, "balanced_accuracy", "at this threshold"),
-        ("AUC ≈ 50 %", whole.auc, "auc", "over all thresholds"),
+        ("Balanced accuracy (chance: 50 %)", accusation.balanced_accuracy, "balanced_accuracy", "at this threshold"),
+        ("AUC (chance: 50 %)", whole.auc, "auc", "over all thresholds"),
     )
     for column, (title, value, term, about) in zip(st.columns(4), numbers, strict=True):
         column.metric(title, percent(value), help=help_text(term), delta_description=about)

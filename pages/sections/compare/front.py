@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,15 @@ def plane(problem: Problem, items: Sequence[Compared], original: dict[str, float
     """Draw where runs end in the plane; those that differ by their seed alone are one mark with an interval."""
     key = utility_key(original)
     aim = 0.0 if problem.split.classes or not reference else reference.accuracies["forget"]
-    places = []
+    places, sound = [], []
     for group in leaderboard.by_settings([item.trajectory.config for item in items]):
         ends = [items[n].last for n in group]
+        sound.append(any(items[n].trajectory.outcome.state != "diverged" for n in group))
         forget, utility = (leaderboard.over_seeds([end[name] for end in ends]) for name in ("forget", key))
         places.append(charts.Place(items[group[0]].who, forget.mean, utility.mean, forget.half, utility.half, len(group)))
-    best = leaderboard.front([abs(p.forget - aim) for p in places], [p.kept for p in places])
+    # A model that broke down forgets everything; that is no merit, so it is on no front.
+    kept = [place.kept if good else math.nan for place, good in zip(places, sound, strict=True)]
+    best = leaderboard.front([abs(p.forget - aim) for p in places], kept)
     places = [charts.Place(**{**vars(p), "on_front": good}) for p, good in zip(places, best, strict=True)]
     star = (reference.accuracies["forget"], reference.accuracies[key]) if reference else None
     chart = charts.front_plane(places, (original["forget"], original[key]), star, utility_title(key), light_or_dark(), aim)

@@ -44,30 +44,31 @@ def _cell(problem: Problem, scored: Influence, position: int, show: Callable[[in
     index = int(problem.split.forget[position])
     name = problem.dataset.class_names[int(problem.train.labels[index])]
     score = float(scored.scores[position])
-    with st.container(gap="xsmall"):
+    with st.container(gap="xsmall", key=f"cell_{index}"):
         st.image(
             thumbnails.png(problem.dataset.name, "train", index, figures.FORGET),
             width=90,
             alt=f"{name}, training sample {index}, score {score:.2e}",
         )
         st.caption(f"{name} {score:+.2g}")
-        with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
-            key = f"pick_{index}"
-            st.session_state[key] = index in st.session_state.get("picked", set())
-            st.checkbox(f"{index}", key=key, on_change=_pick, args=(index,))
-            if st.button("open", key=f"open_{index}", type="tertiary", help=f"Open sample {index}"):
-                show(position)
+        if st.button("Open", key=f"open_{index}", type="tertiary", help=f"Open sample {index}"):  # lies over the picture
+            show(position)
+        key = f"pick_{index}"
+        st.session_state[key] = index in st.session_state.get("picked", set())
+        st.checkbox(f"{index}", key=key, on_change=_pick, args=(index,))
 
 
 def carry_over(ids: list[int]) -> None:
-    """Make `ids` the forget request of the whole app."""
-    st.session_state.forget = ids_request(ids)
+    """Callback: make `ids` the forget request of the whole app, and note that the page Unlearn is to be shown."""
+    st.session_state.update(forget=ids_request(ids), carried=True)
 
 
-def unlearn_these(problem: Problem, positions: list[int]) -> None:
+def unlearn_these(problem: Problem, positions: list[int], selected: bool) -> None:
     """Draw the button that makes the samples at `positions` the forget request and goes to the page Unlearn."""
     ids = [int(problem.split.forget[p]) for p in positions]
-    if st.button(f"Unlearn these {len(ids):,}", type="primary", on_click=carry_over, args=(ids,)):
+    label = f"Unlearn {'these' if selected else 'the first'} {len(ids):,}"
+    st.button(label, type="primary", on_click=carry_over, args=(ids,))
+    if st.session_state.pop("carried", False):  # the new request may have given the button another label
         st.switch_page("pages/unlearn.py", query_params={})  # the sidebar puts its own parameters back
 
 

@@ -22,6 +22,7 @@ from pages.widgets import tables, waited
 from pages.widgets.text import plain
 from pages.widgets.theme import NO_BAR, light_or_dark
 
+PATTERN = 0.5  # a rank correlation from which the order by influence is called that by loss, or its opposite
 _OPENED = "opened_sample"  # of the session: the id of the training sample whose card is to be opened
 
 
@@ -49,7 +50,8 @@ def open_noted(problem: Problem) -> None:
 @st.dialog("Sample", width="large")
 def show(problem: Problem, scored: Influence, weights: np.ndarray, position: int) -> None:
     """Draw all about the forget sample at `position`: picture, class, probabilities, score by estimator, weight, loss by step."""
-    deeds.note("card", correlation=ranking.written(ranking.spearman(scored.scores, scored.losses)))
+    rho = ranking.spearman(scored.scores, scored.losses)
+    deeds.note("card", correlation=ranking.written(rho), right="1" if rho > PATTERN else "0" if rho < -PATTERN else "2")
     index, names = int(problem.split.forget[position]), problem.dataset.class_names
     label = int(problem.train.labels[index])
     left, right = st.columns([1, 2])

@@ -75,7 +75,11 @@ def table(problem: Problem, items: list[session_runs.Kept], reference: dict[str,
     st.caption(
         f"Accuracies in percent; {len(problem.split.forget):,} forget, {len(problem.split.retain):,} retain and "
         f"{len(problem.test.labels):,} test {problem.dataset.noun}. ↑ higher is better, ↓ lower, ≈ nearest the retrained model."
-        + (f" Judged never seen: {membership.ORIENTATION}." if "membership" in columns else "")
+        + (
+            f" Judged never seen: {membership.ORIENTATION}; one attack, and **Attack** has stronger ones."
+            if "membership" in columns
+            else ""
+        )
     )
 
 
