@@ -14,7 +14,7 @@ from imu_core.influence import ranking
 from imu_core.records.run import Influence, Problem
 from imu_core.report.numbers import percent
 from imu_core.weights import effective_share, sample_weights
-from pages.sections.influence import gallery, through
+from pages.sections.influence import gallery, through, truth
 from pages.sections.influence.controls import controls
 from pages.sections.sample import card
 from pages.sidebar import problem_choice
@@ -29,7 +29,7 @@ def picked(event: dict) -> list[int]:
     return sorted({int(i) for i in indices})
 
 
-PARTS = {"scores": "Scores", "agreement": "Order by exact", "layers": "All layers"}
+PARTS = {"scores": "Scores", "truth": "Is it true?", "agreement": "Order by exact", "layers": "All layers"}
 POINTER = {"opens": "pan", "box": "select", "lasso": "lasso"}  # what the pointer does on points; Plotly has no two at once
 POINTS = ("scatter", "ranks")  # charts that have a point for each sample: a click on one opens its card
 
@@ -161,6 +161,10 @@ except ImuError as error:
     st.stop()
 
 
+if said := truth.first_sentence(problem, estimator, damping):
+    st.markdown(f"**{said}**")
+
+
 @st.fragment
 def linked() -> None:
     """Draw charts and gallery in one fragment, so that a selection does not run the whole page."""
@@ -170,6 +174,8 @@ def linked() -> None:
         shows = bound.parts(PARTS, key="influence_part")
         if shows("scores"):
             charts(problem, scored)
+        if shows("truth"):
+            truth.section(problem, scored.estimator, damping)
         if shows("agreement"):
             agreement(problem, scored, exact)
         if shows("layers"):

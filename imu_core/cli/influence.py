@@ -31,9 +31,10 @@ from imu_core.cli.speaking import (
     write_json,
 )
 from imu_core.errors import Cancelled, ConfigError, ConvergenceError, ImuError
-from imu_core.evaluation import agreement
+from imu_core.evaluation import agreement, truth
 from imu_core.evaluation.agreement import Agreement
 from imu_core.influence import forget_scores, ranking
+from imu_core.influence.truth import Match
 from imu_core.records.run import Influence, Problem, scope_blocks
 from imu_core.report.numbers import decimal, megabytes, percent
 from imu_core.settings import INFLUENCE
@@ -49,6 +50,7 @@ Examples:
   python -m imu_core influence --forget random:10% --estimator kfac --damping 0.001 --csv scores.csv
   python -m imu_core influence --forget hardest:100 --psi tanh --json scores.json
   python -m imu_core influence --forget class:Sandal --scope all
+  python -m imu_core influence --forget random:10% --truth
 
 A positive score is helpful: without the sample the loss of the forget set would rise. Weights keep positive scores alone
 and sum to 1; they are what IMU multiplies each sample's loss with.
@@ -70,6 +72,9 @@ def influence_command(
     psi: Psi = INFLUENCE["psi"].default,
     scope: Annotated[str, typer.Option(help="Whose gradients and curvature: head, last:K or all.")] = "head",
     curvature: Annotated[int | None, option(INFLUENCE["curvature"], metavar="INTEGER")] = None,
+    hold: Annotated[
+        bool, typer.Option("--truth", help="Leave samples out for real, and say who foretold what happened.")
+    ] = False,
     top: Annotated[int, typer.Option(metavar="INTEGER", min=1, max=_MOST_ROWS, help="Rows shown at each end.")] = 5,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="All samples as CSV.")] = None,
     json_file: JsonFile = None,
@@ -88,9 +93,14 @@ def influence_command(
     facts = _influence_facts(case, influence, psi, held)
     if comparison:
         facts |= {"curvature": comparison.curvature, "agreement": [dataclasses.asdict(row) for row in comparison.rows()]}
+    held_against = _held(case, damping, estimator) if hold else None
+    if held_against:
+        facts |= {"truth": {name: dataclasses.asdict(m) for name, m in _matches(held_against).items()}}
     _show_influence(rows, facts, top)
     if comparison:
         _show_agreement(comparison)
+    if held_against:
+        _show_truth(held_against)
     if csv_file is not None:
         from imu_core.report.exports import scores_csv
 
@@ -126,6 +136,32 @@ def _compared(problem: Problem, scope: str, damping: float, curvature: int | Non
     if work.found is None:
         raise Cancelled(work.outcome.reason) if work.outcome.state == "cancelled" else ConvergenceError(work.outcome.reason)
     return work.found
+
+
+def _held(problem: Problem, damping: float, estimator: str) -> truth.Held:
+    """Samples left out for real, with a line of progress every 2 % of the work."""
+    work, last_fraction = truth.HoldAgainst(problem, damping, estimator), -1.0
+    with stoppable(work):
+        for fraction, words in work:
+            if fraction - last_fraction >= _EVERY:
+                last_fraction = fraction
+                say(f"  {fraction:4.0%}  {words}")
+    if work.found is None:
+        raise Cancelled(work.outcome.reason) if work.outcome.state == "cancelled" else ConvergenceError(work.outcome.reason)
+    return work.found
+
+
+def _matches(held: truth.Held) -> dict[str, Match]:
+    return {**held.estimators, "IMU's own score": held.own, "the plain loss": held.loss}
+
+
+def _show_truth(held: truth.Held) -> None:
+    typer.echo(f"\nAgainst leaving {len(held.left_out)} samples out, head at its optimum under an L2 term of {held.truth.l2:g}:")
+    rows = [truth.row(name, m) for name, m in _matches(held).items()]
+    widths = {title: max(len(title), *(len(row[title]) for row in rows)) for title in rows[0]}
+    for line in (dict(zip(widths, widths, strict=True)), *rows):
+        typer.echo("  ".join(f"{line[title]:<{width}}" for title, width in widths.items()).rstrip())
+    typer.echo(truth.verdict(held))
 
 
 def _show_agreement(comparison: agreement.Found) -> None:

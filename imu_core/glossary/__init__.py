@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imu_core.glossary import attacks, compare, controls, endings, influence, methods, metrics, own, people, problem, runs
+from imu_core.glossary import attacks, compare, controls, endings, influence, methods, metrics, own, people, problem, runs, truth
 from imu_core.glossary.term import Term
 
 __all__ = ["GROUPS", "TERMS", "Term", "add", "help_text"]
@@ -11,6 +11,7 @@ _ALL = (
     *problem.TERMS,
     *methods.TERMS,
     *influence.TERMS,
+    *truth.TERMS,
     *controls.TERMS,
     *metrics.TERMS,
     *attacks.TERMS,

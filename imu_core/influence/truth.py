@@ -293,21 +293,26 @@ def match(truth: Truth, scores: Any, everywhere: Any = None) -> Match:
     return Match(slope, pearson, rho, *spearman_interval(rho, len(real)), lds, *spearman_interval(lds, len(truth.half_losses)))
 
 
-def matches(
+def predictions(
     truth: Truth, features: Any, labels: Any, query: tuple[Any, Any], estimators: tuple[str, ...] = tuple(ESTIMATORS)
-) -> dict[str, Match]:
-    """A Match for each of `estimators`: influence at the optimum, with the curvature of all samples and λ as damping.
+) -> Iterator[tuple[str, Tensor]]:
+    """(estimator, its scores of all samples, (N,)), at the optimum, with the curvature of all samples and λ as damping.
 
     An estimator that refuses so many samples, or takes seconds for them, is left out.
     """
-    made = {}
     for name in estimators:
         if name == "dual" and len(labels) > MANY:
             continue
         head = (truth.head.weight, truth.head.bias)
         try:
-            scored = head_scores(features, labels, *head, query=query, estimator=name, damping=truth.l2)
+            yield name, head_scores(features, labels, *head, query=query, estimator=name, damping=truth.l2).scores
         except (ConfigError, ConvergenceError):
             continue
-        made[name] = match(truth, scored.scores[truth.left_out], scored.scores)
-    return made
+
+
+def matches(
+    truth: Truth, features: Any, labels: Any, query: tuple[Any, Any], estimators: tuple[str, ...] = tuple(ESTIMATORS)
+) -> dict[str, Match]:
+    """A Match for each of `estimators`, from its `predictions`."""
+    made = predictions(truth, features, labels, query, estimators)
+    return {name: match(truth, scores[truth.left_out], scores) for name, scores in made}

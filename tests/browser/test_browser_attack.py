@@ -1,4 +1,4 @@
-"""Attack and Influence in a real browser: the slider under the chart, the worst case, the door; pictures and points that open a card."""
+"""Attack and Influence in a real browser: the slider under the chart, the worst case, the door; what opens a card."""
 
 from __future__ import annotations
 

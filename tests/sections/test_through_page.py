@@ -22,6 +22,7 @@ from test_pages import (  # noqa: F401
 
 from imu_core.evaluation import agreement
 from imu_core.evaluation.agreement import Agreement
+from imu_core.influence import ESTIMATORS
 from imu_core.records.run import Problem
 from pages.sections.influence import through
 from pages.session import visitor
@@ -130,3 +131,18 @@ def test_a_wrong_link_falls_back(lenet: Problem, query: dict[str, str]) -> None:
     assert not at.warning
     assert {"Top 5 % hold", "Ranks like exact"} <= {metric.label for metric in at.metric}
     assert has_button(at, GO) == ("through_chart" in query)
+
+
+def test_scores_are_held_against_leaving_samples_out(lenet: Problem) -> None:
+    at = visit("influence", **TINY, influence_part="Is it true?")
+    if not at.main.dataframe:  # it takes longer than the page waits at once
+        (job,) = [job for job in visitor.queue().active(at.session_state["owner"]) if "Leaving" in job.title]
+        wait_until(lambda: job.finished, "samples are left out")
+        rerun(at)
+    rows = at.main.dataframe[0].value.set_index("Foretold by")
+    assert set(rows.index) == {*ESTIMATORS, "IMU's own score (diagonal)", "the plain loss"}
+    assert rows.loc["the plain loss", "LDS"] == "–"
+    first = next(m.value for m in rerun(at).main.markdown if m.value.startswith("**On this forget set IMU"))
+    assert "leaving them out does" in first, "the first sentence of the page"
+    at.segmented_control(key="truth_by").set_value("diagonal")
+    healthy(rerun(at))
