@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -168,41 +168,14 @@ def stored(
     return None
 
 
-class Order(Enum):
-    """How alike two orders of the same samples are, by Spearman's correlation; the value is the wording in sentences."""
-
-    NEARLY_THE_SAME = "nearly the same order"
-    SIMILAR = "a similar order"
-    LOOSE = "a loosely similar order"
-    UNRELATED = "no common order that could be told from chance"
-    OPPOSITE = "rather the opposite order"
-    UNKNOWN = "too few samples to tell"
-
-
-_NEARLY, _SIMILAR = 0.95, 0.7  # correlations from which an order is called so
-
-
-def order(agreed: Agreed) -> Order:
-    """The `Order` that a correlation and its interval show: first whether it may be chance, then by its size."""
-    if math.isnan(agreed.low):
-        return Order.UNKNOWN
-    if agreed.low <= 0.0 <= agreed.high:
-        return Order.UNRELATED
-    if agreed.spearman < 0.0:
-        return Order.OPPOSITE
-    if agreed.spearman >= _NEARLY:
-        return Order.NEARLY_THE_SAME
-    return Order.SIMILAR if agreed.spearman >= _SIMILAR else Order.LOOSE
-
-
 def verdict(comparison: Found) -> str:
     """The comparison in sentences: how alike the two orders are, how alike the scores, and how much time the head alone saves."""
     head, like = comparison.agreed(HEAD), comparison.agreed(DIAGONAL, FULL_DIAGONAL)
     if math.isnan(head.spearman):
         why = ranking.unranked(comparison.scores[HEAD].scores) or "through all layers all scores are equal"
         return f"There is nothing to rank: {why}."
-    alike, size = order(head), len(comparison.scores[FULL].scores)
-    interval = "" if alike is Order.UNKNOWN else f", {decimal(head.low, 3)} to {decimal(head.high, 3)}"
+    alike, size = ranking.order(head.spearman, head.low, head.high), len(comparison.scores[FULL].scores)
+    interval = "" if alike is ranking.Order.UNKNOWN else f", {decimal(head.low, 3)} to {decimal(head.high, 3)}"
     times = comparison.scores[FULL].seconds / max(comparison.scores[HEAD].seconds, 1e-9)
     quick = f"the head is {times:,.0f} times faster" if times >= 1.5 else "the head is not much faster"
     text = (

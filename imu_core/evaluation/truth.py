@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imu_core.evaluation.agreement import Order, order
 from imu_core.influence import ranking
 from imu_core.influence.scoring import forget_scores
 from imu_core.influence.truth import LeavingOut, Match, Truth, match, predictions
@@ -80,11 +79,11 @@ def verdict(held: Held) -> str:
     """Whether IMU's score orders the samples as leaving them out does, and whether their plain loss tells more."""
     own = f"IMU's score ({ranking.written(held.own.spearman)})"
     loss = f"their loss ({ranking.written(held.loss.spearman)})"
-    kind = order(held.own)
-    if kind is Order.UNKNOWN:
+    kind, losses = (ranking.order(m.spearman, m.low, m.high) for m in (held.own, held.loss))
+    if kind is ranking.Order.UNKNOWN:
         return "Too few samples were left out to say whether their order is right."
-    if kind is Order.NEARLY_THE_SAME:
-        as_loss = "and so does" if order(held.loss) is Order.NEARLY_THE_SAME else "unlike"
+    if kind is ranking.Order.NEARLY_THE_SAME:
+        as_loss = "and so does" if losses is ranking.Order.NEARLY_THE_SAME else "unlike"
         return f"On this forget set {own} orders the samples as leaving them out does, {as_loss} {loss}."
     tells = "tells about as much"
     if held.loss.low > held.own.high or held.loss.high < held.own.low:

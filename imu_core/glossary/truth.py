@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from imu_core.glossary.influence import GROUP
 from imu_core.glossary.term import Term
+
+GROUP = "Influence"
 
 TERMS: tuple[Term, ...] = (
     Term(

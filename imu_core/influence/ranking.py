@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -73,3 +75,30 @@ def discrepancy(approximate: Any, exact: Any) -> np.ndarray:
     """Relative discrepancy of every score, |a_i − b_i| / |b_i|, (n,); nan where the exact score is 0."""
     a, b = _array(approximate), _array(exact)
     return np.divide(np.abs(a - b), np.abs(b), out=np.full(len(b), np.nan), where=b != 0)
+
+
+class Order(Enum):
+    """How alike two orders of the same samples are, by Spearman's correlation; the value is the wording in sentences."""
+
+    NEARLY_THE_SAME = "nearly the same order"
+    SIMILAR = "a similar order"
+    LOOSE = "a loosely similar order"
+    UNRELATED = "no common order that could be told from chance"
+    OPPOSITE = "rather the opposite order"
+    UNKNOWN = "too few samples to tell"
+
+
+_NEARLY, _SIMILAR = 0.95, 0.7  # correlations from which an order is called so
+
+
+def order(rho: float, low: float, high: float) -> Order:
+    """The `Order` that a correlation and its interval show: first whether it may be chance, then by its size."""
+    if math.isnan(low):
+        return Order.UNKNOWN
+    if low <= 0.0 <= high:
+        return Order.UNRELATED
+    if rho < 0.0:
+        return Order.OPPOSITE
+    if rho >= _NEARLY:
+        return Order.NEARLY_THE_SAME
+    return Order.SIMILAR if rho >= _SIMILAR else Order.LOOSE
