@@ -90,7 +90,7 @@ class Match:
     lds_high: float
 
 
-class _Problem:
+class HeadProblem:
     """The loss of a head on a set, for many weightings of its samples at once."""
 
     def __init__(self, features: Any, labels: Any, classes: int, l2: float) -> None:
@@ -144,6 +144,10 @@ class _Problem:
         """Mean loss and L2 term at `theta`."""
         logits = self.A @ theta.T
         return float(torch.nn.functional.cross_entropy(logits, self.y) + 0.5 * self.l2 * theta.square().sum())
+
+    def probabilities(self, thetas: Tensor, features: Tensor) -> Tensor:
+        """Class probabilities of one sample (d,) at each of `thetas` (B, C, d+1): (B, C)."""
+        return (thetas @ torch.cat([features.double(), torch.ones(1, dtype=torch.float64)])).softmax(1)
 
     def optimum(self, theta: Tensor) -> Iterator[tuple[float, Tensor]]:
         """Newton's method from `theta`: yields (norm of the gradient, where it is) before every step and at the optimum."""
@@ -238,7 +242,7 @@ class LeavingOut(Task):
         W = torch.as_tensor(weight).detach().double()
         b = torch.zeros(len(W), dtype=torch.float64) if bias is None else torch.as_tensor(bias).detach().double()
         self._start = torch.cat([W, b[:, None]], 1)
-        self._set = _Problem(features, labels, len(W), float(l2))
+        self._set = HeadProblem(features, labels, len(W), float(l2))
         self._query = (self._set.A[:, :-1], self._set.y) if query is None else tuple(map(torch.as_tensor, query))
         self._left_out = torch.as_tensor(left_out, dtype=torch.int64)
         if len(self._left_out) and not 0 <= int(self._left_out.min()) <= int(self._left_out.max()) < len(self._set.y):

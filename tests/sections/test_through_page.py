@@ -142,7 +142,28 @@ def test_scores_are_held_against_leaving_samples_out(lenet: Problem) -> None:
     rows = at.main.dataframe[0].value.set_index("Foretold by")
     assert set(rows.index) == {*ESTIMATORS, "IMU's own score (diagonal)", "the plain loss"}
     assert rows.loc["the plain loss", "LDS"] == "–"
-    first = next(m.value for m in rerun(at).main.markdown if m.value.startswith("**On this forget set IMU"))
-    assert "leaving them out does" in first, "the first sentence of the page"
     at.segmented_control(key="truth_by").set_value("diagonal")
     healthy(rerun(at))
+    assert "**On this forget set IMU" not in words(at)
+    at.segmented_control(key="influence_part").set_value("scores")
+    assert "**On this forget set IMU" in words(rerun(at)), "from then on it is the first sentence of the page"
+
+
+def test_a_prediction_is_asked_who_taught_it(lenet: Problem) -> None:
+    at = visit("influence", **TINY, influence_part="Ask a prediction")
+    if "Pushed it to say" not in words(at):  # it takes longer than the page waits at once
+        (job,) = [job for job in visitor.queue().active(at.session_state["owner"]) if "taught" in job.title]
+        wait_until(lambda: job.finished, "the head is trained again")
+        rerun(at)
+    wrong = (lenet.test.logits.argmax(1) != lenet.test.labels).nonzero().flatten()
+    assert at.number_input(key="ask").value == int(wrong[0]), "a wrong answer has the most telling teachers"
+    assert "and is wrong: it is" in words(at).replace("\\", "")
+    assert "Held it back from" in words(at)
+    at.number_input(key="ask").set_value(3)
+    healthy(rerun(at))
+    assert "Trained to its optimum the head" in words(at) or visitor.queue().active(at.session_state["owner"])
+
+
+@pytest.mark.parametrize("word", ["-1", "zebra", "1e9"])
+def test_a_test_sample_that_is_none_is_said(lenet: Problem, word: str) -> None:
+    assert f"ask={word}" in words(visit("influence", **TINY, influence_part="Ask a prediction", ask=word)).replace("\\", "")

@@ -24,8 +24,8 @@ def first_sentence(problem: Problem, estimator: str, damping: float) -> str:
     return plain(truth.verdict(work.found)) if work else ""
 
 
-def section(problem: Problem, estimator: str, damping: float) -> None:
-    """Draw what leaving samples out says about every estimator, or the progress of it."""
+def section(problem: Problem, estimator: str, damping: float) -> truth.Held | None:
+    """Draw what leaving samples out says about one estimator, or the progress of it; returns what it found, once it has."""
     st.markdown(
         f"Up to {truth.LEFT_OUT} samples of the forget set are really left out: the head is trained to its optimum again without "
         f"each of them, under an L2 term of λ = {damping:g}. How much did the loss of the forget set rise, and who foretold it?"
@@ -35,9 +35,9 @@ def section(problem: Problem, estimator: str, damping: float) -> None:
         work = waited.work(_key(problem, estimator, damping), "Leaving samples out", make)
     except ImuError as error:
         st.info(plain(error))
-        return
+        return None
     if work is None:
-        return
+        return None
     held = work.found
     st.markdown(plain(truth.verdict(held)))
     names = list(held.predicted)
@@ -45,6 +45,11 @@ def section(problem: Problem, estimator: str, damping: float) -> None:
     chosen = bound.segmented_control("Foretold by", names, default=usual, key="truth_by", required=True, wrap=True) or usual
     chart = figures.against(held.predicted[chosen], held.truth.changes.numpy(), held.left_out, chosen, light_or_dark())
     st.plotly_chart(chart, key="truth_chart", config=NO_BAR, alt="What was foretold against what really happened")
+    return held
+
+
+def table(held: truth.Held, estimator: str) -> None:
+    """Draw how well each estimator, IMU's own score by `estimator` and the plain loss foretold it."""
     rows = [truth.row(name, m) for name, m in held.estimators.items()]
     rows += [truth.row(f"IMU's own score ({estimator})", held.own), truth.row("the plain loss", held.loss)]
     tables.draw(rows, alt="Every estimator against what really happened")
