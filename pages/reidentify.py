@@ -184,8 +184,10 @@ if problem.dataset.people is None:
     usual = (problem_choice.USUAL[navigation.PEOPLE_PAGE],)
     st.button("Open the synthetic people", type="primary", on_click=problem_choice.take_problem, args=usual)
     st.stop()
-with stored.container():
-    story(evaluated.stored_rows(problem, STORY[0]))
+stored.empty()  # a container drawn anew would keep what it does not draw over
+if fits := evaluated.stored_rows(problem, STORY[0]):
+    with stored.container():
+        story(fits)
 people.choose(problem)
 found, form = st.container(), st.container()  # the result stands above what it is made with
 with form.expander("What Run does: methods, settings, scope, batch norm", icon=":material/tune:"):

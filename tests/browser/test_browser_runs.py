@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
 
 pytestmark = IN_FULL_RUN
 FIRST_ROW = (16, 36 + 17)  # pixels from the corner of a table: the box at the left of its first row
+NAME = f"Albatross{os.environ.get('PYTEST_XDIST_WORKER', '')}"  # two workers may share the database
 
 
 def tick_first(visitor: Visitor) -> None:
@@ -53,17 +55,17 @@ def made(server: Server, chromium: Browser) -> str:
         main(page).get_by_text("Name and export").click()
         someone.settled()  # the run may have ended just now: what is typed while the page is drawn anew may be drawn over
         box = main(page).get_by_role("textbox", name="Name of the run")
-        box.fill("Albatross")
+        box.fill(NAME)
         box.press("Enter")
-        expect(main(page).get_by_role("radio", name="Albatross")).to_be_visible()  # who leaves before has not named it
+        expect(main(page).get_by_role("radio", name=NAME)).to_be_visible()  # who leaves before has not named it
         someone.settled()
-    return "Albatross"
+    return NAME
 
 
 def test_a_run_is_found_looked_at_and_opened_again(visitor: Visitor, made: str) -> None:
     visitor.open("runs")
     page = find(visitor, made)
-    assert "search=Albatross" in page.url
+    assert f"search={made}" in page.url
     tick_first(visitor)
     main(page).get_by_role("button", name="Look closer", exact=True).click()
     expect(main(page).get_by_role("heading", name=made, exact=True)).to_be_visible()
