@@ -16,7 +16,7 @@ with contextlib.suppress(ImportError):  # reported by the fixture `chromium`
 
 pytestmark = IN_FULL_RUN
 FIRST_ROW = (16, 36 + 17)  # pixels from the corner of a table: the box at the left of its first row
-NAME = f"Albatross{os.environ.get('PYTEST_XDIST_WORKER', '')}"  # two workers may share the database
+NAME = f"Cormorant{os.environ.get('PYTEST_XDIST_WORKER', '')}"  # two workers may share the database
 
 
 def tick_first(visitor: Visitor) -> None:
