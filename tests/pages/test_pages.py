@@ -727,7 +727,7 @@ def test_stop_all_ends_what_runs_and_what_waits(tiny: object) -> None:
     assert [running.job.state, waiting.job.state] == ["cancelled", "cancelled"]
     assert "Stopped by you at step" in words(at)
     assert not at.error, "a visitor's own Stop is no error"
-    assert ":gray-badge[:material/block: cancelled] GA \\(all\\)\\: Stopped by you before it began." in words(at)
+    assert ":gray-badge[:material/block: cancelled] GA (all)\\: Stopped by you before it began." in words(at)
     table = at.dataframe[0].value.set_index("Run")
     assert table.loc["IMU (all)", "State"] == "cancelled"
     assert 0 <= table.loc["IMU (all)", "forget"] <= 100
