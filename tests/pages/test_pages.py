@@ -94,7 +94,7 @@ def visit(page: str = "start", owner: str = "", /, **query: Any) -> AppTest:
     """A window that is opened at a link to `page` with `query`: of a new visitor, or of the one called `owner`."""
     at = AppTest.from_file(APP, default_timeout=PATIENCE)
     at.query_params.update(query)
-    for key in {"attack_part", "people_part", "influence_part", "unlearn_part"} - query.keys():
+    for key in {"attack_part", "people_part", "unlearn_part"} - query.keys():
         at.session_state[key] = EVERYTHING
     if owner:
         at.session_state["owner"] = owner
