@@ -175,8 +175,8 @@ def draw_shadows(work: ShadowAttack) -> None:
     if "auc" not in findings:
         return
     titles = {
-        "auc": "AUC ≈ 50 %",
-        "balanced_accuracy": "Balanced accuracy ≈ 50 %",
+        "auc": "AUC (chance: 50 %)",
+        "balanced_accuracy": "Balanced accuracy (chance: 50 %)",
         "tpr_at_1_fpr": "Caught at 1 % false alarms ↓",
     }
     for column, (key, title) in zip(st.columns(3), titles.items(), strict=True):
