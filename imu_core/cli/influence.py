@@ -93,7 +93,7 @@ def influence_command(
     facts = _influence_facts(case, influence, psi, held)
     if comparison:
         facts |= {"curvature": comparison.curvature, "agreement": [dataclasses.asdict(row) for row in comparison.rows()]}
-    held_against = _held(case, damping, estimator) if hold else None
+    held_against = _carried_out(truth.HoldAgainst(case, damping, estimator)) if hold else None
     if held_against:
         facts |= {"truth": {name: dataclasses.asdict(m) for name, m in _matches(held_against).items()}}
     _show_influence(rows, facts, top)
@@ -127,20 +127,12 @@ def _compared(problem: Problem, scope: str, damping: float, curvature: int | Non
     if known is not None:
         say("Found earlier with these settings, and kept.")
         return known
-    work, last_fraction = Agreement(problem, scope=scope, damping=damping, curvature=curvature), -1.0
-    with stoppable(work):
-        for fraction, words in work:
-            if fraction - last_fraction >= _EVERY:
-                last_fraction = fraction
-                say(f"  {fraction:4.0%}  {words}")
-    if work.found is None:
-        raise Cancelled(work.outcome.reason) if work.outcome.state == "cancelled" else ConvergenceError(work.outcome.reason)
-    return work.found
+    return _carried_out(Agreement(problem, scope=scope, damping=damping, curvature=curvature))
 
 
-def _held(problem: Problem, damping: float, estimator: str) -> truth.Held:
-    """Samples left out for real, with a line of progress every 2 % of the work."""
-    work, last_fraction = truth.HoldAgainst(problem, damping, estimator), -1.0
+def _carried_out(work: Agreement | truth.HoldAgainst) -> Any:
+    """What `work` finds, with a line of progress every 2 % of it."""
+    last_fraction = -1.0
     with stoppable(work):
         for fraction, words in work:
             if fraction - last_fraction >= _EVERY:

@@ -75,7 +75,7 @@ class Truth:
 class Match:
     """How scores agree with the truth.
 
-    `slope` of the real changes on the predicted ones through the origin's line of best fit (1: of the right size), `pearson`,
+    `slope` of the line that fits the real changes best to the predicted ones (1: predictions are of the right size), `pearson`,
     `spearman` with its 95 % interval over the samples left out; `lds` is Spearman's correlation of summed scores with the losses
     of the half sets, with its interval; nan where that was not asked.
     """
@@ -134,7 +134,10 @@ class HeadProblem:
         size = self.classes * m
         H = H.view(size, size).double()
         H.diagonal().add_(self.l2)
-        return torch.linalg.cholesky(H)
+        factor, failed = torch.linalg.cholesky_ex(H)
+        if int(failed) or not bool(torch.isfinite(factor).all()):
+            raise ConvergenceError(f"Under an L2 term of {self.l2:g} the curvature is too flat to be taken apart. Raise it.")
+        return factor
 
     def full_weights(self) -> Tensor:
         """1/N for every sample, (N,)."""

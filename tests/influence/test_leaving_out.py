@@ -132,3 +132,13 @@ def test_a_head_that_is_too_large_is_refused_and_shapes_must_fit() -> None:
         LeavingOut(torch.randn(5, 700), torch.zeros(5, dtype=torch.int64), torch.randn(10, 700))
     with pytest.raises(DataError, match="Shapes do not fit"):
         LeavingOut(torch.randn(5, 7), torch.zeros(4, dtype=torch.int64), torch.randn(3, 7))
+
+
+@pytest.mark.parametrize("l2", [1e-12, 1e-300])
+def test_hardly_any_l2_term_ends_with_a_sentence_or_an_optimum(l2: float) -> None:
+    Z, y = torch.randn(12, 40, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3  # can be learned without error
+    work = LeavingOut(Z, y, torch.zeros(3, 40), left_out=[0], l2=l2)
+    for _ in work:
+        pass
+    assert work.outcome.state in ("failed", "done")
+    assert (work.found is None) == (work.outcome.state == "failed") == ("L2 term" in work.outcome.reason)
